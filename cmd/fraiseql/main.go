@@ -1,0 +1,4 @@
+// Command fraiseql serves GraphQL subscriptions.
+package main
+
+func main() {}

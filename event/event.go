@@ -1,0 +1,29 @@
+// Package event holds what is published: the envelope, its rules, its id and its position on a bus.
+// It depends on the standard library only.
+package event
+
+import "time"
+
+// Event is one fact about a channel (CONTRACT 2). An empty string means that the member is absent: values
+// are never empty. Data is the text of one JSON object; it is not modified after publishing.
+type Event struct {
+	Channel      string
+	Type         string
+	ID           string // empty: Publish sets a UUIDv7
+	TenantID     string
+	UserID       string
+	FederationID string
+	ServiceName  string
+	Broadcast    bool
+	Timestamp    time.Time // zero: Publish sets the time
+	Data         []byte
+}
+
+// Position orders the events of one partition: strictly increasing within (Epoch, Partition), the same on
+// every node. The zero Position is before every event.
+type Position struct {
+	Epoch     uint64
+	Partition uint32
+	Major     uint64 // most significant word of the sequence
+	Minor     uint64
+}

@@ -1,0 +1,19 @@
+// Package identity says who is asking. It depends on the standard library only.
+package identity
+
+import "time"
+
+// Identity is what authentication found out about a connection (CONTRACT 3). It is immutable once a
+// connection carries it. Empty strings mean absent, and absent equals nothing.
+type Identity struct {
+	UserID       string
+	TenantID     string
+	Roles        []string
+	Scopes       []string
+	FederationID string
+	ServiceName  string
+	// Claims holds the raw claims that were asked for, nil when none were.
+	Claims map[string]any
+	// ExpiresAt is when the credentials end; zero means never.
+	ExpiresAt time.Time
+}
