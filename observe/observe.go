@@ -1,0 +1,89 @@
+// Package observe is what the engine tells an observer: counts and sizes, never a user, a tenant, a token, a
+// document or any other text that a client chose. It depends on policy only.
+package observe
+
+import (
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// Observer receives the engine's counts. Its methods are called from hot paths, outside every lock, by any
+// goroutine: they must be quick, must not block and must not call the engine.
+type Observer interface {
+	// Published counts events that the bus has acknowledged in one Publish.
+	Published(events int)
+	// Dispatched is called once per event that came from the bus, after its turn. d is valid during the call.
+	Dispatched(d *Dispatch)
+	// Checked counts the verdicts of one security check at subscribe (Scope and Role). Those per event travel
+	// in Dispatch.
+	Checked(check policy.Check, allowed, denied int)
+	// Counted adds n to a counter. label is one of the few values that the counter's comment lists.
+	Counted(c Counter, label string, n int)
+}
+
+// Dispatch is what became of one event.
+type Dispatch struct {
+	// Latency is the time from Publish (or, on a bus with a wire, its arrival) to the last enqueue; negative:
+	// not measured.
+	Latency time.Duration
+	// Groups that the event was projected for, Enqueued messages over all subscriptions.
+	Groups, Enqueued int
+	// Allowed and Denied count subscriptions per check; Scope and Role are zero.
+	Allowed, Denied [policy.Checks]int
+}
+
+// Counter names what Counted counts.
+type Counter uint8
+
+const (
+	// PublishRefused counts events refused before the bus; label is the error code.
+	PublishRefused Counter = iota
+	// EventsDiscarded counts events from the bus that reach nobody; label is `duplicate`, `isolation` or `invalid`.
+	EventsDiscarded
+	// Dropped counts messages dropped by a queue; label is `close`, `drop_oldest`, `drop_newest`, `latest` or `closed`.
+	Dropped
+	// ConnectionsOpened counts accepted connections; label is the transport (`websocket`, `sse`, `multipart`, `pull`).
+	ConnectionsOpened
+	// ConnectionsClosed counts ended connections; label is the close code in decimal, `abrupt` when the peer vanished.
+	ConnectionsClosed
+	// ConnectionsRefused counts connections refused before the protocol began; label is `origin`, `limit`, `draining` or `handshake`.
+	ConnectionsRefused
+	// AuthFailures counts refused credentials; label is one of AuthReasons.
+	AuthFailures
+	// SubscribesRefused counts operations refused; label is the error code.
+	SubscribesRefused
+	// Subscribed counts subscriptions started; label is `cached` or `compiled` (the plan).
+	Subscribed
+	// Resolved counts resolver calls; label is `ok`, `error`, `timeout`, `panic` or `overflow`.
+	Resolved
+	// FieldErrors counts GraphQL errors put into events; label is the error code.
+	FieldErrors
+	// Counters is the number of counters.
+	Counters int = iota
+)
+
+// AuthReasons are the labels of AuthFailures.
+var AuthReasons = []string{"missing", "malformed", "signature", "algorithm", "expired", "not_yet_valid", "issuer", "audience", "claims", "keys_unavailable", "revoked", "other"}
+
+// Discard is an Observer that does nothing.
+type Discard struct{}
+
+func (Discard) Published(int)                  {}
+func (Discard) Dispatched(*Dispatch)           {}
+func (Discard) Checked(policy.Check, int, int) {}
+func (Discard) Counted(Counter, string, int)   {}
+
+// Stats are sizes as they are now, asked for at each scrape.
+type Stats struct {
+	Connections      int
+	Subscriptions    int
+	Groups           int
+	Channels         int
+	QueueMessages    int
+	QueueBytes       int64
+	PlanCacheEntries int
+	PlanCacheBytes   int64
+	// BusConnected is false while the bus is out of reach.
+	BusConnected bool
+}
