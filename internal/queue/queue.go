@@ -1,11 +1,10 @@
 // Package queue holds what waits for a subscriber: one bounded queue per subscription, one ready list and one
 // control queue per connection. Push transports (a writer) and pull (Python, Engine.Next) use the same objects.
 //
-// Locks: everything of a connection and of its queues is guarded by the connection's mutex, which is held for
-// pointer work only, never over encoding or I/O. Enqueue may be called from any goroutine.
+// Concurrency: everything of a connection and of its queues is guarded by the connection's mutex, which is held
+// for pointer work only, never over encoding or I/O. Every method may be called from any goroutine; Take and
+// Untake from one at a time. It is the last lock of the order in docs/locks.md.
 package queue
-
-import "sync"
 
 // Message is one result, shared by every subscriber of a group and immutable once enqueued. Its bytes are
 // owned by the garbage collector.
@@ -14,12 +13,14 @@ type Message struct {
 	Payload []byte
 	// Cursor is the text of the position's cursor, for groups that asked; nil otherwise.
 	Cursor []byte
-	// Key is the LATEST key.
+	// Key is what LATEST compares.
 	Key string
 	// End marks the last message of its subscription: `complete` when Payload is nil, else `error` with
 	// Payload the JSON array of errors.
 	End bool
 }
+
+func (m *Message) size() int { return len(m.Payload) + len(m.Cursor) }
 
 // ControlKind is what a control message is.
 type ControlKind uint8
@@ -52,18 +53,32 @@ type Item struct {
 	Extensions bool
 }
 
-// Sink is woken when a connection has something to write. Wake is called without the connection's lock, at
-// most once until the next Take that empties the connection; it must not block.
+// Sink is woken when a connection has something to write. Wake is called without the connection's lock, once
+// until the Take that empties the connection; it must not block and may be called under a channel's turn.
 type Sink interface{ Wake() }
 
-// Conn is the outbound side of one connection. It is embedded in the transport's connection.
-type Conn struct {
-	mu sync.Mutex
-	// see conn.go
-}
+// Overflow is what happens to a message that finds its queue full (CONTRACT 6).
+type Overflow uint8
 
-// Init prepares an embedded Conn. limits may be shared.
-func (c *Conn) Init(sink Sink, limits *Limits) {}
+const (
+	// CloseConnection ends the connection with 4290; a pulled subscription ends after what is queued.
+	CloseConnection Overflow = iota
+	// DropOldest makes room by dropping from the front.
+	DropOldest
+	// DropNewest drops the message that does not fit.
+	DropNewest
+	// Latest keeps the newest message of each key: a waiting one of the same key is replaced, and beyond the
+	// bounds the oldest goes.
+	Latest
+)
+
+// Policy bounds a subscription's queue; shared by every subscription of a plan. One message always fits an
+// empty queue.
+type Policy struct {
+	Overflow Overflow
+	Messages int
+	Bytes    int
+}
 
 // Limits bounds a connection; zero members mean the defaults.
 type Limits struct {
@@ -71,28 +86,338 @@ type Limits struct {
 	ControlMessages int // 256
 }
 
-// Control queues a control message. Past the bound, or after Close, it is discarded; past the bound the
-// connection is closed with 4290.
-func (c *Conn) Control(m Control) {}
+const (
+	defaultConnBytes = 16 << 20
+	defaultControl   = 256
+	// CodeSlowConsumer closes a connection whose client does not keep up (PROTOCOLS 1: clients retry it).
+	CodeSlowConsumer = 4290
+)
 
-// Take appends what waits to dst, control messages first, then one message of each ready subscription in
-// turn, until about maxBytes of payload. more is true when something is left. When nothing is left the
-// connection is idle again: the next enqueue wakes the sink.
-func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) { return dst, false }
+// Result is what became of an enqueued message.
+type Result uint8
 
-// Untake gives back items that were taken and not written, in their order, to the front; those of
-// subscriptions completed meanwhile are discarded. The connection stays busy: it does not wake its sink until
-// a Take has emptied it.
-func (c *Conn) Untake(items []Item) {}
+const (
+	// Enqueued: it waits.
+	Enqueued Result = iota
+	// Dropped: it waits, and older messages were dropped for it.
+	Dropped
+	// Refused: it was dropped itself.
+	Refused
+	// Closed: the queue was full and its connection (or pulled subscription) is now closed for it.
+	Closed
+	// Gone: the subscription or connection had ended before.
+	Gone
+)
 
-// Shut discards everything and refuses what comes later. Idempotent.
-func (c *Conn) Shut() {}
+const (
+	flagReady      uint8 = 1 << iota // in the connection's ready list
+	flagEnded                        // completed: nothing more goes in or out
+	flagEnding                       // its last message waits: nothing more goes in
+	flagOverflowed                   // pulled subscription that did not keep up
+	flagExtensions                   // asked for extensions
+)
 
-// Queue is one subscription's queue; it is embedded in the subscription.
+// Queue is one subscription's queue; it is embedded in the subscription and ready after Init.
 type Queue struct {
-	conn *Conn
-	// see queue fields in ring.go
+	conn       *Conn
+	policy     *Policy
+	prev, next *Queue // ready list
+	first      *Message
+	rest       *ring // what waits behind first; nil most of the time
+	long       *string
+	bytes      int32
+	drops      uint32
+	flags      uint8
+	idLen      uint8
+	id         [inlineID]byte
 }
 
-// ID returns the operation id, JSON-escaped, without quotes. The bytes are immutable.
-func (q *Queue) ID() []byte { return nil }
+const inlineID = 38
+
+// Init binds the queue to its connection. id is the operation id, JSON-escaped, without quotes.
+func (q *Queue) Init(c *Conn, p *Policy, id []byte, extensions bool) {
+	q.conn, q.policy = c, p
+	if len(id) <= inlineID {
+		q.idLen = uint8(copy(q.id[:], id))
+	} else {
+		s := string(id)
+		q.long = &s
+	}
+	if extensions {
+		q.flags |= flagExtensions
+	}
+}
+
+// AppendID appends the operation id, JSON-escaped, without quotes.
+func (q *Queue) AppendID(dst []byte) []byte {
+	if q.long != nil {
+		return append(dst, *q.long...)
+	}
+	return append(dst, q.id[:q.idLen]...)
+}
+
+// IDLen is the length of what AppendID appends.
+func (q *Queue) IDLen() int {
+	if q.long != nil {
+		return len(*q.long)
+	}
+	return int(q.idLen)
+}
+
+// IDIs reports whether the operation id, JSON-escaped, is id.
+func (q *Queue) IDIs(id []byte) bool {
+	if q.long != nil {
+		return *q.long == string(id)
+	}
+	return string(q.id[:q.idLen]) == string(id)
+}
+
+// Conn returns the connection that the queue belongs to.
+func (q *Queue) Conn() *Conn { return q.conn }
+
+// Enqueue appends m, within the policy's bounds, and wakes the connection's sink if it slept.
+func (q *Queue) Enqueue(m *Message) Result {
+	c := q.conn
+	c.mu.Lock()
+	if q.flags&(flagEnded|flagEnding|flagOverflowed) != 0 || c.flags&(connShut|connClosing) != 0 {
+		c.mu.Unlock()
+		return Gone
+	}
+	r := Enqueued
+	if q.first != nil {
+		r = q.makeRoomLocked(m)
+	}
+	switch r {
+	case Enqueued, Dropped:
+		q.pushLocked(m)
+	case Closed:
+		if c.flags&connPull == 0 {
+			c.closeLocked(CodeSlowConsumer, "slow consumer: queue full")
+		}
+	}
+	wake := r != Refused && c.rouseLocked()
+	c.mu.Unlock()
+	if wake {
+		c.sink.Wake()
+	}
+	return r
+}
+
+// End appends the last message of the subscription, whatever the bounds; nothing goes in after it.
+func (q *Queue) End(m *Message) {
+	c := q.conn
+	c.mu.Lock()
+	if q.flags&(flagEnded|flagEnding) != 0 || c.flags&(connShut|connClosing) != 0 {
+		c.mu.Unlock()
+		return
+	}
+	q.pushLocked(m)
+	q.flags |= flagEnding
+	wake := c.rouseLocked()
+	c.mu.Unlock()
+	if wake {
+		c.sink.Wake()
+	}
+}
+
+// Complete ends the subscription now: what waits is dropped, nothing more goes in or out. It reports whether
+// this call ended it.
+func (q *Queue) Complete() bool {
+	c := q.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if q.flags&flagEnded != 0 {
+		return false
+	}
+	q.flags |= flagEnded
+	q.clearLocked()
+	c.unlinkLocked(q)
+	return true
+}
+
+// Overflow closes the connection, or ends the pulled subscription, as a full queue of that policy would.
+func (q *Queue) Overflow() {
+	c := q.conn
+	c.mu.Lock()
+	if c.flags&connPull != 0 {
+		q.flags |= flagOverflowed
+	} else {
+		c.closeLocked(CodeSlowConsumer, "slow consumer: queue full")
+	}
+	wake := c.rouseLocked()
+	c.mu.Unlock()
+	if wake {
+		c.sink.Wake()
+	}
+}
+
+// Pop takes the oldest message of this subscription, for pull. overflowed is set when there is none and the
+// subscription ended because it did not keep up.
+func (q *Queue) Pop() (item Item, ok, overflowed bool) {
+	c := q.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if q.first == nil {
+		return Item{}, false, q.flags&flagOverflowed != 0
+	}
+	item = q.popLocked()
+	if q.first == nil {
+		c.unlinkLocked(q)
+	}
+	return item, true, false
+}
+
+// Len returns how many messages wait.
+func (q *Queue) Len() int {
+	q.conn.mu.Lock()
+	defer q.conn.mu.Unlock()
+	return q.lenLocked()
+}
+
+func (q *Queue) lenLocked() int {
+	if q.first == nil {
+		return 0
+	}
+	if q.rest == nil {
+		return 1
+	}
+	return 1 + q.rest.n
+}
+
+// makeRoomLocked applies the overflow policy before m is pushed behind at least one waiting message.
+func (q *Queue) makeRoomLocked(m *Message) Result {
+	r := Enqueued
+	if q.policy.Overflow == Latest && q.dropKeyLocked(m.Key) {
+		r = Dropped
+	}
+	if q.fitsLocked(m) {
+		return r
+	}
+	switch q.policy.Overflow {
+	case DropOldest, Latest:
+		for q.first != nil && !q.fitsLocked(m) {
+			q.dropFirstLocked()
+		}
+		return Dropped
+	case DropNewest:
+		q.drops++
+		return Refused
+	default:
+		q.flags |= flagOverflowed
+		return Closed
+	}
+}
+
+func (q *Queue) fitsLocked(m *Message) bool {
+	if q.first == nil {
+		return true
+	}
+	n := m.size()
+	return q.lenLocked() < q.policy.Messages && int(q.bytes)+n <= q.policy.Bytes && q.conn.bytes+int64(n) <= q.conn.maxBytes()
+}
+
+func (q *Queue) dropFirstLocked() {
+	m := q.popFrontLocked()
+	q.accountLocked(-m.size())
+	q.drops++
+}
+
+// dropKeyLocked removes the waiting message of that key, if there is one.
+func (q *Queue) dropKeyLocked(key string) bool {
+	if q.first.Key == key {
+		q.dropFirstLocked()
+		return true
+	}
+	if q.rest == nil {
+		return false
+	}
+	m := q.rest.removeKey(key)
+	if m == nil {
+		return false
+	}
+	q.accountLocked(-m.size())
+	q.drops++
+	q.releaseRingLocked()
+	return true
+}
+
+func (q *Queue) pushLocked(m *Message) {
+	if q.conn.flags&connBlocked != 0 {
+		m = m.clone()
+	}
+	q.accountLocked(m.size())
+	if q.first == nil {
+		q.first = m
+	} else {
+		if q.rest == nil {
+			q.rest = newRing(minRing)
+		}
+		q.rest = q.rest.push(m)
+	}
+	if q.flags&flagReady == 0 {
+		q.conn.linkLastLocked(q)
+	}
+}
+
+func (q *Queue) popFrontLocked() *Message {
+	m := q.first
+	q.first = nil
+	if q.rest != nil {
+		q.first = q.rest.pop()
+		q.releaseRingLocked()
+	}
+	return m
+}
+
+// popLocked takes the first message as an item; the ready list is the caller's.
+func (q *Queue) popLocked() Item {
+	m := q.popFrontLocked()
+	q.accountLocked(-m.size())
+	it := Item{Queue: q, Message: m}
+	if q.flags&flagExtensions != 0 {
+		it.Extensions, it.Dropped = true, q.drops
+		q.drops = 0
+	}
+	return it
+}
+
+// pushFrontLocked gives an item back.
+func (q *Queue) pushFrontLocked(it *Item) {
+	q.accountLocked(it.Message.size())
+	q.drops += it.Dropped
+	if q.first != nil {
+		if q.rest == nil {
+			q.rest = newRing(minRing)
+		}
+		q.rest = q.rest.pushFront(q.first)
+	}
+	q.first = it.Message
+}
+
+func (q *Queue) releaseRingLocked() {
+	if q.rest != nil && q.rest.n == 0 {
+		q.rest.release()
+		q.rest = nil
+	}
+}
+
+func (q *Queue) clearLocked() {
+	for q.first != nil {
+		m := q.popFrontLocked()
+		q.accountLocked(-m.size())
+	}
+}
+
+func (q *Queue) accountLocked(n int) {
+	q.bytes += int32(n)
+	q.conn.bytes += int64(n)
+}
+
+// clone copies a message out of the slabs that it shares with others, so that a stalled client keeps no more
+// memory alive than its queue counts.
+func (m *Message) clone() *Message {
+	c := *m
+	c.Payload = append([]byte(nil), m.Payload...)
+	c.Cursor = append([]byte(nil), m.Cursor...)
+	return &c
+}

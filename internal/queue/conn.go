@@ -1,0 +1,286 @@
+package queue
+
+import "sync"
+
+const (
+	connBusy    uint8 = 1 << iota // woken, and not emptied since
+	connShut                      // discards everything
+	connClosing                   // a close waits or was sent: no results any more
+	connFlush                     // the close waits behind the results
+	connPull                      // no transport: results wait to be popped
+	connBlocked                   // the peer does not read: messages are kept as own copies
+)
+
+// Conn is the outbound side of one connection. It is embedded in the transport's connection; the zero value
+// must be Init'ed before use.
+type Conn struct {
+	mu          sync.Mutex
+	sink        Sink
+	limits      *Limits
+	first, last *Queue   // ready list: subscriptions with messages
+	control     *control // nil most of the time
+	bytes       int64    // of queued results
+	flags       uint8
+}
+
+// control is what waits in front of the results.
+type control struct {
+	items []Control
+	// final closes the connection once the results are out.
+	final Control
+}
+
+// Init prepares an embedded Conn. limits may be shared and nil.
+func (c *Conn) Init(sink Sink, limits *Limits) { c.sink, c.limits = sink, limits }
+
+// InitPull prepares a Conn without a transport: its queues are popped. sink is woken as for a transport.
+func (c *Conn) InitPull(sink Sink, limits *Limits) {
+	c.Init(sink, limits)
+	c.flags |= connPull
+}
+
+func (c *Conn) maxBytes() int64 {
+	if c.limits == nil || c.limits.Bytes <= 0 {
+		return defaultConnBytes
+	}
+	return int64(c.limits.Bytes)
+}
+
+func (c *Conn) maxControl() int {
+	if c.limits == nil || c.limits.ControlMessages <= 0 {
+		return defaultControl
+	}
+	return c.limits.ControlMessages
+}
+
+// rouseLocked marks the connection busy and reports whether its sink must be woken.
+func (c *Conn) rouseLocked() bool {
+	if c.flags&(connBusy|connShut) != 0 {
+		return false
+	}
+	c.flags |= connBusy
+	return true
+}
+
+// Control queues a control message. After a Close, or Shut, it is discarded. A client that makes more of them
+// than the bound without reading is closed with 4290.
+func (c *Conn) Control(m Control) {
+	c.mu.Lock()
+	if c.flags&(connShut|connClosing) != 0 {
+		c.mu.Unlock()
+		return
+	}
+	switch {
+	case m.Kind == Close:
+		c.closeLocked(m.Code, string(m.Data))
+	case c.control != nil && len(c.control.items) >= c.maxControl():
+		c.closeLocked(CodeSlowConsumer, "slow consumer: too many unread replies")
+	default:
+		c.controlLocked(m)
+	}
+	wake := c.rouseLocked()
+	c.mu.Unlock()
+	if wake {
+		c.sink.Wake()
+	}
+}
+
+// CloseAfter closes the connection once everything that waits has been written; nothing goes in after it.
+func (c *Conn) CloseAfter(code uint16, reason string) {
+	c.mu.Lock()
+	if c.flags&(connShut|connClosing) != 0 {
+		c.mu.Unlock()
+		return
+	}
+	c.flags |= connClosing | connFlush
+	if c.control == nil {
+		c.control = &control{}
+	}
+	c.control.final = Control{Kind: Close, Code: code, Data: []byte(reason)}
+	wake := c.rouseLocked()
+	c.mu.Unlock()
+	if wake {
+		c.sink.Wake()
+	}
+}
+
+// closeLocked drops every queued result and queues the close behind waiting control messages.
+func (c *Conn) closeLocked(code uint16, reason string) {
+	c.flags = c.flags&^connFlush | connClosing
+	c.dropResultsLocked()
+	c.controlLocked(Control{Kind: Close, Code: code, Data: []byte(reason)})
+}
+
+func (c *Conn) controlLocked(m Control) {
+	if c.control == nil {
+		c.control = &control{}
+	}
+	c.control.items = append(c.control.items, m)
+}
+
+func (c *Conn) dropResultsLocked() {
+	for q := c.first; q != nil; q = c.first {
+		q.clearLocked()
+		c.unlinkLocked(q)
+	}
+}
+
+// Take appends what waits to dst, control messages first, then one message of each ready subscription in
+// turn, until about maxBytes of payload. more is true when something is left. When nothing is left the
+// connection is idle again: the next message wakes the sink.
+func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&connShut != 0 {
+		return dst, false
+	}
+	if c.control != nil {
+		for _, m := range c.control.items {
+			dst = append(dst, Item{Control: m})
+		}
+		c.control.items = nil
+	}
+	for sum := 0; c.first != nil; {
+		if sum >= maxBytes {
+			return dst, true
+		}
+		q := c.first
+		it := q.popLocked()
+		sum += it.Message.size() + itemOverhead
+		c.unlinkLocked(q)
+		if q.first != nil {
+			c.linkLastLocked(q)
+		}
+		dst = append(dst, it)
+	}
+	if c.flags&connFlush != 0 {
+		c.flags &^= connFlush
+		dst = append(dst, Item{Control: c.control.final})
+	}
+	c.control = nil
+	c.flags &^= connBusy
+	return dst, false
+}
+
+// itemOverhead is about what a transport adds to a payload.
+const itemOverhead = 64
+
+// Untake gives back items that were taken and not written, in their order, to the front; those of
+// subscriptions completed meanwhile, and of connections closed meanwhile, are discarded. The connection is
+// busy afterwards: it does not wake its sink until a Take has emptied it.
+func (c *Conn) Untake(items []Item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags&connShut != 0 || len(items) == 0 {
+		return
+	}
+	c.flags |= connBusy
+	var controls []Control
+	for i := len(items) - 1; i >= 0; i-- {
+		it := &items[i]
+		if q := it.Queue; q != nil {
+			c.untakeResultLocked(q, it)
+			continue
+		}
+		controls = append(controls, it.Control)
+	}
+	if len(controls) == 0 {
+		return
+	}
+	if c.control == nil {
+		c.control = &control{}
+	}
+	for i, j := 0, len(controls)-1; i < j; i, j = i+1, j-1 {
+		controls[i], controls[j] = controls[j], controls[i]
+	}
+	c.control.items = append(controls, c.control.items...)
+}
+
+func (c *Conn) untakeResultLocked(q *Queue, it *Item) {
+	closing := c.flags&connClosing != 0 && c.flags&connFlush == 0
+	if q.flags&flagEnded != 0 || closing {
+		return
+	}
+	q.pushFrontLocked(it)
+	if q.flags&flagReady != 0 {
+		c.unlinkLocked(q)
+	}
+	c.linkFirstLocked(q)
+}
+
+// Block tells whether the peer has stopped reading. While it has, the messages that wait are own copies, so
+// that they pin no memory shared with other subscribers.
+func (c *Conn) Block(blocked bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !blocked {
+		c.flags &^= connBlocked
+		return
+	}
+	if c.flags&connBlocked != 0 {
+		return
+	}
+	c.flags |= connBlocked
+	for q := c.first; q != nil; q = q.next {
+		q.first = q.first.clone()
+		if q.rest != nil {
+			q.rest.replace((*Message).clone)
+		}
+	}
+}
+
+// Shut discards everything and refuses what comes later. Idempotent.
+func (c *Conn) Shut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flags |= connShut
+	c.dropResultsLocked()
+	c.control = nil
+}
+
+// Bytes returns how many bytes of results wait.
+func (c *Conn) Bytes() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return int(c.bytes)
+}
+
+func (c *Conn) linkLastLocked(q *Queue) {
+	q.flags |= flagReady
+	q.prev, q.next = c.last, nil
+	if c.last != nil {
+		c.last.next = q
+	} else {
+		c.first = q
+	}
+	c.last = q
+}
+
+func (c *Conn) linkFirstLocked(q *Queue) {
+	q.flags |= flagReady
+	q.prev, q.next = nil, c.first
+	if c.first != nil {
+		c.first.prev = q
+	} else {
+		c.last = q
+	}
+	c.first = q
+}
+
+func (c *Conn) unlinkLocked(q *Queue) {
+	if q.flags&flagReady == 0 {
+		return
+	}
+	q.flags &^= flagReady
+	if q.prev != nil {
+		q.prev.next = q.next
+	} else {
+		c.first = q.next
+	}
+	if q.next != nil {
+		q.next.prev = q.prev
+	} else {
+		c.last = q.prev
+	}
+	q.prev, q.next = nil, nil
+}
