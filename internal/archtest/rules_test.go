@@ -1,0 +1,130 @@
+package archtest
+
+import (
+	"bytes"
+	"go/ast"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+const (
+	maxFileLines     = 500
+	maxFunctionLines = 60
+)
+
+// TestFilesAreShort bounds the length of written source files.
+func TestFilesAreShort(t *testing.T) {
+	top := root(t)
+	generated := map[string]bool{}
+	for _, f := range goFiles(t) {
+		generated[f.path] = f.generated
+	}
+	walk(t, func(rel string) {
+		switch path.Ext(rel) {
+		case ".go", ".py", ".c", ".h", ".ts", ".js", ".mjs":
+		default:
+			return
+		}
+		text, err := os.ReadFile(filepath.Join(top, rel))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if lines := bytes.Count(text, []byte("\n")); lines > maxFileLines && !generated[rel] {
+			t.Errorf("%s: %d lines, at most %d: is it still one thing?", rel, lines, maxFileLines)
+		}
+	})
+}
+
+// TestFunctionsAreShort bounds the length of functions, from the line of func to the closing brace.
+func TestFunctionsAreShort(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if f.generated {
+			continue
+		}
+		for _, decl := range f.syntax.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Body == nil {
+				continue
+			}
+			first, last := f.line(fn.Pos()), f.line(fn.End())
+			if lines := last - first + 1; lines > maxFunctionLines {
+				t.Errorf("%s:%d: %s has %d lines, at most %d", f.path, first, fn.Name.Name, lines, maxFunctionLines)
+			}
+		}
+	}
+}
+
+// TestTestsNeitherSkipNorSleep looks for calls that make a test pass without testing or depend on time.
+func TestTestsNeitherSkipNorSleep(t *testing.T) {
+	for _, f := range goFiles(t) {
+		if !f.test && !anyMatches(forTests, f.pkg) {
+			continue
+		}
+		ast.Inspect(f.syntax, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok {
+				return true
+			}
+			selector, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok {
+				return true
+			}
+			receiver, ok := selector.X.(*ast.Ident)
+			if !ok {
+				return true
+			}
+			switch name := selector.Sel.Name; {
+			case receiver.Name == "time" && name == "Sleep":
+				t.Errorf("%s:%d: a test sleeps: wait for a signal or use testing/synctest", f.path, f.line(call.Pos()))
+			case isTestingName(receiver.Name) && (name == "Skip" || name == "Skipf" || name == "SkipNow"):
+				t.Errorf("%s:%d: a test skips: it must pass or fail", f.path, f.line(call.Pos()))
+			}
+			return true
+		})
+	}
+}
+
+// isTestingName reports whether an identifier is what tests call their testing.TB.
+func isTestingName(name string) bool {
+	return name == "t" || name == "b" || name == "f" || name == "tb"
+}
+
+// unfinished finds marks of work that was left, and paths and hosts that belong to one machine. The words are
+// put together here so that this file does not match itself.
+var unfinished = regexp.MustCompile(strings.Join([]string{
+	`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`, `not imple` + `mented`,
+	`/ro` + `ot/`, `/wo` + `rk/`, `/ho` + `me/[a-z]+/`, `/tmp/bash` + `_jobs`, `registry\.npm` + `js`, `files\.python` + `hosted`,
+}, "|"))
+
+// textFiles are the extensions whose content is checked for unfinished.
+var textFiles = map[string]bool{
+	".go": true, ".py": true, ".js": true, ".mjs": true, ".md": true, ".json": true, ".yaml": true, ".yml": true,
+	".html": true, ".css": true, ".graphql": true, ".sh": true, ".txt": true, ".toml": true, "": true,
+}
+
+// TestNothingUnfinishedOrMachineBound checks the text of the tree's files. Lock files too: they name versions
+// and hashes, never the host that served them.
+func TestNothingUnfinishedOrMachineBound(t *testing.T) {
+	top := root(t)
+	walk(t, func(rel string) {
+		if !textFiles[path.Ext(rel)] {
+			return
+		}
+		text, err := os.ReadFile(filepath.Join(top, rel))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for number, line := range bytes.Split(text, []byte("\n")) {
+			if found := unfinished.Find(line); found != nil {
+				t.Errorf("%s:%d: contains %q", rel, number+1, found)
+			}
+		}
+		if path.Base(rel) == "package-lock.json" && bytes.Contains(text, []byte(`"resolved"`)) {
+			t.Errorf("%s: contains resolved addresses: keep omit-lockfile-registry-resolved=true in .npmrc", rel)
+		}
+	})
+}
