@@ -1,0 +1,98 @@
+// Package code is the one table of the error codes that clients see (CONTRACT 7): in `extensions.code` of
+// GraphQL errors, in `code` of HTTP errors and in Python's SubscriptionError.code. docs/reference/errors.md is
+// generated from it.
+package code
+
+import "net/http"
+
+// The codes.
+const (
+	ParseFailed          = "GRAPHQL_PARSE_FAILED"
+	ValidationFailed     = "GRAPHQL_VALIDATION_FAILED"
+	OperationResolution  = "OPERATION_RESOLUTION_FAILURE"
+	BadUserInput         = "BAD_USER_INPUT"
+	Unauthenticated      = "UNAUTHENTICATED"
+	Forbidden            = "FORBIDDEN"
+	ScopeMismatch        = "SCOPE_MISMATCH"
+	TooManySubscriptions = "TOO_MANY_SUBSCRIPTIONS"
+	RateLimited          = "RATE_LIMITED"
+	LimitExceeded        = "LIMIT_EXCEEDED"
+	InvalidValue         = "INVALID_VALUE"
+	ResolverFailed       = "RESOLVER_FAILED"
+	ResolverTimeout      = "RESOLVER_TIMEOUT"
+	BusUnavailable       = "BUS_UNAVAILABLE"
+	SlowConsumer         = "SLOW_CONSUMER"
+	SchemaChanged        = "SCHEMA_CHANGED"
+	Internal             = "INTERNAL_SERVER_ERROR"
+)
+
+// Entry describes one code.
+type Entry struct {
+	Name string
+	// HTTP is the status of an HTTP answer whose first error has this code, 0 if it never answers HTTP.
+	HTTP int
+	// Close is the WebSocket close code that comes with it, 0 if the connection stays open.
+	Close int
+	// Where says in which messages it is found.
+	Where string
+	// Text is what happened, Remedy what to do about it.
+	Text, Remedy string
+}
+
+var table = []Entry{
+	{ParseFailed, http.StatusBadRequest, 0, "`error` at subscribe",
+		"The document is not GraphQL.", "Look at `locations`; check quotes and brackets."},
+	{ValidationFailed, http.StatusUnprocessableEntity, 0, "`error` at subscribe",
+		"The document breaks a rule of the standard or does not fit the schema.", "Compare it with the schema; a subscription has exactly one root field and no `@skip` or `@include` there."},
+	{OperationResolution, http.StatusUnprocessableEntity, 0, "`error` at subscribe",
+		"The document holds no operation of that name, or several and none was named.", "Send `operationName`."},
+	{BadUserInput, http.StatusBadRequest, 0, "`error` at subscribe; HTTP 400, 405, 415 and 422 of the publish API",
+		"A variable, an argument or a member of the request cannot be read.", "The message names it (`member`, `index`); correct the value."},
+	{Unauthenticated, http.StatusUnauthorized, 4403, "close 4403 after `connection_init`; HTTP 401; `error` at subscribe",
+		"Credentials are missing or not valid.", "Send a fresh token as `Authorization: Bearer …`, or in the payload of `connection_init`."},
+	{Forbidden, http.StatusForbidden, 0, "`error` at subscribe; HTTP 403",
+		"The credentials are valid and do not allow this.", "Ask for the role, the scope or the channel that the message names."},
+	{ScopeMismatch, http.StatusForbidden, 0, "`error` at subscribe",
+		"An argument names a user or a tenant that is not the caller's own.", "Leave the argument out, or send the caller's own value."},
+	{TooManySubscriptions, http.StatusTooManyRequests, 0, "`error` at subscribe",
+		"The connection, the channel or the tenant has as many subscriptions as it may have.", "Complete others first, or raise `limits.*`."},
+	{RateLimited, http.StatusTooManyRequests, 0, "`error` at subscribe; HTTP 429",
+		"Too many requests in a short time.", "Wait for `Retry-After` seconds, then send again."},
+	{LimitExceeded, http.StatusRequestEntityTooLarge, 0, "`error` at subscribe; HTTP 413",
+		"A document, an event or a batch is larger than `limits.*` allows.", "Make it smaller, or raise the limit that the message names."},
+	{InvalidValue, http.StatusUnprocessableEntity, 0, "`errors` of an event",
+		"A value of the event does not fit the type of its field; the field is null.", "Correct the publisher, or the type in the schema."},
+	{ResolverFailed, http.StatusInternalServerError, 0, "`errors` of an event",
+		"A resolver failed; its message is not shown to clients.", "Read the server's log."},
+	{ResolverTimeout, http.StatusGatewayTimeout, 0, "`errors` of an event",
+		"A resolver took longer than `limits.resolver_timeout`.", "Make it quicker, or raise the limit."},
+	{BusUnavailable, http.StatusServiceUnavailable, 0, "HTTP 503, with `accepted` and `Retry-After`",
+		"The event bus did not acknowledge; events before `accepted` were taken.", "Send the events after `accepted` again, with the same ids."},
+	{SlowConsumer, 0, 4290, "close 4290; raised by `next_event()`",
+		"The client reads more slowly than events come.", "Read faster, subscribe to less, or choose `@delivery(overflow: …)`."},
+	{SchemaChanged, http.StatusServiceUnavailable, 0, "`error` that ends a subscription",
+		"The schema was replaced and the document no longer fits.", "Load the schema again, then subscribe again."},
+	{Internal, http.StatusInternalServerError, 0, "anywhere",
+		"A fault of the server.", "Read the server's log; send it to the maintainers."},
+}
+
+// All returns the table in the order of the contract. The caller must not change it.
+func All() []Entry { return table }
+
+// Lookup finds a code; ok is false when it is not in the table.
+func Lookup(name string) (e Entry, ok bool) {
+	for i := range table {
+		if table[i].Name == name {
+			return table[i], true
+		}
+	}
+	return Entry{}, false
+}
+
+// Status is the HTTP status of a code, 500 for one that has none.
+func Status(name string) int {
+	if e, ok := Lookup(name); ok && e.HTTP != 0 {
+		return e.HTTP
+	}
+	return http.StatusInternalServerError
+}
