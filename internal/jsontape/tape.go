@@ -1,5 +1,10 @@
 // Package jsontape turns a JSON text into a flat tape of offsets in one validating pass: no maps, no
 // reflection, no allocation once the tape has grown. Everything that reads an event reads its tape.
+//
+// The grammar is that of RFC 8259, to the letter, and the text must be valid UTF-8. Where an object has
+// several members of one name, the last one counts, in every function of this package. Names and strings
+// compare after unescaping. An escape of half a surrogate pair stands for itself: it unescapes to its
+// three-byte (WTF-8) form, so that different strings stay different.
 package jsontape
 
 // Kind is the JSON type of a node.
@@ -29,8 +34,10 @@ const (
 // Tape is a parsed JSON text. It refers to the text, which must not change while the tape is in use. The
 // zero value is ready for Parse; a Tape may be parsed into again and again. Reads may run concurrently.
 type Tape struct {
-	src   []byte
-	nodes []node
+	src     []byte
+	nodes   []node
+	scratch []byte // names with escapes, while parsing
+	spaced  bool   // there is white space between tokens
 }
 
 // node is one value, or one member name directly before its value.
@@ -41,42 +48,72 @@ type node struct {
 	flags      uint8
 }
 
-// Limits bounds what Parse accepts; zero values mean 64 levels and 1 MiB.
-type Limits struct {
-	Depth int
-	Bytes int
-}
+const (
+	flagEscaped  uint8 = 1 << iota // a string or name with at least one backslash
+	flagFraction                   // a number with a fraction or an exponent
+)
 
-// Parse checks src (RFC 8259, UTF-8 included) and lays out its tape. On error the tape is empty.
-func (t *Tape) Parse(src []byte, lim Limits) error { panic("jsontape: Parse") }
+// Source returns the text that was parsed.
+func (t *Tape) Source() []byte { return t.src }
 
 // Kind returns the kind of a node, Invalid for None.
-func (t *Tape) Kind(r Ref) Kind { panic("") }
+func (t *Tape) Kind(r Ref) Kind {
+	if uint(r) >= uint(len(t.nodes)) {
+		return Invalid
+	}
+	return t.nodes[r].kind
+}
 
-// Raw returns the text of a node as it stands in the source, strings with their quotes.
-func (t *Tape) Raw(r Ref) []byte { panic("") }
+// Raw returns the text of a node as it stands in the source, strings with their quotes; nil for None.
+func (t *Tape) Raw(r Ref) []byte {
+	if uint(r) >= uint(len(t.nodes)) {
+		return nil
+	}
+	n := &t.nodes[r]
+	if n.kind == String {
+		return t.src[n.start-1 : n.end+1]
+	}
+	return t.src[n.start:n.end]
+}
 
-// Member returns the value of the last member of that (unescaped) name, or None.
-func (t *Tape) Member(object Ref, name string) Ref { panic("") }
+// IsInteger reports whether r is a Number written without fraction and exponent.
+func (t *Tape) IsInteger(r Ref) bool {
+	return t.Kind(r) == Number && t.nodes[r].flags&flagFraction == 0
+}
 
-// Lookup follows names through objects from r; None if any is missing or not an object.
-func (t *Tape) Lookup(r Ref, path []string) Ref { panic("") }
-
-// First returns the first element of an array, or the first member's value of an object (use Name for its
-// name), or None. After returns the one that follows, or None.
-func (t *Tape) First(r Ref) Ref { panic("") }
+// First returns the first element of an array, or the first member's value of an object (use AppendName for
+// its name), or None.
+func (t *Tape) First(r Ref) Ref {
+	switch t.Kind(r) {
+	case Array:
+		if t.nodes[r].next > uint32(r)+1 {
+			return r + 1
+		}
+	case Object:
+		if t.nodes[r].next > uint32(r)+1 {
+			return r + 2
+		}
+	}
+	return None
+}
 
 // After returns the sibling that follows child within parent, or None.
-func (t *Tape) After(parent, child Ref) Ref { panic("") }
+func (t *Tape) After(parent, child Ref) Ref {
+	next, p := t.nodes[child].next, &t.nodes[parent]
+	if next >= p.next {
+		return None
+	}
+	if p.kind == Object {
+		next++
+	}
+	return Ref(next)
+}
 
-// AppendName appends the unescaped name of a member whose value is r.
-func (t *Tape) AppendName(dst []byte, r Ref) []byte { panic("") }
-
-// NameIs reports whether the member whose value is r has that unescaped name.
-func (t *Tape) NameIs(r Ref, name string) bool { panic("") }
-
-// AppendString appends the unescaped text of a String node.
-func (t *Tape) AppendString(dst []byte, r Ref) []byte { panic("") }
-
-// StringIs reports whether r is a String whose unescaped text is s.
-func (t *Tape) StringIs(r Ref, s string) bool { panic("") }
+// Len returns how many elements an array or members an object has (repeated names counted), else 0.
+func (t *Tape) Len(r Ref) int {
+	n := 0
+	for c := t.First(r); c != None; c = t.After(r, c) {
+		n++
+	}
+	return n
+}

@@ -1,0 +1,91 @@
+package jsontape
+
+// fingerprint is cheap and tells most names apart: length (up to 255), first, middle and last byte.
+func fingerprint[T []byte | string](s T) uint32 {
+	n := len(s)
+	if n == 0 {
+		return 0
+	}
+	return uint32(min(n, 255)) | uint32(s[0])<<8 | uint32(s[n>>1])<<16 | uint32(s[n-1])<<24
+}
+
+// Name is a member name that is looked up again and again: a plan's. Made by MakeName.
+type Name struct {
+	text  string
+	print uint32
+}
+
+// MakeName prepares a (unescaped) member name.
+func MakeName(name string) Name { return Name{name, fingerprint(name)} }
+
+// MakeNames prepares a path.
+func MakeNames(path []string) []Name {
+	names := make([]Name, len(path))
+	for i, s := range path {
+		names[i] = MakeName(s)
+	}
+	return names
+}
+
+// String returns the name.
+func (n Name) String() string { return n.text }
+
+// Member returns the value of the last member of that (unescaped) name, or None.
+func (t *Tape) Member(object Ref, name string) Ref {
+	return t.MemberNamed(object, Name{name, fingerprint(name)})
+}
+
+// MemberNamed is Member for a prepared name.
+func (t *Tape) MemberNamed(object Ref, name Name) Ref {
+	found := None
+	if t.Kind(object) != Object {
+		return found
+	}
+	nodes := t.nodes[:t.nodes[object].next]
+	for i := uint32(object) + 1; i+1 < uint32(len(nodes)); i = nodes[i+1].next {
+		if nodes[i].next == name.print && t.nameIs(&nodes[i], name.text) {
+			found = Ref(i + 1)
+		}
+	}
+	return found
+}
+
+// nameIs compares a name node.
+func (t *Tape) nameIs(n *node, name string) bool {
+	if n.flags&flagEscaped == 0 {
+		return string(t.src[n.start:n.end]) == name
+	}
+	return equalUnescaped(t.src[n.start:n.end], name)
+}
+
+// Lookup follows names through objects from r; None if any is missing or not an object.
+func (t *Tape) Lookup(r Ref, path []string) Ref {
+	for i := 0; i < len(path) && r != None; i++ {
+		r = t.Member(r, path[i])
+	}
+	return r
+}
+
+// LookupNames is Lookup for a prepared path.
+func (t *Tape) LookupNames(r Ref, path []Name) Ref {
+	for i := 0; i < len(path) && r != None; i++ {
+		r = t.MemberNamed(r, path[i])
+	}
+	return r
+}
+
+// AppendName appends the unescaped name of a member whose value is r.
+func (t *Tape) AppendName(dst []byte, r Ref) []byte { return t.appendText(dst, &t.nodes[r-1]) }
+
+// RawName returns the name of a member whose value is r as it stands in the source, with its quotes.
+func (t *Tape) RawName(r Ref) []byte { return t.src[t.nodes[r-1].start-1 : t.nodes[r-1].end+1] }
+
+// NameIs reports whether the member whose value is r has that unescaped name.
+func (t *Tape) NameIs(r Ref, name string) bool {
+	return t.nodes[r-1].next == fingerprint(name) && t.nameIs(&t.nodes[r-1], name)
+}
+
+// NameIsNamed is NameIs for a prepared name.
+func (t *Tape) NameIsNamed(r Ref, name Name) bool {
+	return t.nodes[r-1].next == name.print && t.nameIs(&t.nodes[r-1], name.text)
+}

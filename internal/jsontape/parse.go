@@ -1,0 +1,127 @@
+package jsontape
+
+import "math"
+
+const (
+	// DefaultDepth is the nesting that Parse accepts where Limits says nothing: that many arrays and objects
+	// inside each other.
+	DefaultDepth = 64
+	// DefaultBytes is the size of text that Parse accepts where Limits says nothing.
+	DefaultBytes = 1 << 20
+
+	// maxBytes keeps offsets and references within 31 bits.
+	maxBytes = math.MaxInt32 - 1
+	// noParent is the parent of the document.
+	noParent = math.MaxUint32
+)
+
+// Limits bounds what Parse accepts; zero values mean DefaultDepth and DefaultBytes. Texts above 2 GiB are
+// always refused.
+type Limits struct {
+	Depth int
+	Bytes int
+}
+
+// Parse checks src (RFC 8259, UTF-8 included) and lays out its tape. On error, which is an *Error, the tape
+// is empty: its functions find nothing at Root.
+func (t *Tape) Parse(src []byte, lim Limits) error {
+	if lim.Depth <= 0 {
+		lim.Depth = DefaultDepth
+	}
+	if lim.Bytes <= 0 {
+		lim.Bytes = DefaultBytes
+	}
+	t.src, t.nodes, t.spaced = nil, t.nodes[:0], false
+	if size := min(lim.Bytes, maxBytes); len(src) > size {
+		return &Error{Kind: TooLarge, Offset: size, Limit: size}
+	}
+	if at, why := t.lay(src, lim.Depth); why != fine {
+		t.nodes = t.nodes[:0]
+		return explain(src, at, why, lim.Depth)
+	}
+	t.src = src
+	return nil
+}
+
+// lay writes the nodes of src. It returns the offset at which the text stops being JSON, and why. An open
+// container's next holds its parent until it is closed: that is the stack.
+func (t *Tape) lay(src []byte, maxDepth int) (int, problem) {
+	nodes, open, closing, depth := t.nodes, uint32(noParent), byte(noCloser), 0
+	c, i, spaces := token(src, 0, 0)
+	var why problem
+	for { // c, the token at i, begins a value, or in an object a member
+		if closing == '}' {
+			var n node
+			if n, why = t.name(src, i); why != fine {
+				return int(n.end), why
+			}
+			nodes = append(nodes, n)
+			if c, i, spaces = token(src, int(n.end)+1, spaces); c != ':' {
+				return i, wantColon
+			}
+			c, i, spaces = token(src, i+1, spaces)
+		}
+		switch c {
+		case '"':
+			end, flags, why := stringEnd(src, i+1)
+			if why != fine {
+				return end, why
+			}
+			nodes = append(nodes, node{uint32(i + 1), uint32(end), uint32(len(nodes) + 1), String, flags})
+			c, i, spaces = token(src, end+1, spaces)
+		case '{', '[':
+			if depth++; depth > maxDepth {
+				return i, tooDeep
+			}
+			nodes = append(nodes, node{start: uint32(i), next: open, kind: containerKind(c)})
+			open, closing = uint32(len(nodes)-1), c+2
+			if c, i, spaces = token(src, i+1, spaces); c != closing {
+				continue
+			}
+		default:
+			end, kind, flags, why := scalarEnd(src, i, c)
+			if why != fine {
+				return end, why
+			}
+			nodes = append(nodes, node{uint32(i), uint32(end), uint32(len(nodes) + 1), kind, flags})
+			c, i, spaces = token(src, end, spaces)
+		}
+		for c != ',' { // a value is complete, or the innermost container is at its end
+			if c != closing {
+				if open == noParent && i == len(src) {
+					t.nodes, t.spaced = nodes, spaces > 0
+					return i, fine
+				}
+				return i, wantComma
+			}
+			p := &nodes[open]
+			open, p.end, p.next = p.next, uint32(i+1), uint32(len(nodes))
+			depth--
+			if closing = noCloser; open != noParent {
+				closing = closerOf(nodes[open].kind)
+			}
+			c, i, spaces = token(src, i+1, spaces)
+		}
+		if open == noParent {
+			return i, trailing
+		}
+		c, i, spaces = token(src, i+1, spaces)
+	}
+}
+
+// noCloser closes nothing: no token is this byte.
+const noCloser = 0xff
+
+func containerKind(c byte) Kind {
+	if c == '{' {
+		return Object
+	}
+	return Array
+}
+
+func closerOf(k Kind) byte {
+	if k == Object {
+		return '}'
+	}
+	return ']'
+}
