@@ -18,12 +18,3 @@ type Event struct {
 	Timestamp    time.Time // zero: Publish sets the time
 	Data         []byte
 }
-
-// Position orders the events of one partition: strictly increasing within (Epoch, Partition), the same on
-// every node. The zero Position is before every event.
-type Position struct {
-	Epoch     uint64
-	Partition uint32
-	Major     uint64 // most significant word of the sequence
-	Minor     uint64
-}

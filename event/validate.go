@@ -1,0 +1,186 @@
+package event
+
+import (
+	"unicode"
+	"unicode/utf8"
+)
+
+// Bounds of the envelope.
+const (
+	// MaxName is the length in bytes of the longest channel, type or id.
+	MaxName = 255
+	// MaxAddress is the length in bytes of the longest tenant, user, federation or service value.
+	MaxAddress = 255
+	// MaxData is the default bound of Data in bytes; the engine's configuration may set another.
+	MaxData = 1 << 20
+	// MaxDepth is the default bound of nesting in Data.
+	MaxDepth = 64
+)
+
+// CodeInvalidValue is the client-visible code of every error of this package.
+const CodeInvalidValue = "INVALID_VALUE"
+
+// Error says what is wrong with an event. Its text is safe to show to whoever published it.
+type Error struct {
+	Code    string // of CONTRACT 7, nearly always INVALID_VALUE
+	Member  string // of the envelope; empty when it is the event as a whole
+	Message string // does not repeat the member
+	Index   int    // of the event within its batch, 0 for a single one
+}
+
+// Error returns the text with the member in front of it.
+func (e *Error) Error() string {
+	if e.Member == "" {
+		return "event: " + e.Message
+	}
+	return "event " + e.Member + ": " + e.Message
+}
+
+// The errors of Validate are made once: refusing costs no allocation either.
+var (
+	errChannel   = nameErrors("channel")
+	errType      = nameErrors("type")
+	errID        = nameErrors("id")
+	errTenant    = nameErrors("tenant_id")
+	errUser      = nameErrors("user_id")
+	errFed       = nameErrors("federation_id")
+	errService   = nameErrors("service_name")
+	errReserved  = invalid("channel", "begins with __ or $, which are reserved")
+	errWildcard  = invalid("channel", "contains one of * > { }, which are reserved")
+	errTimestamp = invalid("timestamp", "the year must be between 0000 and 9999, to be written as RFC 3339")
+	errData      = invalid("data", "is required and must be a JSON object")
+	errBroadcast = invalid("broadcast", "cannot be combined with tenant_id or user_id: a broadcast reaches everybody")
+)
+
+// textErrors are the ways in which one member can be wrong.
+type textErrors struct{ missing, long, utf8, control, space *Error }
+
+func invalid(member, message string) *Error {
+	return &Error{Code: CodeInvalidValue, Member: member, Message: message}
+}
+
+func nameErrors(member string) *textErrors {
+	return &textErrors{
+		missing: invalid(member, "is required and must not be empty"),
+		long:    invalid(member, "is longer than 255 bytes"),
+		utf8:    invalid(member, "is not valid UTF-8"),
+		control: invalid(member, "contains a control character"),
+		space:   invalid(member, "contains white space"),
+	}
+}
+
+// Validate checks the envelope by the rules of CONTRACT 2 and returns the first thing that is wrong. An
+// absent id or timestamp is right: Publish fills them in. The content of Data is not looked at, only that
+// there is some. It does not allocate.
+func (e *Event) Validate() *Error {
+	if err := ValidateChannel(e.Channel); err != nil {
+		return err
+	}
+	if err := checkName(e.Type, errType); err != nil {
+		return err
+	}
+	if e.ID != "" {
+		if err := checkName(e.ID, errID); err != nil {
+			return err
+		}
+	}
+	if err := e.validateAddresses(); err != nil {
+		return err
+	}
+	if y := e.Timestamp.Year(); y < 0 || y > 9999 {
+		return errTimestamp
+	}
+	if len(e.Data) == 0 {
+		return errData
+	}
+	return nil
+}
+
+func (e *Event) validateAddresses() *Error {
+	if e.Broadcast && (e.TenantID != "" || e.UserID != "") {
+		return errBroadcast
+	}
+	if err := checkAddress(e.TenantID, errTenant); err != nil {
+		return err
+	}
+	if err := checkAddress(e.UserID, errUser); err != nil {
+		return err
+	}
+	if err := checkAddress(e.FederationID, errFed); err != nil {
+		return err
+	}
+	return checkAddress(e.ServiceName, errService)
+}
+
+// ValidateChannel checks a channel name as every door does, @source included: 1 to 255 bytes of UTF-8
+// without control characters and white space, not beginning with __ or $, without * > { }.
+func ValidateChannel(name string) *Error {
+	if err := checkName(name, errChannel); err != nil {
+		return err
+	}
+	if name[0] == '$' || len(name) > 1 && name[0] == '_' && name[1] == '_' {
+		return errReserved
+	}
+	for i := range len(name) {
+		switch name[i] {
+		case '*', '>', '{', '}':
+			return errWildcard
+		}
+	}
+	return nil
+}
+
+// IsControl reports whether a channel is one of the engine's own ($control, $node/<id>), which no door
+// for events accepts.
+func IsControl(channel string) bool { return channel != "" && channel[0] == '$' }
+
+// checkName applies the rules of channel, type and id.
+func checkName(s string, errs *textErrors) *Error {
+	if s == "" {
+		return errs.missing
+	}
+	if len(s) > MaxName {
+		return errs.long
+	}
+	for i := range len(s) {
+		c := s[i]
+		if c >= utf8.RuneSelf {
+			return checkRunes(s[i:], errs, true)
+		}
+		if c <= ' ' || c == 0x7f {
+			return checkRunes(s[i:], errs, true)
+		}
+	}
+	return nil
+}
+
+// checkAddress applies the rules of tenant, user, federation and service values: as names, but absent is
+// fine and spaces are too.
+func checkAddress(s string, errs *textErrors) *Error {
+	if len(s) > MaxAddress {
+		return errs.long
+	}
+	for i := range len(s) {
+		if c := s[i]; c >= utf8.RuneSelf || c < ' ' || c == 0x7f {
+			return checkRunes(s[i:], errs, false)
+		}
+	}
+	return nil
+}
+
+// checkRunes is the slow path, from the first byte that needs a look.
+func checkRunes(s string, errs *textErrors, spaces bool) *Error {
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		switch {
+		case r == utf8.RuneError && size == 1:
+			return errs.utf8
+		case spaces && unicode.IsSpace(r):
+			return errs.space
+		case unicode.IsControl(r):
+			return errs.control
+		}
+		i += size
+	}
+	return nil
+}
