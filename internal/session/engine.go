@@ -1,14 +1,17 @@
-// Package session is the protocol machine of graphql-transport-ws on whole messages: bytes in, actions out,
-// no I/O. A WebSocket transport, a Python ASGI mount or a test drives it.
 package session
 
 import (
 	"context"
+	"errors"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
+
+// ErrForbidden in the chain of Authenticate's error refuses the client's credentials: close 4403. Every other
+// error means that the credentials could not be judged now: close 1013, which clients retry.
+var ErrForbidden = errors.New("forbidden")
 
 // Engine is what a session asks of the engine. Its methods are safe for concurrent use.
 type Engine interface {
@@ -19,7 +22,7 @@ type Engine interface {
 	// a reader.
 	Prepared(query string) bool
 	// Subscribe starts an operation. results are enqueued on conn from the moment that it returns a
-	// subscription (never before). Exactly one member of the outcome is set.
+	// subscription (never before req.Begin). Exactly one member of the outcome is set.
 	Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *Request) Outcome
 }
 
@@ -30,16 +33,35 @@ type Handshake struct {
 	RemoteAddr    string
 }
 
-// Request is the payload of a subscribe message.
+// Request is the payload of a subscribe message. It owns its bytes.
 type Request struct {
 	ID            string // operation id
+	EscapedID     []byte // ID as in JSON, without quotes: what queue.Queue.Init takes
 	Query         string
 	OperationName string
 	Variables     []byte // JSON object or nil
 	Extensions    []byte // JSON object or nil
+
+	gate  gate
+	token uint32
 }
 
-// Outcome is what became of a subscribe.
+// Begin is to be called by Engine.Subscribe once nothing can refuse the operation any more and before its
+// subscription is able to receive a first result, without any lock held. False means that the client has
+// completed the operation meanwhile: Subscribe then lets go of the subscription and returns the zero Outcome.
+// After true the subscription belongs to the operation: Complete may be called on it at any time, also before
+// Subscribe returns. (Without this call a result could still reach a client that has completed, or be taken
+// for one of a new operation of the same id.)
+func (r *Request) Begin(s *hub.Subscription) bool {
+	return r.gate == nil || r.gate.begin(r, s)
+}
+
+// gate decides whether an operation is still wanted.
+type gate interface {
+	begin(r *Request, s *hub.Subscription) bool
+}
+
+// Outcome is what became of a subscribe. The zero Outcome follows a false Begin.
 type Outcome struct {
 	Subscription *hub.Subscription
 	// Result is the whole ExecutionResult of a query that is answered once.

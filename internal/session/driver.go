@@ -1,0 +1,189 @@
+package session
+
+import (
+	"context"
+	"sync"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
+
+// Peer is the connection that a Driver serves.
+type Peer interface {
+	// Outbound is where messages for the client are queued.
+	Outbound() *queue.Conn
+	// Acknowledged is called once, after connection_ack was queued and without any lock: the host may arm a
+	// close at who.ExpiresAt (Driver.Shut with CodeForbidden). It must not block.
+	Acknowledged(who *identity.Identity)
+}
+
+// Driver runs the protocol of one connection: a Machine, what it asks of the Engine, and what it sends. It is
+// embedded in the host's connection.
+type Driver struct {
+	mu        sync.Mutex
+	machine   Machine // guarded by mu
+	host      *Host
+	peer      Peer
+	handshake *Handshake // until connection_init
+}
+
+// Init prepares an embedded Driver.
+func (d *Driver) Init(host *Host, peer Peer, handshake *Handshake) {
+	d.host, d.peer, d.handshake = host, peer, handshake
+	d.machine.Init(host.options)
+}
+
+// scratch is what a call needs besides the Driver.
+type scratch struct {
+	tape    jsontape.Tape
+	actions []Action
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+// Receive takes a whole text message. The bytes are the caller's again when it returns.
+func (d *Driver) Receive(message []byte) {
+	s := scratches.Get().(*scratch)
+	d.mu.Lock()
+	s.actions = d.machine.Receive(s.actions[:0], message, &s.tape)
+	d.queueLocked(s.actions)
+	d.mu.Unlock()
+	d.finish(s, len(message))
+}
+
+// InitTimeout says that the time for connection_init is over; it does nothing if one has come.
+func (d *Driver) InitTimeout() {
+	d.apply(func(dst []Action) []Action { return d.machine.Timeout(dst) })
+}
+
+// Shut closes the connection from this side with a code and a reason that clients may see.
+func (d *Driver) Shut(closeCode uint16, reason string) {
+	d.apply(func(dst []Action) []Action { return d.machine.Shut(dst, closeCode, reason) })
+}
+
+// Closed says that the connection is gone: every subscription is completed. Idempotent.
+func (d *Driver) Closed() {
+	d.apply(func(dst []Action) []Action { return d.machine.Closed(dst) })
+}
+
+// Ended says that a message marked End was taken from the connection and is about to be written (see
+// Machine.Ended).
+func (d *Driver) Ended(q *queue.Queue) {
+	d.mu.Lock()
+	d.machine.Ended(q)
+	d.mu.Unlock()
+}
+
+// Identity is who the connection was authenticated as; nil before that and after the close.
+func (d *Driver) Identity() *identity.Identity {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machine.Identity()
+}
+
+// Operations is the number of active operations.
+func (d *Driver) Operations() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machine.Operations()
+}
+
+// apply feeds one input to the machine and executes what follows.
+func (d *Driver) apply(input func([]Action) []Action) {
+	s := scratches.Get().(*scratch)
+	d.mu.Lock()
+	s.actions = input(s.actions[:0])
+	d.queueLocked(s.actions)
+	d.mu.Unlock()
+	d.finish(s, 0)
+}
+
+// queueLocked executes the actions that write, in the order that the machine decided on.
+func (d *Driver) queueLocked(actions []Action) {
+	for i := range actions {
+		switch a := &actions[i]; a.Kind {
+		case Send:
+			d.peer.Outbound().Control(queue.Control{Kind: queue.Text, Data: a.Data})
+		case Close:
+			d.peer.Outbound().Control(queue.Control{Kind: queue.Close, Code: a.Code, Data: a.Data})
+		}
+	}
+}
+
+// finish executes the actions that call the engine and gives the scratch back. size is that of the message.
+func (d *Driver) finish(s *scratch, size int) {
+	for i := range s.actions {
+		a := s.actions[i]
+		s.actions[i] = Action{}
+		switch a.Kind {
+		case Authenticate:
+			d.authenticate(a.Data)
+		case Subscribe:
+			d.subscribe(a.Request, a.Identity, size)
+		case Complete:
+			a.Subscription.Complete()
+		}
+	}
+	scratches.Put(s)
+}
+
+// authenticate judges connection_init on the pool.
+func (d *Driver) authenticate(payload []byte) {
+	handshake := d.handshake
+	d.handshake = nil
+	if handshake == nil {
+		handshake = &Handshake{}
+	}
+	queued := d.host.pool.do(func(ctx context.Context) {
+		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
+		d.authenticated(who, err)
+	})
+	if !queued {
+		d.Shut(CodeTryAgainLater, "The server is busy, try again later")
+	}
+}
+
+func (d *Driver) authenticated(who *identity.Identity, err error) {
+	acknowledged := false
+	d.apply(func(dst []Action) []Action {
+		dst = d.machine.Authenticated(dst, who, nil, err)
+		acknowledged = d.machine.Acknowledged()
+		return dst
+	})
+	if acknowledged {
+		d.peer.Acknowledged(who)
+	}
+}
+
+// inlineBytes is the longest message whose subscribe runs on the reader, if its document is known: longer ones
+// have variables that take a while to coerce.
+const inlineBytes = 8 << 10
+
+func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
+	req.gate = d
+	if size <= inlineBytes && d.host.engine.Prepared(req.Query) {
+		d.run(d.host.pool.ctx, req, who)
+		return
+	}
+	if !d.host.pool.do(func(ctx context.Context) { d.run(ctx, req, who) }) {
+		d.subscribed(req, Outcome{Errors: AppendErrors(nil, code.RateLimited, "the server is busy, subscribe again later")})
+	}
+}
+
+func (d *Driver) run(ctx context.Context, req *Request, who *identity.Identity) {
+	d.subscribed(req, d.host.engine.Subscribe(ctx, d.peer.Outbound(), who, req))
+}
+
+func (d *Driver) subscribed(req *Request, out Outcome) {
+	d.apply(func(dst []Action) []Action { return d.machine.Subscribed(dst, req, out) })
+}
+
+// begin implements gate.
+func (d *Driver) begin(req *Request, sub *hub.Subscription) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machine.Begin(req, sub)
+}

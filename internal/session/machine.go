@@ -1,0 +1,296 @@
+package session
+
+import (
+	"errors"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
+
+// Close codes of graphql-transport-ws that this package uses. What graphql-ws clients do: 1013, 4403 and 4408
+// are retried, the others are fatal.
+const (
+	CodeTryAgainLater     = 1013
+	CodeBadRequest        = 4400
+	CodeUnauthorized      = 4401
+	CodeForbidden         = 4403
+	CodeInitTimeout       = 4408
+	CodeSubscriberExists  = 4409
+	CodeTooManyInitialise = 4429
+)
+
+// maxReason is what a close frame can hold beside its code, in bytes of UTF-8.
+const maxReason = 123
+
+// Options bounds what clients may do. Zero members mean the default in the comment. Shared by machines.
+type Options struct {
+	// Subscriptions bounds active operations of one connection; 0: no bound. More are answered by `error`.
+	Subscriptions int
+	// MessageBytes bounds one message; 1 MiB. Hosts should refuse longer ones earlier.
+	MessageBytes int
+	// MessageDepth bounds its nesting; 128.
+	MessageDepth int
+	// EchoBytes bounds the payload of a ping that pong returns; 4 KiB. A longer one is answered without.
+	EchoBytes int
+}
+
+const (
+	defaultMessageBytes = 1 << 20
+	defaultMessageDepth = 128
+	defaultEchoBytes    = 4 << 10
+	maxIDBytes          = 255
+)
+
+// withDefaults returns a copy with every bound set.
+func (o Options) withDefaults() Options {
+	if o.MessageBytes <= 0 {
+		o.MessageBytes = defaultMessageBytes
+	}
+	if o.MessageDepth <= 0 {
+		o.MessageDepth = defaultMessageDepth
+	}
+	if o.EchoBytes <= 0 {
+		o.EchoBytes = defaultEchoBytes
+	}
+	return o
+}
+
+// ActionKind is what a host must do.
+type ActionKind uint8
+
+const (
+	// Send: Data is a whole text message for the peer. It must not be modified.
+	Send ActionKind = iota
+	// Close: end the connection with Code and Data, the reason. It is followed by Complete actions only.
+	Close
+	// Authenticate: judge Data, the payload of connection_init or nil, and call Authenticated.
+	Authenticate
+	// Subscribe: start Request as Identity and call Subscribed.
+	Subscribe
+	// Complete: call Complete on Subscription.
+	Complete
+)
+
+// Action is one consequence of an input.
+type Action struct {
+	Kind         ActionKind
+	Code         uint16
+	Data         []byte
+	Request      *Request
+	Identity     *identity.Identity
+	Subscription *hub.Subscription
+}
+
+type state uint8
+
+const (
+	waiting        state = iota // for connection_init
+	authenticating              // connection_init has come
+	acknowledged
+	closed
+)
+
+// Machine is the server's side of one connection: which messages are legal now and what follows from them. It
+// is not safe for concurrent use. Each method appends actions to dst and returns it; they must be executed in
+// order. Once closed it ignores everything.
+type Machine struct {
+	options *Options
+	who     *identity.Identity
+	ops     table
+	tokens  uint32
+	state   state
+}
+
+// Init prepares an embedded machine. options is shared and was made by NewOptions.
+func (m *Machine) Init(options *Options) { m.options = options }
+
+// NewOptions fills in the defaults.
+func NewOptions(o Options) *Options {
+	o = o.withDefaults()
+	return &o
+}
+
+// Identity is who the connection was authenticated as; nil before the acknowledgement.
+func (m *Machine) Identity() *identity.Identity { return m.who }
+
+// Acknowledged reports whether connection_ack was sent and the connection is not closed.
+func (m *Machine) Acknowledged() bool { return m.state == acknowledged }
+
+// Operations is the number of active operations, those that are still being prepared included.
+func (m *Machine) Operations() int { return m.ops.len() }
+
+// Receive takes a whole message of the client. tape is scratch: nothing of it, nor of message, is retained.
+func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []Action {
+	if m.state == closed {
+		return dst
+	}
+	var in inbound
+	if reason := in.decode(tape, message, m.options); reason != "" {
+		return m.Shut(dst, CodeBadRequest, reason)
+	}
+	switch in.kind {
+	case kindPing:
+		return append(dst, Action{Kind: Send, Data: pong(in.payload, m.options.EchoBytes)})
+	case kindPong:
+		return dst
+	case kindInit:
+		if m.state != waiting {
+			return m.Shut(dst, CodeTooManyInitialise, "Too many initialisation requests")
+		}
+		m.state = authenticating
+		return append(dst, Action{Kind: Authenticate, Data: cloneBytes(in.payload)})
+	case kindSubscribe:
+		return m.subscribe(dst, &in, tape)
+	default:
+		return m.complete(dst, in.id)
+	}
+}
+
+// subscribe answers a well-formed subscribe message.
+func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape) []Action {
+	if m.state != acknowledged {
+		return m.Shut(dst, CodeUnauthorized, "Unauthorized")
+	}
+	if m.ops.find(in.id) != nil {
+		return m.Shut(dst, CodeSubscriberExists, "Subscriber for "+in.unescapedID()+" already exists")
+	}
+	if limit := m.options.Subscriptions; limit > 0 && m.ops.len() >= limit {
+		refusal := AppendErrors(nil, code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
+		return append(dst, Action{Kind: Send, Data: AppendError(nil, in.id, refusal)})
+	}
+	m.tokens++
+	req := in.request(tape)
+	req.token = m.tokens
+	m.ops.add(op{key: string(in.id), token: req.token})
+	return append(dst, Action{Kind: Subscribe, Request: req, Identity: m.who})
+}
+
+// complete ends an operation at the client's wish: nothing is answered, unknown ids are ignored.
+func (m *Machine) complete(dst []Action, id []byte) []Action {
+	o := m.ops.find(id)
+	if o == nil {
+		return dst
+	}
+	sub := o.sub
+	m.ops.remove(o, id)
+	if sub == nil {
+		return dst // still being prepared: its result finds no operation
+	}
+	return append(dst, Action{Kind: Complete, Subscription: sub})
+}
+
+// Authenticated is the answer to an Authenticate action. ack is the payload of connection_ack, a JSON object,
+// or nil. It is ignored when the connection was closed meanwhile.
+func (m *Machine) Authenticated(dst []Action, who *identity.Identity, ack []byte, err error) []Action {
+	switch {
+	case m.state != authenticating:
+		return dst
+	case errors.Is(err, ErrForbidden):
+		return m.Shut(dst, CodeForbidden, "Forbidden")
+	case err != nil || who == nil:
+		return m.Shut(dst, CodeTryAgainLater, "Authentication is not available, try again later")
+	}
+	m.who, m.state = who, acknowledged
+	return append(dst, Action{Kind: Send, Data: ackMessage(ack)})
+}
+
+// Begin gives an operation its subscription. It reports whether the operation is still wanted: if not, the
+// subscription must not receive anything.
+func (m *Machine) Begin(req *Request, sub *hub.Subscription) bool {
+	o := m.preparing(req)
+	if o == nil {
+		return false
+	}
+	o.sub = sub
+	if sub.IDIs(req.EscapedID) && !m.ops.indexed() {
+		o.key = "" // the subscription holds it
+	}
+	return true
+}
+
+// Subscribed is the answer to a Subscribe action. A late one, for an operation that the client has completed
+// or whose id is in use by another operation now, only completes its subscription.
+func (m *Machine) Subscribed(dst []Action, req *Request, out Outcome) []Action {
+	if out.Subscription != nil {
+		if m.holds(req, out.Subscription) || m.Begin(req, out.Subscription) {
+			return dst
+		}
+		return append(dst, Action{Kind: Complete, Subscription: out.Subscription})
+	}
+	o := m.preparing(req)
+	if o == nil {
+		return dst
+	}
+	id := req.EscapedID
+	m.ops.remove(o, id)
+	switch {
+	case out.Result != nil:
+		return append(dst, Action{Kind: Send, Data: AppendNext(nil, id, out.Result)},
+			Action{Kind: Send, Data: AppendComplete(nil, id)})
+	case out.Errors == nil:
+		out.Errors = AppendErrors(nil, code.Internal, "internal server error")
+	}
+	return append(dst, Action{Kind: Send, Data: AppendError(nil, id, out.Errors)})
+}
+
+// preparing returns the operation of a request, if it still waits for its result.
+func (m *Machine) preparing(req *Request) *op {
+	if m.state == closed {
+		return nil
+	}
+	o := m.ops.find(req.EscapedID)
+	if o == nil || o.token != req.token || o.sub != nil {
+		return nil
+	}
+	return o
+}
+
+// holds reports whether the operation of a request has that subscription already.
+func (m *Machine) holds(req *Request, sub *hub.Subscription) bool {
+	o := m.ops.find(req.EscapedID)
+	return o != nil && o.token == req.token && o.sub == sub
+}
+
+// Ended says that the last message of a subscription is about to be written: its id is free from now on. It
+// must be called before the write, because the client may use the id again as soon as it has read it.
+func (m *Machine) Ended(q *queue.Queue) {
+	var scratch [64]byte
+	id := q.AppendID(scratch[:0])
+	if o := m.ops.find(id); o != nil && o.sub != nil && &o.sub.Queue == q {
+		m.ops.remove(o, id)
+	}
+}
+
+// Timeout says that the time for connection_init is over. A connection_init that is still being judged is
+// in time.
+func (m *Machine) Timeout(dst []Action) []Action {
+	if m.state != waiting {
+		return dst
+	}
+	return m.Shut(dst, CodeInitTimeout, "Connection initialisation timeout")
+}
+
+// Shut closes the connection from this side: a Close action, with the reason cut to what a frame can hold,
+// then Complete for every subscription.
+func (m *Machine) Shut(dst []Action, closeCode uint16, reason string) []Action {
+	if m.state == closed {
+		return dst
+	}
+	dst = append(dst, Action{Kind: Close, Code: closeCode, Data: []byte(CutReason(reason))})
+	return m.Closed(dst)
+}
+
+// Closed says that the connection is gone: every subscription is completed, late results are too.
+func (m *Machine) Closed(dst []Action) []Action {
+	m.state, m.who = closed, nil
+	for o := range m.ops.all {
+		if o.sub != nil {
+			dst = append(dst, Action{Kind: Complete, Subscription: o.sub})
+		}
+	}
+	m.ops = table{}
+	return dst
+}
