@@ -1,0 +1,154 @@
+package scalar
+
+import (
+	"bytes"
+	"slices"
+	"strconv"
+
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+)
+
+// notText precedes the keys of untyped values that are neither strings nor numbers. No text has this byte.
+const notText = 0xff
+
+// AppendKey appends the canonical form of r coerced as a result: two values are equal exactly when their
+// canonical forms are the same bytes (CONTRACT 4, "Comparison"). ok is false for null, missing and what
+// cannot be coerced; dst is then returned as it was.
+//
+// Strings, IDs and enums are their unescaped text; numbers their one exact decimal text (1, 1.0 and 1e0 are
+// "1"); custom scalars canonical JSON: members sorted by name, the last of a name, one form of each number
+// and string.
+func (l *Leaf) AppendKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out []byte, ok bool) {
+	kind := t.Kind(r)
+	if kind == jsontape.Invalid || kind == jsontape.Null {
+		return dst, false
+	}
+	switch l.Kind {
+	case Int:
+		i, ok := int32Of(t, r)
+		if !ok {
+			return dst, false
+		}
+		return strconv.AppendInt(dst, int64(i), 10), true
+	case Float:
+		var buf [64]byte
+		d, ok := finite(t, r, buf[:0])
+		if !ok {
+			return dst, false
+		}
+		return appendDecimal(dst, d), true
+	case String, ID:
+		if kind == jsontape.String {
+			return t.AppendString(dst, r), true
+		}
+		return appendStringText(dst, t, r, l.Kind == ID)
+	case Boolean:
+		b, ok := boolean(t, r)
+		if !ok {
+			return dst, false
+		}
+		return appendBool(dst, b), true
+	case Enum:
+		if !l.isName(t, r) {
+			return dst, false
+		}
+		return t.AppendString(dst, r), true
+	case Untyped:
+		switch kind {
+		case jsontape.String:
+			return t.AppendString(dst, r), true
+		case jsontape.Number:
+			return appendNumber(dst, t, r), true
+		}
+		return appendCanonical(append(dst, notText), t, r), true
+	default:
+		return appendCanonical(dst, t, r), true
+	}
+}
+
+// finite coerces to Float, exactly. What is infinite as a double is refused, what is 0 as a double is 0.
+func finite(t *jsontape.Tape, r jsontape.Ref, buf []byte) (d decimal, ok bool) {
+	var unescaped [64]byte
+	text, f, ok := numeric(t, r, unescaped[:0])
+	if !ok {
+		return d, false
+	}
+	if text == nil {
+		text = appendDouble(nil, f)
+	}
+	d = parseDecimal(text, buf)
+	if d.far == nil && d.point <= 300 && d.point >= -300 {
+		return d, true
+	}
+	f, ok = double(text)
+	if f == 0 {
+		return decimal{}, ok
+	}
+	return d, ok
+}
+
+// appendNumber appends the exact decimal text of a Number node.
+func appendNumber(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+	raw := t.Raw(r)
+	if t.IsInteger(r) && raw[len(raw)-1] != '0' {
+		return append(dst, raw...)
+	}
+	var buf [64]byte
+	return appendDecimal(dst, parseDecimal(raw, buf[:0]))
+}
+
+// appendCanonical appends the one text of a JSON value.
+func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+	switch t.Kind(r) {
+	case jsontape.Number:
+		return appendNumber(dst, t, r)
+	case jsontape.String:
+		if _, plain := t.PlainString(r); plain {
+			return append(dst, t.Raw(r)...)
+		}
+		var buf [64]byte
+		return jsontape.AppendQuoted(dst, t.Text(r, buf[:0]))
+	case jsontape.Array:
+		dst = append(dst, '[')
+		for e := t.First(r); e != jsontape.None; e = t.After(r, e) {
+			dst = append(appendCanonical(dst, t, e), ',')
+		}
+		return closeList(dst, '[', ']')
+	case jsontape.Object:
+		return appendCanonicalObject(dst, t, r)
+	}
+	return append(dst, t.Raw(r)...)
+}
+
+func appendCanonicalObject(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+	var buf [16]jsontape.Ref
+	members := buf[:0]
+	for m := t.First(r); m != jsontape.None; m = t.After(r, m) {
+		members = append(members, m)
+	}
+	slices.SortStableFunc(members, func(a, b jsontape.Ref) int { return compareNames(t, a, b) })
+	dst = append(dst, '{')
+	for i, m := range members {
+		if i+1 < len(members) && compareNames(t, m, members[i+1]) == 0 {
+			continue
+		}
+		var buf [64]byte
+		dst = append(jsontape.AppendQuoted(dst, t.NameText(m, buf[:0])), ':')
+		dst = append(appendCanonical(dst, t, m), ',')
+	}
+	return closeList(dst, '{', '}')
+}
+
+func compareNames(t *jsontape.Tape, a, b jsontape.Ref) int {
+	var bufA, bufB [64]byte
+	return bytes.Compare(t.NameText(a, bufA[:0]), t.NameText(b, bufB[:0]))
+}
+
+// closeList writes the closing byte over the last comma, or after the opening byte of an empty list.
+func closeList(dst []byte, opening, closing byte) []byte {
+	if dst[len(dst)-1] == opening {
+		return append(dst, closing)
+	}
+	dst[len(dst)-1] = closing
+	return dst
+}

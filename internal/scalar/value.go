@@ -1,0 +1,107 @@
+package scalar
+
+import (
+	"strings"
+
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+)
+
+// Value is a value of a leaf type, prepared to be compared with many nodes. Immutable.
+type Value struct {
+	key     string
+	number  decimal // Int and Float
+	small   int64   // number, where it has at most 18 digits and no fraction
+	isSmall bool
+}
+
+// Key returns the canonical form (AppendKey).
+func (v *Value) Key() string { return v.key }
+
+// Value prepares node r, coerced as a result; ok is false for null, missing and what cannot be coerced.
+func (l *Leaf) Value(t *jsontape.Tape, r jsontape.Ref) (v Value, ok bool) {
+	key, ok := l.AppendKey(nil, t, r)
+	if !ok {
+		return v, false
+	}
+	v.key = string(key)
+	if l.Kind == Int || l.Kind == Float {
+		v.number = parseDecimal(key, nil)
+		if len(key) <= 18 && !strings.ContainsAny(v.key, ".e") {
+			v.small, v.isSmall = smallInt(key), true
+		}
+	}
+	return v, true
+}
+
+// Equals reports whether r, coerced as a result of l, is v, a value of l.
+func (l *Leaf) Equals(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
+	kind := t.Kind(r)
+	switch l.Kind {
+	case String, ID, Enum, Untyped:
+		if kind == jsontape.String {
+			return t.StringIs(r, v.key)
+		}
+		if raw := t.Raw(r); l.Kind != Enum && len(raw) <= 18 && t.IsInteger(r) && string(raw) == v.key {
+			return true
+		}
+	case Int, Float:
+		order, ok := l.compareNumber(t, r, v)
+		return ok && order == 0
+	}
+	var buf [128]byte
+	key, ok := l.AppendKey(buf[:0], t, r)
+	return ok && string(key) == v.key
+}
+
+// Compare orders r, coerced as a result of l, against v, a value of l: below 0 where r is less. Int and
+// Float compare exactly as numbers, String and ID byte by byte. ok is false for null, missing, what cannot
+// be coerced, and leaf types without an order.
+func (l *Leaf) Compare(t *jsontape.Tape, r jsontape.Ref, v *Value) (order int, ok bool) {
+	switch l.Kind {
+	case Int, Float:
+		return l.compareNumber(t, r, v)
+	case String, ID:
+		var buf [128]byte
+		text, ok := l.Text(t, r, buf[:0])
+		return strings.Compare(string(text), v.key), ok
+	}
+	return 0, false
+}
+
+// Ordered reports whether Compare knows an order of the kind.
+func (k Kind) Ordered() bool { return k == Int || k == Float || k == String || k == ID }
+
+// Text returns the text of r coerced as a result of l: a part of the tape's source where that is possible,
+// else written over buf (grown if need be). ok as in AppendKey.
+func (l *Leaf) Text(t *jsontape.Tape, r jsontape.Ref, buf []byte) (text []byte, ok bool) {
+	if t.Kind(r) == jsontape.String && (l.Kind == String || l.Kind == ID || l.Kind == Untyped) {
+		return t.Text(r, buf), true
+	}
+	return l.AppendKey(buf[:0], t, r)
+}
+
+func (l *Leaf) compareNumber(t *jsontape.Tape, r jsontape.Ref, v *Value) (order int, ok bool) {
+	if v.isSmall && t.IsInteger(r) {
+		if raw := t.Raw(r); len(raw) <= 18 {
+			i := smallInt(raw)
+			return compareInts(i, v.small), l.Kind != Int || i == int64(int32(i))
+		}
+	}
+	if l.Kind == Int {
+		i, ok := int32Of(t, r)
+		return compareInts(int64(i), v.small), ok
+	}
+	var buf [64]byte
+	d, ok := finite(t, r, buf[:0])
+	return compareDecimal(d, v.number), ok
+}
+
+func compareInts(a, b int64) int {
+	switch {
+	case a < b:
+		return -1
+	case a > b:
+		return 1
+	}
+	return 0
+}
