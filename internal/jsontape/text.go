@@ -13,6 +13,25 @@ func (t *Tape) AppendString(dst []byte, r Ref) []byte {
 	return t.appendText(dst, &t.nodes[r])
 }
 
+// Text returns the unescaped text of a String node: a part of the source where nothing is escaped, else
+// written over buf (grown if need be). Nil for other nodes.
+func (t *Tape) Text(r Ref, buf []byte) []byte {
+	if t.Kind(r) != String {
+		return nil
+	}
+	return t.text(&t.nodes[r], buf)
+}
+
+// NameText is Text for the name of the member whose value is r.
+func (t *Tape) NameText(r Ref, buf []byte) []byte { return t.text(&t.nodes[r-1], buf) }
+
+func (t *Tape) text(n *node, buf []byte) []byte {
+	if n.flags&flagEscaped == 0 {
+		return t.src[n.start:n.end]
+	}
+	return appendUnescaped(buf[:0], t.src[n.start:n.end])
+}
+
 // PlainString returns the text of a String that holds no escape, without copying; ok is false for strings
 // with escapes and for other nodes.
 func (t *Tape) PlainString(r Ref) (text []byte, ok bool) {
