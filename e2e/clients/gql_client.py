@@ -1,0 +1,70 @@
+"""PyPI gql over its websockets or its aiohttp transport, reconnecting.
+
+Takes the transport's name and one JSON argument {url, token, query, variables}; prints and stops like the Node
+scripts (see harness.mjs).
+"""
+
+import asyncio
+import contextlib
+import json
+import sys
+
+from gql import Client, gql
+from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
+from gql.transport.exceptions import TransportError, TransportQueryError
+from gql.transport.websockets import WebsocketsTransport
+from graphql import GraphQLError
+from tenacity import retry, retry_if_exception_type, wait_fixed
+
+TRANSPORTS = {"websockets": WebsocketsTransport, "aiohttp": AIOHTTPWebsocketsTransport}
+
+
+def tell(**line) -> None:
+    print(json.dumps(line), flush=True)
+
+
+def closed_by_peer(error: Exception) -> bool:
+    """Whether an exception means that the connection was lost; both transports have their own kinds."""
+    return isinstance(error, (TransportError, ConnectionError, asyncio.IncompleteReadError)) or type(
+        error
+    ).__name__.startswith("ConnectionClosed")
+
+
+async def receive(session, task: dict) -> None:
+    """Subscribes again after each loss, until the operation is refused, completes or the task is cancelled."""
+    request = gql(task["query"])
+    request.variable_values = task.get("variables")
+    while True:
+        try:
+            async for data in session.subscribe(request):
+                tell(next={"data": data})
+            tell(complete=True)
+            return
+        except TransportQueryError as error:
+            tell(error=[e.formatted if isinstance(e, GraphQLError) else e for e in error.errors or []])
+            return
+        except Exception as error:
+            if not closed_by_peer(error):
+                raise
+            await asyncio.sleep(0.05)
+
+
+async def main() -> None:
+    task = json.loads(sys.argv[2])
+    transport = TRANSPORTS[sys.argv[1]](
+        url=task["url"],
+        subprotocols=["graphql-transport-ws"],
+        init_payload={"authorization": f"Bearer {task['token']}"} if task.get("token") else {},
+    )
+    client = Client(transport=transport)
+    again = retry(retry=retry_if_exception_type(Exception), wait=wait_fixed(0.05))
+    session = await client.connect_async(reconnecting=True, retry_connect=again)
+    receiving = asyncio.create_task(receive(session, task))
+    await asyncio.to_thread(sys.stdin.read)
+    receiving.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await receiving
+    await client.close_async()
+
+
+asyncio.run(main())

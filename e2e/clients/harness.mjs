@@ -1,0 +1,34 @@
+// What the Node scripts share. A script takes one JSON argument {url, token, query, variables}, subscribes, prints
+// a JSON line for each thing that happens ({"next":…}, {"error":…}, {"complete":true}) and unsubscribes when its
+// standard input ends. It exits 0 once everything is closed.
+import WebSocket from "ws";
+
+// Apollo Client looks at the global that every browser, and Node.js since 22, has.
+globalThis.WebSocket ??= WebSocket;
+
+export const task = JSON.parse(process.argv[2]);
+
+const print = (value) => process.stdout.write(JSON.stringify(value) + "\n");
+
+// The observer that every client takes in some form.
+export const sink = {
+  next: (result) => print({ next: result }),
+  error: (error) => print({ error: Array.isArray(error) ? error : (error.graphQLErrors ?? error.errors ?? [{ message: String(error?.message ?? error) }]) }),
+  complete: () => print({ complete: true }),
+};
+
+// Options of graphql-ws as an application would set them, with short pauses between tries.
+export const options = {
+  url: task.url,
+  webSocketImpl: WebSocket,
+  lazy: true,
+  retryAttempts: Infinity,
+  retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
+  connectionParams: task.token ? { authorization: `Bearer ${task.token}` } : undefined,
+};
+
+// untilStdinEnds runs stop when the driver closes the script's standard input.
+export function untilStdinEnds(stop) {
+  process.stdin.on("data", () => {});
+  process.stdin.on("end", stop);
+}
