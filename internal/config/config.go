@@ -1,0 +1,129 @@
+// Package config is the one configuration of the server: a strict YAML file, environment variables and flags,
+// resolved into one Config, with every problem reported at once and each at its place.
+//
+// Precedence: flag > environment variable > file > preset > default. One table (table.go) describes each key;
+// parsing, printing, documentation and tests all read it.
+package config
+
+import "time"
+
+// Config is the resolved configuration. Comments name nothing twice: the table has type, default and unit.
+type Config struct {
+	// Dev, DevAnyAddress and Demo come from flags only.
+	Dev, DevAnyAddress, Demo bool
+
+	Preset        string
+	Schema        Schema
+	Schemaless    Schemaless
+	Listen        string
+	Admin         Admin
+	Bus           string
+	BusFile       string
+	Origins       []string
+	Auth          Auth
+	Publish       Publish
+	Security      Security
+	Introspection bool
+	Limits        Limits
+	Drain         Drain
+	Log           Log
+}
+
+// Schema is `schema` and `schema.naming`.
+type Schema struct {
+	Files  []string
+	Naming string
+}
+
+// Schemaless is `schemaless.*`.
+type Schemaless struct {
+	Enabled  bool
+	Channels []string
+}
+
+// Admin is `admin.*`, the operators' listener.
+type Admin struct {
+	Listen string
+	Pprof  bool
+}
+
+// Auth is `auth.*`.
+type Auth struct {
+	JWT       JWT
+	Anonymous bool
+}
+
+// JWT is `auth.jwt.*`.
+type JWT struct {
+	Secret, SecretFile string
+	PublicKeyFile      string
+	JWKSURL            string
+	Algorithms         []string
+	Issuer, Audience   string
+	Cookie             string
+	Leeway             time.Duration
+	Claims             Claims
+}
+
+// Configured reports whether tokens can be verified.
+func (j *JWT) Configured() bool { return j.Secret != "" || j.PublicKeyFile != "" || j.JWKSURL != "" }
+
+// Claims is `auth.jwt.claims.*`: the names of claims.
+type Claims struct {
+	User, Tenant, Roles, Scopes, Federation, Service string
+}
+
+// Publish is `publish.*`.
+type Publish struct {
+	Tokens []Token
+	// Rate is in events per second and token, 0: no bound.
+	Rate int
+}
+
+// Token is one entry of `publish.tokens`. Nil Channels, Tenants: every one.
+type Token struct {
+	Token     string
+	TokenFile string
+	Channels  []string
+	Tenants   []string
+	Broadcast bool
+}
+
+// Security is `security.*`. Empty RowFilter and Isolation have been replaced by what applies.
+type Security struct {
+	RowFilter, Isolation   string
+	ScopeUser, ScopeTenant []string
+}
+
+// Limits is `limits.*`.
+type Limits struct {
+	Connections                int
+	SubscriptionsPerConnection int
+	GroupsPerChannel           int
+	GroupsPerTenant            int
+	DocumentBytes              int
+	DocumentTokens             int
+	DocumentDepth              int
+	DocumentAliases            int
+	MessageBytes               int
+	EventBytes                 int
+	EventDepth                 int
+	PublishBytes               int
+	PublishEvents              int
+	QueueMessages              int
+	QueueBytes                 int
+	ConnectionQueueBytes       int
+	PlanCacheBytes             int
+	ResolverTimeout            time.Duration
+	ResolverWorkers            int
+	ResolverLane               int
+	InitTimeout                time.Duration
+	PingInterval               time.Duration
+	PongTimeout                time.Duration
+}
+
+// Drain is `drain.*`.
+type Drain struct{ Window time.Duration }
+
+// Log is `log.*`.
+type Log struct{ Level, Format string }
