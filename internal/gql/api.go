@@ -1,8 +1,8 @@
 package gql
 
-import "github.com/fraiseql/fraiseql-go/internal/jsontape"
+import "fmt"
 
-// Source text of a schema; Name appears in errors.
+// SchemaSource is the source text of a schema; Name appears in errors.
 type SchemaSource struct {
 	Name string
 	Text string
@@ -20,9 +20,25 @@ type SchemaOptions struct {
 // Limits bounds documents; zero means the default in the comment.
 type Limits struct {
 	Bytes   int // 64 KiB
-	Tokens  int // 10,000
+	Tokens  int // 10,000; bounds the fields after expansion of fragments too
 	Depth   int // 20
 	Aliases int // 200: fields that share a parent after fragments are counted
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.Bytes <= 0 {
+		l.Bytes = 64 << 10
+	}
+	if l.Tokens <= 0 {
+		l.Tokens = 10_000
+	}
+	if l.Depth <= 0 {
+		l.Depth = 20
+	}
+	if l.Aliases <= 0 {
+		l.Aliases = 200
+	}
+	return l
 }
 
 // Error is a GraphQL request error: what a client may see.
@@ -44,32 +60,10 @@ type SchemaError struct {
 	Message  string
 }
 
-func (e *SchemaError) Error() string { return "" }
-
-type loaded struct{}
-
-// LoadSchema reads SDL, checks it and our directives, and reports every problem at once.
-func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaError) { panic("") }
-
-// Schemaless returns the schema that knows no types (CONTRACT 4, "Without a schema").
-func Schemaless() *Schema { panic("") }
-
-// Parse parses and validates a document completely: the standard's rules, the single root field, limits.
-// The error list is never both empty and with a nil document.
-func (s *Schema) Parse(text string, lim Limits) (*Document, []*Error) { panic("") }
-
-// Operation picks the operation to run; the error has code OPERATION_RESOLUTION_FAILURE.
-func (d *Document) Operation(name string) (*Operation, *Error) { panic("") }
-
-// CoerceVariables coerces the variables of a request to the letter of the specification. raw is the node of
-// the request's `variables` member (None or null: none given). It appends the JSON object of the coerced
-// variables in definition order, defaults applied, absent ones left out: equal objects mean equal variables.
-func (op *Operation) CoerceVariables(dst []byte, t *jsontape.Tape, raw jsontape.Ref) ([]byte, []*Error) {
-	panic("")
-}
-
-// CoerceArguments appends the JSON object of a field's coerced argument values in schema order: literals and
-// variables (from vars, made by CoerceVariables) alike, defaults applied, absent ones left out.
-func (f *FieldSelection) CoerceArguments(dst []byte, vars *jsontape.Tape) ([]byte, []*Error) {
-	panic("")
+// Error returns the problem as compilers do: file:line:column: message.
+func (e *SchemaError) Error() string {
+	if e.Position.Line == 0 {
+		return e.Message
+	}
+	return fmt.Sprintf("%s:%d:%d: %s", e.Position.Source, e.Position.Line, e.Position.Column, e.Message)
 }

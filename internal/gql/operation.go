@@ -21,6 +21,7 @@ type Document struct {
 type Operation struct {
 	Kind       OperationKind
 	Name       string
+	Root       *Type // nil for a schema-less subscription or mutation
 	Variables  []*Variable
 	Selections []Selection
 	Document   *Document
@@ -63,6 +64,9 @@ type FieldSelection struct {
 
 // FragmentSelection is a fragment with its type condition (nil: none).
 type FragmentSelection struct {
+	// Name is the fragment's, empty for an inline one. Within one selection set only the first spread of a
+	// fragment counts.
+	Name string
 	// TypeName is the condition's name, empty for none; On is nil without a schema.
 	TypeName   string
 	On         *Type
@@ -94,10 +98,21 @@ const (
 
 // Value is a literal of a document.
 type Value struct {
-	Kind   ValueKind
-	Text   string // variable name, number text, string content, enum name, true or false
-	List   []Value
-	Fields []ObjectField
+	Kind     ValueKind
+	Text     string // variable name, number text, string content, enum name, true or false
+	List     []Value
+	Fields   []ObjectField
+	Location Location
+}
+
+// member returns the value of a member of an object literal, or nil.
+func (v *Value) member(name string) *Value {
+	for i := range v.Fields {
+		if v.Fields[i].Name == name {
+			return &v.Fields[i].Value
+		}
+	}
+	return nil
 }
 
 // ObjectField is a member of an object literal.

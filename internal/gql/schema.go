@@ -3,6 +3,8 @@
 package gql
 
 import (
+	"github.com/vektah/gqlparser/v2/ast"
+
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
@@ -10,6 +12,7 @@ import (
 // TypeKind is the kind of a named type.
 type TypeKind uint8
 
+// The kinds, in the order in which the specification lists them.
 const (
 	ScalarType TypeKind = iota
 	ObjectType
@@ -29,33 +32,62 @@ type Position struct {
 // Schema is a loaded schema with the directives of CONTRACT 4 resolved. Immutable.
 type Schema struct {
 	// Generation differs between any two schemas loaded by a process.
-	Generation   uint64
-	Types        map[string]*Type
+	Generation  uint64
+	Description string
+	Types       map[string]*Type
+	// Order holds the types in the order of the SDL, the standard's own ones last.
+	Order        []*Type
 	Query        *Type // never nil: an empty one is supplied
 	Mutation     *Type
 	Subscription *Type
+	// Directives are those that introspection shows: the standard's and the SDL's own, never ours.
+	Directives []*Directive
 	// Schemaless is set for the schema that Schemaless returns: every root field exists, nothing is typed.
 	Schemaless bool
 
-	loaded // the parser's own form, for validation and introspection
+	loaded // the parser's own form, for validation
+}
+
+// loaded is what Parse needs besides the types.
+type loaded struct {
+	ast       *ast.Schema
+	refs      map[*ast.Type]*TypeRef
+	meta      map[string]*Field // __schema and __type
+	snakeCase bool
 }
 
 // Type is a named type.
 type Type struct {
-	Name       string
-	Kind       TypeKind
-	Fields     []*Field // objects and interfaces, in schema order
-	Interfaces []*Type
-	Possible   []*Type // object types that an interface or union (or object: itself) can be
-	Inputs     []*Argument
-	OneOf      bool
-	Leaf       scalar.Leaf // scalars and enums
-	Access     Access      // of objects, interfaces, scalars, enums
-	Position   Position
+	Name        string
+	Description string
+	Kind        TypeKind
+	Fields      []*Field // objects and interfaces, in schema order
+	Interfaces  []*Type
+	Possible    []*Type // object types that an interface or union (or object: itself) can be
+	Inputs      []*Argument
+	OneOf       bool
+	EnumValues  []*EnumMember
+	SpecifiedBy string      // URL of @specifiedBy, empty if absent
+	Leaf        scalar.Leaf // scalars and enums
+	Access      Access      // of objects, interfaces, scalars, enums
+	// Introspection marks the types of introspection itself (__Schema, __Type, …).
+	Introspection bool
+	Position      Position
+
+	fields map[string]*Field
+	inputs map[string]*Argument
+	// abstract is set for an object that an interface or a union can be.
+	abstract bool
 }
 
 // Field returns the field of that name, or nil.
-func (t *Type) Field(name string) *Field { return nil }
+func (t *Type) Field(name string) *Field { return t.fields[name] }
+
+// Input returns the member of an input object of that name, or nil.
+func (t *Type) Input(name string) *Argument { return t.inputs[name] }
+
+// IsLeaf reports whether values of the type have no parts to select.
+func (t *Type) IsLeaf() bool { return t.Kind == ScalarType || t.Kind == EnumType }
 
 // TypeRef is a type with its wrappers. Exactly one of Elem and Named is set.
 type TypeRef struct {
@@ -64,20 +96,57 @@ type TypeRef struct {
 	Named   *Type
 }
 
+// Name returns the named type inside all wrappers.
+func (r *TypeRef) Name() *Type {
+	for r.Elem != nil {
+		r = r.Elem
+	}
+	return r.Named
+}
+
+// String returns the type as GraphQL writes it, like [Int!]!.
+func (r *TypeRef) String() string {
+	s := ""
+	if r.Elem != nil {
+		s = "[" + r.Elem.String() + "]"
+	} else {
+		s = r.Named.Name
+	}
+	if r.NonNull {
+		s += "!"
+	}
+	return s
+}
+
+// Deprecation is a @deprecated that stands on an element.
+type Deprecation struct{ Reason string }
+
 // Field is a field of an object or interface.
 type Field struct {
-	Name     string
-	Parent   *Type
-	Type     *TypeRef
-	Args     []*Argument
-	From     string // member of data that it reads (@from, or naming rule, or Name)
-	Access   Access
-	Position Position
+	Name        string
+	Description string
+	Deprecated  *Deprecation // nil: not deprecated
+	Parent      *Type
+	Type        *TypeRef
+	Args        []*Argument
+	From        string // member of data that it reads (@from, or naming rule, or Name)
+	Access      Access
+	Position    Position
 	// Subscription roots only:
 	Source   *Source
 	Owner    []string // @owner path, nil if absent
 	Tenant   []string // @tenant path, nil if absent
 	Delivery *Delivery
+}
+
+// Arg returns the argument of that name, or nil.
+func (f *Field) Arg(name string) *Argument {
+	for _, a := range f.Args {
+		if a.Name == name {
+			return a
+		}
+	}
+	return nil
 }
 
 // Source is where a root field's events come from.
@@ -89,6 +158,7 @@ type Source struct {
 // Overflow is what happens when a subscription's queue is full.
 type Overflow uint8
 
+// The policies of CONTRACT 6; close is the default.
 const (
 	OverflowClose Overflow = iota
 	OverflowDropOldest
@@ -109,21 +179,34 @@ type Access struct {
 	Authenticated bool
 	Scopes        [][][]string // each @requiresScopes that applies: an OR of ANDs
 	Roles         [][]string   // each @requiresRole that applies: any one of
-	Mask          bool         // deny: MASK
+	Mask          bool         // deny: MASK; it stands for Roles only, the other parts always refuse
 }
+
+// Open reports whether nothing is required.
+func (a *Access) Open() bool { return !a.Authenticated && len(a.Scopes) == 0 && len(a.Roles) == 0 }
 
 // Argument is an argument of a field or a member of an input object.
 type Argument struct {
-	Name       string
-	Type       *TypeRef
-	HasDefault bool
-	Default    []byte // JSON text of the coerced default value
-	Unscoped   bool
-	Position   Position
+	Name        string
+	Description string
+	Deprecated  *Deprecation // nil: not deprecated
+	Type        *TypeRef
+	HasDefault  bool
+	Default     []byte // JSON text of the coerced default value
+	// DefaultText is the default as GraphQL writes it, for introspection.
+	DefaultText string
+	// Member is the member of data that a member of a @where input object names when the payload type has no
+	// field of its name: Name under the naming rule.
+	Member   string
+	Unscoped bool
+	Position Position
 	// Subscription root arguments only (nil for arguments of other fields); exactly one is set there:
 	Match *Match
 	Where *Where
 }
+
+// Required reports whether a value must be given.
+func (a *Argument) Required() bool { return a.Type.NonNull && !a.HasDefault }
 
 // Match is how an argument filters.
 type Match struct {
@@ -134,3 +217,19 @@ type Match struct {
 
 // Where marks an argument whose input object is a filter (@where): its members nest as the input type says.
 type Where struct{}
+
+// EnumMember is a value of an enum.
+type EnumMember struct {
+	Name        string
+	Description string
+	Deprecated  *Deprecation // nil: not deprecated
+}
+
+// Directive is a directive definition as introspection shows it.
+type Directive struct {
+	Name        string
+	Description string
+	Locations   []string
+	Args        []*Argument
+	Repeatable  bool
+}

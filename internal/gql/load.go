@@ -1,0 +1,177 @@
+package gql
+
+import (
+	"errors"
+	"sort"
+	"sync/atomic"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/parser"
+	"github.com/vektah/gqlparser/v2/validator"
+)
+
+var generations atomic.Uint64
+
+// LoadSchema reads SDL, checks it and our directives, and reports every problem at once: first those of
+// syntax, then those of the type system, then those of our directives' meaning, each stage in source order.
+func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaError) {
+	l := &loader{opt: opt, uses: map[any][]use{}, alias: map[string]string{}}
+	doc := l.parse(sources)
+	if l.failed() {
+		return nil, l.sorted()
+	}
+	l.readLinks(doc)
+	l.takeDirectives(doc)
+	l.hideEnums(doc)
+	l.checkStructure(doc)
+	if l.failed() {
+		return nil, l.sorted()
+	}
+	l.supplyQuery(doc)
+	tree, err := validator.ValidateSchemaDocument(withPrelude(doc))
+	if err != nil {
+		l.addParserError(err)
+		return nil, l.sorted()
+	}
+	s := l.build(tree, doc)
+	l.resolve(s)
+	if l.failed() {
+		return nil, l.sorted()
+	}
+	return s, nil
+}
+
+// loader carries one LoadSchema.
+type loader struct {
+	opt    SchemaOptions
+	errs   []*SchemaError
+	schema *Schema
+	// uses holds our directives, taken out of the document: by *ast.FieldDefinition, *ast.ArgumentDefinition
+	// or the name of a type.
+	uses map[any][]use
+	// alias maps names that @link imported to ours.
+	alias map[string]string
+	// emptyQuery is set when the SDL has no query root.
+	emptyQuery string
+	order      map[string]int // of sources
+	// pending holds the default values, coerced once every type exists.
+	pending      map[*Argument]*pendingDefault
+	pendingOrder []*Argument
+}
+
+func (l *loader) failed() bool { return len(l.errs) > 0 }
+
+func (l *loader) errorAt(p *ast.Position, message string) {
+	l.errs = append(l.errs, &SchemaError{Position: positionOf(p), Message: message})
+}
+
+// sorted returns the problems in source order.
+func (l *loader) sorted() []*SchemaError {
+	sort.SliceStable(l.errs, func(i, j int) bool {
+		a, b := l.errs[i].Position, l.errs[j].Position
+		if a.Source != b.Source {
+			return l.order[a.Source] < l.order[b.Source]
+		}
+		if a.Line != b.Line {
+			return a.Line < b.Line
+		}
+		return a.Column < b.Column
+	})
+	return l.errs
+}
+
+func positionOf(p *ast.Position) Position {
+	if p == nil {
+		return Position{}
+	}
+	pos := Position{Line: p.Line, Column: p.Column}
+	if p.Src != nil {
+		pos.Source = p.Src.Name
+	}
+	return pos
+}
+
+// parse reads every source, so that the syntax errors of all are reported.
+func (l *loader) parse(sources []SchemaSource) *ast.SchemaDocument {
+	l.order = make(map[string]int, len(sources))
+	doc := &ast.SchemaDocument{}
+	for i, src := range sources {
+		l.order[src.Name] = i
+		part, err := parser.ParseSchema(&ast.Source{Name: src.Name, Input: src.Text})
+		if err != nil {
+			l.addParserError(err)
+			continue
+		}
+		doc.Merge(part)
+	}
+	return doc
+}
+
+func (l *loader) addParserError(err error) {
+	se := &SchemaError{Message: err.Error()}
+	var ge *gqlerror.Error
+	if errors.As(err, &ge) {
+		se.Message = ge.Message
+		if len(ge.Locations) > 0 {
+			se.Position.Line, se.Position.Column = ge.Locations[0].Line, ge.Locations[0].Column
+		}
+		if file, ok := ge.Extensions["file"].(string); ok {
+			se.Position.Source = file
+		}
+	}
+	l.errs = append(l.errs, se)
+}
+
+// withPrelude puts the standard's own definitions before the document's. @defer is left out: it is not part
+// of the standard and nothing here defers.
+func withPrelude(doc *ast.SchemaDocument) *ast.SchemaDocument {
+	full := validator.PreludeDocument()
+	kept := full.Directives[:0]
+	for _, d := range full.Directives {
+		if d.Name != "defer" {
+			kept = append(kept, d)
+		}
+	}
+	full.Directives = kept
+	full.Merge(doc)
+	return full
+}
+
+// supplyQuery gives a schema without a query root an empty one (CONTRACT 4). The parser refuses objects
+// without fields, so it gets one that build drops again.
+func (l *loader) supplyQuery(doc *ast.SchemaDocument) {
+	names := map[string]bool{}
+	for _, d := range doc.Definitions {
+		names[d.Name] = true
+	}
+	for _, d := range doc.Extensions {
+		names[d.Name] = true
+	}
+	defs := append(append(ast.SchemaDefinitionList{}, doc.Schema...), doc.SchemaExtension...)
+	for _, def := range defs {
+		for _, root := range def.OperationTypes {
+			if root.Operation == ast.Query {
+				return
+			}
+		}
+	}
+	if names["Query"] && len(doc.Schema) == 0 {
+		return
+	}
+	name := "Query"
+	for names[name] {
+		name += "_"
+	}
+	l.emptyQuery = name
+	pos := &ast.Position{Src: &ast.Source{BuiltIn: true}}
+	doc.Definitions = append(doc.Definitions, &ast.Definition{
+		Kind: ast.Object, Name: name, Position: pos,
+		Fields: ast.FieldList{{Name: "_empty", Type: ast.NamedType("Boolean", pos), Position: pos}},
+	})
+	if len(doc.Schema) > 0 {
+		doc.SchemaExtension = append(doc.SchemaExtension, &ast.SchemaDefinition{
+			Position: pos, OperationTypes: ast.OperationTypeDefinitionList{{Operation: ast.Query, Type: name, Position: pos}},
+		})
+	}
+}

@@ -1,0 +1,146 @@
+package gql
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/vektah/gqlparser/v2/ast"
+	"github.com/vektah/gqlparser/v2/gqlerror"
+	"github.com/vektah/gqlparser/v2/lexer"
+	"github.com/vektah/gqlparser/v2/parser"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+)
+
+// maxErrors bounds how many problems of one document are reported, as graphql-js does.
+const maxErrors = 100
+
+// Parse parses and validates a document completely: the standard's rules, the single root field, limits.
+// Exactly one of the results is nil. Limits are checked before any rule whose cost could grow faster than
+// the document.
+func (s *Schema) Parse(text string, lim Limits) (*Document, []*Error) {
+	lim = lim.withDefaults()
+	tree, err := parseDocument(text, lim)
+	if err != nil {
+		return nil, []*Error{err}
+	}
+	if err := checkLimits(tree, lim); err != nil {
+		return nil, []*Error{err}
+	}
+	if errs := s.validate(tree); len(errs) > 0 {
+		return nil, clientErrors(errs)
+	}
+	return s.convert(text, tree), nil
+}
+
+// parseDocument checks the text's size and syntax.
+func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
+	start := []Location{{1, 1}}
+	if len(text) > lim.Bytes {
+		return nil, &Error{Code: code.LimitExceeded, Locations: start,
+			Message: fmt.Sprintf("The document has %d bytes, the limit is %d.", len(text), lim.Bytes)}
+	}
+	if !utf8.ValidString(text) {
+		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: the document is not valid UTF-8."}
+	}
+	src := &ast.Source{Input: strings.TrimPrefix(text, "\ufeff")}
+	tree, err := parser.ParseQueryWithTokenLimit(src, lim.Tokens)
+	if err != nil {
+		return nil, syntaxError(src, err, lim)
+	}
+	if len(tree.Operations) == 0 && len(tree.Fragments) == 0 {
+		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: Unexpected <EOF>."}
+	}
+	return tree, nil
+}
+
+// syntaxError turns an error of the parser into one for clients.
+func syntaxError(src *ast.Source, err error, lim Limits) *Error {
+	e := &Error{Code: code.ParseFailed, Message: "Syntax Error: the document cannot be read."}
+	var ge *gqlerror.Error
+	if errors.As(err, &ge) {
+		e.Message = "Syntax Error: " + ge.Message
+		for _, l := range ge.Locations {
+			e.Locations = append(e.Locations, Location{l.Line, l.Column})
+		}
+		switch {
+		case strings.HasPrefix(ge.Message, "exceeded token limit"):
+			e.Code = code.LimitExceeded
+			e.Message = fmt.Sprintf("The document has more than %d tokens.", lim.Tokens)
+			e.Locations = []Location{tokenLocation(src, lim.Tokens)}
+		case strings.HasPrefix(ge.Message, "exceeded maximum nesting depth"):
+			e.Code = code.LimitExceeded
+			e.Message = "The document nests too deeply."
+		}
+	}
+	if len(e.Locations) == 0 {
+		e.Locations = []Location{{1, 1}}
+	}
+	return e
+}
+
+// tokenLocation finds the first token past a count.
+func tokenLocation(src *ast.Source, count int) Location {
+	lex := lexer.New(src)
+	at := Location{1, 1}
+	for range count + 1 {
+		tok, err := lex.ReadToken()
+		if err != nil || tok.Kind == lexer.EOF {
+			break
+		}
+		at = Location{tok.Pos.Line, tok.Pos.Column}
+	}
+	return at
+}
+
+// clientErrors turns the errors of validation into those for clients, each once.
+func clientErrors(list gqlerror.List) []*Error {
+	type key struct {
+		message string
+		at      Location
+	}
+	seen := map[key]bool{}
+	var out []*Error
+	for _, ge := range list {
+		e := &Error{Code: code.ValidationFailed, Message: ge.Message}
+		for _, l := range ge.Locations {
+			e.Locations = append(e.Locations, Location{l.Line, l.Column})
+		}
+		if len(e.Locations) == 0 {
+			e.Locations = []Location{{1, 1}}
+		}
+		k := key{e.Message, e.Locations[0]}
+		if seen[k] {
+			continue
+		}
+		seen[k] = true
+		if len(out) == maxErrors {
+			return append(out, &Error{Code: code.ValidationFailed, Locations: e.Locations,
+				Message: "Too many validation errors, error limit reached. Validation aborted."})
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// Operation picks the operation to run; the error has code OPERATION_RESOLUTION_FAILURE.
+func (d *Document) Operation(name string) (*Operation, *Error) {
+	if name == "" {
+		switch len(d.Operations) {
+		case 1:
+			return d.Operations[0], nil
+		case 0:
+			return nil, &Error{Code: code.OperationResolution, Message: "Must provide an operation."}
+		}
+		return nil, &Error{Code: code.OperationResolution,
+			Message: "Must provide operation name if query contains multiple operations."}
+	}
+	for _, op := range d.Operations {
+		if op.Name == name {
+			return op, nil
+		}
+	}
+	return nil, &Error{Code: code.OperationResolution, Message: fmt.Sprintf("Unknown operation named %q.", name)}
+}

@@ -1,0 +1,314 @@
+package gql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
+)
+
+// resolve gives our directives their meaning, which needs the whole type system.
+func (l *loader) resolve(s *Schema) {
+	for _, t := range s.Order {
+		def := s.ast.Types[t.Name]
+		for _, f := range t.Fields {
+			fd := def.Fields.ForName(f.Name)
+			if t == s.Subscription {
+				l.resolveRoot(f, fd)
+			} else {
+				l.refuseRootDirectives(f, fd)
+			}
+		}
+		for _, in := range def.Fields {
+			if t.Kind == InputType {
+				l.taken(in, "unscoped")
+			}
+		}
+	}
+	l.checkMasks(s)
+}
+
+// rootDirectives stand on fields of the subscription root only.
+var rootDirectives = []string{"source", "owner", "tenant", "delivery"}
+
+func (l *loader) refuseRootDirectives(f *Field, fd *ast.FieldDefinition) {
+	for _, name := range rootDirectives {
+		if u := l.taken(fd, name); u != nil {
+			l.errorAt(u.pos, fmt.Sprintf("@%s on %s.%s: only fields of the subscription root have it", name, f.Parent.Name, f.Name))
+		}
+	}
+	for _, a := range fd.Arguments {
+		for _, name := range []string{"match", "where", "unscoped"} {
+			if u := l.taken(a, name); u != nil {
+				l.errorAt(u.pos, fmt.Sprintf("@%s on argument %s of %s.%s: only arguments of the subscription root's fields filter",
+					name, a.Name, f.Parent.Name, f.Name))
+			}
+		}
+	}
+}
+
+// resolveFrom reads @from.
+func (l *loader) resolveFrom(f *Field, fd *ast.FieldDefinition) {
+	u := l.taken(fd, "from")
+	if u == nil {
+		return
+	}
+	member := u.text("path")
+	switch {
+	case member == "":
+		l.errorAt(u.pos, "@from: the path is empty")
+	case strings.Contains(member, "."):
+		l.errorAt(u.pos, fmt.Sprintf("@from(path: %q): a field reads one member of its object, not a path", member))
+	}
+	f.From = member
+}
+
+// resolveRoot reads the directives of a field of the subscription root and of its arguments.
+func (l *loader) resolveRoot(f *Field, fd *ast.FieldDefinition) {
+	if u := l.taken(fd, "from"); u != nil {
+		l.errorAt(u.pos, fmt.Sprintf("@from on %s.%s: the value of a subscription's field is the event's data itself", f.Parent.Name, f.Name))
+	}
+	f.Source = &Source{Channel: f.Name}
+	at := fd.Position
+	if u := l.taken(fd, "source"); u != nil {
+		at = u.pos
+		if u.has("channel") {
+			f.Source.Channel = u.text("channel")
+		}
+		f.Source.Types = u.list("types")
+		l.checkEventTypes(u)
+	}
+	if problem := channelProblem(f.Source.Channel); problem != "" {
+		l.errorAt(at, fmt.Sprintf("channel %q of %s.%s %s", f.Source.Channel, f.Parent.Name, f.Name, problem))
+	}
+	payload := f.Type.Name()
+	if payload.IsLeaf() && l.opt.Resolvers != nil && !l.opt.Resolvers(f.Name) {
+		l.errorAt(fd.Position, fmt.Sprintf("%s.%s is a %s: a field without parts needs a resolver", f.Parent.Name, f.Name, f.Type))
+	}
+	f.Owner = l.resolvePath(fd, "owner", payload)
+	f.Tenant = l.resolvePath(fd, "tenant", payload)
+	l.resolveDelivery(f, fd, payload)
+	for i, a := range fd.Arguments {
+		l.resolveArgument(f, f.Args[i], a, payload)
+	}
+}
+
+func (l *loader) checkEventTypes(u *use) {
+	if v := u.args["types"]; v != nil && v.Kind == ast.ListValue && len(v.Children) == 0 {
+		l.errorAt(u.pos, "@source: types is empty; leave it out to take every type")
+	}
+	for _, name := range u.list("types") {
+		if problem := nameProblem(name); problem != "" {
+			l.errorAt(u.pos, fmt.Sprintf("event type %q of @source %s", name, problem))
+		}
+	}
+}
+
+// resolvePath reads the path of @owner or @tenant.
+func (l *loader) resolvePath(fd *ast.FieldDefinition, name string, payload *Type) []string {
+	u := l.taken(fd, name)
+	if u == nil {
+		return nil
+	}
+	return l.path(u, "path", payload)
+}
+
+// path splits a path into data and checks it as far as the payload type knows it.
+func (l *loader) path(u *use, arg string, payload *Type) []string {
+	path := strings.Split(u.text(arg), ".")
+	for _, segment := range path {
+		if segment == "" {
+			l.errorAt(u.pos, fmt.Sprintf("@%s: path %q has an empty name", u.name, u.text(arg)))
+			return path
+		}
+	}
+	if at := listCrossing(payload, path); at >= 0 {
+		l.errorAt(u.pos, fmt.Sprintf("@%s: path %q crosses the list %s", u.name, u.text(arg), strings.Join(path[:at+1], ".")))
+	}
+	return path
+}
+
+// listCrossing returns the index of a segment before the last that holds a list, -1 for none. Members that
+// the payload type does not know end the walk.
+func listCrossing(t *Type, path []string) int {
+	for i, segment := range path[:len(path)-1] {
+		f := t.reads(segment)
+		if f == nil {
+			return -1
+		}
+		if f.Type.Elem != nil {
+			return i
+		}
+		t = f.Type.Name()
+	}
+	return -1
+}
+
+// reads returns the field that reads a member of data, or nil; of a union the field of any possible type.
+func (t *Type) reads(member string) *Field {
+	for _, f := range t.Fields {
+		if f.From == member {
+			return f
+		}
+	}
+	if t.Kind == UnionType {
+		for _, p := range t.Possible {
+			if f := p.reads(member); f != nil {
+				return f
+			}
+		}
+	}
+	return nil
+}
+
+func (l *loader) resolveDelivery(f *Field, fd *ast.FieldDefinition, payload *Type) {
+	u := l.taken(fd, "delivery")
+	if u == nil {
+		return
+	}
+	d := &Delivery{}
+	d.Overflow = map[string]Overflow{
+		"CLOSE": OverflowClose, "DROP_OLDEST": OverflowDropOldest, "DROP_NEWEST": OverflowDropNewest, "LATEST": OverflowLatest,
+	}[u.text("overflow")]
+	switch {
+	case u.has("key") && d.Overflow != OverflowLatest:
+		l.errorAt(u.pos, "@delivery: key has a meaning with overflow: LATEST only")
+	case !u.has("key") && d.Overflow == OverflowLatest:
+		l.errorAt(u.pos, "@delivery: overflow: LATEST needs key, the path of the value of which the newest is kept")
+	case u.has("key"):
+		d.Key = l.path(u, "key", payload)
+	}
+	d.MaxMessages = l.positive(u, "maxMessages")
+	d.MaxBytes = l.positive(u, "maxBytes")
+	f.Delivery = d
+}
+
+func (l *loader) positive(u *use, arg string) int {
+	if !u.has(arg) {
+		return 0
+	}
+	n := 0
+	if _, err := fmt.Sscanf(u.text(arg), "%d", &n); err != nil || n <= 0 {
+		l.errorAt(u.pos, fmt.Sprintf("@%s: %s must be greater than 0", u.name, arg))
+	}
+	return n
+}
+
+var matchOps = map[string]filter.Op{
+	"EQ": filter.EQ, "NE": filter.NE, "GT": filter.GT, "GTE": filter.GTE, "LT": filter.LT, "LTE": filter.LTE,
+	"IN": filter.IN, "NOT_IN": filter.NotIn, "CONTAINS": filter.Contains, "NOT_CONTAINS": filter.NotContains,
+	"STARTS_WITH": filter.StartsWith, "ENDS_WITH": filter.EndsWith, "EXISTS": filter.Exists,
+	"BETWEEN": filter.Between, "CONTAINS_ANY": filter.ContainsAny,
+}
+
+// resolveArgument decides how an argument of a root field filters.
+func (l *loader) resolveArgument(f *Field, a *Argument, def *ast.ArgumentDefinition, payload *Type) {
+	match, where := l.taken(def, "match"), l.taken(def, "where")
+	coordinate := fmt.Sprintf("argument %s of %s.%s", a.Name, f.Parent.Name, f.Name)
+	switch {
+	case match != nil && where != nil:
+		l.errorAt(where.pos, fmt.Sprintf("%s: @match and @where exclude each other", coordinate))
+	case where != nil:
+		l.resolveWhere(a, where.pos, coordinate, payload)
+	case match != nil:
+		path := []string{l.schema.Member(payload, a.Name)}
+		if match.has("path") {
+			path = l.path(match, "path", payload)
+		}
+		op := match.text("op")
+		if problem := operatorProblem(op, a.Type); problem != "" {
+			l.errorAt(match.pos, fmt.Sprintf("%s: %s", coordinate, problem))
+		}
+		a.Match = &Match{Path: path, Op: matchOps[op], Leaf: a.Type.Name().Leaf}
+	default:
+		if payload.reads(l.schema.Member(payload, a.Name)) == nil {
+			l.errorAt(def.Position, fmt.Sprintf("%s: %s has no field of that name; say with @match(path:) what it compares, or with @where that it is a filter",
+				coordinate, payload.Name))
+			return
+		}
+		if problem := operatorProblem("EQ", a.Type); problem != "" {
+			l.errorAt(def.Position, fmt.Sprintf("%s: %s", coordinate, problem))
+		}
+		a.Match = &Match{Path: []string{l.schema.Member(payload, a.Name)}, Op: filter.EQ, Leaf: a.Type.Name().Leaf}
+	}
+}
+
+// Member returns the member of data that a name stands for in an object of a type: what the type's field of
+// that name reads, else the name under the naming rule. t may be nil.
+func (s *Schema) Member(t *Type, name string) string {
+	if t != nil {
+		if f := t.Field(name); f != nil {
+			return f.From
+		}
+		if t.Kind == UnionType {
+			for _, p := range t.Possible {
+				if f := p.Field(name); f != nil {
+					return f.From
+				}
+			}
+		}
+	}
+	if s.snakeCase {
+		return snakeCase(name)
+	}
+	return name
+}
+
+// operatorProblem says why an operator cannot take an argument of a type, "" if it can.
+func operatorProblem(op string, t *TypeRef) string {
+	named := t.Name()
+	if !named.IsLeaf() {
+		return fmt.Sprintf("an argument of input object type %s filters with @where only", named.Name)
+	}
+	list := t.Elem != nil
+	if list && t.Elem.Elem != nil {
+		return "a list of lists cannot filter"
+	}
+	kind := named.Leaf.Kind
+	switch op {
+	case "IN", "NOT_IN", "BETWEEN", "CONTAINS_ANY":
+		if !list {
+			return fmt.Sprintf("%s needs a list, not %s", op, t)
+		}
+		if op == "BETWEEN" && !ordered(kind) {
+			return fmt.Sprintf("BETWEEN needs values with an order (Int, Float, String, ID), not %s", named.Name)
+		}
+		return ""
+	}
+	if list {
+		return fmt.Sprintf("%s needs a single value, not %s; use IN or CONTAINS_ANY for a list", op, t)
+	}
+	switch op {
+	case "EXISTS":
+		if kind != scalar.Boolean {
+			return fmt.Sprintf("EXISTS needs Boolean, not %s", t)
+		}
+	case "STARTS_WITH", "ENDS_WITH":
+		if kind != scalar.String && kind != scalar.ID {
+			return fmt.Sprintf("%s needs String or ID, not %s", op, t)
+		}
+	case "GT", "GTE", "LT", "LTE":
+		if !ordered(kind) {
+			return fmt.Sprintf("%s needs a value with an order (Int, Float, String, ID), not %s", op, t)
+		}
+	}
+	return ""
+}
+
+func ordered(k scalar.Kind) bool {
+	return k == scalar.Int || k == scalar.Float || k == scalar.String || k == scalar.ID
+}
+
+// channelProblem applies CONTRACT 2's rules for channels.
+func channelProblem(name string) string {
+	switch {
+	case strings.HasPrefix(name, "__"), strings.HasPrefix(name, "$"):
+		return "must not begin with __ or $"
+	case strings.ContainsAny(name, "*>{}"):
+		return "must not contain * > { or }"
+	}
+	return nameProblem(name)
+}

@@ -1,0 +1,117 @@
+package gql
+
+import (
+	"fmt"
+
+	"github.com/vektah/gqlparser/v2/ast"
+)
+
+// whereOperators are the members of a leaf of a @where filter, with the operator of MatchOp that each is.
+var whereOperators = map[string]string{
+	"eq": "EQ", "ne": "NE", "gt": "GT", "gte": "GTE", "lt": "LT", "lte": "LTE", "in": "IN", "notIn": "NOT_IN", "not_in": "NOT_IN",
+	"contains": "CONTAINS", "notContains": "NOT_CONTAINS", "not_contains": "NOT_CONTAINS",
+	"startsWith": "STARTS_WITH", "starts_with": "STARTS_WITH", "endsWith": "ENDS_WITH", "ends_with": "ENDS_WITH",
+	"exists": "EXISTS", "between": "BETWEEN", "containsAny": "CONTAINS_ANY", "contains_any": "CONTAINS_ANY",
+}
+
+// resolveWhere checks the input object of a @where argument.
+func (l *loader) resolveWhere(a *Argument, pos *ast.Position, coordinate string, payload *Type) {
+	named := a.Type.Name()
+	if a.Type.Elem != nil || named.Kind != InputType {
+		l.errorAt(pos, fmt.Sprintf("%s: @where needs an input object, not %s", coordinate, a.Type))
+		return
+	}
+	a.Where = &Where{}
+	w := whereCheck{loader: l, seen: map[whereAt]bool{}}
+	if named.WhereLeaf() {
+		l.errorAt(pos, fmt.Sprintf("%s: %s has operators only; the members of a filter name members of data", coordinate, named.Name))
+		return
+	}
+	w.object(named, payload)
+}
+
+// WhereLeaf reports whether an input object is a leaf of a @where filter: all its members are operators.
+func (t *Type) WhereLeaf() bool {
+	for _, in := range t.Inputs {
+		if whereOperators[in.Name] == "" {
+			return false
+		}
+	}
+	return t.Kind == InputType && len(t.Inputs) > 0
+}
+
+type whereAt struct{ input, payload *Type }
+
+// whereCheck walks the input types of a filter; they may contain themselves.
+type whereCheck struct {
+	*loader
+	seen map[whereAt]bool
+}
+
+func (w *whereCheck) report(in *Argument, t *Type, message string) {
+	w.errs = append(w.errs, &SchemaError{Position: in.Position, Message: fmt.Sprintf("@where filter %s.%s: %s", t.Name, in.Name, message)})
+}
+
+// object checks an input object that names members of data, or combines.
+func (w *whereCheck) object(t, payload *Type) {
+	if w.seen[whereAt{t, payload}] {
+		return
+	}
+	w.seen[whereAt{t, payload}] = true
+	for _, in := range t.Inputs {
+		named, list := in.Type.Name(), in.Type.Elem != nil
+		switch in.Name {
+		case "and", "or":
+			if !list || in.Type.Elem.Elem != nil || named.Kind != InputType {
+				w.report(in, t, fmt.Sprintf("%s takes a list of filters, not %s", in.Name, in.Type))
+				continue
+			}
+			w.object(named, payload)
+			continue
+		case "not":
+			if list || named.Kind != InputType {
+				w.report(in, t, fmt.Sprintf("not takes one filter, not %s", in.Type))
+				continue
+			}
+			w.object(named, payload)
+			continue
+		}
+		w.member(in, t, payload)
+	}
+}
+
+// member checks a member that names a member of data: an object of operators, or one that nests.
+func (w *whereCheck) member(in *Argument, t, payload *Type) {
+	named := in.Type.Name()
+	if in.Type.Elem != nil || named.Kind != InputType {
+		w.report(in, t, fmt.Sprintf("it needs an input object of operators or of nested members, not %s", in.Type))
+		return
+	}
+	if named.WhereLeaf() {
+		w.leaf(named)
+		return
+	}
+	var inner *Type
+	if payload != nil {
+		if f := payload.reads(w.schema.Member(payload, in.Name)); f != nil {
+			if f.Type.Elem != nil {
+				w.report(in, t, fmt.Sprintf("the path crosses the list %s.%s", payload.Name, f.Name))
+				return
+			}
+			inner = f.Type.Name()
+		}
+	}
+	w.object(named, inner)
+}
+
+func (w *whereCheck) leaf(t *Type) {
+	if w.seen[whereAt{t, nil}] {
+		return
+	}
+	w.seen[whereAt{t, nil}] = true
+	for _, in := range t.Inputs {
+		if problem := operatorProblem(whereOperators[in.Name], in.Type); problem != "" {
+			w.report(in, t, problem)
+		}
+	}
+}
