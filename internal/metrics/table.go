@@ -1,0 +1,111 @@
+package metrics
+
+import (
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/observe"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// Kind is the type of a metric.
+type Kind string
+
+// The kinds.
+const (
+	Counter   Kind = "counter"
+	Gauge     Kind = "gauge"
+	Histogram Kind = "histogram"
+)
+
+// Metric describes one metric. Every value of every label is known beforehand: none is chosen by a client.
+type Metric struct {
+	Name   string
+	Kind   Kind
+	Label  string   // empty: none
+	Values []string // of Label; what the program reports besides is counted as `other`
+	Doc    string
+}
+
+// The names of metrics that are not counters of observe.
+const (
+	published  = "fraiseql_events_published_total"
+	dispatched = "fraiseql_events_dispatched_total"
+	projected  = "fraiseql_groups_projected_total"
+	enqueued   = "fraiseql_deliveries_total"
+	checks     = "fraiseql_security_checks_total"
+	latency    = "fraiseql_publish_to_enqueue_seconds"
+	requests   = "fraiseql_publish_requests_total"
+	ready      = "fraiseql_ready"
+	buildInfo  = "fraiseql_build_info"
+)
+
+// other is the label value of everything that the table does not list.
+const other = "other"
+
+// Table returns every metric of ours in the order of the reference. The caller must not change it.
+func Table() []Metric { return table }
+
+var table = []Metric{
+	{published, Counter, "", nil, "Events that the bus has acknowledged."},
+	{requests, Counter, "status", []string{"202", "400", "401", "403", "405", "413", "415", "422", "429", "500", "503"}, "Answers of `POST /events`."},
+	{counters[observe.PublishRefused].name, Counter, "code", codes(), "Events refused before they reached the bus."},
+	{dispatched, Counter, "", nil, "Events that came from the bus and were matched."},
+	{counters[observe.EventsDiscarded].name, Counter, "reason", []string{"duplicate", "isolation", "invalid"}, "Events from the bus that reach nobody."},
+	{checks, Counter, "check, result", nil, "Verdicts of the five security checks: `check` is " + checkNames() + ", `result` is `allowed` or `denied`. The second to the fourth count subscriptions per event, the others subscribes."},
+	{projected, Counter, "", nil, "Groups that an event was projected for; less than deliveries as far as subscriptions share."},
+	{enqueued, Counter, "", nil, "Messages put into a subscription's queue."},
+	{latency, Histogram, "", nil, "Time from publish to the last enqueue of the event; sampled."},
+	{counters[observe.Dropped].name, Counter, "policy", []string{"close", "drop_oldest", "drop_newest", "latest", "closed"}, "Messages dropped because a subscriber was too slow; `closed`: still queued when its connection ended."},
+	{"fraiseql_connections", Gauge, "", nil, "Open connections."},
+	{"fraiseql_subscriptions", Gauge, "", nil, "Live subscriptions."},
+	{"fraiseql_groups", Gauge, "", nil, "Groups of equal subscriptions."},
+	{"fraiseql_channels", Gauge, "", nil, "Channels with a subscriber."},
+	{"fraiseql_queue_messages", Gauge, "", nil, "Messages that wait to be written."},
+	{"fraiseql_queue_bytes", Gauge, "", nil, "Bytes that wait to be written."},
+	{"fraiseql_plan_cache_entries", Gauge, "", nil, "Compiled documents."},
+	{"fraiseql_plan_cache_bytes", Gauge, "", nil, "Memory of compiled documents, in bytes."},
+	{"fraiseql_bus_connected", Gauge, "", nil, "1 while the bus is in reach, else 0."},
+	{ready, Gauge, "", nil, "1 while `/readyz` says 200, else 0."},
+	{counters[observe.ConnectionsOpened].name, Counter, "transport", []string{"websocket", "sse", "multipart", "pull"}, "Connections accepted."},
+	{counters[observe.ConnectionsClosed].name, Counter, "code", []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1012", "1013", "4290", "4400", "4401", "4403", "4406", "4408", "4409", "4429", "4500", "abrupt"}, "Connections ended, by close code; `abrupt`: the peer vanished."},
+	{counters[observe.ConnectionsRefused].name, Counter, "reason", []string{"origin", "limit", "draining", "handshake"}, "Connections refused before the protocol began."},
+	{counters[observe.AuthFailures].name, Counter, "reason", observe.AuthReasons[:len(observe.AuthReasons)-1], "Credentials refused."},
+	{counters[observe.Subscribed].name, Counter, "plan", []string{"cached", "compiled"}, "Subscriptions started."},
+	{counters[observe.SubscribesRefused].name, Counter, "code", codes(), "Operations refused."},
+	{counters[observe.Resolved].name, Counter, "result", []string{"ok", "error", "timeout", "panic", "overflow"}, "Resolver calls."},
+	{counters[observe.FieldErrors].name, Counter, "code", codes(), "GraphQL errors put into events."},
+	{buildInfo, Gauge, "version", nil, "Always 1; the version of the program."},
+}
+
+// counters names the metric of each observe.Counter.
+var counters = [observe.Counters]struct{ name string }{
+	observe.PublishRefused:     {"fraiseql_events_refused_total"},
+	observe.EventsDiscarded:    {"fraiseql_events_discarded_total"},
+	observe.Dropped:            {"fraiseql_messages_dropped_total"},
+	observe.ConnectionsOpened:  {"fraiseql_connections_opened_total"},
+	observe.ConnectionsClosed:  {"fraiseql_connections_closed_total"},
+	observe.ConnectionsRefused: {"fraiseql_connections_refused_total"},
+	observe.AuthFailures:       {"fraiseql_auth_failures_total"},
+	observe.SubscribesRefused:  {"fraiseql_subscribes_refused_total"},
+	observe.Subscribed:         {"fraiseql_subscribes_total"},
+	observe.Resolved:           {"fraiseql_resolver_calls_total"},
+	observe.FieldErrors:        {"fraiseql_field_errors_total"},
+}
+
+func codes() []string {
+	var names []string
+	for _, e := range code.All() {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+func checkNames() string {
+	text := ""
+	for c := range policy.Checks {
+		if c > 0 {
+			text += ", "
+		}
+		text += "`" + policy.Check(c).String() + "`"
+	}
+	return text
+}
