@@ -1,16 +1,21 @@
 // Package plan compiles a subscription operation into what is evaluated for each event: index keys, a
 // predicate, a projection. Plans hold no identity and are shared by every subscriber.
+//
+// A plan is made once per document (Compile) and kept in a Cache. At each subscribe the two checks of policy
+// that concern the subscriber are fed from it (Claims, Requirements), then Bind evaluates the arguments and
+// gives what a group of equal subscriptions shares. For each event, Bound.AppendPayload writes the result.
 package plan
 
 import (
-	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"sync"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
-	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
-// Plan is a compiled operation. Immutable.
+// Plan is a compiled operation. What is exported is immutable; all methods are safe for concurrent use.
 type Plan struct {
 	Operation *gql.Operation
 	Root      *gql.Field // nil without a schema
@@ -19,16 +24,25 @@ type Plan struct {
 	Types     []string // event types; empty: every one
 	Owner     []string // @owner path
 	Tenant    []string // @tenant path
-	// Requirements of check 5, over the selection and the arguments that filter.
-	Requirements []policy.Requirement
-	// Equality is what arguments may constrain by index key, in schema order.
+	// Equality is what may be constrained by index key: arguments in schema order (in the document's without
+	// a schema), then `eq` and `in` at the top level of @where.
 	Equality []KeyPath
 	Delivery gql.Delivery
-}
 
-// Claims appends what check 1 must verify: the user and tenant values given in arguments, input members at
-// any depth, filters, and, without a schema, variables. vars is the object made by CoerceVariables.
-func (p *Plan) Claims(dst []policy.Claim, vars *jsontape.Tape) []policy.Claim { panic("") }
+	root         *gql.FieldSelection // the first of the root field, for its arguments
+	selections   [][]gql.Selection   // of the root field, merged
+	args         []argument          // those that filter
+	conditions   []string            // variables of @skip and @include
+	claims       []claimSite
+	scope        policy.ScopeNames
+	access       access
+	requirements []policy.Requirement // of the selection
+	guarded      bool                 // filters may need more
+
+	bare     *program // without conditions and mask; nil where there are conditions
+	mu       sync.Mutex
+	variants map[variant]*program // guarded by mu
+}
 
 // KeyPath is a path whose value is an index key.
 type KeyPath struct {
@@ -37,36 +51,90 @@ type KeyPath struct {
 	Name string // the argument's
 }
 
-// Compile makes the plan of a valid subscription operation.
-func Compile(op *gql.Operation) (*Plan, error) { panic("") }
-
-// Bound is a plan with its variables: what a group shares. Immutable and safe for concurrent use.
-type Bound struct {
-	Plan *Plan
-	// Variables is the canonical JSON of the coerced variables that the plan reads.
-	Variables []byte
-	// Keys are the index keys: Keys[i] belongs to Plan.Equality[KeyIndex[i]]. More than one value is an IN.
-	// Arguments that are not given have no entry.
-	Keys []Key
-	// Filter is the rest of the predicate, nil for true. All equality keys are left out of it.
-	Filter *filter.Pred
-	// Residual is Filter with all keys but the first in it, for channels past their limit of shapes.
-	Residual *filter.Pred
+// Options are the settings that change how an operation is compiled.
+type Options struct {
+	// Scope holds the names of arguments and input members that claim a user or a tenant (check 1).
+	Scope policy.ScopeNames
 }
 
-// Key is one constrained path with its canonical values (scalar.Leaf.AppendKey).
-type Key struct {
-	Equality int // index into Plan.Equality
-	Values   [][]byte
+// Compile makes the plan of a valid subscription operation. The error is a *gql.Error: what it says may be
+// shown to clients.
+func Compile(op *gql.Operation, opt Options) (*Plan, error) {
+	p := &Plan{Operation: op, scope: opt.Scope}
+	if err := p.findRoot(); err != nil {
+		return nil, err
+	}
+	p.RootName = p.root.Name
+	p.Channel = p.root.Name
+	if p.Root = p.root.Field; p.Root != nil {
+		p.describe(p.Root)
+	}
+	p.compileArguments()
+	p.compileSelection()
+	if len(p.conditions) > 0 {
+		return p, nil
+	}
+	bare, err := p.compileProgram(variant{}, nil)
+	if err != nil {
+		return nil, err
+	}
+	p.bare = bare
+	return p, nil
 }
 
-// Bind evaluates arguments and conditions with coerced variables (the object made by CoerceVariables) and
-// the field mask.
-func (p *Plan) Bind(vars *jsontape.Tape, mask policy.Mask) (*Bound, []*gql.Error) { panic("") }
+// describe copies what the schema says about the root field.
+func (p *Plan) describe(f *gql.Field) {
+	if f.Source != nil {
+		p.Channel, p.Types = f.Source.Channel, f.Source.Types
+	}
+	p.Owner, p.Tenant = f.Owner, f.Tenant
+	if f.Delivery != nil {
+		p.Delivery = *f.Delivery
+	}
+}
 
-// AppendPayload appends the ExecutionResult of an event without its closing brace, so that extensions can
-// follow: `{"data":{…}` and, if there are any, `,"errors":[…]`.
-func (b *Bound) AppendPayload(dst []byte, t *jsontape.Tape, data jsontape.Ref) []byte { panic("") }
+// findRoot collects the root field through fragments. The document is valid: there is exactly one, by response
+// key, and no condition stands on the way to it.
+func (p *Plan) findRoot() error {
+	op := p.Operation
+	subscription := op.Document.Schema.Subscription
+	seen := map[*gql.Selection]bool{}
+	var collect func([]gql.Selection)
+	collect = func(list []gql.Selection) {
+		for i := range list {
+			switch s := &list[i]; {
+			case s.Field != nil:
+				if p.root == nil {
+					p.root = s.Field
+				}
+				if s.Field.ResponseKey == p.root.ResponseKey && len(s.Field.Selections) > 0 {
+					p.selections = append(p.selections, s.Field.Selections)
+				}
+			case s.Fragment != nil && len(s.Fragment.Selections) > 0:
+				first := &s.Fragment.Selections[0]
+				if !seen[first] && (subscription == nil || holds(s.Fragment, subscription)) {
+					seen[first] = true
+					collect(s.Fragment.Selections)
+				}
+			}
+		}
+	}
+	collect(op.Selections)
+	if p.root == nil || op.Kind != gql.Subscription {
+		return &gql.Error{Code: code.ValidationFailed, Message: "The operation is not a subscription with one root field."}
+	}
+	return nil
+}
 
-// AppendResolved does the same for the root field's value that a resolver returned.
-func (b *Bound) AppendResolved(dst []byte, t *jsontape.Tape, value jsontape.Ref) []byte { panic("") }
+// holds reports whether a fragment applies to values of an object type.
+func holds(f *gql.FragmentSelection, object *gql.Type) bool {
+	if f.On == nil || f.On == object {
+		return true
+	}
+	for _, t := range f.On.Possible {
+		if t == object {
+			return true
+		}
+	}
+	return false
+}

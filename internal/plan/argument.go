@@ -1,0 +1,184 @@
+package plan
+
+import (
+	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// argument is how an argument of the root field filters.
+type argument struct {
+	name     string
+	path     []string
+	op       filter.Op
+	leaf     scalar.Leaf
+	equality int                  // index into Plan.Equality, -1 for none
+	needs    []policy.Requirement // who may filter by it
+	where    *whereArgument       // instead of path, op and leaf
+}
+
+// whereArgument is a @where.
+type whereArgument struct {
+	input   *gql.Type
+	payload *gql.Type
+	keys    []whereKey
+}
+
+// whereKey is `eq` and `in` of a member at the top level of a @where: as good as an argument.
+type whereKey struct {
+	member   string
+	equality int
+}
+
+// compileArguments finds the arguments that filter and what of them can be an index key.
+func (p *Plan) compileArguments() {
+	if p.Root == nil {
+		p.compileUntypedArguments()
+		return
+	}
+	payload := p.Root.Type.Name()
+	for _, def := range p.Root.Args {
+		switch {
+		case def.Match != nil:
+			a := argument{name: def.Name, path: def.Match.Path, op: def.Match.Op, leaf: def.Match.Leaf, equality: -1}
+			if a.op == filter.EQ && def.Type.Elem == nil || a.op == filter.IN && def.Type.Elem != nil {
+				a.equality = p.addEquality(a.path, a.leaf, a.name)
+			}
+			a.needs = appendPathNeeds(nil, payload, a.path)
+			p.guarded = p.guarded || len(a.needs) > 0
+			p.args = append(p.args, a)
+		case def.Where != nil:
+			p.args = append(p.args, argument{name: def.Name, equality: -1, where: p.compileWhere(def.Type.Name(), payload, def.Name)})
+			p.guarded = p.guarded || guards(p.Operation.Document.Schema)
+		}
+	}
+}
+
+// guards reports whether any part of a schema asks something of the caller.
+func guards(s *gql.Schema) bool {
+	for _, t := range s.Types {
+		if !t.Access.Open() {
+			return true
+		}
+		for _, f := range t.Fields {
+			if !f.Access.Open() {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// compileUntypedArguments: without a schema every argument is an equality.
+func (p *Plan) compileUntypedArguments() {
+	leaf := scalar.Leaf{Kind: scalar.Untyped}
+	for i := range p.root.Args {
+		name := p.root.Args[i].Name
+		path := []string{name}
+		p.args = append(p.args, argument{name: name, path: path, op: filter.EQ, leaf: leaf, equality: p.addEquality(path, leaf, name)})
+	}
+}
+
+func (p *Plan) addEquality(path []string, leaf scalar.Leaf, name string) int {
+	p.Equality = append(p.Equality, KeyPath{Path: path, Leaf: leaf, Name: name})
+	return len(p.Equality) - 1
+}
+
+func (p *Plan) compileWhere(input, payload *gql.Type, name string) *whereArgument {
+	w := &whereArgument{input: input, payload: payload}
+	schema := p.Operation.Document.Schema
+	for _, in := range input.Inputs {
+		named := in.Type.Name()
+		if combines(in.Name) || !named.WhereLeaf() {
+			continue
+		}
+		operand := named.Input("eq")
+		if operand == nil {
+			operand = named.Input("in")
+		}
+		if operand == nil {
+			continue
+		}
+		at := p.addEquality([]string{schema.Member(payload, in.Name)}, operand.Type.Name().Leaf, name+"."+in.Name)
+		w.keys = append(w.keys, whereKey{in.Name, at})
+	}
+	return w
+}
+
+// Requirements returns what check 5 asks of the subscriber: for the selection through all fragments, and for
+// what the given arguments filter by. Who may not read a field may not filter by it: there, deny: MASK is a
+// refusal too. vars is the object made by CoerceVariables. The result must not be changed.
+func (p *Plan) Requirements(vars Variables) []policy.Requirement {
+	if !p.guarded {
+		return p.requirements
+	}
+	list := p.requirements
+	list = list[:len(list):len(list)]
+	s := getScratch()
+	defer s.free()
+	args, errs := s.arguments(p.root, vars)
+	if errs != nil {
+		return list // Bind reports them
+	}
+	for i := range p.args {
+		a := &p.args[i]
+		node := args.Member(rootNode, a.name)
+		switch {
+		case !given(args, node):
+		case a.where == nil:
+			list = append(list, a.needs...)
+		default:
+			w := whereReader{schema: p.Operation.Document.Schema, tape: args, payload: a.where.payload}
+			w.object(a.where.input, a.where.payload, node)
+			list = append(list, w.needs...)
+		}
+	}
+	return list
+}
+
+// appendPathNeeds appends the requirements of every field that reads a member on a path, in any type that the
+// value there may have. What no field reads needs nothing: the author of the schema chose the path.
+func appendPathNeeds(dst []policy.Requirement, payload *gql.Type, path []string) []policy.Requirement {
+	types := withPossible(nil, payload)
+	for _, segment := range path {
+		var next []*gql.Type
+		for _, t := range types {
+			for _, f := range t.Fields {
+				if f.From != segment {
+					continue
+				}
+				dst = appendRefusal(dst, t.Name, &t.Access)
+				dst = appendRefusal(dst, fieldCoordinate(f), &f.Access)
+				dst = appendRefusal(dst, f.Type.Name().Name, &f.Type.Name().Access)
+				next = withPossible(next, f.Type.Name())
+			}
+		}
+		types = next
+	}
+	return dst
+}
+
+// withPossible appends a type and the object types that it can be, each once.
+func withPossible(list []*gql.Type, t *gql.Type) []*gql.Type {
+	add := func(t *gql.Type) {
+		for _, have := range list {
+			if have == t {
+				return
+			}
+		}
+		list = append(list, t)
+	}
+	add(t)
+	for _, possible := range t.Possible {
+		add(possible)
+	}
+	return list
+}
+
+func appendRefusal(dst []policy.Requirement, coordinate string, need *gql.Access) []policy.Requirement {
+	if need.Open() {
+		return dst
+	}
+	return appendRequirements(dst, coordinate, need, -1)
+}

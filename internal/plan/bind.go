@@ -1,0 +1,302 @@
+package plan
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// Variables is the tape of the object that CoerceVariables made; nil stands for the empty object.
+type Variables = *jsontape.Tape
+
+// Bound is a plan with its variables: what a group shares. Immutable and safe for concurrent use.
+type Bound struct {
+	Plan *Plan
+	// Variables is the canonical JSON of the coerced variables.
+	Variables []byte
+	// Keys are the index keys. Arguments that are not given have no entry.
+	Keys []Key
+	// Filter is the rest of the predicate, nil for true. Arguments that are keys are left out of it.
+	Filter *filter.Pred
+	// Residual is Filter with all keys but the first in it, for channels past their limit of shapes.
+	Residual *filter.Pred
+
+	program *program
+}
+
+// Key is one constrained path with its canonical values (scalar.Leaf.AppendKey): more than one is an IN.
+type Key struct {
+	Equality int // index into Plan.Equality
+	Values   [][]byte
+}
+
+// maxIn is how many values of an IN are index keys; more are a predicate.
+const maxIn = 32
+
+// maxVariants bounds the programs that a plan keeps; beyond, they are made anew for each new group.
+const maxVariants = 32
+
+// Bind evaluates arguments and conditions with coerced variables (the object made by CoerceVariables) and
+// the field mask.
+func (p *Plan) Bind(vars Variables, mask policy.Mask) (*Bound, []*gql.Error) {
+	program, err := p.programFor(vars, mask)
+	if err != nil {
+		return nil, []*gql.Error{err}
+	}
+	b := &Bound{Plan: p, program: program, Variables: emptyObject}
+	if vars != nil && vars.Len(rootNode) > 0 {
+		b.Variables = bytes.Clone(vars.Raw(rootNode))
+	}
+	if len(p.args) == 0 {
+		return b, nil
+	}
+	s := getScratch()
+	defer s.free()
+	args, errs := s.arguments(p.root, vars)
+	if errs != nil {
+		return nil, errs
+	}
+	binder := binder{plan: p, bound: b, args: args, scratch: s}
+	for i := range p.args {
+		if node := args.Member(rootNode, p.args[i].name); given(args, node) {
+			binder.argument(&p.args[i], node)
+		}
+	}
+	if binder.err != nil {
+		return nil, []*gql.Error{binder.err}
+	}
+	binder.finish()
+	return b, nil
+}
+
+// programFor returns the projection for the values of the condition variables and the mask.
+func (p *Plan) programFor(vars Variables, mask policy.Mask) (*program, *gql.Error) {
+	if p.bare != nil && mask == 0 {
+		return p.bare, nil
+	}
+	values := make(map[string]bool, len(p.conditions))
+	key := make([]byte, len(p.conditions))
+	for i, name := range p.conditions {
+		if vars != nil && vars.Kind(vars.Member(rootNode, name)) == jsontape.True {
+			values[name], key[i] = true, 1
+		}
+	}
+	v := variant{string(key), mask}
+	p.mu.Lock()
+	made := p.variants[v]
+	p.mu.Unlock()
+	if made != nil {
+		return made, nil
+	}
+	made, err := p.compileProgram(v, values)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have := p.variants[v]; have != nil {
+		return have, nil
+	}
+	if p.variants == nil {
+		p.variants = map[variant]*program{}
+	}
+	if len(p.variants) < maxVariants {
+		p.variants[v] = made
+	}
+	return made, nil
+}
+
+// binder gathers keys and predicates of the arguments that are given.
+type binder struct {
+	plan    *Plan
+	bound   *Bound
+	args    *jsontape.Tape
+	scratch *scratch
+	rest    []*filter.Pred
+	others  []*filter.Pred // of keys after the first
+	err     *gql.Error
+}
+
+func (b *binder) argument(a *argument, node jsontape.Ref) {
+	if a.where != nil {
+		b.where(a, node)
+		return
+	}
+	if a.equality >= 0 && b.key(a.equality, node) {
+		if len(b.bound.Keys) > 1 {
+			b.others = append(b.others, b.compare(a, node))
+		}
+		return
+	}
+	b.rest = append(b.rest, b.compare(a, node))
+}
+
+func (b *binder) compare(a *argument, node jsontape.Ref) *filter.Pred {
+	p, err := filter.Compare(a.path, a.leaf, a.op, b.args, node)
+	if err != nil {
+		b.fail(a)
+	}
+	return p
+}
+
+func (b *binder) fail(a *argument) {
+	b.err = &gql.Error{Code: code.BadUserInput, Message: "Argument " + a.name + " cannot be compared with the events' values."}
+}
+
+// where adds the predicate of a @where. What of it can be a key becomes one besides: it only narrows.
+func (b *binder) where(a *argument, node jsontape.Ref) {
+	w := whereReader{schema: b.plan.Operation.Document.Schema, tape: b.args, payload: a.where.payload}
+	b.rest = append(b.rest, w.object(a.where.input, a.where.payload, node))
+	if w.err != nil {
+		b.fail(a)
+	}
+	for _, k := range a.where.keys {
+		operators := b.args.Member(node, k.member)
+		if operators == jsontape.None {
+			continue
+		}
+		if eq := b.args.Member(operators, "eq"); given(b.args, eq) {
+			b.key(k.equality, eq)
+		} else if in := b.args.Member(operators, "in"); given(b.args, in) {
+			b.key(k.equality, in)
+		}
+	}
+}
+
+// key adds an index key if the value can be one.
+func (b *binder) key(equality int, node jsontape.Ref) bool {
+	s := b.scratch
+	leaf := &b.plan.Equality[equality].Leaf
+	start, first := len(s.keys), len(s.ends)
+	add := func(r jsontape.Ref) (ok bool) {
+		if s.keys, ok = leaf.AppendKey(s.keys, b.args, r); ok {
+			s.ends = append(s.ends, len(s.keys))
+		}
+		return ok
+	}
+	ok := true
+	if b.args.Kind(node) == jsontape.Array && leaf.Kind != scalar.Untyped {
+		for e := b.args.First(node); e != jsontape.None && ok; e = b.args.After(node, e) {
+			ok = !given(b.args, e) || add(e) // IN null matches nothing
+		}
+	} else {
+		ok = add(node)
+	}
+	if !ok || len(s.ends)-first > 4*maxIn {
+		s.keys, s.ends = s.keys[:start], s.ends[:first]
+		return false
+	}
+	values := s.cut(start, first)
+	if len(values) == 0 || len(values) > maxIn {
+		return false
+	}
+	b.bound.Keys = append(b.bound.Keys, Key{Equality: equality, Values: values})
+	return true
+}
+
+func (b *binder) finish() {
+	b.bound.Filter = combine(b.rest)
+	b.bound.Residual = b.bound.Filter
+	if len(b.others) > 0 {
+		b.bound.Residual = combine(append(b.others, b.bound.Filter))
+	}
+}
+
+// combine is filter.And without the node around one predicate or none.
+func combine(list []*filter.Pred) *filter.Pred {
+	switch len(list) {
+	case 0:
+		return nil
+	case 1:
+		return list[0]
+	}
+	return filter.And(list...)
+}
+
+// scratch is what a subscribe needs for a moment.
+type scratch struct {
+	text []byte
+	tape jsontape.Tape
+	keys []byte
+	ends []int
+}
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
+
+func getScratch() *scratch { return scratches.Get().(*scratch) }
+
+// maxScratch is the largest buffer that goes back to the pool.
+const maxScratch = 64 << 10
+
+func (s *scratch) free() {
+	if cap(s.text) > maxScratch {
+		return
+	}
+	s.keys, s.ends = s.keys[:0], s.ends[:0]
+	scratches.Put(s)
+}
+
+// arguments coerces a field's arguments and lays out their tape, which is valid until the next call.
+func (s *scratch) arguments(f *gql.FieldSelection, vars Variables) (*jsontape.Tape, []*gql.Error) {
+	if vars == nil {
+		vars = noVariables()
+	}
+	text, errs := f.CoerceArguments(s.text[:0], vars)
+	if len(errs) > 0 {
+		return nil, errs
+	}
+	s.text = text
+	if s.tape.Parse(text, jsontape.Limits{Depth: maxDepth, Bytes: len(text)}) != nil {
+		return nil, []*gql.Error{{Code: code.BadUserInput, Message: "The arguments nest too deeply."}}
+	}
+	return &s.tape, nil
+}
+
+// maxDepth is how deep coerced arguments may nest.
+const maxDepth = 256
+
+// cut takes the canonical values from the buffer, each once.
+func (s *scratch) cut(start, first int) [][]byte {
+	all := bytes.Clone(s.keys[start:])
+	var values [][]byte
+	from := 0
+	for _, end := range s.ends[first:] {
+		value := all[from : end-start : end-start]
+		from = end - start
+		if !contains(values, value) {
+			values = append(values, value)
+		}
+	}
+	s.keys, s.ends = s.keys[:start], s.ends[:first]
+	return values
+}
+
+func contains(values [][]byte, value []byte) bool {
+	for _, v := range values {
+		if bytes.Equal(v, value) {
+			return true
+		}
+	}
+	return false
+}
+
+const rootNode = jsontape.Root
+
+var emptyObject = []byte("{}")
+
+var noVariables = sync.OnceValue(func() *jsontape.Tape {
+	t := new(jsontape.Tape)
+	if err := t.Parse(emptyObject, jsontape.Limits{}); err != nil {
+		panic(err)
+	}
+	return t
+})
+
+// given reports whether an argument or member has a value: null and absent do not filter.
+func given(t *jsontape.Tape, r jsontape.Ref) bool { return t.Kind(r) > jsontape.Null }

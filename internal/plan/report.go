@@ -1,0 +1,109 @@
+package plan
+
+import (
+	"strconv"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+)
+
+// maxErrors bounds the field errors of one event; those beyond leave their null without an error.
+const maxErrors = 100
+
+// report gathers the field errors of one event.
+type report struct {
+	path   []segment // of the value that is being completed
+	errors []fieldError
+}
+
+// segment is a response key, or an index where key is empty.
+type segment struct {
+	key   string
+	index int
+}
+
+type fieldError struct {
+	code, message string
+	path          []segment
+}
+
+func (r *report) push(s segment) { r.path = append(r.path, s) }
+func (r *report) pop()           { r.path = r.path[:len(r.path)-1] }
+
+func (r *report) add(code, message string) {
+	if len(r.errors) < maxErrors {
+		r.errors = append(r.errors, fieldError{code, message, append([]segment(nil), r.path...)})
+	}
+}
+
+// append writes `,"errors":[…]`: message, path and code, no locations (CONTRACT 4). Messages name parts of the
+// schema, never values of the event.
+func (r *report) append(dst []byte) []byte {
+	dst = append(dst, `,"errors":[`...)
+	for i := range r.errors {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = r.errors[i].append(dst)
+	}
+	return append(dst, ']')
+}
+
+func (e *fieldError) append(dst []byte) []byte {
+	dst = append(dst, `{"message":`...)
+	dst = appendQuoted(dst, e.message)
+	dst = append(dst, `,"path":[`...)
+	for i, s := range e.path {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if s.key == "" {
+			dst = strconv.AppendInt(dst, int64(s.index), 10)
+		} else {
+			dst = appendQuoted(dst, s.key)
+		}
+	}
+	dst = append(dst, `],"extensions":{"code":`...)
+	dst = appendQuoted(dst, e.code)
+	return append(dst, "}}"...)
+}
+
+// appendQuoted appends valid UTF-8 as a JSON string.
+func appendQuoted(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			dst = append(dst, '\\', c)
+		case c < 0x20:
+			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+		default:
+			dst = append(dst, c)
+		}
+	}
+	return append(dst, '"')
+}
+
+func (x *run) failNull(v *value) {
+	if x.report != nil {
+		x.report.add(code.InvalidValue, "Cannot return null for non-nullable field "+v.field+".")
+	}
+}
+
+func (x *run) failLeaf(v *value) {
+	if x.report != nil {
+		x.report.add(code.InvalidValue, "The value of "+v.field+" cannot be represented as "+v.typ+".")
+	}
+}
+
+func (x *run) failList(v *value) {
+	if x.report != nil {
+		x.report.add(code.InvalidValue, "The value of "+v.field+" is not a list.")
+	}
+}
+
+func (x *run) failType(v *value) {
+	if x.report != nil {
+		x.report.add(code.InvalidValue, "The value of "+v.field+" has no __typename that names a type of "+v.typ+".")
+	}
+}
