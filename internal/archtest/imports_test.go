@@ -12,7 +12,7 @@ import (
 var layers = [][]string{
 	{"event", "identity", "internal/code", "internal/wsframe"},
 	{"bus", "internal/jsontape"},
-	{"internal/scalar", "bus/*"},
+	{"internal/scalar", "internal/wire", "bus/*"},
 	{"internal/filter", "internal/queue"},
 	{"internal/gql", "policy"},
 	{"internal/plan", "internal/introspect", "observe"},
