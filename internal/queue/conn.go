@@ -9,6 +9,7 @@ const (
 	connFlush                     // the close waits behind the results
 	connPull                      // no transport: results wait to be popped
 	connBlocked                   // the peer does not read: messages are kept as own copies
+	connTold                      // the sink was woken for the close
 )
 
 // Conn is the outbound side of one connection. It is embedded in the transport's connection; the zero value
@@ -55,11 +56,25 @@ func (c *Conn) maxControl() int {
 
 // rouseLocked marks the connection busy and reports whether its sink must be woken.
 func (c *Conn) rouseLocked() bool {
-	if c.flags&(connBusy|connShut) != 0 {
+	if c.flags&connPull != 0 { // waiters look at single subscriptions: each message may be theirs
+		return c.flags&connShut == 0
+	}
+	closing := c.flags&(connClosing|connTold) == connClosing // told at once, also a sink that waits for the peer
+	if c.flags&connShut != 0 || c.flags&connBusy != 0 && !closing {
 		return false
 	}
 	c.flags |= connBusy
+	if closing {
+		c.flags |= connTold
+	}
 	return true
+}
+
+// Closing reports whether a close was asked for, by Control, CloseAfter or an overflow policy.
+func (c *Conn) Closing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&connClosing != 0
 }
 
 // Control queues a control message. After a Close, or Shut, it is discarded. A client that makes more of them

@@ -54,7 +54,8 @@ type Item struct {
 }
 
 // Sink is woken when a connection has something to write. Wake is called without the connection's lock, once
-// until the Take that empties the connection; it must not block and may be called under a channel's turn.
+// until the Take that empties the connection, and once more when a close is asked for; it must not block and may
+// be called under a channel's turn.
 type Sink interface{ Wake() }
 
 // Overflow is what happens to a message that finds its queue full (CONTRACT 6).
@@ -235,6 +236,13 @@ func (q *Queue) Complete() bool {
 	return true
 }
 
+// Ended reports whether Complete was called.
+func (q *Queue) Ended() bool {
+	q.conn.mu.Lock()
+	defer q.conn.mu.Unlock()
+	return q.flags&flagEnded != 0
+}
+
 // Overflow closes the connection, or ends the pulled subscription, as a full queue of that policy would.
 func (q *Queue) Overflow() {
 	c := q.conn
@@ -263,6 +271,9 @@ func (q *Queue) Pop() (item Item, ok, overflowed bool) {
 	item = q.popLocked()
 	if q.first == nil {
 		c.unlinkLocked(q)
+	}
+	if c.first == nil && c.control == nil {
+		c.flags &^= connBusy
 	}
 	return item, true, false
 }

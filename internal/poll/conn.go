@@ -1,0 +1,116 @@
+package poll
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
+
+// Conn is one connection. It is embedded in its Owner and set up by Poller.Register. Messages for the peer go
+// through the embedded queue.Conn; its Close control (or an overflow policy) begins the close: what waits
+// before it is written, the peer gets Linger to read it, then the connection is reset.
+type Conn struct {
+	queue.Conn
+	owner  Owner
+	shard  *shard
+	stream *stream // set when goroutines serve the connection
+	next   *Conn   // dirty list
+
+	io      sync.Mutex // the I/O lock: fd, held, blocked, failed
+	held    *held      // frame that was cut by a full socket
+	fd      int32      // -1 once closed
+	blocked bool       // the socket is full: wait for EPOLLOUT
+	stalled bool       // it was full, and what waited then is not out yet
+	failed  bool       // no more I/O: the reader is about to close it
+	sent    bool       // the close is written, nothing comes after it
+	aborted bool       // failed on purpose
+
+	linked atomic.Bool // in the dirty list
+	state  atomic.Uint32
+	slot   uint32
+	gen    uint32
+}
+
+// states of a connection; they only grow.
+const (
+	stateOpen    uint32 = iota
+	stateClosing        // a close is on its way or written: input is discarded, the deadline is the linger
+	stateClosed
+)
+
+// held is the head of what a full socket left: the item, and how many bytes of its frame are written.
+type held struct {
+	item queue.Item
+	off  int
+}
+
+// Outbound returns the queue of what goes to the peer.
+func (c *Conn) Outbound() *queue.Conn { return &c.Conn }
+
+// Wake implements queue.Sink: the connection has something to write.
+func (c *Conn) Wake() {
+	if c.stream != nil {
+		c.stream.wakeUp()
+		return
+	}
+	c.shard.dirty.link(c)
+}
+
+// SetDeadline asks for one OnDeadline after d, at the next sweep; it replaces an earlier one; 0 unsets it. It
+// is for the owner's callbacks and for others only as long as OnClose has not returned. It does nothing once
+// the connection is closing.
+func (c *Conn) SetDeadline(d time.Duration) {
+	if c.state.Load() != stateOpen {
+		return
+	}
+	c.shard.setDeadline(c.slot, d)
+	if c.state.Load() == stateClosing {
+		c.shard.setDeadline(c.slot, c.shard.poller.opts.Linger)
+	}
+}
+
+func (s *shard) setDeadline(slot uint32, d time.Duration) {
+	if d <= 0 {
+		s.table.setDeadline(slot, 0)
+		return
+	}
+	t := s.poller.opts.Tick
+	s.table.setDeadline(slot, s.poller.now.Load()+1+uint32((d+t-1)/t))
+}
+
+// Abort resets the connection now, from any goroutine; OnClose(ErrReset) follows.
+func (c *Conn) Abort() {
+	if c.stream != nil {
+		c.stream.kill(ErrReset)
+		return
+	}
+	c.io.Lock()
+	defer c.io.Unlock()
+	c.failLocked(true)
+}
+
+// startClosing begins the linger, once.
+func (c *Conn) startClosing() {
+	if c.state.CompareAndSwap(stateOpen, stateClosing) {
+		c.shard.setDeadline(c.slot, c.shard.poller.opts.Linger)
+	}
+}
+
+// outcome is what OnClose is told when the peer has left with err.
+func (c *Conn) outcome(err error) error {
+	if err == io.EOF && c.sent {
+		return nil
+	}
+	return err
+}
+
+// left is the end of a connection: it is out of the table, its descriptor closed.
+func (c *Conn) left(err error) {
+	c.Conn.Shut()
+	c.owner.OnClose(err)
+	c.shard.table.release(c.slot)
+	c.shard.stats.open.Add(-1)
+}

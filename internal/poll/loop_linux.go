@@ -1,0 +1,239 @@
+//go:build amd64 || arm64
+
+package poll
+
+import (
+	"errors"
+	"io"
+	"os"
+	"syscall"
+	"time"
+	"unsafe"
+)
+
+const (
+	readBytes  = 64 << 10 // scratch of a reader
+	maxReads   = 4        // full reads of one connection before the others get their turn
+	eventBatch = 256
+
+	epollEdge = 1 << 31
+	interest  = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | epollEdge
+	gone      = syscall.EPOLLRDHUP | syscall.EPOLLHUP | syscall.EPOLLERR
+)
+
+// sysShard is what a shard has for epoll. The epoll descriptor is itself watched by the runtime's poller, so
+// that its reader parks like any goroutine that waits for the network.
+type sysShard struct {
+	epfd   int
+	file   *os.File // owns epfd
+	raw    syscall.RawConn
+	events [eventBatch]syscall.EpollEvent
+	n      int     // events of the last wait
+	again  []*Conn // connections with more to read than their turn allowed
+	spare  []*Conn
+}
+
+func (p *Poller) startShards() error {
+	for range p.opts.Shards {
+		s := newShard(p)
+		if err := s.open(); err != nil {
+			for _, opened := range p.shards {
+				err = errors.Join(err, opened.sys.file.Close())
+			}
+			p.shards = nil
+			return err
+		}
+		p.shards = append(p.shards, s)
+	}
+	for _, s := range p.shards {
+		p.wg.Go(s.readLoop)
+		p.wg.Go(s.writeLoop)
+	}
+	return nil
+}
+
+func (s *shard) open() error {
+	epfd, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
+	if err != nil {
+		return os.NewSyscallError("epoll_create1", err)
+	}
+	if err := syscall.SetNonblock(epfd, true); err != nil {
+		syscall.Close(epfd)
+		return os.NewSyscallError("fcntl", err)
+	}
+	s.sys.epfd = epfd
+	s.sys.file = os.NewFile(uintptr(epfd), "epoll")
+	if err = s.sys.file.SetReadDeadline(time.Now().Add(s.poller.opts.Tick)); err == nil {
+		s.sys.raw, err = s.sys.file.SyscallConn()
+	}
+	if err != nil {
+		return errors.Join(err, s.sys.file.Close())
+	}
+	return nil
+}
+
+// interrupt ends the wait of the reader.
+func (s *shard) interrupt() { _ = s.sys.file.SetReadDeadline(time.Unix(1, 0)) }
+
+// readLoop waits for events and handles them until the poller stops; then it ends every connection.
+func (s *shard) readLoop() {
+	defer s.sys.file.Close()
+	buf := make([]byte, readBytes)
+	poll := func(uintptr) bool { return s.pollEvents() }
+	for {
+		s.sys.n = 0
+		if err := s.sys.raw.Read(poll); err != nil {
+			select {
+			case <-s.poller.stop:
+				s.table.each(func(c *Conn) { s.finish(c, ErrClosed, true) })
+				return
+			default:
+			}
+			s.sweep()
+			if s == s.poller.shards[0] {
+				s.poller.settle()
+			}
+			_ = s.sys.file.SetReadDeadline(time.Now().Add(s.poller.opts.Tick))
+			select {
+			case <-s.poller.stop: // Close may have interrupted before the deadline was set
+				s.interrupt()
+			default:
+			}
+			continue
+		}
+		for i := range s.sys.n {
+			s.handle(&s.sys.events[i], buf)
+		}
+		again := s.sys.again
+		s.sys.again = s.sys.spare[:0]
+		for i, c := range again {
+			again[i] = nil
+			s.read(c, buf, true)
+		}
+		s.sys.spare = again
+	}
+}
+
+// pollEvents fetches events without waiting; false parks the reader until there are some.
+func (s *shard) pollEvents() bool {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_EPOLL_PWAIT, uintptr(s.sys.epfd),
+		uintptr(unsafe.Pointer(&s.sys.events[0])), eventBatch, 0, 0, 0)
+	if errno != 0 {
+		n = 0
+	}
+	s.sys.n = int(n)
+	return n > 0 || errno == syscall.EINTR || len(s.sys.again) > 0
+}
+
+// handle acts on one event. It may be stale: then the slot is empty or has a newer generation.
+func (s *shard) handle(e *syscall.EpollEvent, buf []byte) {
+	c := s.table.get(uint32(e.Fd), uint32(e.Pad))
+	if c == nil {
+		return
+	}
+	if e.Events&syscall.EPOLLOUT != 0 {
+		s.writable(c)
+	}
+	if e.Events&(syscall.EPOLLIN|gone) != 0 {
+		s.read(c, buf, e.Events&gone != 0)
+	}
+}
+
+// writable hands a connection whose socket was full back to the writer.
+func (s *shard) writable(c *Conn) {
+	c.io.Lock()
+	was := c.blocked
+	c.blocked = false
+	c.io.Unlock()
+	if was {
+		s.dirty.link(c)
+	}
+}
+
+// read takes what has arrived. A read that does not fill the buffer has emptied the socket, unless drain says
+// that an end or an error waits behind the bytes.
+func (s *shard) read(c *Conn, buf []byte, drain bool) {
+	for range maxReads {
+		n, errno := c.recv(buf)
+		switch {
+		case errno == syscall.EINTR:
+		case errno == syscall.EAGAIN:
+			return
+		case errno != 0:
+			s.finish(c, errno, false)
+			return
+		case n == 0:
+			s.finish(c, c.outcome(io.EOF), false)
+			return
+		default:
+			s.stats.bytesIn.Add(int64(n))
+			s.stats.reads.Add(1)
+			if c.state.Load() == stateOpen {
+				c.owner.OnBytes(buf[:n])
+			}
+			if n < len(buf) && !drain {
+				return
+			}
+		}
+	}
+	s.sys.again = append(s.sys.again, c)
+}
+
+// recv reads once, if the descriptor is open.
+func (c *Conn) recv(buf []byte) (int, syscall.Errno) {
+	c.io.Lock()
+	defer c.io.Unlock()
+	if c.fd < 0 {
+		return 0, syscall.EAGAIN
+	}
+	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
+	if errno == 0 && c.failed && n > 0 {
+		return 0, syscall.ECONNRESET
+	}
+	return int(n), errno
+}
+
+// finish ends a connection. It runs on the shard's reader only, so OnClose comes after every other callback.
+func (s *shard) finish(c *Conn, err error, reset bool) {
+	if c.state.Swap(stateClosed) == stateClosed {
+		return
+	}
+	s.table.remove(c)
+	c.io.Lock()
+	if c.aborted && err != ErrClosed {
+		err = ErrReset
+	}
+	if reset {
+		setReset(c.fd)
+	}
+	_ = syscall.Close(int(c.fd))
+	c.fd, c.held = -1, nil
+	c.io.Unlock()
+	c.left(err)
+}
+
+// reset ends a connection from a sweep.
+func (c *Conn) reset() {
+	if c.stream != nil {
+		c.stream.kill(ErrReset)
+		return
+	}
+	c.shard.finish(c, ErrReset, true)
+}
+
+// failLocked makes the reader end the connection: a socket that is shut both ways reports a hang-up.
+func (c *Conn) failLocked(reset bool) {
+	if c.fd < 0 || c.failed {
+		return
+	}
+	c.failed, c.aborted = true, reset
+	if reset {
+		setReset(c.fd)
+	}
+	_ = syscall.Shutdown(int(c.fd), syscall.SHUT_RDWR)
+}
+
+// setReset makes the close of a socket discard what is unsent and reset the connection.
+func setReset(fd int32) {
+	_ = syscall.SetsockoptLinger(int(fd), syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1})
+}

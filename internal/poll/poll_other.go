@@ -1,0 +1,20 @@
+//go:build !linux || !(amd64 || arm64)
+
+package poll
+
+import "net"
+
+// sysShard is empty where goroutines serve every connection.
+type sysShard struct{}
+
+func (p *Poller) startShards() error { return nil }
+
+func (s *shard) interrupt() {}
+
+func takeOver(net.Conn) (fd int, ok bool, err error) { return 0, false, nil }
+
+func (p *Poller) registerFD(*Conn, int, Registration) {}
+
+func (c *Conn) reset() { c.stream.kill(ErrReset) }
+
+func (c *Conn) failLocked(bool) {}

@@ -1,0 +1,57 @@
+//go:build amd64 || arm64
+
+package poll
+
+import (
+	"errors"
+	"net"
+	"os"
+	"syscall"
+)
+
+// takeOver duplicates the descriptor of a socket and closes the net.Conn, whose memory is then free. ok is
+// false for connections that are no socket of the system: they are left as they are.
+func takeOver(nc net.Conn) (fd int, ok bool, err error) {
+	var sc syscall.Conn
+	switch c := nc.(type) {
+	case *net.TCPConn:
+		sc = c
+	case *net.UnixConn:
+		sc = c
+	default:
+		return 0, false, nil
+	}
+	raw, err := sc.SyscallConn()
+	if err == nil {
+		err = errors.Join(raw.Control(func(old uintptr) {
+			r, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+			if fd = int(r); errno != 0 {
+				err = os.NewSyscallError("fcntl", errno)
+			}
+		}), err)
+	}
+	_ = nc.Close()
+	return fd, err == nil, err
+}
+
+// registerFD makes a descriptor part of a shard.
+func (p *Poller) registerFD(c *Conn, fd int, r Registration) {
+	s := p.shards[p.turn.Add(1)%uint32(len(p.shards))]
+	c.fd = int32(fd)
+	s.enter(c, r.Deadline)
+	if len(r.Buffered) > 0 {
+		s.stats.bytesIn.Add(int64(len(r.Buffered)))
+		c.owner.OnBytes(r.Buffered)
+	}
+	c.io.Lock()
+	defer c.io.Unlock()
+	e := syscall.EpollEvent{Events: interest, Fd: int32(c.slot), Pad: int32(c.gen)}
+	if c.fd < 0 {
+		return
+	}
+	if err := syscall.EpollCtl(s.sys.epfd, syscall.EPOLL_CTL_ADD, fd, &e); err != nil {
+		c.failed = true
+		s.table.setDeadline(c.slot, 1) // the next sweep ends it
+		c.state.CompareAndSwap(stateOpen, stateClosing)
+	}
+}

@@ -1,0 +1,171 @@
+//go:build amd64 || arm64
+
+package poll
+
+import (
+	"runtime"
+	"syscall"
+	"unsafe"
+)
+
+const (
+	// maxRounds is how many batches one connection may write before the others get their turn.
+	maxRounds = 4
+	// yieldSends is after how many writes the writer lets others run: about 100 µs of system calls.
+	yieldSends = 16
+)
+
+// sender is the scratch of a writer.
+type sender struct {
+	batch
+	iov   []syscall.Iovec
+	msg   syscall.Msghdr
+	sends int
+}
+
+// writeLoop writes what the connections of the dirty list have, until the poller stops.
+func (s *shard) writeLoop() {
+	var w sender
+	for {
+		c := s.dirty.take(s.poller.stop)
+		if c == nil {
+			return
+		}
+		for c != nil {
+			next := c.next
+			c.next = nil
+			c.linked.Store(false)
+			s.flush(c, &w)
+			if w.sends >= yieldSends {
+				w.sends = 0
+				runtime.Gosched()
+			}
+			c = next
+		}
+	}
+}
+
+// flush writes what waits on a connection until nothing is left, its socket is full or its turn is over.
+func (s *shard) flush(c *Conn, w *sender) {
+	c.io.Lock()
+	defer c.io.Unlock()
+	defer w.clear()
+	if c.blocked {
+		if c.Closing() {
+			c.startClosing()
+		}
+		return
+	}
+	for range maxRounds {
+		if c.fd < 0 || c.failed || c.sent {
+			return
+		}
+		if !s.writeLocked(c, w) {
+			return
+		}
+	}
+	s.dirty.link(c)
+}
+
+// writeLocked makes one batch and writes it. It reports whether to go on.
+func (s *shard) writeLocked(c *Conn, w *sender) bool {
+	more := w.fill(c)
+	if len(w.items) == 0 {
+		return false
+	}
+	skip := 0
+	if c.held != nil {
+		skip = c.held.off
+	}
+	total := w.encode(c.owner)
+	if w.closing {
+		c.startClosing()
+	}
+	n, errno := 0, syscall.Errno(0)
+	if total > skip {
+		n, errno = w.send(c.fd, w.vectors(skip))
+		s.stats.writes.Add(1)
+		s.stats.bytesOut.Add(int64(n))
+	}
+	if errno != 0 && errno != syscall.EAGAIN && errno != syscall.EINTR {
+		c.failLocked(false)
+		return false
+	}
+	if skip+n < total {
+		s.stats.frames.Add(int64(c.keepLocked(&w.batch, skip+n)))
+		return !s.fullLocked(c, errno)
+	}
+	s.stats.frames.Add(int64(len(w.items)))
+	c.held = nil
+	if w.closing {
+		c.sent = true
+		_ = syscall.Shutdown(int(c.fd), syscall.SHUT_WR)
+		return false
+	}
+	if !more && c.stalled {
+		c.stalled = false
+		c.Block(false)
+	}
+	return more
+}
+
+// keepLocked gives back what was not written when the first n bytes of a batch are out: the cut frame is held,
+// the others return to their queues. It returns how many items were wholly written.
+func (c *Conn) keepLocked(b *batch, n int) int {
+	whole, off := b.written(n)
+	rest := b.items[whole:]
+	c.held = nil
+	if off > 0 {
+		c.held = &held{item: rest[0], off: off}
+		rest = rest[1:]
+	}
+	c.Untake(rest)
+	return whole
+}
+
+// fullLocked notes a full socket: EPOLLOUT brings the connection back. A short write is tried again until the
+// system says so, because only then it reports the room that comes.
+func (s *shard) fullLocked(c *Conn, errno syscall.Errno) bool {
+	if errno != syscall.EAGAIN {
+		return false
+	}
+	c.blocked, c.stalled = true, true
+	s.stats.blocked.Add(1)
+	c.Block(true)
+	if c.Closing() {
+		c.startClosing()
+	}
+	return true
+}
+
+// send writes pieces with one system call that never blocks.
+func (w *sender) send(fd int32, vecs [][]byte) (int, syscall.Errno) {
+	const flags = syscall.MSG_DONTWAIT | syscall.MSG_NOSIGNAL
+	w.sends++
+	if len(vecs) == 1 {
+		p := vecs[0]
+		n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0)
+		return count(n, errno)
+	}
+	w.iov = w.iov[:0]
+	for _, p := range vecs {
+		v := syscall.Iovec{Base: &p[0]}
+		v.SetLen(len(p))
+		w.iov = append(w.iov, v)
+	}
+	w.msg.Iov = &w.iov[0]
+	setLen(&w.msg.Iovlen, len(w.iov))
+	n, _, errno := syscall.RawSyscall(syscall.SYS_SENDMSG, uintptr(fd), uintptr(unsafe.Pointer(&w.msg)), flags)
+	clear(w.iov)
+	return count(n, errno)
+}
+
+func count(n uintptr, errno syscall.Errno) (int, syscall.Errno) {
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
+// setLen sets a length whose type depends on the architecture.
+func setLen[T uint32 | uint64](dst *T, n int) { *dst = T(n) }
