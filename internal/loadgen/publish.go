@@ -1,0 +1,153 @@
+package loadgen
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// httpPublisher posts events as NDJSON.
+type httpPublisher struct {
+	cfg    *Config
+	url    string
+	client *http.Client
+}
+
+func (h *httpPublisher) publish(ctx context.Context, events []Event) error {
+	var body bytes.Buffer
+	for i := range events {
+		h.write(&body, &events[i])
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, &body)
+	if err != nil {
+		return err
+	}
+	request.Header.Set("Content-Type", "application/x-ndjson")
+	if h.cfg.PublishToken != "" {
+		request.Header.Set("Authorization", "Bearer "+h.cfg.PublishToken)
+	}
+	response, err := h.client.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(response.Body, 4096))
+	if err != nil {
+		return err
+	}
+	if response.StatusCode != http.StatusAccepted {
+		return fmt.Errorf("publish: HTTP status %s: %s", response.Status, bytes.TrimSpace(text))
+	}
+	return nil
+}
+
+func (h *httpPublisher) write(b *bytes.Buffer, e *Event) {
+	b.WriteString(`{"channel":"` + e.Channel + `","type":"` + e.Type + `"`)
+	if h.cfg.TenantID != "" {
+		b.WriteString(`,"tenant_id":` + strconv.Quote(h.cfg.TenantID))
+	} else if h.cfg.Broadcast {
+		b.WriteString(`,"broadcast":true`)
+	}
+	b.WriteString(`,"data":`)
+	b.Write(e.Data)
+	b.WriteString("}\n")
+}
+
+// event makes one event of a room, due at a time since the start.
+func (r *run) event(room, seq int, due time.Duration) Event {
+	data := make([]byte, 0, 96+len(r.pad))
+	data = strconv.AppendInt(append(data, `{"room":`...), int64(room), 10)
+	data = strconv.AppendInt(append(data, `,"seq":`...), int64(seq), 10)
+	data = strconv.AppendInt(append(data, `,"sent":`...), due.Microseconds(), 10)
+	data = strconv.AppendInt(append(data, `,"sum":`...), int64(checksum(room, seq)), 10)
+	data = append(append(append(data, `,"pad":"`...), r.pad...), `"}`...)
+	return Event{Channel: r.channels[room], Type: "bench", Data: data}
+}
+
+func makePad(n int) string { return strings.Repeat("x", n) }
+
+// publishLoad is publisher p: it publishes each of its events when it is due, those that are due together in
+// one call, and returns how many there were.
+func (r *run) publishLoad(ctx context.Context, p int) (int, error) {
+	total := int(r.cfg.Rate * (r.cfg.Warmup + r.cfg.Duration).Seconds())
+	sequence := make([]int, r.cfg.Rooms)
+	batch := make([]Event, 0, r.cfg.Batch)
+	published := 0
+	for i := 0; i < total; {
+		for ; i < total && len(batch) < r.cfg.Batch; i++ {
+			room := i % r.cfg.Rooms
+			if room%r.cfg.Publishers != p {
+				continue
+			}
+			due := time.Duration(float64(i) / r.cfg.Rate * float64(time.Second))
+			if due > time.Since(r.start) {
+				if len(batch) > 0 {
+					break
+				}
+				if err := r.waitUntil(ctx, due); err != nil {
+					return published, err
+				}
+			}
+			sequence[room]++
+			batch = append(batch, r.event(room, sequence[room], due))
+		}
+		if len(batch) > 0 {
+			if err := r.cfg.Publish(ctx, batch); err != nil {
+				return published, err
+			}
+			published += len(batch)
+			batch = batch[:0]
+		}
+		if ctx.Err() != nil {
+			return published, context.Cause(ctx)
+		}
+	}
+	return published, nil
+}
+
+// waitUntil waits for a time since the start: coarsely, then to the microsecond.
+func (r *run) waitUntil(ctx context.Context, due time.Duration) error {
+	const coarse = 2 * time.Millisecond
+	for {
+		d := due - time.Since(r.start)
+		switch {
+		case d <= 0:
+			return nil
+		case d > coarse:
+			if err := pause(ctx, d-coarse); err != nil {
+				return err
+			}
+		default:
+			sleep(d)
+		}
+	}
+}
+
+// expected is the highest sequence number of each room after a complete run.
+func (r *run) expected(room int) int {
+	total := int(r.cfg.Rate * (r.cfg.Warmup + r.cfg.Duration).Seconds())
+	n := total / r.cfg.Rooms
+	if room < total%r.cfg.Rooms {
+		n++
+	}
+	return n
+}
+
+// probe publishes one event, outside of the sequence, to every room.
+func (r *run) probe(ctx context.Context) error {
+	for from := 0; from < r.cfg.Rooms; from += r.cfg.Batch {
+		batch := make([]Event, 0, r.cfg.Batch)
+		for room := from; room < min(from+r.cfg.Batch, r.cfg.Rooms); room++ {
+			batch = append(batch, r.event(room, 0, 0))
+		}
+		if err := r.cfg.Publish(ctx, batch); err != nil {
+			return err
+		}
+	}
+	return nil
+}

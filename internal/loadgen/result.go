@@ -1,0 +1,180 @@
+package loadgen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Result is what was measured. Its JSON form is stable.
+type Result struct {
+	Connections    int     `json:"connections"`
+	Subscriptions  int     `json:"subscriptions"` // over all connections
+	Channels       int     `json:"channels"`
+	Rate           float64 `json:"rate"`            // events/s asked for
+	Events         int     `json:"events"`          // published, warm-up included
+	ConnectSeconds float64 `json:"connect_seconds"` // to open all connections
+	PublishSeconds float64 `json:"publish_seconds"`
+
+	Deliveries          uint64  `json:"deliveries"` // different ones, warm-up included
+	Measured            uint64  `json:"measured"`   // after the warm-up
+	DeliveriesPerSecond float64 `json:"deliveries_per_second"`
+	Lost                uint64  `json:"lost"`
+	Duplicates          uint64  `json:"duplicates"`
+	OutOfOrder          uint64  `json:"out_of_order"`
+	Corrupt             uint64  `json:"corrupt"`
+	ClosedConnections   int     `json:"closed_connections"`
+	// Problem is the first thing that went wrong, if something did.
+	Problem string `json:"problem,omitempty"`
+
+	// Latency is from when an event was due to when it was read, in microseconds.
+	Latency Latency `json:"latency_us"`
+
+	Server ServerUse `json:"server"`
+	Client ClientUse `json:"client"`
+	// Idle holds the steps of an idle run.
+	Idle []IdleStep `json:"idle,omitempty"`
+}
+
+// Latency is a distribution in microseconds.
+type Latency struct {
+	Min  int64 `json:"min"`
+	Mean int64 `json:"mean"`
+	P50  int64 `json:"p50"`
+	P90  int64 `json:"p90"`
+	P99  int64 `json:"p99"`
+	P999 int64 `json:"p999"`
+	Max  int64 `json:"max"`
+}
+
+// ServerUse is what the server's process used; zero where it is not on this machine.
+type ServerUse struct {
+	PID                  int     `json:"pid,omitempty"`
+	CPUSeconds           float64 `json:"cpu_seconds"` // while measuring
+	CPUSecondsPerMillion float64 `json:"cpu_seconds_per_million_deliveries"`
+	RSSKB                int64   `json:"rss_kb"`
+	RSSKBPerConnection   float64 `json:"rss_kb_per_connection"`
+}
+
+// ClientUse is what the generator used.
+type ClientUse struct {
+	CPUSeconds           float64 `json:"cpu_seconds"`
+	CPUSecondsPerMillion float64 `json:"cpu_seconds_per_million_deliveries"`
+}
+
+// IdleStep is the server's memory with a number of idle connections.
+type IdleStep struct {
+	Connections int   `json:"connections"`
+	RSSKB       int64 `json:"rss_kb"`
+}
+
+// Err says what a correct server would not have done; nil if there is nothing.
+func (r *Result) Err() error {
+	var problems []string
+	for _, p := range []struct {
+		n    uint64
+		name string
+	}{
+		{r.Lost, "lost"}, {r.Duplicates, "duplicated"}, {r.OutOfOrder, "out of order"}, {r.Corrupt, "altered"},
+		{uint64(r.ClosedConnections), "connections closed"},
+	} {
+		if p.n > 0 {
+			problems = append(problems, fmt.Sprintf("%d %s", p.n, p.name))
+		}
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	text := strings.Join(problems, ", ")
+	if r.Problem != "" {
+		text += ": " + r.Problem
+	}
+	return errors.New(text)
+}
+
+func summarise(h *histogram) Latency {
+	us := func(d time.Duration) int64 { return d.Microseconds() }
+	return Latency{Min: int64(h.min), Mean: us(h.mean()), P50: us(h.quantile(0.5)), P90: us(h.quantile(0.9)),
+		P99: us(h.quantile(0.99)), P999: us(h.quantile(0.999)), Max: int64(h.max)}
+}
+
+// Text is the result as a table for a terminal.
+func (r *Result) Text() string {
+	var b strings.Builder
+	row := func(name, format string, values ...any) {
+		fmt.Fprintf(&b, "%-26s %s\n", name, fmt.Sprintf(format, values...))
+	}
+	row("connections", "%d, %d subscriptions, %d channels", r.Connections, r.Subscriptions, r.Channels)
+	row("connecting", "%.2f s", r.ConnectSeconds)
+	if len(r.Idle) > 0 {
+		for _, s := range r.Idle {
+			row("server memory", "%.1f MB with %d connections", float64(s.RSSKB)/1024, s.Connections)
+		}
+		row("memory per connection", "%.2f KB", r.Server.RSSKBPerConnection)
+		return b.String()
+	}
+	row("published", "%d events in %.2f s (asked for: %g/s)", r.Events, r.PublishSeconds, r.Rate)
+	row("deliveries", "%d, %.0f/s after the warm-up", r.Deliveries, r.DeliveriesPerSecond)
+	row("lost", "%d", r.Lost)
+	row("duplicates", "%d", r.Duplicates)
+	row("out of order", "%d", r.OutOfOrder)
+	row("altered", "%d", r.Corrupt)
+	row("closed connections", "%d", r.ClosedConnections)
+	if r.Problem != "" {
+		row("first problem", "%s", r.Problem)
+	}
+	l := r.Latency
+	row("latency", "p50 %s  p90 %s  p99 %s  p99.9 %s  max %s", ms(l.P50), ms(l.P90), ms(l.P99), ms(l.P999), ms(l.Max))
+	if r.Server.PID != 0 {
+		row("server CPU", "%.2f s, %.2f s per million deliveries", r.Server.CPUSeconds, r.Server.CPUSecondsPerMillion)
+		row("server memory", "%.1f MB, %.2f KB per connection", float64(r.Server.RSSKB)/1024, r.Server.RSSKBPerConnection)
+	}
+	row("generator CPU", "%.2f s, %.2f s per million deliveries", r.Client.CPUSeconds, r.Client.CPUSecondsPerMillion)
+	return b.String()
+}
+
+func ms(us int64) string { return fmt.Sprintf("%.2f ms", float64(us)/1000) }
+
+// idle opens the connections in steps and reads the server's memory after each.
+func (r *run) idle(ctx context.Context) (*Result, error) {
+	result := &Result{Connections: r.cfg.Connections, Subscriptions: r.cfg.Connections * r.cfg.Subscriptions, Channels: r.cfg.Rooms}
+	opened := 0
+	for _, step := range idleSteps(r.cfg.Connections) {
+		took, err := r.open(ctx, opened, step)
+		if err != nil {
+			return nil, err
+		}
+		opened = step
+		result.ConnectSeconds += took.Seconds()
+		r.cfg.Progress(fmt.Sprintf("%d idle connections, waiting %v", opened, r.cfg.Settle))
+		if err := pause(ctx, r.cfg.Settle); err != nil {
+			return nil, err
+		}
+		result.Idle = append(result.Idle, IdleStep{Connections: opened, RSSKB: r.process.memory() / 1024})
+	}
+	t := r.totals()
+	result.ClosedConnections, result.Problem = t.closed, t.problem
+	result.Server.PID, result.Server.RSSKB = r.process.id(), result.Idle[len(result.Idle)-1].RSSKB
+	result.Server.RSSKBPerConnection = slope(result.Idle)
+	return result, nil
+}
+
+// idleSteps are a quarter, a half and all of the connections.
+func idleSteps(n int) []int {
+	if n < 4 {
+		return []int{n}
+	}
+	return []int{n / 4, n / 2, n}
+}
+
+// slope is the memory per connection between the first and the last step: what the process needs anyway is
+// left out.
+func slope(steps []IdleStep) float64 {
+	first, last := steps[0], steps[len(steps)-1]
+	if first.Connections == last.Connections {
+		return float64(last.RSSKB) / float64(last.Connections)
+	}
+	return float64(last.RSSKB-first.RSSKB) / float64(last.Connections-first.Connections)
+}
