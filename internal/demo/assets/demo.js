@@ -66,7 +66,7 @@ function draw() {
     line(pen, [[left, y(percent)], [width - 6, y(percent)]], 1);
   }
   pen.textAlign = "center";
-  for (const ago of [120, 90, 60, 30]) pen.fillText(`−${ago} s`, Math.max(left + 14, x(newest - ago * 1000)), bottom + 14);
+  for (const ago of width < 500 ? [120, 60] : [120, 90, 60, 30]) pen.fillText(`−${ago} s`, Math.max(left + 14, x(newest - ago * 1000)), bottom + 14);
   pen.textAlign = "right";
   pen.fillText("now", width - 6, bottom + 14);
   for (const [key, name] of [["memory", "--second"], ["cpu", "--accent"]]) {
