@@ -1,0 +1,231 @@
+package plan
+
+import (
+	"hash/maphash"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// Cache keeps plans by schema generation, document text and operation name. Its size in bytes is bounded;
+// what was not used lately leaves first (clock). Safe for concurrent use; no call blocks on anything but a
+// short lock.
+//
+// Only valid documents enter, by Put. A document that differs from a known one in white space, commas and
+// comments only shares its plan, so that its subscribers share groups (CONTRACT 5): Get knows exact texts,
+// Find compares tokens. Texts are compared in full, the hash has a seed of this process.
+type Cache struct {
+	seed   maphash.Seed
+	shards [cacheShards]shard
+}
+
+// DefaultCacheBytes is the size of a cache that is made with 0.
+const DefaultCacheBytes = 64 << 20
+
+const cacheShards = 16
+
+// shard holds the entries whose hash ends in its number.
+type shard struct {
+	mu      sync.Mutex
+	entries map[uint64]*entry
+	ring    []*entry // clock order
+	hand    int
+	bytes   int
+	limit   int
+}
+
+// entry is a plan under its tokens, or the text of a document that has these tokens.
+type entry struct {
+	key  cacheKey
+	hash uint64
+	size int
+	used atomic.Bool
+	plan atomic.Pointer[Plan] // nil in a text, and once the entry has left
+	of   *entry               // of a text: the entry of its tokens
+}
+
+// load returns the entry's plan, nil if it has left.
+func (e *entry) load() *Plan {
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	if e.of != nil {
+		return e.of.load()
+	}
+	return e.plan.Load()
+}
+
+type cacheKey struct {
+	generation uint64
+	tokens     bool // text is the normalised one
+	text       string
+	operation  string
+}
+
+// NewCache makes a cache of at most so many bytes (an estimate of what plans and texts hold), 0 for
+// DefaultCacheBytes.
+func NewCache(bytes int) *Cache {
+	if bytes <= 0 {
+		bytes = DefaultCacheBytes
+	}
+	c := &Cache{seed: maphash.MakeSeed()}
+	for i := range c.shards {
+		c.shards[i].entries = map[uint64]*entry{}
+		c.shards[i].limit = bytes / cacheShards
+	}
+	return c
+}
+
+// Get returns the plan of exactly this text. It allocates nothing.
+func (c *Cache) Get(generation uint64, text, operation string) (*Plan, bool) {
+	e := c.lookup(cacheKey{generation, false, text, operation})
+	if e == nil {
+		return nil, false
+	}
+	p := e.load()
+	return p, p != nil
+}
+
+// Find is Get for texts that were not seen before: it compares tokens, and remembers the text for Get if the
+// document is a known one.
+func (c *Cache) Find(generation uint64, text, operation string) (*Plan, bool) {
+	tokens, ok := normalise(text)
+	if !ok {
+		return nil, false
+	}
+	e := c.lookup(cacheKey{generation, true, tokens, operation})
+	if e == nil {
+		return nil, false
+	}
+	p := e.load()
+	if p != nil {
+		c.insert(&entry{key: cacheKey{generation, false, strings.Clone(text), strings.Clone(operation)}, of: e})
+	}
+	return p, p != nil
+}
+
+// Put enters the plan of a valid document and returns the one to use: an earlier plan of equal tokens if there
+// is one.
+func (c *Cache) Put(generation uint64, text, operation string, p *Plan) *Plan {
+	tokens, ok := normalise(text)
+	if !ok {
+		return p
+	}
+	operation = strings.Clone(operation)
+	made := &entry{key: cacheKey{generation, true, tokens, operation}, size: p.size()}
+	made.plan.Store(p)
+	e := c.insert(made)
+	if e.size > c.shards[0].limit {
+		return p
+	}
+	c.insert(&entry{key: cacheKey{generation, false, strings.Clone(text), operation}, of: e})
+	if shared := e.load(); shared != nil {
+		return shared
+	}
+	return p
+}
+
+// Bytes returns the estimated size of what the cache holds.
+func (c *Cache) Bytes() (n int) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		n += s.bytes
+		s.mu.Unlock()
+	}
+	return n
+}
+
+func (c *Cache) hash(k *cacheKey) uint64 {
+	h := maphash.String(c.seed, k.text) ^ k.generation*0x9e3779b97f4a7c15
+	if k.operation != "" {
+		h = h*31 + maphash.String(c.seed, k.operation)
+	}
+	if k.tokens {
+		h = ^h
+	}
+	return h
+}
+
+func (c *Cache) lookup(k cacheKey) *entry {
+	h := c.hash(&k)
+	s := &c.shards[h%cacheShards]
+	s.mu.Lock()
+	e := s.entries[h]
+	s.mu.Unlock()
+	if e == nil || e.key != k {
+		return nil
+	}
+	return e
+}
+
+// insert returns the entry that counts for the key: the one that was there, or e. What is too large for the
+// cache does not stay in it; another key of the same hash is replaced.
+func (c *Cache) insert(e *entry) *entry {
+	e.hash = c.hash(&e.key)
+	e.size += len(e.key.text) + len(e.key.operation) + entryBytes
+	s := &c.shards[e.hash%cacheShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if have := s.entries[e.hash]; have != nil {
+		if have.key == e.key && have.load() != nil {
+			return have
+		}
+		s.removeLocked(have)
+	}
+	if e.size > s.limit {
+		return e
+	}
+	s.makeRoomLocked(e.size)
+	s.entries[e.hash] = e
+	s.ring = append(s.ring, e)
+	s.bytes += e.size
+	return e
+}
+
+// makeRoomLocked moves the hand over the ring: what was used since it last came by stays this time.
+func (s *shard) makeRoomLocked(size int) {
+	for s.bytes+size > s.limit && len(s.ring) > 0 {
+		if s.hand >= len(s.ring) {
+			s.hand = 0
+		}
+		if e := s.ring[s.hand]; e.used.Swap(false) {
+			s.hand++
+		} else {
+			s.dropLocked(s.hand)
+		}
+	}
+}
+
+func (s *shard) removeLocked(e *entry) {
+	for i := range s.ring {
+		if s.ring[i] == e {
+			s.dropLocked(i)
+			return
+		}
+	}
+}
+
+// dropLocked takes the entry at a place of the ring out; the last one takes its place.
+func (s *shard) dropLocked(at int) {
+	e, last := s.ring[at], len(s.ring)-1
+	s.ring[at] = s.ring[last]
+	s.ring[last] = nil
+	s.ring = s.ring[:last]
+	delete(s.entries, e.hash)
+	e.plan.Store(nil)
+	s.bytes -= e.size
+}
+
+// entryBytes is what an entry takes besides its texts: itself, its place in ring and map.
+const entryBytes = 192
+
+// size estimates what a plan holds: document, selection and program.
+func (p *Plan) size() int {
+	n := 2048 + 8*len(p.Operation.Document.Text) + 128*len(p.Equality)
+	if p.bare != nil {
+		return n + 160*p.bare.size
+	}
+	// Variants come as they are asked for; a few are normal.
+	return n + 4*16*len(p.Operation.Document.Text)
+}
