@@ -52,7 +52,7 @@ func (t *Tape) MemberNamed(object Ref, name Name) Ref {
 
 // nameIs compares a name node.
 func (t *Tape) nameIs(n *node, name string) bool {
-	if n.flags&flagEscaped == 0 {
+	if n.tag&flagEscaped == 0 {
 		return string(t.src[n.start:n.end]) == name
 	}
 	return equalUnescaped(t.src[n.start:n.end], name)

@@ -47,49 +47,51 @@ func (t *Tape) Parse(src []byte, lim Limits) error {
 // container's next holds its parent until it is closed: that is the stack.
 func (t *Tape) lay(src []byte, maxDepth int) (int, problem) {
 	nodes, open, closing, depth := t.nodes, uint32(noParent), byte(noCloser), 0
-	c, i, spaces := token(src, 0, 0)
-	var why problem
+	c, i := t.token(src, 0)
 	for { // c, the token at i, begins a value, or in an object a member
 		if closing == '}' {
-			var n node
-			if n, why = t.name(src, i); why != fine {
-				return int(n.end), why
+			if c != '"' {
+				return i, wantName
 			}
-			nodes = append(nodes, n)
-			if c, i, spaces = token(src, int(n.end)+1, spaces); c != ':' {
-				return i, wantColon
-			}
-			c, i, spaces = token(src, i+1, spaces)
-		}
-		switch c {
-		case '"':
-			end, flags, why := stringEnd(src, i+1)
+			end, g, why := stringEnd(src, i+1)
 			if why != fine {
 				return end, why
 			}
-			nodes = append(nodes, node{uint32(i + 1), uint32(end), uint32(len(nodes) + 1), String, flags})
-			c, i, spaces = token(src, end+1, spaces)
+			nodes = append(nodes, node{uint32(i + 1), uint32(end), t.print(src[i+1:end], g), g})
+			if c, i = t.token(src, end+1); c != ':' {
+				return i, wantColon
+			}
+			c, i = t.token(src, i+1)
+		}
+		switch c {
+		case '"':
+			end, g, why := stringEnd(src, i+1)
+			if why != fine {
+				return end, why
+			}
+			nodes = append(nodes, node{uint32(i + 1), uint32(end), uint32(len(nodes) + 1), g})
+			c, i = t.token(src, end+1)
 		case '{', '[':
 			if depth++; depth > maxDepth {
 				return i, tooDeep
 			}
-			nodes = append(nodes, node{start: uint32(i), next: open, kind: containerKind(c)})
+			nodes = append(nodes, node{start: uint32(i), next: open, tag: containerTag(c)})
 			open, closing = uint32(len(nodes)-1), c+2
-			if c, i, spaces = token(src, i+1, spaces); c != closing {
+			if c, i = t.token(src, i+1); c != closing {
 				continue
 			}
 		default:
-			end, kind, flags, why := scalarEnd(src, i, c)
+			end, g, why := scalarEnd(src, i, c)
 			if why != fine {
 				return end, why
 			}
-			nodes = append(nodes, node{uint32(i), uint32(end), uint32(len(nodes) + 1), kind, flags})
-			c, i, spaces = token(src, end, spaces)
+			nodes = append(nodes, node{uint32(i), uint32(end), uint32(len(nodes) + 1), g})
+			c, i = t.token(src, end)
 		}
 		for c != ',' { // a value is complete, or the innermost container is at its end
-			if c != closing {
+			if c != closing || open == noParent { // noCloser itself may stand in a text that is not UTF-8
 				if open == noParent && i == len(src) {
-					t.nodes, t.spaced = nodes, spaces > 0
+					t.nodes = nodes
 					return i, fine
 				}
 				return i, wantComma
@@ -98,29 +100,29 @@ func (t *Tape) lay(src []byte, maxDepth int) (int, problem) {
 			open, p.end, p.next = p.next, uint32(i+1), uint32(len(nodes))
 			depth--
 			if closing = noCloser; open != noParent {
-				closing = closerOf(nodes[open].kind)
+				closing = closerOf(nodes[open].tag)
 			}
-			c, i, spaces = token(src, i+1, spaces)
+			c, i = t.token(src, i+1)
 		}
 		if open == noParent {
 			return i, trailing
 		}
-		c, i, spaces = token(src, i+1, spaces)
+		c, i = t.token(src, i+1)
 	}
 }
 
 // noCloser closes nothing: no token is this byte.
 const noCloser = 0xff
 
-func containerKind(c byte) Kind {
+func containerTag(c byte) tag {
 	if c == '{' {
-		return Object
+		return tag(Object)
 	}
-	return Array
+	return tag(Array)
 }
 
-func closerOf(k Kind) byte {
-	if k == Object {
+func closerOf(g tag) byte {
+	if g == tag(Object) {
 		return '}'
 	}
 	return ']'

@@ -8,9 +8,9 @@ import (
 
 // event370 is the event of the figures: 370 bytes, 12 fields.
 const event370 = `{"id":"0190e7a2-5b3c-7d4e-8f10-2a3b4c5d6e7f","order_number":"SO-2026-0004711","status":"shipped",` +
-	`"customer_id":4711,"customer":{"name":"Ada Lovelace","city":"London"},"total":1299.95,"currency":"EUR",` +
-	`"items":[{"sku":"A-1","qty":2},{"sku":"B-22","qty":1}],"express":true,"note":null,` +
-	`"created_at":"2026-11-23T13:46:00Z","updated_at":"2026-11-23T14:00:44Z","v":12}`
+	`"customer_id":4711,"customer":{"name":"Augusta Ada Lovelace","city":"London GB"},"total":1299.95,"currency":"EUR",` +
+	`"items":[{"sku":"A-1","qty":2},{"sku":"B-22","qty":10}],"express":true,` +
+	`"created_at":"2026-11-23T13:46:00Z","note_count":12,"updated_at":"2026-11-23T14:00:44Z"}`
 
 func parse(t testing.TB, text string) *jsontape.Tape {
 	t.Helper()
@@ -29,15 +29,15 @@ func TestLookup(t *testing.T) {
 	}{
 		{nil, event370},
 		{[]string{"id"}, `"0190e7a2-5b3c-7d4e-8f10-2a3b4c5d6e7f"`},
-		{[]string{"customer", "city"}, `"London"`},
+		{[]string{"customer", "city"}, `"London GB"`},
 		{[]string{"total"}, `1299.95`},
-		{[]string{"items"}, `[{"sku":"A-1","qty":2},{"sku":"B-22","qty":1}]`},
+		{[]string{"items"}, `[{"sku":"A-1","qty":2},{"sku":"B-22","qty":10}]`},
 		{[]string{"express"}, `true`},
-		{[]string{"note"}, `null`},
-		{[]string{"v"}, `12`},
+		{[]string{"express"}, `true`},
+		{[]string{"note_count"}, `12`},
 		{[]string{"items", "sku"}, ``},
 		{[]string{"w"}, ``},
-		{[]string{"v", "w"}, ``},
+		{[]string{"note_count", "w"}, ``},
 	} {
 		r := tape.Lookup(jsontape.Root, c.path)
 		if got := string(tape.Raw(r)); got != c.want {
@@ -45,18 +45,6 @@ func TestLookup(t *testing.T) {
 		}
 		if n := tape.LookupNames(jsontape.Root, jsontape.MakeNames(c.path)); n != r {
 			t.Errorf("LookupNames(%v) = %d, want %d", c.path, n, r)
-		}
-	}
-}
-
-func BenchmarkParse(b *testing.B) {
-	src := []byte(event370)
-	var tape jsontape.Tape
-	b.SetBytes(int64(len(src)))
-	b.ReportAllocs()
-	for b.Loop() {
-		if err := tape.Parse(src, jsontape.Limits{}); err != nil {
-			b.Fatal(err)
 		}
 	}
 }

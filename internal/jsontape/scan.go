@@ -6,40 +6,34 @@ import (
 	"unicode/utf8"
 )
 
-// token returns the first byte at or after i that is not white space, where it is, and spaces plus what was
-// skipped; the byte 0 at the end of the text.
-func token(src []byte, i, spaces int) (byte, int, int) {
+// token returns the first byte at or after i that is not white space, and where it is; the byte 0 at the end
+// of the text.
+func (t *Tape) token(src []byte, i int) (byte, int) {
 	if i < len(src) && src[i] > ' ' {
-		return src[i], i, spaces
+		return src[i], i
 	}
-	return skip(src, i, spaces)
+	return t.skip(src, i)
 }
 
-func skip(src []byte, i, spaces int) (byte, int, int) {
+func (t *Tape) skip(src []byte, i int) (byte, int) {
 	for ; i < len(src); i++ {
 		switch c := src[i]; c {
 		case ' ', '\n', '\t', '\r':
-			spaces++
+			t.spaced = true
 		default:
-			return c, i, spaces
+			return c, i
 		}
 	}
-	return 0, i, spaces
+	return 0, i
 }
 
-// name reads the member name whose opening quote is due at i. On error the node's end is the place.
-func (t *Tape) name(src []byte, i int) (node, problem) {
-	if i >= len(src) || src[i] != '"' {
-		return node{end: uint32(i)}, wantName
+// print is the fingerprint of the name whose text in the source is s.
+func (t *Tape) print(s []byte, g tag) uint32 {
+	if g&flagEscaped != 0 {
+		t.scratch = appendUnescaped(t.scratch[:0], s)
+		s = t.scratch
 	}
-	start := i + 1
-	end, flags, why := stringEnd(src, start)
-	text := src[start:end]
-	if why == fine && flags&flagEscaped != 0 {
-		t.scratch = appendUnescaped(t.scratch[:0], text)
-		text = t.scratch
-	}
-	return node{uint32(start), uint32(end), fingerprint(text), String, flags}, why
+	return fingerprint(s)
 }
 
 const (
@@ -54,40 +48,54 @@ func special(w uint64) uint64 {
 }
 
 // stringEnd finds the closing quote of the string whose content begins at i. On error end is the place.
-func stringEnd(src []byte, i int) (end int, flags uint8, why problem) {
-	for {
-		for i+8 <= len(src) {
-			if m := special(binary.LittleEndian.Uint64(src[i:])); m != 0 {
-				i += bits.TrailingZeros64(m) >> 3
-				break
-			}
+func stringEnd(src []byte, i int) (end int, g tag, why problem) {
+	g = tag(String)
+	for i+8 <= len(src) {
+		w := binary.LittleEndian.Uint64(src[i:])
+		m := special(w)
+		if m == 0 {
 			i += 8
+			continue
 		}
-		if i >= len(src) {
-			return i, flags, unterminated
+		bit := bits.TrailingZeros64(m) &^ 7
+		i += bit >> 3
+		if byte(w>>bit) == '"' {
+			return i, g, fine
 		}
-		switch c := src[i]; {
-		case c == '"':
-			return i, flags, fine
-		case c == '\\':
-			n := escapeLen(src[i:])
-			if n == 0 {
-				return i, flags, badEscape
-			}
-			flags |= flagEscaped
-			i += n
-		case c < 0x20:
-			return i, flags, controlInString
-		case c < utf8.RuneSelf:
-			i++
-		default:
-			r, n := utf8.DecodeRune(src[i:])
-			if r == utf8.RuneError && n == 1 {
-				return i, flags, badUTF8
-			}
-			i += n
+		if i, g, why = specialEnd(src, i, g); why != fine {
+			return i, g, why
 		}
 	}
+	for i < len(src) {
+		if src[i] == '"' {
+			return i, g, fine
+		}
+		if i, g, why = specialEnd(src, i, g); why != fine {
+			return i, g, why
+		}
+	}
+	return i, g, unterminated
+}
+
+// specialEnd is the end of the one character of a string, not a quote, that begins at i.
+func specialEnd(src []byte, i int, g tag) (int, tag, problem) {
+	switch c := src[i]; {
+	case c == '\\':
+		n := escapeLen(src[i:])
+		if n == 0 {
+			return i, g, badEscape
+		}
+		return i + n, g | flagEscaped, fine
+	case c < 0x20:
+		return i, g, controlInString
+	case c < utf8.RuneSelf:
+		return i + 1, g, fine
+	}
+	r, n := utf8.DecodeRune(src[i:])
+	if r == utf8.RuneError && n == 1 {
+		return i, g, badUTF8
+	}
+	return i + n, g, fine
 }
 
 // escapeLen is the length of the escape at the beginning of s, 0 if it is none.
@@ -119,7 +127,8 @@ func hexValue(c byte) int {
 }
 
 // scalarEnd finds the end of the number or literal whose first byte c is at i. On error end is the place.
-func scalarEnd(src []byte, i int, c byte) (end int, k Kind, flags uint8, why problem) {
+func scalarEnd(src []byte, i int, c byte) (end int, g tag, why problem) {
+	g = tag(Number)
 	switch c {
 	case 't':
 		return literalEnd(src, i, "true", True)
@@ -132,43 +141,43 @@ func scalarEnd(src []byte, i int, c byte) (end int, k Kind, flags uint8, why pro
 	}
 	switch {
 	case i >= len(src):
-		return i, Number, 0, wantValue
+		return i, g, wantValue
 	case src[i] == '0':
 		i++
 	case src[i]-'1' < 9:
 		i = digitsEnd(src, i+1)
 	case c == '-':
-		return i, Number, 0, wantDigit
+		return i, g, wantDigit
 	default:
-		return i, Number, 0, wantValue
+		return i, g, wantValue
 	}
 	if i < len(src) && src[i] == '.' {
-		flags = flagFraction
+		g |= flagFraction
 		if end = digitsEnd(src, i+1); end == i+1 {
-			return end, Number, 0, wantDigit
+			return end, g, wantDigit
 		}
 		i = end
 	}
 	if i < len(src) && src[i]|0x20 == 'e' {
-		flags = flagFraction
+		g |= flagFraction
 		if i++; i < len(src) && (src[i] == '+' || src[i] == '-') {
 			i++
 		}
 		if end = digitsEnd(src, i); end == i {
-			return end, Number, 0, wantDigit
+			return end, g, wantDigit
 		}
 		i = end
 	}
-	return i, Number, flags, fine
+	return i, g, fine
 }
 
-func literalEnd(src []byte, i int, word string, k Kind) (int, Kind, uint8, problem) {
+func literalEnd(src []byte, i int, word string, k Kind) (int, tag, problem) {
 	for j := range len(word) {
 		if i+j >= len(src) || src[i+j] != word[j] {
-			return i, k, 0, wantValue
+			return i, tag(k), wantValue
 		}
 	}
-	return i + len(word), k, 0, fine
+	return i + len(word), tag(k), fine
 }
 
 func digitsEnd(src []byte, i int) int {

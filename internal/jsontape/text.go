@@ -26,7 +26,7 @@ func (t *Tape) Text(r Ref, buf []byte) []byte {
 func (t *Tape) NameText(r Ref, buf []byte) []byte { return t.text(&t.nodes[r-1], buf) }
 
 func (t *Tape) text(n *node, buf []byte) []byte {
-	if n.flags&flagEscaped == 0 {
+	if n.tag&flagEscaped == 0 {
 		return t.src[n.start:n.end]
 	}
 	return appendUnescaped(buf[:0], t.src[n.start:n.end])
@@ -35,7 +35,7 @@ func (t *Tape) text(n *node, buf []byte) []byte {
 // PlainString returns the text of a String that holds no escape, without copying; ok is false for strings
 // with escapes and for other nodes.
 func (t *Tape) PlainString(r Ref) (text []byte, ok bool) {
-	if t.Kind(r) != String || t.nodes[r].flags&flagEscaped != 0 {
+	if t.Kind(r) != String || t.nodes[r].tag&flagEscaped != 0 {
 		return nil, false
 	}
 	return t.src[t.nodes[r].start:t.nodes[r].end], true
@@ -47,7 +47,7 @@ func (t *Tape) StringIs(r Ref, s string) bool {
 }
 
 func (t *Tape) appendText(dst []byte, n *node) []byte {
-	if n.flags&flagEscaped == 0 {
+	if n.tag&flagEscaped == 0 {
 		return append(dst, t.src[n.start:n.end]...)
 	}
 	return appendUnescaped(dst, t.src[n.start:n.end])
