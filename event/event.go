@@ -9,7 +9,8 @@ import "time"
 type Event struct {
 	Channel      string
 	Type         string
-	ID           string // empty: Publish sets a UUIDv7
+	ID           string // as published; empty: Publish sets UID
+	UID          ID     // a UUIDv7 that takes the place of an empty ID; its text is made when it is needed
 	TenantID     string
 	UserID       string
 	FederationID string
@@ -17,4 +18,12 @@ type Event struct {
 	Broadcast    bool
 	Timestamp    time.Time // zero: Publish sets the time
 	Data         []byte
+}
+
+// AppendID appends the text of the event's id.
+func (e *Event) AppendID(dst []byte) []byte {
+	if e.ID != "" {
+		return append(dst, e.ID...)
+	}
+	return AppendID(dst, e.UID)
 }

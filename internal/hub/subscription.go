@@ -1,12 +1,32 @@
-// Package hub matches events against live subscriptions.
 package hub
 
-import "github.com/fraiseql/fraiseql-go/internal/queue"
+import (
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
 
-// Subscription is one live operation of one connection.
+// Subscription is one live operation of one connection. It joins its channel's index by Hub.Join and leaves by
+// Complete.
 type Subscription struct {
 	queue.Queue
+	channel *channel
+	cell    *cell // guarded by channel.mu; nil until it is in the index
+	who     *identity.Identity
+	joined  uint64 // the channel's event sequence when it joined: later events are for it
+	slot    int32  // in cell.members
+	expires uint32 // Unix seconds after which nothing is delivered; 0: never
 }
 
-// Complete ends the subscription: nothing more is written for it. Idempotent, safe from any goroutine.
-func (s *Subscription) Complete() {}
+// Complete ends the subscription: what waits is dropped and nothing more is written for it. Idempotent, safe
+// from any goroutine.
+func (s *Subscription) Complete() {
+	if s.Queue.Complete() {
+		s.channel.leave(s)
+	}
+}
+
+// Identity returns who subscribed.
+func (s *Subscription) Identity() *identity.Identity { return s.who }
+
+// Channel returns the channel that the subscription listens to.
+func (s *Subscription) Channel() string { return s.channel.name }

@@ -1,0 +1,226 @@
+package fraiseql
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// The leaf types and the observer, under the names that users of the engine see.
+type (
+	// Event is what is published; see package event.
+	Event = event.Event
+	// Position orders the events of a channel; see package event.
+	Position = event.Position
+	// Identity is who is asking; see package identity.
+	Identity = identity.Identity
+	// Observer receives counts; see package observe.
+	Observer = observe.Observer
+	// Stats are sizes as they are now.
+	Stats = observe.Stats
+)
+
+// Config says what engine to build. The zero value is a schema-less engine on a memory bus.
+type Config struct {
+	// Schema is the SDL, in one or several texts; none means schema-less.
+	Schema []SchemaSource
+	// SnakeCase reads member order_id for field orderId (schema.naming: snake_case).
+	SnakeCase bool
+	// SchemalessChannels lists the channels that a schema-less engine serves (a name, or a prefix followed by
+	// *); nil: every one.
+	SchemalessChannels []string
+	// Bus carries events; nil is a new memory bus that the engine owns.
+	Bus      bus.Bus
+	Security Security
+	Limits   Limits
+	// Introspection answers __schema and __type.
+	Introspection bool
+	// Resolvers by the name of their root field.
+	Resolvers map[string]Resolver
+	// Observer receives counts; nil discards them.
+	Observer Observer
+	// Logger receives what operators should know; nil discards it.
+	Logger *slog.Logger
+}
+
+// SchemaSource is one SDL text; Name (a file name) appears in errors.
+type SchemaSource struct{ Name, Text string }
+
+// Isolation is security.isolation of CONTRACT 3.
+type Isolation uint8
+
+const (
+	// IsolationAddressed lets an event without a tenant reach everybody whom it matches.
+	IsolationAddressed Isolation = iota
+	// IsolationStrict refuses an event without a tenant unless it is a broadcast.
+	IsolationStrict
+)
+
+// RowFilter is security.row_filter: which members of data address an event whose envelope has none.
+type RowFilter uint8
+
+const (
+	// RowFilterDefault is tenant with a schema, both without.
+	RowFilterDefault RowFilter = iota
+	RowFilterNone
+	RowFilterTenant
+	RowFilterUser
+	RowFilterBoth
+)
+
+// Security holds the settings of CONTRACT 3.
+type Security struct {
+	Isolation Isolation
+	RowFilter RowFilter
+	// ScopeUser and ScopeTenant replace the names of arguments that check 1 looks at (compared without _ and
+	// in lower case); nil: userid and tenantid.
+	ScopeUser, ScopeTenant []string
+}
+
+// Limits bounds the engine. Zero means the default in the comment.
+type Limits struct {
+	DocumentBytes              int           // 64 KiB
+	DocumentTokens             int           // 10,000
+	DocumentDepth              int           // 20
+	DocumentAliases            int           // 200
+	EventBytes                 int           // of data, 1 MiB
+	EventDepth                 int           // 64
+	QueueMessages              int           // 1,000 per subscription
+	QueueBytes                 int           // 4 MiB per subscription
+	ConnectionQueueBytes       int           // 16 MiB per connection
+	SubscriptionsPerConnection int           // 0: no bound
+	GroupsPerChannel           int           // 2,000,000
+	GroupsPerTenant            int           // 1,000,000 per channel
+	PlanCacheBytes             int           // 64 MiB
+	ResolverTimeout            time.Duration // 5 s
+	ResolverWorkers            int           // 64 at once
+	ResolverLane               int           // 64 events that wait per group
+}
+
+// WithDefaults returns the limits with every zero replaced.
+func (l Limits) WithDefaults() Limits {
+	for _, d := range []struct {
+		p *int
+		n int
+	}{
+		{&l.DocumentBytes, 64 << 10}, {&l.DocumentTokens, 10_000}, {&l.DocumentDepth, 20}, {&l.DocumentAliases, 200},
+		{&l.EventBytes, 1 << 20}, {&l.EventDepth, 64},
+		{&l.QueueMessages, 1000}, {&l.QueueBytes, 4 << 20}, {&l.ConnectionQueueBytes, 16 << 20},
+		{&l.GroupsPerChannel, 2_000_000}, {&l.GroupsPerTenant, 1_000_000},
+		{&l.PlanCacheBytes, 64 << 20}, {&l.ResolverWorkers, 64}, {&l.ResolverLane, 64},
+	} {
+		if *d.p == 0 {
+			*d.p = d.n
+		}
+	}
+	if l.ResolverTimeout == 0 {
+		l.ResolverTimeout = 5 * time.Second
+	}
+	return l
+}
+
+func (l Limits) validate() error {
+	var errs []error
+	for _, d := range []struct {
+		name string
+		n    int
+	}{
+		{"DocumentBytes", l.DocumentBytes}, {"DocumentTokens", l.DocumentTokens}, {"DocumentDepth", l.DocumentDepth},
+		{"DocumentAliases", l.DocumentAliases}, {"EventBytes", l.EventBytes}, {"EventDepth", l.EventDepth},
+		{"QueueMessages", l.QueueMessages}, {"QueueBytes", l.QueueBytes}, {"ConnectionQueueBytes", l.ConnectionQueueBytes},
+		{"SubscriptionsPerConnection", l.SubscriptionsPerConnection}, {"GroupsPerChannel", l.GroupsPerChannel},
+		{"GroupsPerTenant", l.GroupsPerTenant}, {"PlanCacheBytes", l.PlanCacheBytes},
+		{"ResolverWorkers", l.ResolverWorkers}, {"ResolverLane", l.ResolverLane}, {"ResolverTimeout", int(l.ResolverTimeout)},
+	} {
+		if d.n < 0 {
+			errs = append(errs, fmt.Errorf("Limits.%s is %d: it must not be negative", d.name, d.n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (l *Limits) documents() gql.Limits {
+	return gql.Limits{Bytes: l.DocumentBytes, Tokens: l.DocumentTokens, Depth: l.DocumentDepth, Aliases: l.DocumentAliases}
+}
+
+func (l *Limits) events() jsontape.Limits {
+	return jsontape.Limits{Depth: l.EventDepth, Bytes: l.EventBytes}
+}
+
+// addressing resolves the row filter's default.
+func (s Security) addressing(schemaless bool) hub.Addressing {
+	f := s.RowFilter
+	if f == RowFilterDefault {
+		f = RowFilterTenant
+		if schemaless {
+			f = RowFilterBoth
+		}
+	}
+	return hub.Addressing{
+		Strict:    s.Isolation == IsolationStrict,
+		RowTenant: f == RowFilterTenant || f == RowFilterBoth,
+		RowUser:   f == RowFilterUser || f == RowFilterBoth,
+	}
+}
+
+// loadSchema reads the SDL, or returns the schema-less one.
+func (c *Config) loadSchema() (*gql.Schema, error) {
+	if len(c.Schema) == 0 {
+		return gql.Schemaless(), nil
+	}
+	sources := make([]gql.SchemaSource, len(c.Schema))
+	for i, s := range c.Schema {
+		sources[i] = gql.SchemaSource{Name: s.Name, Text: s.Text}
+	}
+	schema, problems := gql.LoadSchema(sources, gql.SchemaOptions{
+		SnakeCase: c.SnakeCase,
+		Resolvers: func(field string) bool { _, ok := c.Resolvers[field]; return ok },
+	})
+	errs := make([]error, len(problems))
+	for i, p := range problems {
+		errs[i] = p
+	}
+	return schema, errors.Join(errs...)
+}
+
+// validate reports every problem that needs no schema.
+func (c *Config) validate() error {
+	errs := []error{c.Limits.validate()}
+	for name, r := range c.Resolvers {
+		if r.Resolve == nil {
+			errs = append(errs, fmt.Errorf("Resolvers[%q].Resolve is nil", name))
+		}
+	}
+	if len(c.Schema) > 0 && c.SchemalessChannels != nil {
+		errs = append(errs, errors.New("SchemalessChannels is set together with Schema: the schema says which channels there are"))
+	}
+	if c.Security.Isolation > IsolationStrict || c.Security.RowFilter > RowFilterBoth {
+		errs = append(errs, errors.New("Security holds a value that is none of the constants"))
+	}
+	return errors.Join(errs...)
+}
+
+// checkResolvers reports resolvers without a root field.
+func (c *Config) checkResolvers(schema *gql.Schema) error {
+	if schema.Schemaless {
+		return nil
+	}
+	var errs []error
+	for name := range c.Resolvers {
+		if schema.Subscription == nil || schema.Subscription.Field(name) == nil {
+			errs = append(errs, fmt.Errorf("Resolvers[%q]: the schema has no field Subscription.%s", name, name))
+		}
+	}
+	slices.SortFunc(errs, func(a, b error) int { return len(a.Error()) - len(b.Error()) })
+	return errors.Join(errs...)
+}

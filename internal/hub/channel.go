@@ -1,0 +1,111 @@
+package hub
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
+)
+
+// channel is one channel with subscribers: a turn and an index.
+type channel struct {
+	hub  *Hub
+	name string
+
+	turn sync.Mutex // see the package comment
+	last event.Position
+
+	mu      sync.Mutex
+	seq     uint64 // the newest event that began
+	shapes  []*shape
+	groups  map[string]*Group
+	tenants map[string]int // groups per tenant, for their bound
+	leaving []*Subscription
+	members int
+	running bool // between two parts of a dispatch: leaves are postponed
+	dead    bool
+}
+
+// leave takes a completed subscription out of the index.
+func (c *channel) leave(s *Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.cell == nil { // completed before it was in the index
+		return
+	}
+	if c.running {
+		c.leaving = append(c.leaving, s)
+		return
+	}
+	c.removeLocked(s)
+}
+
+// removeLocked undoes addLocked; whatever became empty goes with it.
+func (c *channel) removeLocked(s *Subscription) {
+	cell := s.cell
+	g := cell.group
+	cell.remove(s)
+	g.eachBucket(func(b *bucket) { b.count(cell.domain, -1) })
+	if len(cell.members) == 0 {
+		c.hub.domains.release(cell.domain)
+		g.removeCell(cell)
+	}
+	c.hub.subscriptions.Add(-1)
+	c.unreserveLocked(g)
+}
+
+// unreserveLocked gives a place in a group back; an empty group goes, and an empty channel.
+func (c *channel) unreserveLocked(g *Group) {
+	if g.members--; g.members == 0 {
+		c.removeGroupLocked(g)
+	}
+	c.members--
+	c.retireIfEmptyLocked()
+}
+
+func (c *channel) retireIfEmptyLocked() {
+	if c.members == 0 && !c.dead {
+		c.hub.retireLocked(c)
+	}
+}
+
+func (c *channel) removeGroupLocked(g *Group) {
+	delete(c.groups, g.key)
+	c.hub.groups.Add(-1)
+	if c.tenants[g.tenant]--; c.tenants[g.tenant] <= 0 {
+		delete(c.tenants, g.tenant)
+	}
+	g.eachBucket(func(b *bucket) {
+		if b.members == 0 {
+			delete(b.shape.table, b.key)
+		}
+	})
+	if g.shape.groups--; g.shape.groups == 0 {
+		c.dropShapeLocked(g.shape)
+	}
+}
+
+func (c *channel) dropShapeLocked(s *shape) {
+	last := len(c.shapes) - 1
+	i := slices.Index(c.shapes, s)
+	c.shapes[i] = c.shapes[last]
+	c.shapes[last] = nil
+	c.shapes = c.shapes[:last]
+}
+
+// shapeLocked returns the shape for subscriptions of p that constrain these paths, nil when the channel has
+// too many.
+func (c *channel) shapeLocked(p *plan.Plan, paths []plan.KeyPath, limit int) *shape {
+	for _, s := range c.shapes {
+		if s.fits(p, paths) {
+			return s
+		}
+	}
+	if len(c.shapes) >= limit {
+		return nil
+	}
+	s := newShape(p, slices.Clone(paths))
+	c.shapes = append(c.shapes, s)
+	return s
+}

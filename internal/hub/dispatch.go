@@ -1,0 +1,334 @@
+package hub
+
+import (
+	"encoding/binary"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/observe"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// dispatch is the scratch of one event on its way through one channel. Pooled.
+type dispatch struct {
+	hub     *Hub
+	event   *event.Event
+	at      event.Position
+	tape    *jsontape.Tape
+	own     jsontape.Tape // for events that arrive unparsed
+	base    policy.Audience
+	aud     policy.Audience // base, narrowed by the paths of the shape at work
+	seq     uint64
+	now     uint32
+	budget  int
+	slab    slab
+	buf     []byte   // texts of addresses
+	key     []byte   // index key
+	owners  []string // list at an @owner path
+	started time.Time
+	timed   uint8
+	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
+	discarded string
+
+	results  [queue.Gone + 1]int
+	requests []*request
+	out      observe.Dispatch
+}
+
+// memberBatch is how many members are served before joins and leaves get a chance.
+const memberBatch = 256
+
+func newDispatch(h *Hub) *dispatch { return &dispatch{hub: h} }
+
+// begin prepares the counts of an event.
+func (d *dispatch) begin(m *bus.Message) {
+	d.event, d.at, d.discarded = &m.Event, m.Position, ""
+	d.out = observe.Dispatch{Latency: -1}
+	d.results = [queue.Gone + 1]int{}
+	d.requests = d.requests[:0]
+	d.buf, d.owners = d.buf[:0], d.owners[:0]
+	if d.timed++; d.timed%16 == 0 {
+		d.started = time.Now()
+	}
+}
+
+// open parses what did not come parsed and finds whom the event is for. It returns why the event is discarded,
+// one of the labels of observe.EventsDiscarded, or nothing.
+func (d *dispatch) open(m *bus.Message) string {
+	if t, ok := m.Parsed.(*jsontape.Tape); ok {
+		d.tape = t
+	} else {
+		d.tape = &d.own
+		if d.own.Parse(m.Event.Data, d.hub.cfg.Events) != nil || d.own.Kind(jsontape.Root) != jsontape.Object {
+			return "invalid"
+		}
+	}
+	d.base, d.buf = d.hub.cfg.Address.Audience(d.event, d.tape, d.buf)
+	return ""
+}
+
+// end forgets the event, so that scratch keeps nothing alive.
+func (d *dispatch) end() {
+	d.event, d.tape = nil, nil
+	d.base, d.aud = policy.Audience{}, policy.Audience{}
+	clear(d.requests)
+	clear(d.owners)
+}
+
+// dispatch takes the channel's turn and serves the event to every subscription that matches and may see it.
+func (c *channel) dispatch(d *dispatch) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	if d.at != (event.Position{}) && d.at.Epoch == c.last.Epoch && d.at.Partition == c.last.Partition && d.at.Compare(c.last) <= 0 {
+		d.discarded = "duplicate"
+		return
+	}
+	c.last = d.at
+	d.now = uint32(d.event.Timestamp.Unix())
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seq++
+	d.seq = c.seq
+	c.running, d.budget = true, memberBatch
+	for i := 0; i < len(c.shapes); i++ {
+		if s := c.shapes[i]; s.wants(d.event.Type) {
+			c.dispatchShapeLocked(d, s)
+		}
+	}
+	c.running = false
+	for i, s := range c.leaving {
+		c.removeLocked(s)
+		c.leaving[i] = nil
+	}
+	c.leaving = c.leaving[:0]
+	if d.timed%16 == 0 {
+		d.out.Latency = time.Since(d.started)
+	}
+}
+
+func (c *channel) dispatchShapeLocked(d *dispatch, s *shape) {
+	if !d.appendKey(s) {
+		return
+	}
+	b := s.table[string(d.key)]
+	if b == nil {
+		return
+	}
+	if d.narrow(s); d.aud.Nobody {
+		d.deny(d.aud.Denied, b.members)
+		return
+	}
+	if b.byTenant == nil {
+		for _, cell := range b.flat {
+			c.dispatchCellLocked(d, cell)
+		}
+		return
+	}
+	if d.aud.AnyTenant() {
+		for _, t := range b.byTenant {
+			for _, cell := range t.cells {
+				c.dispatchCellLocked(d, cell)
+			}
+		}
+		return
+	}
+	t := b.byTenant[d.aud.Tenant]
+	if t == nil {
+		d.out.Denied[policy.Tenant] += b.members
+		return
+	}
+	d.out.Denied[policy.Tenant] += b.members - t.members
+	for _, cell := range t.cells {
+		c.dispatchCellLocked(d, cell)
+	}
+}
+
+// appendKey puts the event's canonical values for the shape into d.key; false when one is missing, which
+// equals nothing.
+func (d *dispatch) appendKey(s *shape) bool {
+	d.key = d.key[:0]
+	for i := range s.keys {
+		r := d.tape.LookupNames(jsontape.Root, s.keys[i])
+		if r == jsontape.None {
+			return false
+		}
+		start := len(d.key)
+		d.key = append(d.key, 0, 0, 0, 0)
+		var ok bool
+		if d.key, ok = s.paths[i].Leaf.AppendKey(d.key, d.tape, r); !ok {
+			return false
+		}
+		binary.LittleEndian.PutUint32(d.key[start:], uint32(len(d.key)-start-4))
+	}
+	return true
+}
+
+// narrow sets d.aud: the event's audience with the shape's @tenant and @owner paths and isolation applied.
+func (d *dispatch) narrow(s *shape) {
+	d.aud = d.base
+	var at policy.Address
+	if s.tenant != nil {
+		at, d.buf = pathAddress(d.tape, d.tape.LookupNames(jsontape.Root, s.tenant), d.buf)
+		d.aud = d.aud.WithTenant(at)
+	}
+	if d.hub.cfg.Address.Strict {
+		d.aud = d.aud.Isolated(d.event)
+	}
+	if s.owner == nil {
+		return
+	}
+	r := d.tape.LookupNames(jsontape.Root, s.owner)
+	if d.tape.Kind(r) == jsontape.Array {
+		d.owners, d.buf = ownerAddresses(d.tape, r, d.owners[:0], d.buf)
+		d.aud = d.aud.WithOwners(d.owners)
+		return
+	}
+	at, d.buf = pathAddress(d.tape, r, d.buf)
+	d.aud = d.aud.WithOwner(at)
+}
+
+// deny counts n subscriptions that a check excludes; those before it passed.
+func (d *dispatch) deny(check policy.Check, n int) {
+	for c := policy.Tenant; c < check; c++ {
+		d.out.Allowed[c] += n
+	}
+	d.out.Denied[check] += n
+}
+
+// dispatchCellLocked runs checks 2 to 4 for the members of a cell and serves those that pass.
+func (c *channel) dispatchCellLocked(d *dispatch, cell *cell) {
+	n := len(cell.members)
+	if !d.aud.AllowsTenant(cell.domain.tenant) {
+		d.out.Denied[policy.Tenant] += n
+		return
+	}
+	d.out.Allowed[policy.Tenant] += n
+	federated := policy.FederationAllows(d.aud.FederationID, d.aud.ServiceName, cell.domain.federationID, cell.domain.serviceName)
+	if d.aud.AnyUser() {
+		d.out.Allowed[policy.Row] += n
+		if !federated {
+			d.out.Denied[policy.Federation] += n
+			return
+		}
+		d.out.Allowed[policy.Federation] += n
+		c.serveAllLocked(d, cell)
+		return
+	}
+	served := c.serveUsersLocked(d, cell, federated)
+	d.out.Allowed[policy.Row] += served
+	d.out.Denied[policy.Row] += n - served
+	if federated {
+		d.out.Allowed[policy.Federation] += served
+	} else {
+		d.out.Denied[policy.Federation] += served
+	}
+}
+
+func (c *channel) serveAllLocked(d *dispatch, cell *cell) {
+	g := cell.group
+	if !d.prepare(g) {
+		return
+	}
+	for i := 0; i < len(cell.members); i++ {
+		d.serve(g, cell.members[i])
+		c.breatheLocked(d)
+	}
+}
+
+// serveUsersLocked visits the members of the audience's users and returns how many there are; they are served
+// if also federated.
+func (c *channel) serveUsersLocked(d *dispatch, cell *cell, federated bool) int {
+	served := 0
+	visit := func(s *Subscription) {
+		served++
+		if federated && d.prepare(cell.group) {
+			d.serve(cell.group, s)
+			c.breatheLocked(d)
+		}
+	}
+	if len(cell.members) <= flatMembers {
+		for i := 0; i < len(cell.members); i++ {
+			if s := cell.members[i]; d.aud.AllowsUser(s.who.UserID) {
+				visit(s)
+			}
+		}
+		return served
+	}
+	if d.aud.User != "" {
+		for _, s := range cell.users()[d.aud.User] {
+			visit(s)
+		}
+		return served
+	}
+	for i, user := range d.aud.Users {
+		if repeats(d.aud.Users, i) {
+			continue
+		}
+		for _, s := range cell.users()[user] {
+			visit(s)
+		}
+	}
+	return served
+}
+
+func repeats(list []string, i int) bool {
+	for _, s := range list[:i] {
+		if s == list[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// breatheLocked lets joins and leaves in after each batch of members.
+func (c *channel) breatheLocked(d *dispatch) {
+	if d.budget--; d.budget == 0 {
+		d.budget = memberBatch
+		c.mu.Unlock()
+		c.mu.Lock()
+	}
+}
+
+// prepare evaluates the rest of the filter and projects, once per event and group. It reports whether the
+// event is for the group now: with a resolver, messages come later.
+func (d *dispatch) prepare(g *Group) bool {
+	if g.stamp == d.seq {
+		return g.pass
+	}
+	g.stamp = d.seq
+	g.pass = g.filter.Match(d.tape, jsontape.Root)
+	if !g.pass {
+		return false
+	}
+	d.out.Groups++
+	if g.lane != nil {
+		d.enter(g)
+		g.pass = false
+		return false
+	}
+	g.message = d.slab.message()
+	g.message.Payload = d.slab.project(func(dst []byte) []byte {
+		return g.bound.AppendPayload(dst, d.tape, jsontape.Root)
+	})
+	d.finish(g, g.message)
+	return true
+}
+
+// serve enqueues the group's message for one member.
+func (d *dispatch) serve(g *Group, s *Subscription) {
+	if s.joined >= d.seq {
+		return
+	}
+	if s.expires != 0 && s.expires <= d.now {
+		d.results[queue.Gone]++
+		return
+	}
+	r := s.Enqueue(g.message)
+	d.results[r]++
+	if r <= queue.Dropped {
+		d.out.Enqueued++
+	}
+}

@@ -1,0 +1,179 @@
+// Package hub matches events against live subscriptions.
+//
+// Concurrency: a channel has a turn, a FIFO lock held from an event's arrival to its last enqueue, so that a
+// channel's events reach every queue in bus order while other channels run in parallel; and mu, which guards the
+// channel's index and is held for O(1) joins and leaves and by the dispatcher for a bounded number of members at
+// a time. Order: turn, mu, connection. Neither is held over I/O, a resolver or an observer.
+package hub
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// Config is what a hub needs to know; every member must be set.
+type Config struct {
+	Observer observe.Observer
+	// Interest is told when a channel gets its first and loses its last subscriber.
+	Interest func(channel string, wanted bool)
+	Address  Addressing
+	Events   jsontape.Limits
+	// GroupsPerChannel and GroupsPerTenant bound what clients can make by varying documents.
+	GroupsPerChannel int
+	GroupsPerTenant  int
+	// Resolvers: how many run at once, events that may wait per group, and how long one may take.
+	Workers int
+	Lane    int
+	Timeout time.Duration
+	// Failed is told why a resolver failed, for the log.
+	Failed func(field string, err error)
+}
+
+const shardCount = 64
+
+// Hub is the live subscriptions of one engine.
+type Hub struct {
+	cfg     Config
+	seed    maphash.Seed
+	shards  [shardCount]shard
+	domains domains
+	scratch sync.Pool // *dispatch
+	workers workers
+
+	subscriptions atomic.Int64
+	groups        atomic.Int64
+	channels      atomic.Int64
+}
+
+type shard struct {
+	mu       sync.RWMutex
+	channels map[string]*channel
+	_        [24]byte // a shard's lock on a cache line of its own
+}
+
+// New returns an empty hub.
+func New(cfg Config) *Hub {
+	h := &Hub{cfg: cfg, seed: maphash.MakeSeed()}
+	for i := range h.shards {
+		h.shards[i].channels = make(map[string]*channel)
+	}
+	h.domains.init()
+	h.scratch.New = func() any { return newDispatch(h) }
+	h.workers.init(h)
+	return h
+}
+
+// Close stops the resolvers' workers and waits for them.
+func (h *Hub) Close() { h.workers.close() }
+
+// Sizes returns how many channels, groups and subscriptions live.
+func (h *Hub) Sizes() (channels, groups, subscriptions int) {
+	return int(h.channels.Load()), int(h.groups.Load()), int(h.subscriptions.Load())
+}
+
+func (h *Hub) shard(name string) *shard {
+	return &h.shards[maphash.String(h.seed, name)%shardCount]
+}
+
+// lookup returns the channel of that name, nil if it has no subscribers.
+func (h *Hub) lookup(name string) *channel {
+	s := h.shard(name)
+	s.mu.RLock()
+	c := s.channels[name]
+	s.mu.RUnlock()
+	return c
+}
+
+// acquire returns the channel of that name with mu held, made if need be.
+func (h *Hub) acquire(name string) *channel {
+	s := h.shard(name)
+	for {
+		s.mu.RLock()
+		c := s.channels[name]
+		s.mu.RUnlock()
+		if c == nil {
+			c = h.create(s, name)
+		}
+		c.mu.Lock()
+		if !c.dead {
+			return c
+		}
+		c.mu.Unlock()
+	}
+}
+
+func (h *Hub) create(s *shard, name string) *channel {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c := s.channels[name]; c != nil {
+		return c
+	}
+	c := &channel{hub: h, name: name}
+	s.channels[name] = c
+	h.channels.Add(1)
+	h.cfg.Interest(name, true)
+	return c
+}
+
+// retireLocked removes an empty channel; the caller holds c.mu and releases it afterwards. The shard's lock is
+// taken inside: nobody waits for c.mu while holding a shard's lock.
+func (h *Hub) retireLocked(c *channel) {
+	c.dead = true
+	s := h.shard(c.name)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.channels[c.name] == c {
+		delete(s.channels, c.name)
+		h.channels.Add(-1)
+		h.cfg.Interest(c.name, false)
+	}
+}
+
+// Deliver dispatches one event and returns the number of subscriptions that it was enqueued for. Calls for one
+// channel must come one at a time and in bus order; other channels may run beside it.
+func (h *Hub) Deliver(m *bus.Message) int {
+	c := h.lookup(m.Event.Channel)
+	d := h.scratch.Get().(*dispatch)
+	defer h.scratch.Put(d)
+	d.begin(m)
+	if c == nil {
+		h.cfg.Observer.Dispatched(&d.out)
+		return 0
+	}
+	if reason := d.open(m); reason != "" {
+		h.cfg.Observer.Counted(observe.EventsDiscarded, reason, 1)
+		d.end()
+		return 0
+	}
+	c.dispatch(d)
+	n := d.out.Enqueued
+	h.report(d)
+	d.end()
+	return n
+}
+
+// report tells the observer, outside every lock.
+func (h *Hub) report(d *dispatch) {
+	if d.discarded != "" {
+		h.cfg.Observer.Counted(observe.EventsDiscarded, d.discarded, 1)
+		return
+	}
+	for r, n := range d.results {
+		if n != 0 && dropLabels[r] != "" {
+			h.cfg.Observer.Counted(observe.Dropped, dropLabels[r], n)
+		}
+	}
+	for i := range d.requests {
+		h.workers.submit(d.requests[i])
+	}
+	h.cfg.Observer.Dispatched(&d.out)
+}
+
+var dropLabels = [...]string{queue.Dropped: "drop_oldest", queue.Refused: "drop_newest", queue.Closed: "close"}

@@ -1,0 +1,231 @@
+package hub
+
+import (
+	"encoding/binary"
+	"errors"
+	"unsafe"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// Join is a subscription that wants in. It is read during the call only, except for what is documented.
+type Join struct {
+	Conn      *queue.Conn
+	ID        []byte // operation id, JSON-escaped
+	Plan      *plan.Plan
+	Variables []byte         // the object of the coerced variables
+	Tape      *jsontape.Tape // of Variables
+	Mask      policy.Mask
+	Identity  *identity.Identity // kept; must not change
+	Policy    *queue.Policy      // kept
+	Resolver  *Resolver          // kept; nil: none
+	// Extensions: the subscriber asked to be told of drops.
+	Extensions bool
+}
+
+var (
+	errGroups = errors.New("too many different subscriptions on this channel: use variables rather than literals, and fewer variants")
+	errShapes = errors.New("too many different sets of arguments on this channel")
+)
+
+// Join adds a subscription to its channel's index: events accepted after it returns are for it. begin, if
+// any, is called without a lock once nothing can refuse the subscription any more and before it can receive;
+// when it returns false Join returns nil and no error. The errors are those of binding the plan, or one with
+// code LIMIT_EXCEEDED.
+func (h *Hub) Join(j *Join, begin func(*Subscription) bool) (*Subscription, []*gql.Error) {
+	var scratch [256]byte
+	g, errs := h.reserve(j, j.appendKey(scratch[:0]))
+	if errs != nil {
+		return nil, errs
+	}
+	c := g.channel
+	s := j.subscription(c)
+	wanted := begin == nil || begin(s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !wanted {
+		c.unreserveLocked(g)
+		return nil, nil
+	}
+	if s.Ended() { // completed between begin and here: it was never in the index
+		c.unreserveLocked(g)
+		return s, nil
+	}
+	c.addLocked(g, s)
+	return s, nil
+}
+
+// reserve returns the group for a subscription with a place in it kept, so that group and channel stay.
+func (h *Hub) reserve(j *Join, key []byte) (*Group, []*gql.Error) {
+	c := h.acquire(j.Plan.Channel)
+	defer c.mu.Unlock()
+	g := c.groups[string(key)]
+	if g == nil {
+		c.members++
+		c.mu.Unlock()
+		bound, errs := j.Plan.Bind(j.Tape, j.Mask)
+		c.mu.Lock()
+		if g = c.groups[string(key)]; g == nil && len(errs) == 0 {
+			var err error
+			if g, err = c.newGroupLocked(string(key), bound, j); err != nil {
+				errs = []*gql.Error{{Code: code.LimitExceeded, Message: err.Error()}}
+			}
+		}
+		c.members--
+		if len(errs) > 0 {
+			c.retireIfEmptyLocked()
+			return nil, errs
+		}
+	}
+	g.members++
+	c.members++
+	return g, nil
+}
+
+func (j *Join) subscription(c *channel) *Subscription {
+	s := &Subscription{who: j.Identity, channel: c}
+	if t := j.Identity.ExpiresAt; !t.IsZero() {
+		s.expires = uint32(max(1, min(t.Unix(), 1<<32-1)))
+	}
+	s.Init(j.Conn, j.Policy, j.ID, j.Extensions)
+	return s
+}
+
+// appendKey appends what a group's members have in common: plan, variables, mask, and for a resolver's result
+// as much of the identity as it may depend on (CONTRACT 5).
+func (j *Join) appendKey(dst []byte) []byte {
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(uintptr(unsafe.Pointer(j.Plan))))
+	dst = binary.LittleEndian.AppendUint64(dst, uint64(j.Mask))
+	dst = appendText(dst, j.Variables)
+	if j.Resolver == nil {
+		return dst
+	}
+	id := j.Identity
+	dst = appendText(dst, id.TenantID, id.FederationID, id.ServiceName)
+	if j.Resolver.Context || j.Plan.Owner != nil {
+		dst = appendText(dst, id.UserID)
+	}
+	if j.Resolver.Context {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(id.Roles)))
+		dst = appendText(dst, id.Roles...)
+		dst = appendText(dst, id.Scopes...)
+	}
+	return dst
+}
+
+func appendText[T string | []byte](dst []byte, texts ...T) []byte {
+	for _, s := range texts {
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(s)))
+		dst = append(dst, s...)
+	}
+	return dst
+}
+
+// addLocked makes s a member of g, on the place that reserve kept.
+func (c *channel) addLocked(g *Group, s *Subscription) {
+	d := c.hub.domains.take(s.who)
+	cl := g.cell(d)
+	if cl == nil {
+		cl = &cell{group: g, domain: d}
+		g.addCell(cl)
+	} else {
+		c.hub.domains.release(d)
+	}
+	cl.add(s)
+	g.eachBucket(func(b *bucket) { b.count(d, 1) })
+	s.joined = c.seq
+	c.hub.subscriptions.Add(1)
+}
+
+// newGroupLocked makes an empty group and its index entries; the caller adds its first member.
+func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, error) {
+	if len(c.groups) >= c.hub.cfg.GroupsPerChannel || c.tenants[j.Identity.TenantID] >= c.hub.cfg.GroupsPerTenant {
+		return nil, errGroups
+	}
+	g := &Group{channel: c, key: key, bound: b, filter: b.Filter, tenant: j.Identity.TenantID}
+	if j.Resolver != nil {
+		g.lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
+	}
+	if err := c.indexLocked(g, b); err != nil {
+		return nil, err
+	}
+	if c.groups == nil {
+		c.groups = make(map[string]*Group)
+		c.tenants = make(map[string]int)
+	}
+	c.groups[key] = g
+	c.tenants[g.tenant]++
+	g.shape.groups++
+	c.hub.groups.Add(1)
+	return g, nil
+}
+
+// indexLocked finds the shape of a group and enters it under each combination of its key values.
+func (c *channel) indexLocked(g *Group, b *plan.Bound) error {
+	keys := b.Keys
+	combinations := 1
+	for _, k := range keys {
+		combinations *= len(k.Values)
+		if combinations > maxKeys {
+			break
+		}
+	}
+	var paths [8]plan.KeyPath
+	if combinations <= maxKeys {
+		g.shape = c.shapeLocked(b.Plan, keyPaths(paths[:0], b, keys), maxShapes)
+	}
+	if g.shape == nil {
+		if len(keys) > 1 {
+			keys, g.filter = keys[:1], b.Residual
+		}
+		g.shape = c.shapeLocked(b.Plan, keyPaths(paths[:0], b, keys), 2*maxShapes)
+	}
+	if g.shape == nil {
+		return errShapes
+	}
+	g.enter(nil, keys)
+	return nil
+}
+
+func keyPaths(dst []plan.KeyPath, b *plan.Bound, keys []plan.Key) []plan.KeyPath {
+	for _, k := range keys {
+		dst = append(dst, b.Plan.Equality[k.Equality])
+	}
+	return dst
+}
+
+// enter adds the group's buckets for all combinations of the values that are left.
+func (g *Group) enter(prefix []byte, keys []plan.Key) {
+	if len(keys) == 0 {
+		g.enterBucket(prefix)
+		return
+	}
+	for _, v := range keys[0].Values {
+		g.enter(appendText(prefix[:len(prefix):len(prefix)], v), keys[1:])
+	}
+}
+
+func (g *Group) enterBucket(key []byte) {
+	b := g.shape.table[string(key)]
+	if b == nil {
+		b = &bucket{shape: g.shape, key: string(key)}
+		g.shape.table[b.key] = b
+	}
+	switch {
+	case g.bucket == nil:
+		g.bucket = b
+	case g.bucket != b:
+		for _, other := range g.more {
+			if other == b {
+				return
+			}
+		}
+		g.more = append(g.more, b)
+	}
+}

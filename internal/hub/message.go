@@ -1,0 +1,21 @@
+package hub
+
+import (
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
+)
+
+var anyLeaf = scalar.Leaf{Kind: scalar.Untyped}
+
+// finish sets what a message carries beside its payload: what LATEST compares.
+func (d *dispatch) finish(g *Group, m *queue.Message) {
+	path := g.bound.Plan.Delivery.Key
+	if len(path) == 0 {
+		return
+	}
+	var buf [64]byte
+	if key, ok := anyLeaf.AppendKey(buf[:0], d.tape, d.tape.Lookup(jsontape.Root, path)); ok {
+		m.Key = string(key)
+	}
+}

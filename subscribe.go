@@ -1,0 +1,192 @@
+package fraiseql
+
+import (
+	"context"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/introspect"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/observe"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// subscribing is the scratch of one subscribe. Pooled.
+type subscribing struct {
+	raw    jsontape.Tape // variables as sent
+	vars   jsontape.Tape // coerced
+	buf    []byte
+	claims []policy.Claim
+	join   hub.Join
+}
+
+var emptyObject = []byte("{}")
+
+// subscribe runs an operation: a subscription joins, a query is answered in the outcome.
+func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) (*hub.Subscription, []byte, []*gql.Error) {
+	if e.closed.Load() {
+		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
+	}
+	p, op, errs := e.plan(req.Query, req.OperationName)
+	if errs != nil {
+		return nil, nil, errs
+	}
+	s := e.subscribing.Get().(*subscribing)
+	defer e.free(s)
+	if errs := s.coerce(op, req.Variables, &e.limits); errs != nil {
+		return nil, nil, errs
+	}
+	if p == nil {
+		result, errs := e.answer(op, s)
+		return nil, result, errs
+	}
+	sub, errs := e.join(s, p, conn, who, req)
+	return sub, nil, errs
+}
+
+// plan returns the plan of a document's operation, or, when it is not a subscription, the operation.
+func (e *Engine) plan(query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
+	if p, ok := e.plans.Get(e.schema.Generation, query, name); ok {
+		e.observer.Counted(observe.Subscribed, "cached", 1)
+		return p, p.Operation, nil
+	}
+	if p, ok := e.plans.Find(e.schema.Generation, query, name); ok {
+		e.observer.Counted(observe.Subscribed, "cached", 1)
+		return p, p.Operation, nil
+	}
+	doc, errs := e.schema.Parse(query, e.limits.documents())
+	if len(errs) > 0 {
+		return nil, nil, errs
+	}
+	op, err := doc.Operation(name)
+	if err != nil {
+		return nil, nil, []*gql.Error{err}
+	}
+	switch op.Kind {
+	case gql.Query:
+		return nil, op, nil
+	case gql.Mutation:
+		return nil, nil, refused(code.ValidationFailed, "This endpoint serves subscriptions: send mutations to the API of your application.")
+	}
+	p, failed := plan.Compile(op, plan.Options{Scope: policy.ScopeNames{User: e.cfg.Security.ScopeUser, Tenant: e.cfg.Security.ScopeTenant}})
+	if failed != nil {
+		return nil, nil, []*gql.Error{requestError(failed)}
+	}
+	if !e.serves(p.Channel) {
+		return nil, nil, refused(code.ValidationFailed, "This server has no channel of that name.")
+	}
+	e.observer.Counted(observe.Subscribed, "compiled", 1)
+	return e.plans.Put(e.schema.Generation, query, name, p), op, nil
+}
+
+func requestError(err error) *gql.Error {
+	if g, ok := err.(*gql.Error); ok {
+		return g
+	}
+	return &gql.Error{Code: code.InternalServerError, Message: "The operation could not be compiled."}
+}
+
+// coerce fills s.vars with the coerced variables of an operation. raw is a JSON object or nil.
+func (s *subscribing) coerce(op *gql.Operation, raw []byte, lim *Limits) []*gql.Error {
+	root := jsontape.None
+	if len(raw) > 0 {
+		if err := s.raw.Parse(raw, lim.events()); err != nil {
+			return refused(code.BadUserInput, "The variables are not valid: "+err.Error()+".")
+		}
+		root = jsontape.Root
+	}
+	var errs []*gql.Error
+	if s.buf, errs = op.CoerceVariables(s.buf[:0], &s.raw, root); len(errs) > 0 {
+		return errs
+	}
+	if len(s.buf) == 0 {
+		s.buf = append(s.buf, emptyObject...)
+	}
+	if err := s.vars.Parse(s.buf, lim.events()); err != nil {
+		return refused(code.BadUserInput, "The variables are too large: "+err.Error()+".")
+	}
+	return nil
+}
+
+// answer executes a query: introspection, or a clear refusal.
+func (e *Engine) answer(op *gql.Operation, s *subscribing) ([]byte, []*gql.Error) {
+	return introspect.Execute(op, &s.vars, e.cfg.Introspection)
+}
+
+// join runs checks 1 and 5 and enters the subscription into the index.
+func (e *Engine) join(s *subscribing, p *plan.Plan, conn *queue.Conn, who *identity.Identity, req *session.Request) (*hub.Subscription, []*gql.Error) {
+	s.claims = p.Claims(s.claims[:0], &s.vars)
+	if r := policy.AdmitScope(s.claims, who); r != nil {
+		e.observer.Checked(policy.Scope, 0, 1)
+		return nil, refusal(r)
+	}
+	e.observer.Checked(policy.Scope, 1, 0)
+	mask, r := policy.AdmitRole(p.Requirements(&s.vars), who)
+	if r != nil {
+		e.observer.Checked(policy.Role, 0, 1)
+		return nil, refusal(r)
+	}
+	e.observer.Checked(policy.Role, 1, 0)
+	s.join = hub.Join{
+		Conn: conn, ID: req.EscapedID, Plan: p, Variables: s.buf, Tape: &s.vars, Mask: mask, Identity: who,
+		Policy: e.policy(p), Resolver: e.resolvers[p.RootName], Extensions: s.wantsDrops(req.Extensions, &e.limits),
+	}
+	return e.hub.Join(&s.join, req.Begin)
+}
+
+var dropsName = jsontape.MakeName("drops")
+
+// wantsDrops reads extensions {"drops": true} of a subscribe. The tape of the raw variables is free by now.
+func (s *subscribing) wantsDrops(extensions []byte, lim *Limits) bool {
+	if len(extensions) == 0 || s.raw.Parse(extensions, lim.events()) != nil {
+		return false
+	}
+	return s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) == jsontape.True
+}
+
+// deliveryKey is the part of @delivery that makes a queue policy.
+type deliveryKey struct {
+	overflow        gql.Overflow
+	messages, bytes int
+}
+
+// policy returns the queue bounds of a plan's subscriptions, shared by all with the same.
+func (e *Engine) policy(p *plan.Plan) *queue.Policy {
+	key := deliveryKey{p.Delivery.Overflow, p.Delivery.MaxMessages, p.Delivery.MaxBytes}
+	if known, ok := e.policies.Load(key); ok {
+		return known.(*queue.Policy)
+	}
+	q := &queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: key.bytes}
+	if q.Messages <= 0 {
+		q.Messages = e.limits.QueueMessages
+	}
+	if q.Bytes <= 0 {
+		q.Bytes = e.limits.QueueBytes
+	}
+	known, _ := e.policies.LoadOrStore(key, q)
+	return known.(*queue.Policy)
+}
+
+var overflows = [...]queue.Overflow{
+	gql.OverflowClose:      queue.CloseConnection,
+	gql.OverflowDropOldest: queue.DropOldest,
+	gql.OverflowDropNewest: queue.DropNewest,
+	gql.OverflowLatest:     queue.Latest,
+}
+
+// keptVariables is the largest buffer of variables that is kept.
+const keptVariables = 64 << 10
+
+func (e *Engine) free(s *subscribing) {
+	if cap(s.buf) > keptVariables {
+		return
+	}
+	s.join = hub.Join{}
+	clear(s.claims)
+	e.subscribing.Put(s)
+}
