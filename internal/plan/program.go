@@ -26,6 +26,7 @@ const (
 	listValue
 	objectValue
 	abstractValue // which object: by __typename
+	untypedValue  // without a schema: an object by __typename, or lists of them
 	maskedValue   // null, whatever is there
 )
 
@@ -37,7 +38,7 @@ type value struct {
 	leaf    *scalar.Leaf // leafValue
 	elem    *value       // listValue
 	object  *object      // objectValue
-	choice  *choice      // abstractValue
+	choice  *choice      // abstractValue, untypedValue
 	field   string       // Type.field, for messages
 	typ     string       // name of the type inside lists, for messages
 }

@@ -90,6 +90,12 @@ func (x *run) value(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {
 		} else {
 			x.failType(v)
 		}
+	case untypedValue:
+		if x.tape.Kind(r) == jsontape.Array {
+			dst, ok = x.elements(dst, v, r)
+		} else {
+			dst, ok = x.object(dst, x.choose(v.choice, r), r)
+		}
 	case maskedValue:
 		return append(dst, "null"...), true
 	}
@@ -146,6 +152,10 @@ func (x *run) list(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {
 		out, ok := x.element(append(dst, '['), v.elem, r, 0)
 		return append(out, ']'), ok
 	}
+	return x.elements(dst, v.elem, r)
+}
+
+func (x *run) elements(dst []byte, elem *value, r jsontape.Ref) ([]byte, bool) {
 	dst = append(dst, '[')
 	i := 0
 	for e := x.tape.First(r); e != jsontape.None; e = x.tape.After(r, e) {
@@ -153,7 +163,7 @@ func (x *run) list(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {
 			dst = append(dst, ',')
 		}
 		var ok bool
-		if dst, ok = x.element(dst, v.elem, e, i); !ok {
+		if dst, ok = x.element(dst, elem, e, i); !ok {
 			return dst, false
 		}
 		i++

@@ -21,14 +21,14 @@ func (c *compiler) untyped(fields []*gql.FieldSelection, lists [][]gql.Selection
 	ch := &choice{bare: c.untypedObject("", lists, func(string) bool { return true })}
 	named := conditionNames(lists, nil, map[*gql.Selection]bool{})
 	if len(named) == 0 {
-		return value{kind: abstractValue, choice: ch, field: name}
+		return value{kind: untypedValue, choice: ch, field: name}
 	}
 	for _, typ := range named {
 		ch.objects = append(ch.objects, c.untypedObject(typ, lists, func(s string) bool { return s == typ }))
 	}
 	ch.other = c.untypedObject("", lists, func(string) bool { return false })
 	ch.indexNames()
-	return value{kind: abstractValue, choice: ch, field: name}
+	return value{kind: untypedValue, choice: ch, field: name}
 }
 
 func (c *compiler) untypedObject(typ string, lists [][]gql.Selection, condition func(string) bool) *object {
