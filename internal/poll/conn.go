@@ -27,6 +27,7 @@ type Conn struct {
 	failed  bool       // no more I/O: the reader is about to close it
 	sent    bool       // the close is written, nothing comes after it
 	aborted bool       // failed on purpose
+	code    uint16     // of the close, once it is taken from the queue
 
 	linked atomic.Bool // in the dirty list
 	state  atomic.Uint32
@@ -60,25 +61,27 @@ func (c *Conn) Wake() {
 }
 
 // SetDeadline asks for one OnDeadline after d, at the next sweep; it replaces an earlier one; 0 unsets it. It
-// is for the owner's callbacks and for others only as long as OnClose has not returned. It does nothing once
+// is for the owner's callbacks, and for others only as long as OnClose has not returned. It does nothing once
 // the connection is closing.
-func (c *Conn) SetDeadline(d time.Duration) {
+func (c *Conn) SetDeadline(d time.Duration) { c.SetDeadlineTicks(c.shard.poller.Ticks(d)) }
+
+// SetDeadlineTicks is SetDeadline with a time in ticks.
+func (c *Conn) SetDeadlineTicks(n uint32) {
 	if c.state.Load() != stateOpen {
 		return
 	}
-	c.shard.setDeadline(c.slot, d)
+	c.shard.setDeadline(c.slot, n)
 	if c.state.Load() == stateClosing {
-		c.shard.setDeadline(c.slot, c.shard.poller.opts.Linger)
+		c.shard.setDeadline(c.slot, c.shard.poller.linger)
 	}
 }
 
-func (s *shard) setDeadline(slot uint32, d time.Duration) {
-	if d <= 0 {
-		s.table.setDeadline(slot, 0)
-		return
+// setDeadline is never early: the present tick has begun already.
+func (s *shard) setDeadline(slot, ticks uint32) {
+	if ticks > 0 {
+		ticks += s.poller.now.Load() + 1
 	}
-	t := s.poller.opts.Tick
-	s.table.setDeadline(slot, s.poller.now.Load()+1+uint32((d+t-1)/t))
+	s.table.setDeadline(slot, ticks)
 }
 
 // Abort resets the connection now, from any goroutine; OnClose(ErrReset) follows.
@@ -95,7 +98,7 @@ func (c *Conn) Abort() {
 // startClosing begins the linger, once.
 func (c *Conn) startClosing() {
 	if c.state.CompareAndSwap(stateOpen, stateClosing) {
-		c.shard.setDeadline(c.slot, c.shard.poller.opts.Linger)
+		c.shard.setDeadline(c.slot, c.shard.poller.linger)
 	}
 }
 
@@ -107,10 +110,35 @@ func (c *Conn) outcome(err error) error {
 	return err
 }
 
+// CloseCode is the code of the close that this side asked for, 0 if none. It is for OnClose.
+func (c *Conn) CloseCode() uint16 {
+	c.io.Lock()
+	defer c.io.Unlock()
+	return c.code
+}
+
+// Tick is Poller.Now.
+func (c *Conn) Tick() uint32 { return c.shard.poller.now.Load() }
+
 // left is the end of a connection: it is out of the table, its descriptor closed.
 func (c *Conn) left(err error) {
+	if c.Closing() {
+		c.noteClose()
+	}
 	c.Conn.Shut()
 	c.owner.OnClose(err)
 	c.shard.table.release(c.slot)
 	c.shard.stats.open.Add(-1)
+}
+
+// noteClose remembers the code of a close that the peer gave no chance to write.
+func (c *Conn) noteClose() {
+	items, _ := c.Take(nil, 0)
+	c.io.Lock()
+	defer c.io.Unlock()
+	for i := range items {
+		if c.code == 0 && isClose(&items[i]) {
+			c.code = items[i].Control.Code
+		}
+	}
 }

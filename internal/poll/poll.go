@@ -75,6 +75,7 @@ type Poller struct {
 	opts   Options
 	start  time.Time
 	now    atomic.Uint32 // ticks since start, as of the last sweep
+	linger uint32        // in ticks
 	shards []*shard      // with epoll; empty where there is none
 	turn   atomic.Uint32 // round robin over shards
 
@@ -93,6 +94,7 @@ func New(o Options) (*Poller, error) {
 	o = o.withDefaults()
 	p := &Poller{opts: o, start: time.Now(), stop: make(chan struct{})}
 	p.now.Store(1)
+	p.linger = p.Ticks(o.Linger)
 	p.portable = newShard(p)
 	if o.Portable {
 		return p, nil
@@ -167,8 +169,7 @@ func (p *Poller) Close() error {
 	return nil
 }
 
-// Each calls f for every connection that is open, in no order, while others come and go. f gets the owner and
-// must not block.
+// Each calls f with the owner of every open connection, in no order, while others come and go. f must not block.
 func (p *Poller) Each(f func(Owner)) {
 	visit := func(c *Conn) { f(c.owner) }
 	for _, s := range p.shards {
@@ -182,6 +183,14 @@ func (p *Poller) tick() uint32 {
 	now := uint32(time.Since(p.start)/p.opts.Tick) + 1
 	p.now.Store(now)
 	return now
+}
+
+// Now is the time as of the last sweep, in ticks since some moment before the start.
+func (p *Poller) Now() uint32 { return p.now.Load() }
+
+// Ticks converts a duration to ticks, rounded up.
+func (p *Poller) Ticks(d time.Duration) uint32 {
+	return uint32((d + p.opts.Tick - 1) / p.opts.Tick)
 }
 
 // shard is a table of connections with what serves them: with epoll a reader and a writer, else only sweeps.

@@ -163,6 +163,9 @@ func (st *stream) write(b *batch) (more bool, err error) {
 	}
 	total := b.encode(c.owner)
 	if b.closing {
+		c.io.Lock()
+		c.code = b.items[len(b.items)-1].Control.Code
+		c.io.Unlock()
 		c.startClosing()
 	}
 	if total > 0 {

@@ -79,6 +79,7 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 	}
 	total := w.encode(c.owner)
 	if w.closing {
+		c.code = w.items[len(w.items)-1].Control.Code
 		c.startClosing()
 	}
 	n, errno := 0, syscall.Errno(0)

@@ -1,0 +1,161 @@
+package ws
+
+import (
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/wsframe"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// Close codes of this package beside those of session and wsframe.
+const (
+	CodeGoingAway   = 1001 // the peer was silent for too long
+	CodeUnsupported = 1003 // a binary message
+	CodeSubprotocol = 4406 // no subprotocol in common
+)
+
+// conn is one WebSocket. Nothing else is allocated for it while it is idle.
+type conn struct {
+	out     poll.Conn
+	driver  session.Driver
+	in      wsframe.State
+	handler *Handler
+
+	expires atomic.Uint32 // Unix time at which the credentials end, 0: never
+	since   uint32        // tick of the connect, then of the last traffic
+	// established says that the time for connection_init is over, pinged that a ping waits for traffic, ended
+	// that nothing is to be read any more.
+	established, pinged, ended bool
+}
+
+func newConn(h *Handler, credentials *session.Handshake) *conn {
+	c := &conn{handler: h, since: h.cfg.Poller.Now()}
+	c.driver.Init(h.cfg.Host, c, credentials)
+	return c
+}
+
+// Outbound implements session.Peer.
+func (c *conn) Outbound() *queue.Conn { return c.out.Outbound() }
+
+// Acknowledged implements session.Peer: it notes when the credentials end.
+func (c *conn) Acknowledged(who *identity.Identity) {
+	if who.ExpiresAt.IsZero() {
+		return
+	}
+	at := min(max(who.ExpiresAt.Unix()+1, 1), 1<<32-1)
+	c.expires.Store(uint32(at))
+	if left := time.Until(who.ExpiresAt); left < c.handler.cfg.InitTimeout {
+		c.out.SetDeadline(max(left, 1))
+	}
+}
+
+// OnBytes implements poll.Owner.
+func (c *conn) OnBytes(p []byte) {
+	if c.established {
+		c.since = c.out.Tick()
+	}
+	c.pinged = false
+	for len(p) > 0 && !c.ended {
+		m, rest, err := c.handler.decoder.Next(&c.in, p)
+		if err != nil {
+			c.end(wsframe.CodeOf(err))
+			return
+		}
+		c.receive(m)
+		p = rest
+	}
+}
+
+// receive handles one whole message or control frame.
+func (c *conn) receive(m wsframe.Message) {
+	switch m.Op {
+	case wsframe.Text:
+		c.driver.Receive(m.Payload)
+	case wsframe.Binary:
+		c.end(CodeUnsupported, "messages are text")
+	case wsframe.Ping:
+		c.out.Control(queue.Control{Kind: queue.Pong, Data: append([]byte(nil), m.Payload...)})
+	case wsframe.Close:
+		code, _ := m.CloseStatus()
+		c.end(code, "") // answered with the same code
+	}
+}
+
+// end closes from this side and reads no more.
+func (c *conn) end(code uint16, reason string) {
+	c.ended = true
+	c.in = wsframe.State{}
+	c.driver.Shut(code, reason)
+}
+
+// OnDeadline implements poll.Owner: time for connection_init, credentials, silence. It may come early.
+func (c *conn) OnDeadline() {
+	h, now := c.handler, c.out.Tick()
+	if !c.established {
+		if now-c.since >= h.opening {
+			c.established, c.since = true, now
+			c.driver.InitTimeout()
+		}
+	}
+	next := h.opening
+	if c.established {
+		next = c.checkSilence(now)
+	}
+	if at := c.expires.Load(); at != 0 {
+		left := int64(at) - time.Now().Unix()
+		if left <= 0 {
+			c.end(session.CodeForbidden, "Forbidden: credentials have expired")
+			return
+		}
+		if ticks := h.cfg.Poller.Ticks(time.Duration(left) * time.Second); next == 0 || ticks < next {
+			next = ticks
+		}
+	}
+	c.out.SetDeadlineTicks(next)
+}
+
+// checkSilence pings a silent peer, ends one that stays silent, and returns the ticks to the next look.
+func (c *conn) checkSilence(now uint32) uint32 {
+	h, silent := c.handler, now-c.since
+	switch {
+	case h.silence == 0:
+		return 0
+	case silent < h.silence:
+		return h.silence - silent
+	case !c.pinged:
+		c.pinged, c.since = true, now-h.silence
+		c.out.Control(queue.Control{Kind: queue.Ping})
+		return h.patience
+	case silent < h.silence+h.patience:
+		return h.silence + h.patience - silent
+	default:
+		c.end(CodeGoingAway, "no answer to ping")
+		return 0
+	}
+}
+
+// OnClose implements poll.Owner.
+func (c *conn) OnClose(error) {
+	c.in = wsframe.State{}
+	c.driver.Closed()
+	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode()), 1)
+	c.handler.leave()
+}
+
+// closeLabel is the label of a close code in metrics: those that clients can make up are one.
+func closeLabel(code uint16) string {
+	switch {
+	case code == 0:
+		return "abrupt"
+	case code >= 1000 && code <= 1014, code >= 4400 && code <= 4429, code == queue.CodeSlowConsumer, code == 4500:
+		return strconv.Itoa(int(code))
+	default:
+		return "other"
+	}
+}

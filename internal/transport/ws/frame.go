@@ -1,0 +1,61 @@
+package ws
+
+import (
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/wsframe"
+)
+
+// frameGuess is about what a message has around payload and operation id, to choose the length of the header.
+const frameGuess = 32
+
+// AppendPrefix implements poll.Framing: the whole frame of a control item, else the frame's header and the
+// message up to its payload.
+func (c *conn) AppendPrefix(dst []byte, it *queue.Item) []byte {
+	if it.Queue == nil {
+		return appendControl(dst, &it.Control)
+	}
+	if it.Message.End {
+		c.driver.Ended(it.Queue)
+	}
+	var tail [256]byte
+	rest := len(it.Message.Payload) + len(session.AppendSuffix(tail[:0], it))
+	start := len(dst)
+	header := wsframe.HeaderLen(rest + it.Queue.IDLen() + frameGuess)
+	dst = append(dst, make([]byte, header)...)
+	dst = session.AppendPrefix(dst, it)
+	n := len(dst) - start - header + rest
+	if exact := wsframe.HeaderLen(n); exact != header {
+		dst = move(dst, start+header, start+exact)
+		header = exact
+	}
+	wsframe.AppendHeader(dst[start:start:start+header], wsframe.Text, n)
+	return dst
+}
+
+// move shifts dst[from:] to begin at to.
+func move(dst []byte, from, to int) []byte {
+	n := len(dst) - from
+	for len(dst) < to+n {
+		dst = append(dst, 0)
+	}
+	copy(dst[to:], dst[from:from+n])
+	return dst[:to+n]
+}
+
+// AppendSuffix implements poll.Framing.
+func (c *conn) AppendSuffix(dst []byte, it *queue.Item) []byte { return session.AppendSuffix(dst, it) }
+
+// appendControl appends the frame of a control item.
+func appendControl(dst []byte, m *queue.Control) []byte {
+	switch m.Kind {
+	case queue.Text:
+		return wsframe.AppendFrame(dst, wsframe.Text, m.Data)
+	case queue.Ping:
+		return wsframe.AppendFrame(dst, wsframe.Ping, m.Data)
+	case queue.Pong:
+		return wsframe.AppendFrame(dst, wsframe.Pong, m.Data)
+	default:
+		return wsframe.AppendClose(dst, m.Code, m.Data)
+	}
+}

@@ -1,0 +1,210 @@
+package ws
+
+import (
+	"crypto/sha1"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+const (
+	// acceptGUID is appended to the client's key (RFC 6455, 1.3).
+	acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+	// upgradeTimeout bounds writing the answer to an upgrade.
+	upgradeTimeout = 5 * time.Second
+	retryAfter     = "5"
+)
+
+// IsUpgrade reports whether a request asks for a WebSocket.
+func IsUpgrade(r *http.Request) bool {
+	return hasToken(r.Header, "Connection", "upgrade") && hasToken(r.Header, "Upgrade", "websocket")
+}
+
+// refusal is why a request is not upgraded.
+type refusal struct {
+	status  int
+	label   string // of observe.ConnectionsRefused
+	code    string
+	message string
+}
+
+// ServeHTTP upgrades the request and returns; the connection then lives in the poller.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if no := h.check(w.Header(), r); no != nil {
+		h.refuse(w, no)
+		return
+	}
+	if no := h.admit(); no != nil {
+		w.Header().Set("Retry-After", retryAfter)
+		h.refuse(w, no)
+		return
+	}
+	if no := h.upgrade(w, r); no != nil {
+		h.leave()
+		h.refuse(w, no)
+	}
+}
+
+// check validates the opening handshake (RFC 6455, 4.2.1).
+func (h *Handler) check(answer http.Header, r *http.Request) *refusal {
+	bad := func(status int, message string) *refusal {
+		return &refusal{status, "handshake", code.BadUserInput, message}
+	}
+	switch {
+	case r.Method != http.MethodGet:
+		answer.Set("Allow", http.MethodGet)
+		return bad(http.StatusMethodNotAllowed, "a WebSocket is opened with GET")
+	case r.ProtoMajor != 1 || r.ProtoMinor < 1:
+		return bad(http.StatusHTTPVersionNotSupported, "a WebSocket is opened over HTTP/1.1")
+	case !IsUpgrade(r):
+		answer.Set("Upgrade", "websocket")
+		answer.Set("Connection", "Upgrade")
+		return bad(http.StatusUpgradeRequired, "send Connection: Upgrade and Upgrade: websocket")
+	case r.Header.Get("Sec-WebSocket-Version") != "13":
+		answer.Set("Sec-WebSocket-Version", "13")
+		return bad(http.StatusUpgradeRequired, "Sec-WebSocket-Version must be 13")
+	case !validKey(r.Header):
+		return bad(http.StatusBadRequest, "Sec-WebSocket-Key must be one base64 value of 16 bytes")
+	case r.ContentLength != 0 || len(r.TransferEncoding) > 0:
+		return bad(http.StatusBadRequest, "a request for a WebSocket has no body")
+	case len(r.Header.Values("Origin")) > 0 && !h.cfg.CheckOrigin(r):
+		return &refusal{http.StatusForbidden, "origin", code.Forbidden, "origin not allowed"}
+	}
+	return nil
+}
+
+// admit counts the connection in, unless there are too many.
+func (h *Handler) admit() *refusal {
+	n := h.open.Add(1)
+	switch {
+	case h.draining.Load() != nil:
+		h.leave()
+		return &refusal{http.StatusServiceUnavailable, "draining", code.RateLimited, "the server is shutting down"}
+	case h.cfg.MaxConnections > 0 && n > int64(h.cfg.MaxConnections):
+		h.leave()
+		return &refusal{http.StatusServiceUnavailable, "limit", code.RateLimited, "too many connections"}
+	}
+	return nil
+}
+
+// leave counts a connection out.
+func (h *Handler) leave() {
+	if h.open.Add(-1) == 0 {
+		select {
+		case h.left <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// upgrade takes the connection from the HTTP server. Once that has happened nothing can be refused any more.
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *refusal {
+	credentials := h.cfg.Credentials(r)
+	nc, rw, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		return &refusal{http.StatusInternalServerError, "handshake", code.Internal, "this connection cannot be upgraded"}
+	}
+	var buffered []byte
+	if n := rw.Reader.Buffered(); n > 0 {
+		peeked, _ := rw.Reader.Peek(n)
+		buffered = append(buffered, peeked...)
+	}
+	agreed := hasToken(r.Header, "Sec-WebSocket-Protocol", Subprotocol)
+	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), agreed); err != nil {
+		nc.Close()
+		h.leave()
+		h.cfg.Observer.Counted(observe.ConnectionsRefused, "handshake", 1)
+		return nil
+	}
+	h.register(nc, buffered, newConn(h, credentials), agreed)
+	return nil
+}
+
+// register hands an upgraded connection to the poller.
+func (h *Handler) register(nc net.Conn, buffered []byte, c *conn, agreed bool) {
+	if !agreed {
+		c.ended = true // ignore what it sends
+		buffered = nil
+	}
+	h.cfg.Observer.Counted(observe.ConnectionsOpened, "websocket", 1)
+	err := h.cfg.Poller.Register(&c.out, c, poll.Registration{
+		Conn: nc, Buffered: buffered, Limits: h.cfg.Queue, Deadline: h.cfg.InitTimeout,
+	})
+	if err != nil {
+		h.cfg.Observer.Counted(observe.ConnectionsClosed, "abrupt", 1)
+		h.leave()
+		return
+	}
+	if !agreed {
+		c.driver.Shut(CodeSubprotocol, "Subprotocol not acceptable")
+	}
+	if bye := h.draining.Load(); bye != nil { // admitted before the drain began
+		c.out.CloseAfter(bye.code, bye.reason)
+	}
+}
+
+// answer writes the 101. Without an agreed subprotocol its header is left out (RFC 6455, 4.2.2).
+func answer(nc net.Conn, key string, agreed bool) error {
+	if err := nc.SetDeadline(time.Now().Add(upgradeTimeout)); err != nil {
+		return err
+	}
+	b := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
+	sum := sha1.Sum([]byte(key + acceptGUID))
+	b = base64.StdEncoding.AppendEncode(b, sum[:])
+	if agreed {
+		b = append(b, "\r\nSec-WebSocket-Protocol: "+Subprotocol...)
+	}
+	if _, err := nc.Write(append(b, "\r\n\r\n"...)); err != nil {
+		return err
+	}
+	return nc.SetDeadline(time.Time{})
+}
+
+func (h *Handler) refuse(w http.ResponseWriter, no *refusal) {
+	h.cfg.Observer.Counted(observe.ConnectionsRefused, no.label, 1)
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(no.status)
+	fmt.Fprintf(w, `{"errors":[{"code":%q,"message":%q}]}`+"\n", no.code, no.message)
+}
+
+// hasToken reports whether a header's comma-separated values hold a token, compared without case for all but
+// subprotocols, which are case-sensitive.
+func hasToken(h http.Header, name, token string) bool {
+	for _, v := range h.Values(name) {
+		for one := range strings.SplitSeq(v, ",") {
+			one = strings.TrimSpace(one)
+			if one == token || name != "Sec-WebSocket-Protocol" && strings.EqualFold(one, token) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func validKey(h http.Header) bool {
+	keys := h.Values("Sec-WebSocket-Key")
+	if len(keys) != 1 {
+		return false
+	}
+	b, err := base64.StdEncoding.DecodeString(keys[0])
+	return err == nil && len(b) == 16
+}
+
+// sameOrigin reports whether the Origin names the host that the request was sent to.
+func sameOrigin(r *http.Request) bool {
+	origins := r.Header.Values("Origin")
+	if len(origins) != 1 {
+		return false
+	}
+	u, err := url.Parse(origins[0])
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, r.Host)
+}

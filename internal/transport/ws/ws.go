@@ -1,0 +1,137 @@
+// Package ws serves graphql-transport-ws: it upgrades HTTP requests to WebSockets, hands them to a poll.Poller
+// and connects each to a session.Driver.
+//
+// Concurrency: a connection's callbacks come from its poller, one at a time; framing runs on the poller's
+// writer. Handler's methods are safe for concurrent use. Lock order: the poller's I/O lock, then the driver's,
+// then that of queue.Conn.
+package ws
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/wsframe"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// Subprotocol is the one that this package speaks.
+const Subprotocol = "graphql-transport-ws"
+
+// Config configures a Handler. Poller and Host are required; zero members mean the default in the comment.
+type Config struct {
+	// Poller owns the connections; it may be shared, and is closed by its owner after the handler was drained.
+	Poller *poll.Poller
+	// Host runs the protocol; its owner closes it after the poller.
+	Host *session.Host
+	// CheckOrigin reports whether a request with an Origin header may connect; nil allows the request's own
+	// host only. It is not asked when there is no Origin.
+	CheckOrigin func(*http.Request) bool
+	// Credentials extracts what authentication may use from the request; nil takes the Authorization header
+	// and the remote address.
+	Credentials func(*http.Request) *session.Handshake
+	// Queue bounds what waits for one connection.
+	Queue *queue.Limits
+	// MessageBytes bounds one message of a client; 1 MiB. Longer ones close with 1009.
+	MessageBytes int
+	// InitTimeout is how long a client may take to send connection_init; 3 s.
+	InitTimeout time.Duration
+	// PingInterval is the silence of the peer after which it is pinged; 30 s; negative: never.
+	PingInterval time.Duration
+	// PongTimeout is how long it may stay silent after that; 10 s.
+	PongTimeout time.Duration
+	// MaxConnections bounds open connections of this handler; 0: no bound. Beyond it: HTTP 503.
+	MaxConnections int
+	// Observer counts connections; nil discards.
+	Observer observe.Observer
+}
+
+func (c Config) withDefaults() Config {
+	if c.CheckOrigin == nil {
+		c.CheckOrigin = sameOrigin
+	}
+	if c.Credentials == nil {
+		c.Credentials = func(r *http.Request) *session.Handshake {
+			return &session.Handshake{Authorization: r.Header.Get("Authorization"), RemoteAddr: r.RemoteAddr}
+		}
+	}
+	if c.MessageBytes <= 0 {
+		c.MessageBytes = wsframe.DefaultMaxMessage
+	}
+	if c.InitTimeout <= 0 {
+		c.InitTimeout = 3 * time.Second
+	}
+	if c.PingInterval == 0 {
+		c.PingInterval = 30 * time.Second
+	}
+	if c.PongTimeout <= 0 {
+		c.PongTimeout = 10 * time.Second
+	}
+	if c.Observer == nil {
+		c.Observer = observe.Discard{}
+	}
+	return c
+}
+
+// Handler upgrades requests. It is an http.Handler.
+type Handler struct {
+	cfg      Config
+	decoder  wsframe.Decoder
+	silence  uint32 // PingInterval in ticks, 0: never
+	patience uint32 // PongTimeout in ticks
+	opening  uint32 // InitTimeout in ticks
+
+	open     atomic.Int64
+	draining atomic.Pointer[farewell]
+	left     chan struct{} // 1 slot: open may have become 0
+	drain    sync.Mutex    // one Drain at a time
+}
+
+// farewell is what a draining handler tells its clients.
+type farewell struct {
+	code   uint16
+	reason string
+}
+
+// New makes a handler.
+func New(cfg Config) (*Handler, error) {
+	if cfg.Poller == nil || cfg.Host == nil {
+		return nil, errors.New("websocket handler: Poller and Host are required")
+	}
+	cfg = cfg.withDefaults()
+	h := &Handler{cfg: cfg, decoder: wsframe.Decoder{MaxMessage: cfg.MessageBytes}, left: make(chan struct{}, 1)}
+	h.opening, h.patience = cfg.Poller.Ticks(cfg.InitTimeout), cfg.Poller.Ticks(cfg.PongTimeout)
+	if cfg.PingInterval > 0 {
+		h.silence = cfg.Poller.Ticks(cfg.PingInterval)
+	}
+	return h, nil
+}
+
+// Connections is the number of open connections.
+func (h *Handler) Connections() int { return int(h.open.Load()) }
+
+// Drain refuses new connections from now on, closes the open ones with code and reason after what waits for
+// them, in random order spread evenly over window, and waits until all are gone. With ctx over it returns its
+// error and leaves the rest to Poller.Close. Clients retry 1001, 1012 and 1013 (PROTOCOLS 1).
+func (h *Handler) Drain(ctx context.Context, window time.Duration, code uint16, reason string) error {
+	h.drain.Lock()
+	defer h.drain.Unlock()
+	h.draining.Store(&farewell{code, reason})
+	if err := h.dismiss(ctx, window, code, reason); err != nil {
+		return err
+	}
+	for h.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.left:
+		}
+	}
+	return nil
+}
