@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"slices"
+
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
@@ -177,7 +179,7 @@ func withPossible(list []*gql.Type, t *gql.Type) []*gql.Type {
 }
 
 func appendRefusal(dst []policy.Requirement, coordinate string, need *gql.Access) []policy.Requirement {
-	if need.Open() {
+	if need.Open() || slices.ContainsFunc(dst, func(r policy.Requirement) bool { return r.Coordinate == coordinate }) {
 		return dst
 	}
 	return appendRequirements(dst, coordinate, need, -1)

@@ -157,7 +157,7 @@ func TestBindWhere(t *testing.T) {
 func TestCompileDescribesTheRoot(t *testing.T) {
 	p := mustCompile(t, mustSchema(t, filterSDL), `subscription { o: order { id } }`)
 	got := fmt.Sprintln(p.Root.Name, p.RootName, p.Channel, p.Types, p.Owner, p.Tenant)
-	if want := `order order orders [made paid] [owner id] [org]`+"\n"; got != want {
+	if want := `order order orders [made paid] [owner id] [org]` + "\n"; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
