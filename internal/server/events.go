@@ -1,0 +1,253 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/wire"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// maxProblems bounds the errors of one answer.
+const maxProblems = 10
+
+// events is POST /events (CONTRACT 7).
+func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	p := &publish{s: s, w: w, r: r}
+	p.run()
+	if s.opts.Metrics != nil {
+		s.opts.Metrics.PublishRequest(p.status)
+	}
+}
+
+// publish is one request to publish.
+type publish struct {
+	s      *Server
+	w      http.ResponseWriter
+	r      *http.Request
+	status int
+}
+
+func (p *publish) refuse(status int, problems ...problem) {
+	p.status = status
+	for _, e := range problems {
+		p.s.count(observe.PublishRefused, e.Code)
+	}
+	refuse(p.w, status, problems...)
+}
+
+func (p *publish) run() {
+	if p.r.Method != http.MethodPost {
+		p.w.Header().Set("Allow", http.MethodPost)
+		p.refuse(http.StatusMethodNotAllowed, problem{Code: code.BadUserInput, Message: "events are published with POST"})
+		return
+	}
+	if p.s.draining.Load() {
+		p.unavailable(0)
+		return
+	}
+	who, status, refusal := p.s.publisher(p.r)
+	if refusal != nil {
+		if status == http.StatusUnauthorized {
+			p.w.Header().Set("WWW-Authenticate", `Bearer realm="events"`)
+		}
+		p.refuse(status, *refusal)
+		return
+	}
+	events, status, problems := p.decode()
+	if problems == nil {
+		if problems = who.judge(events); problems != nil {
+			status = http.StatusForbidden
+		}
+	}
+	if problems != nil {
+		p.refuse(status, problems...)
+		return
+	}
+	if wait := who.take(time.Now(), len(events)); wait > 0 {
+		p.w.Header().Set("Retry-After", strconv.Itoa(wait))
+		p.refuse(http.StatusTooManyRequests, problem{Code: code.RateLimited, Message: rateMessage(p.s.cfg.Publish.Rate)})
+		return
+	}
+	p.publish(events)
+}
+
+// publish hands over to the engine. A request that was begun is finished even if the client goes away.
+func (p *publish) publish(events []event.Event) {
+	receipt, err := p.s.opts.Publisher.Publish(context.WithoutCancel(p.r.Context()), events...)
+	if err == nil {
+		p.status = http.StatusAccepted
+		answer(p.w, p.status, struct {
+			Accepted int `json:"accepted"`
+		}{receipt.Accepted})
+		return
+	}
+	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrClosed) {
+		p.s.log.Warn("bus unavailable", "accepted", receipt.Accepted, "of", len(events), "error", err)
+		p.unavailable(receipt.Accepted)
+		return
+	}
+	if errs := eventErrors(err); len(errs) > 0 {
+		status, problems := answerTo(errs, false)
+		p.refuse(status, problems...)
+		return
+	}
+	p.s.log.Error("publish failed", "accepted", receipt.Accepted, "of", len(events), "error", err)
+	p.status = http.StatusInternalServerError
+	answer(p.w, p.status, failure{Errors: []problem{{Code: code.Internal, Message: "internal error"}}, Accepted: &receipt.Accepted})
+}
+
+func (p *publish) unavailable(accepted int) {
+	p.status = http.StatusServiceUnavailable
+	p.w.Header().Set("Retry-After", "1")
+	p.s.count(observe.PublishRefused, code.BusUnavailable)
+	answer(p.w, p.status, failure{
+		Errors:   []problem{{Code: code.BusUnavailable, Message: "not every event could be published; send those after `accepted` again, with the same ids"}},
+		Accepted: &accepted,
+	})
+}
+
+// decode reads the body completely: all events are valid, or none is published.
+func (p *publish) decode() ([]event.Event, int, []problem) {
+	lines, refusal := mediaType(p.r.Header)
+	if refusal != nil {
+		return nil, http.StatusUnsupportedMediaType, []problem{*refusal}
+	}
+	cfg := &p.s.cfg.Limits
+	tooLarge := problem{Code: code.LimitExceeded, Message: "the body is larger than " + strconv.Itoa(cfg.PublishBytes) + " bytes (limits.publish_bytes)"}
+	if p.r.ContentLength > int64(cfg.PublishBytes) {
+		p.w.Header().Set("Connection", "close")
+		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
+	}
+	// A recorder in a test has no deadlines; a server always does.
+	_ = http.NewResponseController(p.w).SetReadDeadline(time.Now().Add(bodyTimeout))
+	body := http.MaxBytesReader(p.w, p.r.Body, int64(cfg.PublishBytes))
+	lim := wire.Limits{EventBytes: cfg.EventBytes, EventDepth: cfg.EventDepth, BatchBytes: cfg.PublishBytes + 1, BatchEvents: cfg.PublishEvents}
+	events, err := decode(body, lim, lines)
+	if err == nil && len(events) == 0 {
+		return nil, http.StatusBadRequest, []problem{{Code: code.BadUserInput, Message: "the body holds no event"}}
+	}
+	if err == nil {
+		return events, 0, nil
+	}
+	var over *http.MaxBytesError
+	switch errs := eventErrors(err); {
+	case errors.As(err, &over):
+		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
+	case len(errs) > 0:
+		status, problems := answerTo(errs, lines)
+		return nil, status, problems
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return nil, http.StatusRequestTimeout, []problem{{Code: code.BadUserInput, Message: "the body did not arrive in " + bodyTimeout.String()}}
+	}
+	return nil, http.StatusBadRequest, []problem{{Code: code.BadUserInput, Message: "the body could not be read to its end"}}
+}
+
+func decode(body io.Reader, lim wire.Limits, lines bool) ([]event.Event, error) {
+	if !lines {
+		text, err := io.ReadAll(body)
+		if err != nil {
+			return nil, err
+		}
+		d := wire.Decoder{Limits: lim}
+		return d.Batch(text)
+	}
+	var events []event.Event
+	var errs []error
+	for reader := wire.NewReader(body, lim); len(errs) < maxProblems; {
+		ev, err := reader.Next()
+		var about *event.Error
+		switch {
+		case errors.Is(err, io.EOF):
+			return events, errors.Join(errs...)
+		case err == nil:
+			events = append(events, ev)
+		case !errors.As(err, &about):
+			return nil, err
+		default:
+			if errs = append(errs, err); about.Code == code.LimitExceeded {
+				return nil, errors.Join(errs...)
+			}
+		}
+	}
+	return nil, errors.Join(errs...)
+}
+
+// mediaType judges Content-Type and Content-Encoding; lines is true for NDJSON.
+func mediaType(h http.Header) (lines bool, refusal *problem) {
+	const want = "Content-Type must be application/json (one event or an array) or application/x-ndjson (one event per line)"
+	if enc := h.Get("Content-Encoding"); enc != "" && !strings.EqualFold(enc, "identity") {
+		return false, &problem{Code: code.BadUserInput, Message: "Content-Encoding is not supported; send the body as it is"}
+	}
+	name, params, err := mime.ParseMediaType(h.Get("Content-Type"))
+	if err != nil || len(h.Values("Content-Type")) > 1 {
+		return false, &problem{Code: code.BadUserInput, Message: want}
+	}
+	if cs, ok := params["charset"]; ok && !strings.EqualFold(cs, "utf-8") {
+		return false, &problem{Code: code.BadUserInput, Message: "charset must be utf-8"}
+	}
+	switch name {
+	case "application/json":
+		return false, nil
+	case "application/x-ndjson":
+		return true, nil
+	}
+	return false, &problem{Code: code.BadUserInput, Message: want}
+}
+
+// eventErrors collects the errors about events in err, however they are joined and wrapped.
+func eventErrors(err error) []*event.Error {
+	switch e := err.(type) {
+	case nil:
+		return nil
+	case *event.Error:
+		return []*event.Error{e}
+	case wire.Errors:
+		return e
+	case interface{ Unwrap() []error }:
+		var all []*event.Error
+		for _, sub := range e.Unwrap() {
+			all = append(all, eventErrors(sub)...)
+		}
+		return all
+	}
+	return eventErrors(errors.Unwrap(err))
+}
+
+// answerTo turns errors about events into an answer. The status is that of the gravest: not readable, too
+// large, not allowed, not valid. An error about the body as a whole has no index, unless lines are counted.
+func answerTo(errs []*event.Error, lines bool) (int, []problem) {
+	status := 0
+	rank := []int{http.StatusUnprocessableEntity, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusBadRequest}
+	problems := make([]problem, 0, min(len(errs), maxProblems))
+	best := -1
+	for _, e := range errs {
+		of := code.Status(e.Code)
+		for i, r := range rank {
+			if r == of && i > best {
+				best, status = i, of
+			}
+		}
+		if len(problems) < maxProblems {
+			pr := problem{Code: e.Code, Message: e.Message, Member: e.Member}
+			if lines || e.Member != "" || e.Index > 0 || len(errs) > 1 {
+				pr.Index = &e.Index
+			}
+			problems = append(problems, pr)
+		}
+	}
+	if status == 0 {
+		status = http.StatusUnprocessableEntity
+	}
+	return status, problems
+}

@@ -1,0 +1,135 @@
+package server
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// guard judges Host and Origin.
+type guard struct {
+	dev        bool
+	anyAddress bool
+	listenHost string
+	origins    []string // scheme://host[:port], lower case, default ports left out
+	everyone   bool
+	cookies    bool
+}
+
+func newGuard(c *config.Config) *guard {
+	g := &guard{dev: c.Dev, anyAddress: c.DevAnyAddress, cookies: c.Auth.JWT.Cookie != ""}
+	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
+		g.listenHost = strings.ToLower(host)
+	}
+	for _, o := range c.Origins {
+		if o == "*" {
+			g.everyone = true
+		} else if u, err := url.Parse(o); err == nil {
+			g.origins = append(g.origins, originOf(u))
+		}
+	}
+	return g
+}
+
+func originOf(u *url.URL) string {
+	host := strings.ToLower(u.Host)
+	if port := u.Port(); u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
+		host = strings.TrimSuffix(host, ":"+port)
+	}
+	return strings.ToLower(u.Scheme) + "://" + host
+}
+
+// host reports whether a request's Host is a name of ours. Under --dev everything is open on this machine, so a
+// web page that rebinds its own name to a loopback address must not get through.
+func (g *guard) host(host string) bool {
+	if !g.dev {
+		return true
+	}
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == g.listenHost && name != "" {
+		return true
+	}
+	ip, err := netip.ParseAddr(name)
+	return err == nil && (ip.Unmap().IsLoopback() || g.anyAddress)
+}
+
+// origin reports whether a page may talk to us: it is served from the request's own host, or is in `origins`.
+// A request without Origin does not come from a page.
+func (g *guard) origin(r *http.Request) (allowed, cross bool) {
+	values := r.Header.Values("Origin")
+	if len(values) == 0 {
+		return true, false
+	}
+	u, err := url.Parse(values[0])
+	if len(values) > 1 || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return g.everyone && len(values) == 1, true
+	}
+	if sameHost(u, r.Host) {
+		return true, false
+	}
+	return g.everyone || slices.Contains(g.origins, originOf(u)), true
+}
+
+// sameHost compares an origin with Host; the scheme is unknown behind a proxy that ends TLS.
+func sameHost(origin *url.URL, host string) bool {
+	own := &url.URL{Scheme: origin.Scheme, Host: host}
+	return originOf(own) == originOf(origin)
+}
+
+// guarded refuses requests of foreign hosts and origins before anything else looks at them, and answers the
+// preflight requests of allowed pages.
+func (s *Server) guarded(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !s.guard.host(r.Host) {
+			s.count(observe.ConnectionsRefused, "origin")
+			refuse(w, http.StatusForbidden, problem{Code: code.Forbidden, Message: "this Host is not served under --dev; use localhost, or the name given to --listen"})
+			return
+		}
+		allowed, cross := s.guard.origin(r)
+		if !allowed {
+			s.count(observe.ConnectionsRefused, "origin")
+			refuse(w, http.StatusForbidden, problem{Code: code.Forbidden, Message: "pages of this origin may not connect; add it to `origins`"})
+			return
+		}
+		w.Header().Add("Vary", "Origin")
+		if cross && s.guard.cors(w, r) {
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// cors sets the headers that let an allowed page read the answer; done is true for a preflight request.
+func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
+	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	if g.cookies && !g.everyone {
+		h.Set("Access-Control-Allow-Credentials", "true")
+	}
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID, X-GraphQL-Event-Stream-Token")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+func (s *Server) count(c observe.Counter, label string) {
+	if s.opts.Metrics != nil {
+		s.opts.Metrics.Counted(c, label, 1)
+	}
+}

@@ -1,0 +1,205 @@
+// Package server is the HTTP side of `fraiseql serve`: the publish API, health, metrics, the checks of Host and
+// Origin, and the life cycle of the listeners. GraphQL itself is the engine's handler; this package mounts it.
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/internal/metrics"
+)
+
+// Publisher is what POST /events hands events to: the engine. An error about an event is an *event.Error or
+// several of them joined, each with its index; one with bus.ErrUnavailable or bus.ErrClosed in its chain asks
+// for a retry; the text of every other error is not shown to clients.
+type Publisher interface {
+	Publish(ctx context.Context, events ...event.Event) (bus.Receipt, error)
+}
+
+// Options are the parts that a server is made of.
+type Options struct {
+	Config *config.Config
+	// GraphQL serves /graphql.
+	GraphQL   http.Handler
+	Publisher Publisher
+	// Ready says whether the engine can do its work, nil: always.
+	Ready func() bool
+	// Drain closes the engine's connections, spread over a window, and returns when they are closed.
+	Drain   func(ctx context.Context, window time.Duration) error
+	Metrics *metrics.Metrics
+	// Page is what browsers see at / under --dev; GraphQLPage what they see at /graphql.
+	Page, GraphQLPage http.Handler
+	Logger            *slog.Logger
+}
+
+// Timeouts of HTTP. A connection that became a WebSocket or a stream has those of its protocol.
+const (
+	headerTimeout = 10 * time.Second
+	bodyTimeout   = 60 * time.Second
+	idleTimeout   = 2 * time.Minute
+	headerBytes   = 64 << 10
+	// drainGrace is how long connections may take beyond the window until they are cut.
+	drainGrace = 5 * time.Second
+)
+
+// Server is one server. New, Listen, Serve and Force are called in this order, Force from any goroutine.
+type Server struct {
+	opts     Options
+	cfg      *config.Config
+	log      *slog.Logger
+	guard    *guard
+	tokens   []token
+	ready    atomic.Bool
+	draining atomic.Bool
+	servers  []*listening
+	forced   chan struct{}
+	force    sync.Once
+}
+
+// listening is one listener with its HTTP server.
+type listening struct {
+	name     string
+	listener net.Listener
+	http     *http.Server
+}
+
+// New makes a server. It does not listen yet.
+func New(opts Options) *Server {
+	s := &Server{opts: opts, cfg: opts.Config, log: opts.Logger, forced: make(chan struct{})}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	s.tokens = newTokens(s.cfg)
+	s.guard = newGuard(s.cfg)
+	return s
+}
+
+// Listen opens the listeners. Clients that connect now wait until Serve.
+func (s *Server) Listen() error {
+	if err := s.listen("main", s.cfg.Listen, s.Handler()); err != nil {
+		return err
+	}
+	if s.cfg.Admin.Listen == "" {
+		return nil
+	}
+	if err := s.listen("admin", s.cfg.Admin.Listen, s.AdminHandler()); err != nil {
+		// The error of the second listener is the one to report.
+		_ = s.servers[0].listener.Close()
+		return err
+	}
+	return nil
+}
+
+func (s *Server) listen(name, address string, h http.Handler) error {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	s.servers = append(s.servers, &listening{name, l, &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: headerTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    headerBytes,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}})
+	return nil
+}
+
+// Addr is the address of the main listener, AdminAddr that of the operators', "" when there is none.
+func (s *Server) Addr() string { return s.servers[0].listener.Addr().String() }
+
+// AdminAddr is the address of the operators' listener, "" when there is none.
+func (s *Server) AdminAddr() string {
+	if len(s.servers) < 2 {
+		return ""
+	}
+	return s.servers[1].listener.Addr().String()
+}
+
+// Serve serves until ctx ends or a listener fails, then drains: not ready, no new connections, closes spread
+// over the window. It returns nil after a complete drain and ErrForced after Force.
+func (s *Server) Serve(ctx context.Context) error {
+	failed := make(chan error, len(s.servers))
+	var running sync.WaitGroup
+	for _, l := range s.servers {
+		running.Go(func() {
+			if err := l.http.Serve(l.listener); !errors.Is(err, http.ErrServerClosed) {
+				failed <- fmt.Errorf("serve %s: %w", l.name, err)
+			}
+		})
+	}
+	s.setReady(true)
+	s.log.Info("ready", "listen", s.Addr(), "admin", s.AdminAddr(), "dev", s.cfg.Dev)
+	var cause error
+	select {
+	case <-ctx.Done():
+	case cause = <-failed:
+		s.log.Error("listener failed", "error", cause)
+	}
+	err := s.drain()
+	running.Wait()
+	return errors.Join(cause, err)
+}
+
+// ErrForced is returned by Serve when the drain was cut short.
+var ErrForced = errors.New("drain cut short by a second signal")
+
+// Force ends the drain at once: connections are cut.
+func (s *Server) Force() { s.force.Do(func() { close(s.forced) }) }
+
+func (s *Server) setReady(ready bool) {
+	s.ready.Store(ready)
+	if s.opts.Metrics != nil {
+		s.opts.Metrics.SetReady(ready)
+	}
+}
+
+// drain ends everything in order.
+func (s *Server) drain() error {
+	s.draining.Store(true)
+	s.setReady(false)
+	window := s.cfg.Drain.Window
+	s.log.Info("draining", "window", window.String())
+	ctx, cancel := context.WithTimeout(context.Background(), window+drainGrace)
+	defer cancel()
+	go func() {
+		select {
+		case <-s.forced:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	var parts sync.WaitGroup
+	parts.Go(func() {
+		if err := s.opts.Drain(ctx, window); err != nil {
+			s.log.Warn("drain of connections was not complete", "error", err)
+		}
+	})
+	for _, l := range s.servers {
+		parts.Go(func() {
+			if err := l.http.Shutdown(ctx); err != nil {
+				// Shutdown failed for lack of time; what is left is cut.
+				_ = l.http.Close()
+			}
+		})
+	}
+	parts.Wait()
+	select {
+	case <-s.forced:
+		s.log.Warn("stopped by force")
+		return ErrForced
+	default:
+		s.log.Info("stopped")
+		return nil
+	}
+}
