@@ -23,7 +23,7 @@ const (
 	BusUnavailable       = "BUS_UNAVAILABLE"
 	SlowConsumer         = "SLOW_CONSUMER"
 	SchemaChanged        = "SCHEMA_CHANGED"
-	Internal             = "INTERNAL_SERVER_ERROR"
+	InternalServerError  = "INTERNAL_SERVER_ERROR"
 )
 
 // Entry describes one code.
@@ -72,7 +72,7 @@ var table = []Entry{
 		"The client reads more slowly than events come.", "Read faster, subscribe to less, or choose `@delivery(overflow: …)`."},
 	{SchemaChanged, http.StatusServiceUnavailable, 0, "`error` that ends a subscription",
 		"The schema was replaced and the document no longer fits.", "Load the schema again, then subscribe again."},
-	{Internal, http.StatusInternalServerError, 0, "anywhere",
+	{InternalServerError, http.StatusInternalServerError, 0, "anywhere",
 		"A fault of the server.", "Read the server's log; send it to the maintainers."},
 }
 

@@ -104,7 +104,7 @@ func (p *publish) publish(events []event.Event) {
 	}
 	p.s.log.Error("publish failed", "accepted", receipt.Accepted, "of", len(events), "error", err)
 	p.status = http.StatusInternalServerError
-	answer(p.w, p.status, failure{Errors: []problem{{Code: code.Internal, Message: "internal error"}}, Accepted: &receipt.Accepted})
+	answer(p.w, p.status, failure{Errors: []problem{{Code: code.InternalServerError, Message: "internal error"}}, Accepted: &receipt.Accepted})
 }
 
 func (p *publish) unavailable(accepted int) {

@@ -122,7 +122,7 @@ func (s *Server) recovering(h http.Handler) http.Handler {
 				panic(v)
 			}
 			s.log.Error("panic in a handler", "panic", v, "stack", string(debug.Stack()))
-			refuse(w, http.StatusInternalServerError, problem{Code: code.Internal, Message: "internal error"})
+			refuse(w, http.StatusInternalServerError, problem{Code: code.InternalServerError, Message: "internal error"})
 		}()
 		h.ServeHTTP(w, r)
 	})

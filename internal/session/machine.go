@@ -231,7 +231,7 @@ func (m *Machine) Subscribed(dst []Action, req *Request, out Outcome) []Action {
 		return append(dst, Action{Kind: Send, Data: AppendNext(nil, id, out.Result)},
 			Action{Kind: Send, Data: AppendComplete(nil, id)})
 	case out.Errors == nil:
-		out.Errors = AppendErrors(nil, code.Internal, "internal server error")
+		out.Errors = AppendErrors(nil, code.InternalServerError, "internal server error")
 	}
 	return append(dst, Action{Kind: Send, Data: AppendError(nil, id, out.Errors)})
 }

@@ -110,7 +110,7 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *refusal {
 	credentials := h.cfg.Credentials(r)
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return &refusal{http.StatusInternalServerError, "handshake", code.Internal, "this connection cannot be upgraded"}
+		return &refusal{http.StatusInternalServerError, "handshake", code.InternalServerError, "this connection cannot be upgraded"}
 	}
 	var buffered []byte
 	if n := rw.Reader.Buffered(); n > 0 {
