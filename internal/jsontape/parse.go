@@ -88,31 +88,26 @@ func (t *Tape) lay(src []byte, maxDepth int) (int, problem) {
 			nodes = append(nodes, node{uint32(i), uint32(end), uint32(len(nodes) + 1), g})
 			c, i = t.token(src, end)
 		}
-		for c != ',' { // a value is complete, or the innermost container is at its end
-			if c != closing || open == noParent { // noCloser itself may stand in a text that is not UTF-8
-				if open == noParent && i == len(src) {
-					t.nodes = nodes
-					return i, fine
-				}
-				return i, wantComma
-			}
-			p := &nodes[open]
-			open, p.end, p.next = p.next, uint32(i+1), uint32(len(nodes))
+		for c == closing { // a value is complete; the innermost container may be, too
+			open, closing = closed(nodes, open, i+1)
 			depth--
-			if closing = noCloser; open != noParent {
-				closing = closerOf(nodes[open].tag)
-			}
 			c, i = t.token(src, i+1)
 		}
-		if open == noParent {
+		switch {
+		case open == noParent && i == len(src):
+			t.nodes = nodes
+			return i, fine
+		case open == noParent:
 			return i, trailing
+		case c != ',':
+			return i, wantComma
 		}
 		c, i = t.token(src, i+1)
 	}
 }
 
-// noCloser closes nothing: no token is this byte.
-const noCloser = 0xff
+// noCloser closes nothing: no token is white space.
+const noCloser = ' '
 
 func containerTag(c byte) tag {
 	if c == '{' {
@@ -121,9 +116,16 @@ func containerTag(c byte) tag {
 	return tag(Array)
 }
 
-func closerOf(g tag) byte {
-	if g == tag(Object) {
-		return '}'
+// closed completes the innermost container, which ends before end, and returns the one around it and what
+// closes that.
+func closed(nodes []node, open uint32, end int) (parent uint32, closing byte) {
+	p := &nodes[open]
+	parent, p.end, p.next = p.next, uint32(end), uint32(len(nodes))
+	switch {
+	case parent == noParent:
+		return parent, noCloser
+	case nodes[parent].tag == tag(Object):
+		return parent, '}'
 	}
-	return ']'
+	return parent, ']'
 }

@@ -12,7 +12,13 @@ const event370 = `{"id":"0190e7a2-5b3c-7d4e-8f10-2a3b4c5d6e7f","order_number":"S
 	`"items":[{"sku":"A-1","qty":2},{"sku":"B-22","qty":10}],"express":true,` +
 	`"created_at":"2026-11-23T13:46:00Z","note_count":12,"updated_at":"2026-11-23T14:00:44Z"}`
 
-func parse(t testing.TB, text string) *jsontape.Tape {
+// tester is what *testing.T, *testing.B and *rapid.T have in common.
+type tester interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+func parse(t tester, text string) *jsontape.Tape {
 	t.Helper()
 	var tape jsontape.Tape
 	if err := tape.Parse([]byte(text), jsontape.Limits{}); err != nil {

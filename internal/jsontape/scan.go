@@ -174,7 +174,7 @@ func scalarEnd(src []byte, i int, c byte) (end int, g tag, why problem) {
 func literalEnd(src []byte, i int, word string, k Kind) (int, tag, problem) {
 	for j := range len(word) {
 		if i+j >= len(src) || src[i+j] != word[j] {
-			return i, tag(k), wantValue
+			return i + j, tag(k), wantValue
 		}
 	}
 	return i + len(word), tag(k), fine
