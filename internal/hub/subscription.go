@@ -20,7 +20,7 @@ type Subscription struct {
 // Complete ends the subscription: what waits is dropped and nothing more is written for it. Idempotent, safe
 // from any goroutine.
 func (s *Subscription) Complete() {
-	if s.Queue.Complete() {
+	if s.Queue.Complete() && s.channel != nil { // none: it was never joined
 		s.channel.leave(s)
 	}
 }
