@@ -176,4 +176,4 @@ func (h *Hub) report(d *dispatch) {
 	h.cfg.Observer.Dispatched(&d.out)
 }
 
-var dropLabels = [...]string{queue.Dropped: "drop_oldest", queue.Refused: "drop_newest", queue.Closed: "close"}
+var dropLabels = [...]string{queue.Dropped: "drop_oldest", queue.Refused: "drop_newest", queue.Closed: "close", queue.Gone: ""}
