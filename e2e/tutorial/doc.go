@@ -1,0 +1,2 @@
+// Package tutorial runs docs/tutorial.md as a reader would.
+package tutorial
