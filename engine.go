@@ -15,7 +15,6 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
-	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -40,11 +39,10 @@ type Engine struct {
 	publishing  sync.Pool
 	subscribing sync.Pool
 
-	pulls    pulls
-	mu       sync.Mutex
-	servers  []*ws.Server
-	closed   atomic.Bool
-	closeBus sync.Once
+	pulls     pulls
+	mu        sync.Mutex
+	endpoints []*endpoint
+	closed    atomic.Bool
 }
 
 // New builds an engine and reports every problem of its configuration at once; problems of the schema come with
@@ -111,21 +109,20 @@ func (e *Engine) Channels() []string {
 // Stats returns sizes as they are now; cheap enough for a scrape per second.
 func (e *Engine) Stats() Stats {
 	channels, groups, subscriptions := e.hub.Sizes()
-	entries, bytes := e.plans.Size()
 	s := Stats{
 		Connections: e.pulls.len(), Subscriptions: subscriptions, Groups: groups, Channels: channels,
-		PlanCacheEntries: entries, PlanCacheBytes: int64(bytes), BusConnected: !e.closed.Load(),
+		PlanCacheBytes: int64(e.plans.Bytes()), BusConnected: !e.closed.Load(),
 	}
 	for _, srv := range e.handlers() {
-		s.Connections += srv.Stats().Open
+		s.Connections += srv.Connections()
 	}
 	return s
 }
 
-func (e *Engine) handlers() []*ws.Server {
+func (e *Engine) handlers() []*endpoint {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.servers)
+	return slices.Clone(e.endpoints)
 }
 
 // Close ends every subscription and connection, closes the bus if the engine made it, and waits. Idempotent.
@@ -133,7 +130,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.closed.Store(true)
 	var errs []error
 	for _, srv := range e.handlers() {
-		errs = append(errs, srv.Close(ctx))
+		errs = append(errs, srv.close())
 	}
 	for _, name := range e.pulls.names() {
 		e.CompleteConnection(name)

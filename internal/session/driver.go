@@ -164,7 +164,7 @@ const inlineBytes = 8 << 10
 
 func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 	req.gate = d
-	if size <= inlineBytes && d.host.engine.Prepared(req.Query) {
+	if size <= inlineBytes && d.host.engine.Prepared(req.Query, req.OperationName) {
 		d.run(d.host.pool.ctx, req, who)
 		return
 	}

@@ -18,9 +18,9 @@ type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may
 	// block (key fetches, hooks): hosts run it off their reader. ErrForbidden (in the chain) refuses.
 	Authenticate(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
-	// Prepared reports whether a document is in the plan cache, so that Subscribe is quick enough to run on
+	// Prepared reports whether an operation of a document is in the plan cache, so that Subscribe is quick enough to run on
 	// a reader.
-	Prepared(query string) bool
+	Prepared(query, operationName string) bool
 	// Subscribe starts an operation. results are enqueued on conn from the moment that it returns a
 	// subscription (never before req.Begin). Exactly one member of the outcome is set.
 	Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *Request) Outcome

@@ -1,0 +1,210 @@
+package fraiseql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+type (
+	// Authenticator turns credentials into an identity; see package identity. auth/jwtauth is one.
+	Authenticator = identity.Authenticator
+	// Credentials are what a client presented; see package identity.
+	Credentials = identity.Credentials
+)
+
+// HandlerConfig says how Engine.Handler serves clients. Zero members mean the default in the comment.
+type HandlerConfig struct {
+	// Authenticator is asked once per connection, with what connection_init and the HTTP request presented; nil
+	// needs Anonymous.
+	Authenticator Authenticator
+	// Anonymous admits clients that present no credentials, with an empty identity.
+	Anonymous bool
+	// Cookie names the cookie that may carry a token; it counts only beside an Origin that passes.
+	Cookie string
+	// Origins that may connect beside the request's own host, as scheme://host[:port]; "*" is every one.
+	Origins []string
+	// MessageBytes bounds one message of a client; 1 MiB.
+	MessageBytes int
+	InitTimeout  time.Duration // 3 s until connection_init
+	PingInterval time.Duration // 30 s of silence until a ping; negative: never
+	PongTimeout  time.Duration // 10 s of silence after it until the close
+	// MaxConnections bounds open connections; 0: no bound. Beyond it: HTTP 503.
+	MaxConnections int
+	// Portable serves every connection by two goroutines, as on systems without epoll.
+	Portable bool
+	// ReleaseMemory gives memory back to the system once after a burst of connects; for programs that are a
+	// server and nothing else.
+	ReleaseMemory bool
+}
+
+func (c *HandlerConfig) validate() error {
+	var errs []error
+	if c.Authenticator == nil && !c.Anonymous {
+		errs = append(errs, errors.New("HandlerConfig: set Authenticator, or Anonymous to admit everybody"))
+	}
+	for _, o := range c.Origins {
+		if u, err := url.Parse(o); o != "*" && (err != nil || u.Host == "" || u.Path != "" || u.Scheme == "") {
+			errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// endpoint is one handler with what it needs.
+type endpoint struct {
+	*ws.Handler
+	poller *poll.Poller
+	host   *session.Host
+}
+
+// Handler serves GraphQL clients at one endpoint: graphql-transport-ws. It belongs to the engine: Drain and
+// Close end its connections. It takes connections over from net/http (http.Hijacker) and needs HTTP/1.1.
+func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	poller, err := poll.New(poll.Options{Portable: cfg.Portable, KeepMemory: !cfg.ReleaseMemory})
+	if err != nil {
+		return nil, fmt.Errorf("start connection layer: %w", err)
+	}
+	host := session.NewHost(session.HostConfig{
+		Engine:  &gate{engine: e, cfg: &cfg},
+		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
+	})
+	h, err := ws.New(ws.Config{
+		Poller: poller, Host: host, CheckOrigin: cfg.originAllowed, Credentials: cfg.handshake, Queue: &e.connLimits,
+		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
+		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Observer: e.observer,
+	})
+	if err != nil {
+		return nil, errors.Join(err, poller.Close())
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.endpoints = append(e.endpoints, &endpoint{h, poller, host})
+	return h, nil
+}
+
+// Codes of closes that clients answer by connecting again (PROTOCOLS 1).
+const (
+	// CloseGoingAway is 1001.
+	CloseGoingAway = 1001
+	// CloseRestart is 1012.
+	CloseRestart = 1012
+)
+
+// Drain refuses new connections, closes the open ones of every handler with code 1012 after what waits for
+// them, in random order spread over window, and returns when all are gone or ctx ends.
+func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
+	list := e.handlers()
+	errs := make(chan error, len(list))
+	for _, h := range list {
+		go func() { errs <- h.Drain(ctx, window, CloseRestart, "the server restarts, connect again") }()
+	}
+	var all []error
+	for range list {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
+
+func (e *endpoint) close() error {
+	err := e.poller.Close()
+	e.host.Close()
+	return err
+}
+
+// originAllowed reports whether a request's Origin is its own host or configured.
+func (c *HandlerConfig) originAllowed(r *http.Request) bool {
+	origins := r.Header.Values("Origin")
+	if len(origins) != 1 {
+		return false
+	}
+	if slices.ContainsFunc(c.Origins, func(o string) bool { return o == "*" || strings.EqualFold(o, origins[0]) }) {
+		return true
+	}
+	u, err := url.Parse(origins[0])
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, r.Host)
+}
+
+// handshake takes from a request what authentication may use. A cookie counts only beside an Origin that
+// passes: without one, nothing says that a page of ours made the request.
+func (c *HandlerConfig) handshake(r *http.Request) *session.Handshake {
+	h := &session.Handshake{Authorization: strings.Join(r.Header.Values("Authorization"), ", "), RemoteAddr: r.RemoteAddr}
+	if c.Cookie != "" && c.originAllowed(r) {
+		if cookie, err := r.Cookie(c.Cookie); err == nil {
+			h.Cookie = cookie.Value
+		}
+	}
+	return h
+}
+
+// gate is what the sessions of one handler ask: it implements session.Engine.
+type gate struct {
+	engine *Engine
+	cfg    *HandlerConfig
+}
+
+// Authenticate implements session.Engine.
+func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
+	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr}
+	_, err := c.Bearer()
+	var why *identity.Error
+	missing := errors.As(err, &why) && why.Reason == identity.Missing
+	if g.cfg.Authenticator == nil || missing && g.cfg.Anonymous {
+		return &identity.Identity{}, nil
+	}
+	id, err := g.cfg.Authenticator.Authenticate(ctx, c)
+	if err != nil {
+		return nil, g.refuse(err)
+	}
+	if id == nil {
+		return nil, session.ErrForbidden
+	}
+	return id, nil
+}
+
+// refuse counts and logs why credentials gave no identity.
+func (g *gate) refuse(err error) error {
+	var why *identity.Error
+	if !errors.As(err, &why) {
+		g.engine.observer.Counted(observe.AuthFailures, "other", 1)
+		g.engine.log.Warn("authenticator failed", "error", err)
+		return session.ErrForbidden
+	}
+	g.engine.observer.Counted(observe.AuthFailures, string(why.Reason), 1)
+	g.engine.log.Debug("credentials refused", "reason", string(why.Reason), "detail", why.Detail)
+	if why.Unavailable() {
+		return err
+	}
+	return session.ErrForbidden
+}
+
+// Prepared implements session.Engine.
+func (g *gate) Prepared(query, operationName string) bool {
+	_, ok := g.engine.plans.Get(g.engine.schema.Generation, query, operationName)
+	return ok
+}
+
+// Subscribe implements session.Engine.
+func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
+	sub, result, errs := g.engine.subscribe(ctx, conn, who, req)
+	if errs != nil {
+		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
+		return session.Outcome{Errors: appendErrors(nil, errs)}
+	}
+	return session.Outcome{Subscription: sub, Result: result}
+}
