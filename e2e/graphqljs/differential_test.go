@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -46,7 +47,11 @@ func TestAgreesWithGraphQLJS(t *testing.T) {
 				stage = "accepted"
 			}
 			counts[stage]++
-			if problem := compare(ours, &cases[i], stage, &answer); problem != "" {
+			switch problem := compare(ours, &cases[i], stage, &answer); problem {
+			case "":
+			case explained:
+				counts[explained]++
+			default:
 				t.Errorf("seed %d case %d: %s\nschema:\n%s\ndocument:\n%s\nvariables: %s\ngraphql-js: %s %q %s",
 					seed, i, problem, schema.SDL, cases[i].Document, cases[i].Variables, stage, answer.Errors, answer.Variables)
 				if failures++; failures >= 5 {
@@ -75,6 +80,9 @@ func compare(s *gql.Schema, c *gqlgen.Case, stage string, want *graphqljs.Answer
 	doc, errs := s.Parse(c.Document, limits)
 	if len(errs) > 0 {
 		got := map[string]string{"GRAPHQL_PARSE_FAILED": "parse", "GRAPHQL_VALIDATION_FAILED": "validate"}[errs[0].Code]
+		if got != stage && stricter(errs) {
+			return explained
+		}
 		if got == stage || got == "parse" && stage == "validate" && len(want.Errors) > 0 && isTypeSystem(want.Errors) {
 			return ""
 		}
@@ -107,10 +115,24 @@ func compare(s *gql.Schema, c *gqlgen.Case, stage string, want *graphqljs.Answer
 	return ""
 }
 
+// explained stands for a difference that is known and right.
+const explained = "explained"
+
+// stricter recognises documents that the specification refuses and graphql-js does not: it overlooks that a
+// nullable variable may not stand in a OneOf input object if the object's own position is non-null.
+func stricter(errs []*gql.Error) bool {
+	for _, e := range errs {
+		if !strings.Contains(e.Message, "must be non-nullable to be used for OneOf Input Object") {
+			return false
+		}
+	}
+	return true
+}
+
 // isTypeSystem recognises documents with type definitions: graphql-js parses and then refuses them.
 func isTypeSystem(errors []string) bool {
 	for _, e := range errors {
-		if bytes.Contains([]byte(e), []byte("is not executable")) {
+		if strings.Contains(e, "is not executable") {
 			return true
 		}
 	}

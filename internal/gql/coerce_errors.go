@@ -83,7 +83,7 @@ func (c *inputCheck) object(path []any, r jsontape.Ref, t *Type) {
 		c.report(path, fmt.Sprintf(`Expected value of type "%s" to be an object, found: %s.`, t.Name, c.inspect(r)))
 		return
 	}
-	known, null := 0, ""
+	known := 0
 	for _, in := range t.Inputs {
 		m := c.tape.Member(r, in.Name)
 		if m == jsontape.None {
@@ -93,14 +93,15 @@ func (c *inputCheck) object(path []any, r jsontape.Ref, t *Type) {
 			continue
 		}
 		known++
-		if c.tape.Kind(m) == jsontape.Null {
-			null = in.Name
-		}
 		c.value(child(path, in.Name), m, in.Type)
 	}
 	reported := map[string]bool{}
+	var first *Argument
 	for m := c.tape.First(r); m != jsontape.None; m = c.tape.After(r, m) {
-		if t.inputNamed(c.tape, m) != nil {
+		if in := t.inputNamed(c.tape, m); in != nil {
+			if first == nil {
+				first = in
+			}
 			continue
 		}
 		name := string(c.tape.AppendName(nil, m))
@@ -115,8 +116,9 @@ func (c *inputCheck) object(path []any, r jsontape.Ref, t *Type) {
 	}
 	if known != 1 {
 		c.report(path, oneOfMessage(t))
-	} else if null != "" {
-		c.report(child(path, null), oneOfMessage(t))
+	}
+	if first != nil && c.tape.Kind(c.tape.Member(r, first.Name)) == jsontape.Null {
+		c.report(child(path, first.Name), oneOfMessage(t))
 	}
 }
 
@@ -217,7 +219,10 @@ func (c *inputCheck) inspectAt(r jsontape.Ref, depth int) string {
 		}
 		var items []string
 		for m := t.First(r); m != jsontape.None && len(items) <= 20; m = t.After(r, m) {
-			items = append(items, string(t.AppendName(nil, m))+": "+c.inspectAt(m, depth+1))
+			name := string(t.AppendName(nil, m))
+			if t.Member(r, name) == m { // the last of a name counts
+				items = append(items, name+": "+c.inspectAt(m, depth+1))
+			}
 		}
 		return "{ " + strings.Join(items, ", ") + " }"
 	}
