@@ -80,21 +80,14 @@ func (p *Plan) programFor(vars Variables, mask policy.Mask) (*program, *gql.Erro
 	if p.bare != nil && mask == 0 {
 		return p.bare, nil
 	}
-	values := make(map[string]bool, len(p.conditions))
-	key := make([]byte, len(p.conditions))
-	for i, name := range p.conditions {
-		if vars != nil && vars.Kind(vars.Member(rootNode, name)) == jsontape.True {
-			values[name], key[i] = true, 1
-		}
-	}
-	v := variant{string(key), mask}
+	v := variant{p.inputs(vars), mask}
 	p.mu.Lock()
 	made := p.variants[v]
 	p.mu.Unlock()
 	if made != nil {
 		return made, nil
 	}
-	made, err := p.compileProgram(v, values)
+	made, err := p.compileProgram(v)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +103,37 @@ func (p *Plan) programFor(vars Variables, mask policy.Mask) (*program, *gql.Erro
 		p.variants[v] = made
 	}
 	return made, nil
+}
+
+// inputs evaluates what programs depend on besides the mask: see variant.
+func (p *Plan) inputs(vars Variables) string {
+	if len(p.conditions)+len(p.nested) == 0 {
+		return ""
+	}
+	key := make([]byte, 0, 32)
+	if vars == nil {
+		vars = noVariables()
+	}
+	for _, name := range p.conditions {
+		switch vars.Kind(vars.Member(rootNode, name)) {
+		case jsontape.True:
+			key = append(key, inputTrue)
+		case jsontape.False:
+			key = append(key, inputFalse)
+		default:
+			key = append(key, inputInvalid)
+		}
+	}
+	s := getScratch()
+	defer s.free()
+	for _, f := range p.nested {
+		if _, errs := s.arguments(f, vars); errs != nil {
+			key = append(key, inputInvalid)
+		} else {
+			key = append(key, inputTrue)
+		}
+	}
+	return string(key)
 }
 
 // binder gathers keys and predicates of the arguments that are given.

@@ -29,17 +29,18 @@ type Plan struct {
 	Equality []KeyPath
 	Delivery gql.Delivery
 
-	root         *gql.FieldSelection // the first of the root field, for its arguments
-	selections   [][]gql.Selection   // of the root field, merged
-	args         []argument          // those that filter
-	conditions   []string            // variables of @skip and @include
+	root         *gql.FieldSelection   // the first of the root field, for its arguments
+	selections   [][]gql.Selection     // of the root field, merged
+	args         []argument            // those that filter
+	conditions   []string              // variables of @skip and @include
+	nested       []*gql.FieldSelection // fields below the root with variables in their arguments
 	claims       []claimSite
 	scope        policy.ScopeNames
 	access       access
 	requirements []policy.Requirement // of the selection
 	guarded      bool                 // filters may need more
 
-	bare     *program // without conditions and mask; nil where there are conditions
+	bare     *program // without a mask; nil where the program depends on variables
 	mu       sync.Mutex
 	variants map[variant]*program // guarded by mu
 }
@@ -71,10 +72,10 @@ func Compile(op *gql.Operation, opt Options) (*Plan, error) {
 	}
 	p.compileArguments()
 	p.compileSelection()
-	if len(p.conditions) > 0 {
+	if len(p.conditions)+len(p.nested) > 0 {
 		return p, nil
 	}
-	bare, err := p.compileProgram(variant{}, nil)
+	bare, err := p.compileProgram(variant{})
 	if err != nil {
 		return nil, err
 	}

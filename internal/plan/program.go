@@ -2,6 +2,7 @@ package plan
 
 import (
 	"encoding/binary"
+	"slices"
 	"strings"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -55,6 +56,7 @@ type choice struct {
 type object struct {
 	name   string
 	chunks []chunk
+	failed bool // a condition in it is null: the object is a field error
 }
 
 // chunkFields bounds the scratch of one scan, on the stack: 32 × 4 bytes.
@@ -69,7 +71,7 @@ type chunk struct {
 // field writes one response field.
 type field struct {
 	lead     []byte // `{"key":` or `,"key":`
-	constant []byte // the whole value, where it does not depend on the event
+	constant []byte // the whole value, where it does not depend on the event; empty: its arguments are invalid
 	slot     int    // of the member in the chunk's set
 	key      string
 	value    value
@@ -80,13 +82,19 @@ const maxProgram = 50_000
 
 // variant is what a program is specialised for.
 type variant struct {
-	conditions string // a byte for each condition variable: its value
-	mask       policy.Mask
+	inputs string // an input for each condition variable, then for each field of Plan.nested
+	mask   policy.Mask
 }
 
-// compileProgram makes the program of a variant. values are the condition variables that are true.
-func (p *Plan) compileProgram(v variant, values map[string]bool) (*program, *gql.Error) {
-	c := compiler{plan: p, mask: v.mask, values: values, ids: map[*gql.FieldSelection]uint32{}, objects: map[string]*object{}}
+const (
+	inputFalse   byte = '0'
+	inputTrue    byte = '1' // of a field: its arguments are valid
+	inputInvalid byte = '!' // null where it may not be
+)
+
+// compileProgram makes the program of a variant.
+func (p *Plan) compileProgram(v variant) (*program, *gql.Error) {
+	c := compiler{plan: p, variant: v, ids: map[*gql.FieldSelection]uint32{}, objects: map[string]*object{}}
 	out := &program{key: p.root.ResponseKey, head: []byte(`{"data":{"` + p.root.ResponseKey + `":`)}
 	fields := []*gql.FieldSelection{p.root}
 	if p.Root == nil {
@@ -108,9 +116,8 @@ func (p *Plan) compileProgram(v variant, values map[string]bool) (*program, *gql
 }
 
 type compiler struct {
-	plan    *Plan
-	mask    policy.Mask
-	values  map[string]bool
+	plan *Plan
+	variant
 	ids     map[*gql.FieldSelection]uint32
 	objects map[string]*object // by type and merged selections: equal parts are compiled once
 	size    int
@@ -151,7 +158,10 @@ func (ch *choice) indexNames() {
 
 // object compiles merged selection sets on one object type.
 func (c *compiler) object(t *gql.Type, lists [][]gql.Selection) *object {
-	groups := c.collect(lists, func(f *gql.FragmentSelection) bool { return holds(f, t) })
+	groups, ok := c.collect(lists, func(f *gql.FragmentSelection) bool { return holds(f, t) })
+	if !ok {
+		return &object{name: t.Name, failed: true}
+	}
 	key := c.objectKey(t.Name, groups)
 	if o := c.objects[key]; o != nil {
 		return o
@@ -171,6 +181,10 @@ func (c *compiler) object(t *gql.Type, lists [][]gql.Selection) *object {
 		def := t.Field(name)
 		if def == nil || c.masked(def, g.fields) {
 			b.constant(g.key, "null")
+			continue
+		}
+		if c.invalidArguments(g.fields[0]) {
+			b.add(g.key, field{constant: []byte{}, value: value{nonNull: def.Type.NonNull, field: fieldCoordinate(def)}})
 			continue
 		}
 		b.member(g.key, def.From, c.value(def.Type, g.lists(), fieldCoordinate(def)))
@@ -209,9 +223,10 @@ func (g *group) lists() [][]gql.Selection {
 }
 
 // collect is CollectFields of the specification (https://spec.graphql.org, section 6.3.2) with the
-// conditions' values known: response keys in the order of their first occurrence.
-func (c *compiler) collect(lists [][]gql.Selection, applies func(*gql.FragmentSelection) bool) []*group {
-	var groups []*group
+// conditions' values known: response keys in the order of their first occurrence. ok is false if a condition
+// that counts is null.
+func (c *compiler) collect(lists [][]gql.Selection, applies func(*gql.FragmentSelection) bool) (groups []*group, ok bool) {
+	ok = true
 	byKey := map[string]*group{}
 	seen := map[*gql.Selection]bool{}
 	var walk func([]gql.Selection)
@@ -222,8 +237,11 @@ func (c *compiler) collect(lists [][]gql.Selection, applies func(*gql.FragmentSe
 		seen[&list[0]] = true
 		for i := range list {
 			s := &list[i]
-			if !c.included(s.Conditions) {
+			switch c.included(s.Conditions) {
+			case inputFalse:
 				continue
+			case inputInvalid:
+				ok = false
 			}
 			if s.Fragment != nil {
 				if applies(s.Fragment) {
@@ -243,21 +261,36 @@ func (c *compiler) collect(lists [][]gql.Selection, applies func(*gql.FragmentSe
 	for _, list := range lists {
 		walk(list)
 	}
-	return groups
+	return groups, ok
 }
 
-// included evaluates @skip and @include.
-func (c *compiler) included(conditions []gql.Condition) bool {
-	for _, d := range conditions {
-		on := d.Value
-		if d.Variable != "" {
-			on = c.values[d.Variable]
-		}
-		if on == d.Skip {
-			return false
+// included evaluates @skip, then @include.
+func (c *compiler) included(conditions []gql.Condition) byte {
+	for _, skip := range []bool{true, false} {
+		for _, d := range conditions {
+			if d.Skip != skip {
+				continue
+			}
+			on := d.Value
+			if d.Variable != "" {
+				input := c.inputs[slices.Index(c.plan.conditions, d.Variable)]
+				if input == inputInvalid {
+					return inputInvalid
+				}
+				on = input == inputTrue
+			}
+			if on == skip {
+				return inputFalse
+			}
 		}
 	}
-	return true
+	return inputTrue
+}
+
+// invalidArguments reports whether the coercion of a field's arguments failed: a field error.
+func (c *compiler) invalidArguments(f *gql.FieldSelection) bool {
+	i := slices.Index(c.plan.nested, f)
+	return i >= 0 && c.inputs[len(c.plan.conditions)+i] == inputInvalid
 }
 
 // objectKey names a type and the fields that were collected for it.

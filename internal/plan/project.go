@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
 
@@ -17,8 +18,8 @@ func (b *Bound) AppendResolved(dst []byte, t *jsontape.Tape, value jsontape.Ref)
 }
 
 // AppendFailed appends the result, without its closing brace, of an event whose root field has no value: the
-// field is null and the one error has this code and message.
-func (b *Bound) AppendFailed(dst []byte, code, message string) []byte {
+// field is null and the one error has this code (of internal/code) and message.
+func (b *Bound) AppendFailed(dst []byte, errorCode, message string) []byte {
 	p := b.program
 	if p.root.nonNull {
 		dst = append(dst, `{"data":null`...)
@@ -27,7 +28,7 @@ func (b *Bound) AppendFailed(dst []byte, code, message string) []byte {
 	}
 	var r report
 	r.push(segment{key: p.key})
-	r.add(code, message)
+	r.add(errorCode, message)
 	return r.append(dst)
 }
 
@@ -108,6 +109,10 @@ func (x *run) value(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {
 
 func (x *run) object(dst []byte, o *object, r jsontape.Ref) ([]byte, bool) {
 	if len(o.chunks) == 0 {
+		if o.failed {
+			x.fail(code.BadUserInput, "A condition of @skip or @include in the selection is null.")
+			return dst, false
+		}
 		return append(dst, "{}"...), true
 	}
 	var ok bool
@@ -125,7 +130,7 @@ func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
 	for i := range c.fields {
 		f := &c.fields[i]
 		dst = append(dst, f.lead...)
-		if f.constant != nil {
+		if len(f.constant) > 0 {
 			dst = append(dst, f.constant...)
 			continue
 		}
@@ -133,6 +138,13 @@ func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
 			x.report.push(segment{key: f.key})
 		}
 		var ok bool
+		if f.constant != nil {
+			if dst, ok = x.invalidField(dst, f); !ok {
+				return dst, false
+			}
+			x.report.pop()
+			continue
+		}
 		if dst, ok = x.value(dst, &f.value, found[f.slot]); !ok {
 			return dst, false
 		}
@@ -141,6 +153,15 @@ func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
 		}
 	}
 	return dst, true
+}
+
+// invalidField is a field whose arguments could not be coerced.
+func (x *run) invalidField(dst []byte, f *field) ([]byte, bool) {
+	x.fail(code.BadUserInput, "The arguments of "+f.value.field+" are not valid: a variable is null where it may not be.")
+	if x.report == nil || f.value.nonNull {
+		return dst, false
+	}
+	return append(dst, "null"...), true
 }
 
 func (x *run) list(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {

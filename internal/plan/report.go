@@ -84,6 +84,13 @@ func appendQuoted(dst []byte, s string) []byte {
 	return append(dst, '"')
 }
 
+// fail reports an error at the present path.
+func (x *run) fail(errorCode, message string) {
+	if x.report != nil {
+		x.report.add(errorCode, message)
+	}
+}
+
 func (x *run) failNull(v *value) {
 	if x.report != nil {
 		x.report.add(code.InvalidValue, "Cannot return null for non-nullable field "+v.field+".")

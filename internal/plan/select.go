@@ -46,6 +46,9 @@ func (w *walker) selections(list []gql.Selection) {
 				w.require(s.Field.Field)
 			}
 			w.claim(s.Field)
+			if s.Field.Field != nil && usesVariables(s.Field) {
+				w.plan.nested = append(w.plan.nested, s.Field)
+			}
 			w.selections(s.Field.Selections)
 		case s.Fragment != nil:
 			if s.Fragment.On != nil {
@@ -54,6 +57,30 @@ func (w *walker) selections(list []gql.Selection) {
 			w.selections(s.Fragment.Selections)
 		}
 	}
+}
+
+// usesVariables reports whether the coercion of a field's arguments may fail after validation.
+func usesVariables(f *gql.FieldSelection) bool {
+	var uses func(v *gql.Value) bool
+	uses = func(v *gql.Value) bool {
+		for i := range v.List {
+			if uses(&v.List[i]) {
+				return true
+			}
+		}
+		for i := range v.Fields {
+			if uses(&v.Fields[i].Value) {
+				return true
+			}
+		}
+		return v.Kind == gql.VariableValue
+	}
+	for i := range f.Args {
+		if uses(&f.Args[i].Value) {
+			return true
+		}
+	}
+	return false
 }
 
 // require adds what a selected field needs: its own access, that of the type it stands in and of the type it

@@ -32,7 +32,10 @@ func (c *compiler) untyped(fields []*gql.FieldSelection, lists [][]gql.Selection
 }
 
 func (c *compiler) untypedObject(typ string, lists [][]gql.Selection, condition func(string) bool) *object {
-	groups := c.collect(lists, func(f *gql.FragmentSelection) bool { return f.TypeName == "" || condition(f.TypeName) })
+	groups, ok := c.collect(lists, func(f *gql.FragmentSelection) bool { return f.TypeName == "" || condition(f.TypeName) })
+	if !ok {
+		return &object{name: typ, failed: true}
+	}
 	key := c.objectKey(typ, groups)
 	if o := c.objects[key]; o != nil {
 		return o
