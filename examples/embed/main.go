@@ -87,14 +87,15 @@ func newService() (*service, error) {
 }
 
 // resolveStock answers Subscription.stock for an event: once for all subscribers of a tenant with the same item.
-func (s *service) resolveStock(_ context.Context, _ *fraiseql.Event, variables json.RawMessage, _ *fraiseql.ResolverContext) (any, error) {
-	var given struct{ Item string }
-	if err := json.Unmarshal(variables, &given); err != nil {
+// The argument has filtered already, so the event is an order of that item.
+func (s *service) resolveStock(_ context.Context, ev *fraiseql.Event, _ json.RawMessage, _ *fraiseql.ResolverContext) (any, error) {
+	var order struct{ Item string }
+	if err := json.Unmarshal(ev.Data, &order); err != nil {
 		return nil, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return map[string]any{"item": given.Item, "left": s.stock[given.Item]}, nil
+	return map[string]any{"item": order.Item, "left": s.stock[order.Item]}, nil
 }
 
 // placeOrder takes an order and publishes it for the caller's tenant.
