@@ -26,6 +26,7 @@ func (l *loader) build(tree *ast.Schema, doc *ast.SchemaDocument) *Schema {
 		},
 	}
 	l.schema = s
+	dropUnusedScalars(tree)
 	for _, def := range definitionOrder(tree, doc) {
 		t := &Type{
 			Name: def.Name, Description: def.Description, Kind: kinds[def.Kind], Position: positionOf(def.Position),
@@ -84,6 +85,31 @@ func definitionOrder(tree *ast.Schema, doc *ast.SchemaDocument) []*ast.Definitio
 		add(tree.Types[name])
 	}
 	return out
+}
+
+// dropUnusedScalars removes the standard's scalars that nothing refers to: a schema has only those that it
+// uses (https://spec.graphql.org, "Built-in Scalars").
+func dropUnusedScalars(tree *ast.Schema) {
+	used := map[string]bool{}
+	arguments := func(list ast.ArgumentDefinitionList) {
+		for _, a := range list {
+			used[a.Type.Name()] = true
+		}
+	}
+	for _, def := range tree.Types {
+		for _, f := range def.Fields {
+			used[f.Type.Name()] = true
+			arguments(f.Arguments)
+		}
+	}
+	for _, d := range tree.Directives {
+		arguments(d.Arguments)
+	}
+	for _, name := range []string{"Int", "Float", "ID"} {
+		if !used[name] {
+			delete(tree.Types, name)
+		}
+	}
 }
 
 func (l *loader) buildType(t *Type, def *ast.Definition, tree *ast.Schema) {

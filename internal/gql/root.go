@@ -1,6 +1,7 @@
 package gql
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -35,6 +36,9 @@ func (s *Schema) checkRoots(doc *ast.QueryDocument) gqlerror.List {
 		}
 		switch len(c.keys) {
 		case 0:
+			if c.cyclic {
+				break // the rule about cycles has said so
+			}
 			add(" must select one top level field.", []*ast.Position{op.Position})
 		case 1:
 		default:
@@ -60,6 +64,8 @@ type rootCheck struct {
 	schema    *Schema
 	doc       *ast.QueryDocument
 	visited   map[string]bool
+	open      []string // fragments being collected
+	cyclic    bool
 	keys      []string
 	fields    []*ast.Field
 	forbidden []*ast.Position
@@ -79,12 +85,15 @@ func (c *rootCheck) collect(set ast.SelectionSet) {
 		case *ast.FragmentSpread:
 			c.directives(sel.Directives)
 			f := c.doc.Fragments.ForName(sel.Name)
+			c.cyclic = c.cyclic || slices.Contains(c.open, sel.Name)
 			if f == nil || c.visited[sel.Name] {
 				continue
 			}
 			c.visited[sel.Name] = true
 			if c.applies(f.TypeCondition) {
+				c.open = append(c.open, sel.Name)
 				c.collect(f.SelectionSet)
+				c.open = c.open[:len(c.open)-1]
 			}
 		}
 	}
