@@ -1,0 +1,181 @@
+package hub
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+func TestOneResultPerMatch(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	all := w.join(newConn(), w.plan(`subscription { order { id } }`), `{}`, user("u"))
+	one := w.join(newConn(), w.plan(`subscription($i: ID) { order(id: $i) { id total } }`), `{"i": 42}`, user("u"))
+	other := w.join(newConn(), w.plan(`subscription($i: ID) { order(id: $i) { id } }`), `{"i":"43"}`, user("u"))
+	in := w.join(newConn(), w.plan(`subscription { order(status: ["open","late"], min: 1000) { status } }`), `{}`, user("u"))
+	high := w.join(newConn(), w.plan(`subscription { order(min: 2000) { status } }`), `{}`, user("u"))
+	if n := w.publish(event.Event{Channel: "orders", Data: []byte(orderData)}); n != 3 {
+		t.Errorf("enqueued for %d, want 3", n)
+	}
+	for _, c := range []struct {
+		s    *Subscription
+		want string
+	}{
+		{all, `{"data":{"order":{"id":"42"}}}`}, {one, `{"data":{"order":{"id":"42","total":1250}}}`},
+		{other, ""}, {in, `{"data":{"order":{"status":"open"}}}`}, {high, ""},
+	} {
+		if got := next(c.s); got != c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}
+
+func TestAddressesSelectMembers(t *testing.T) {
+	w := newWorld(t, Addressing{RowTenant: true, RowUser: true})
+	p := w.plan(`subscription { order { id } }`)
+	subs := map[string]*Subscription{}
+	for _, tn := range []string{"", "a", "b"} {
+		for _, u := range []string{"", "1", "2"} {
+			subs[tn+u] = w.join(newConn(), p, `{}`, &identity.Identity{TenantID: tn, UserID: u})
+		}
+	}
+	cases := []struct {
+		ev                   event.Event
+		want                 string
+		deniedTenant, denied int
+	}{
+		{event.Event{Data: []byte(`{"id":1}`)}, "|1|2|a|a1|a2|b|b1|b2", 0, 0},
+		{event.Event{TenantID: "a", Data: []byte(`{"id":1}`)}, "a|a1|a2", 6, 0},
+		{event.Event{Data: []byte(`{"id":1,"tenant_id":"b","user_id":2}`)}, "b2", 6, 2},
+		{event.Event{TenantID: "a", UserID: "1", Data: []byte(`{"id":1}`)}, "a1", 6, 2},
+		{event.Event{TenantID: "a", Data: []byte(`{"id":1,"tenant_id":"b"}`)}, "", 9, 0},
+		{event.Event{TenantID: "z", Data: []byte(`{"id":1}`)}, "", 9, 0},
+		{event.Event{Data: []byte(`{"id":1,"tenant_id":true}`)}, "", 9, 0},
+	}
+	for i, c := range cases {
+		c.ev.Channel = "orders"
+		w.publish(c.ev)
+		got := ""
+		for _, tn := range []string{"", "a", "b"} {
+			for _, u := range []string{"", "1", "2"} {
+				if next(subs[tn+u]) != "" {
+					got += "|" + tn + u
+				}
+			}
+		}
+		if want := c.want; got != want && got != "|"+want {
+			t.Errorf("case %d reached %q, want %q", i, got, want)
+		}
+		if w.denied(policy.Tenant) != c.deniedTenant || w.denied(policy.Row) != c.denied {
+			t.Errorf("case %d denied %d by tenant and %d by row, want %d and %d", i, w.denied(policy.Tenant), w.denied(policy.Row), c.deniedTenant, c.denied)
+		}
+	}
+}
+
+func TestOwnerListsAndLargeCells(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	p := w.plan(`subscription { mine { id } }`)
+	var subs []*Subscription
+	for i := range 40 {
+		subs = append(subs, w.join(newConn(), p, `{}`, user(fmt.Sprint(i))))
+	}
+	if n := w.publish(event.Event{Channel: "owned", Data: []byte(`{"id":1,"owners":["3",17,"3",null,{}]}`)}); n != 2 {
+		t.Errorf("enqueued for %d, want 2", n)
+	}
+	if next(subs[3]) == "" || next(subs[17]) == "" || next(subs[4]) != "" {
+		t.Error("the owners must receive, and nobody else")
+	}
+	if w.denied(policy.Row) != 38 {
+		t.Errorf("denied %d, want 38", w.denied(policy.Row))
+	}
+	for _, data := range []string{`{"id":1}`, `{"id":1,"owners":null}`, `{"id":1,"owners":[]}`, `{"id":1,"owners":{"x":1}}`} {
+		if n := w.publish(event.Event{Channel: "owned", Data: []byte(data)}); n != 0 {
+			t.Errorf("%s reached %d", data, n)
+		}
+	}
+	subs[3].Complete()
+	if n := w.publish(event.Event{Channel: "owned", Data: []byte(`{"id":1,"owners":["3","5"]}`)}); n != 1 {
+		t.Errorf("after a leave: enqueued for %d, want 1", n)
+	}
+}
+
+func TestManyTenantsInABucket(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	p := w.plan(`subscription { order { id } }`)
+	subs := map[string]*Subscription{}
+	for i := range 50 {
+		tn := fmt.Sprint("t", i)
+		subs[tn] = w.join(newConn(), p, `{}`, tenant(tn))
+	}
+	w.publish(event.Event{Channel: "orders", TenantID: "t7", Data: []byte(`{"id":1}`)})
+	if next(subs["t7"]) == "" || next(subs["t8"]) != "" || w.denied(policy.Tenant) != 49 {
+		t.Errorf("only t7 must receive, 49 be denied; denied %d", w.denied(policy.Tenant))
+	}
+	if n := w.publish(event.Event{Channel: "orders", Broadcast: true, Data: []byte(`{"id":1}`)}); n != 50 {
+		t.Errorf("broadcast reached %d of 50", n)
+	}
+	for _, s := range subs {
+		s.Complete()
+	}
+	if ch, g, n := w.hub.Sizes(); ch+g+n != 0 || len(w.hub.domains.live) != 0 {
+		t.Errorf("after all left: %d channels, %d groups, %d subscriptions, %d domains", ch, g, n, len(w.hub.domains.live))
+	}
+}
+
+func TestFederation(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	p := w.plan(`subscription { order { id } }`)
+	plain := w.join(newConn(), p, `{}`, user("u"))
+	fed := w.join(newConn(), p, `{}`, &identity.Identity{FederationID: "f", ServiceName: "s"})
+	w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":1}`)})
+	if next(plain) == "" || next(fed) != "" || w.denied(policy.Federation) != 1 {
+		t.Error("an event without a federation is for subscribers without one")
+	}
+	w.publish(event.Event{Channel: "orders", FederationID: "f", Data: []byte(`{"id":1}`)})
+	if next(plain) != "" || next(fed) == "" {
+		t.Error("an event of a federation is for its subscribers")
+	}
+}
+
+func TestStrictIsolation(t *testing.T) {
+	w := newWorld(t, Addressing{Strict: true})
+	s := w.join(newConn(), w.plan(`subscription { order { id } }`), `{}`, tenant("a"))
+	w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":1}`)})
+	w.publish(event.Event{Channel: "orders", TenantID: "a", Data: []byte(`{"id":2}`)})
+	if got := next(s); got != `{"data":{"order":{"id":"2"}}}` {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestOverflowPolicies(t *testing.T) {
+	for field, want := range map[string][]string{
+		"latest": {"b3", "a4"}, "oldest": {"b2", "b3", "a4"}, "newest": {"a0", "a1", "b2"},
+	} {
+		w := newWorld(t, Addressing{})
+		s := w.join(newConn(), w.plan(`subscription { `+field+` { id note } }`), `{}`, user("u"))
+		for i, id := range []string{"a", "a", "b", "b", "a"} {
+			w.publish(event.Event{Channel: field, Data: fmt.Appendf(nil, `{"id":%q,"note":"%d"}`, id, i)})
+		}
+		for _, m := range want {
+			if got, text := next(s), fmt.Sprintf(`{"data":{"%s":{"id":"%c","note":"%c"}}}`, field, m[0], m[1]); got != text {
+				t.Errorf("%s: got %s, want %s", field, got, text)
+			}
+		}
+		if got := next(s); got != "" {
+			t.Errorf("%s: too many: %s", field, got)
+		}
+	}
+}
+
+func TestDuplicatePositionsAreDropped(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	s := w.join(newConn(), w.plan(`subscription { order { id } }`), `{}`, user("u"))
+	w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":1}`)})
+	w.seq--
+	w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":1}`)})
+	if next(s) == "" || next(s) != "" {
+		t.Error("an event at the last position must not be delivered again")
+	}
+}
