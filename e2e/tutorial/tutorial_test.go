@@ -25,6 +25,7 @@ const patience = 20 * time.Second
 // reader follows the tutorial in a folder of its own.
 type reader struct {
 	t          *testing.T
+	file       string
 	dir        string
 	ports      *strings.Replacer // the tutorial's ports to free ones
 	metrics    []string          // where /metrics may be
@@ -60,9 +61,15 @@ func (p *process) stop() {
 	<-p.ended
 }
 
-// TestTutorial runs every step and compares what is printed.
-func TestTutorial(t *testing.T) {
-	document, err := os.ReadFile(filepath.Join(testkit.Root(), "docs", "tutorial.md"))
+// TestTutorial and TestReadme run every step and compare what is printed.
+func TestTutorial(t *testing.T) { follow(t, "docs/tutorial.md", 10) }
+
+// TestReadme runs the five minutes of the README.
+func TestReadme(t *testing.T) { follow(t, "README.md", 5) }
+
+// follow runs a document of at least so many steps.
+func follow(t *testing.T, file string, atLeast int) {
+	document, err := os.ReadFile(filepath.Join(testkit.Root(), file))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,9 +77,12 @@ func TestTutorial(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if len(steps) < atLeast {
+		t.Fatalf("%s has %d steps: are its comments in order?", file, len(steps))
+	}
 	main, admin := testkit.FreeAddr(t), testkit.FreeAddr(t)
 	r := &reader{
-		t: t, dir: t.TempDir(), background: map[string]*process{},
+		t: t, file: file, dir: t.TempDir(), background: map[string]*process{},
 		ports:   strings.NewReplacer("127.0.0.1:4000", main, "127.0.0.1:4001", admin),
 		metrics: []string{"http://" + main + "/metrics", "http://" + admin + "/metrics"},
 	}
@@ -81,16 +91,11 @@ func TestTutorial(t *testing.T) {
 			p.stop()
 		}
 	})
-	ran := 0
 	for _, s := range steps {
 		r.do(s)
 		if t.Failed() {
-			t.Fatalf("docs/tutorial.md:%d: step `%s %s` failed", s.line, s.verb, s.name)
+			t.Fatalf("%s:%d: step `%s %s` failed", file, s.line, s.verb, s.name)
 		}
-		ran++
-	}
-	if ran < 10 {
-		t.Errorf("the tutorial has %d steps: are its comments in order?", ran)
 	}
 }
 
@@ -152,7 +157,7 @@ func (r *reader) start(s step) {
 	r.until(s, func() bool {
 		select {
 		case <-p.ended:
-			r.t.Fatalf("docs/tutorial.md:%d: ended early\n%s%s", s.line, p.text(), &stderr)
+			r.t.Fatalf("%s:%d: ended early\n%s%s", r.file, s.line, p.text(), &stderr)
 		default:
 		}
 		if strings.Contains(s.text, "fraiseql serve") {
@@ -172,7 +177,7 @@ func (r *reader) until(s step, condition func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			r.t.Errorf("docs/tutorial.md:%d: not so after %v", s.line, patience)
+			r.t.Errorf("%s:%d: not so after %v", r.file, s.line, patience)
 			return
 		}
 	}
