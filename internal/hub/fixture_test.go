@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,12 +42,15 @@ type world struct {
 // counts is an observer that adds up.
 type counts struct {
 	observe.Discard
+	mu      sync.Mutex
 	last    observe.Dispatch
 	counted map[string]int
 }
 
 func (c *counts) Dispatched(d *observe.Dispatch) { c.last = *d }
 func (c *counts) Counted(k observe.Counter, label string, n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if c.counted == nil {
 		c.counted = map[string]int{}
 	}
@@ -95,27 +99,31 @@ func (w *world) plan(query string) *plan.Plan {
 	return p
 }
 
-func (w *world) join(conn *queue.Conn, p *plan.Plan, variables string, who *identity.Identity) *Subscription {
-	w.tb.Helper()
+// request is a Join with its variables coerced.
+func (w *world) request(conn *queue.Conn, p *plan.Plan, variables string, who *identity.Identity) *Join {
 	var raw, vars jsontape.Tape
 	if err := raw.Parse([]byte(variables), jsontape.Limits{}); err != nil {
-		w.tb.Fatal(err)
+		w.tb.Error(err)
 	}
 	text, errs := p.Operation.CoerceVariables(nil, &raw, jsontape.Root)
 	for _, err := range errs {
-		w.tb.Fatal(err)
+		w.tb.Error(err)
 	}
 	if err := vars.Parse(text, jsontape.Limits{}); err != nil {
-		w.tb.Fatal(err)
+		w.tb.Error(err)
 	}
 	pol := &queue.Policy{Messages: 1000, Bytes: 4 << 20}
 	if p.Delivery.MaxMessages > 0 {
 		pol.Messages = p.Delivery.MaxMessages
 		pol.Overflow = [...]queue.Overflow{queue.CloseConnection, queue.DropOldest, queue.DropNewest, queue.Latest}[p.Delivery.Overflow]
 	}
-	s, errs := w.hub.Join(&Join{Conn: conn, ID: []byte("s"), Plan: p, Variables: text, Tape: &vars, Identity: who, Policy: pol}, nil)
+	return &Join{Conn: conn, ID: []byte("s"), Plan: p, Variables: text, Tape: &vars, Identity: who, Policy: pol}
+}
+
+func (w *world) join(conn *queue.Conn, p *plan.Plan, variables string, who *identity.Identity) *Subscription {
+	s, errs := w.hub.Join(w.request(conn, p, variables, who), nil)
 	for _, err := range errs {
-		w.tb.Fatal(err)
+		w.tb.Error(err)
 	}
 	return s
 }
