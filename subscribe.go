@@ -115,7 +115,7 @@ func (s *subscribing) coerce(op *gql.Operation, raw []byte, lim *Limits) []*gql.
 
 // answer executes a query: introspection, or a clear refusal.
 func (e *Engine) answer(op *gql.Operation, s *subscribing) ([]byte, []*gql.Error) {
-	return introspect.Execute(op, &s.vars, e.cfg.Introspection)
+	return introspect.Execute(op, &s.vars, introspect.Options{Allowed: e.cfg.Introspection})
 }
 
 // join runs checks 1 and 5 and enters the subscription into the index.
