@@ -46,28 +46,27 @@ func parseDecimal(text, buf []byte) (d decimal) {
 		return decimal{}
 	}
 	if len(rest) > 0 {
-		d.addExponent(rest[1:])
+		e, far := exponent(rest[1:])
+		d.point, d.far = d.point+e, far
 	}
 	return d
 }
 
-// addExponent moves the point by a signed number of any length.
-func (d *decimal) addExponent(text []byte) {
-	e, sign := text, 1
-	if e[0] == '-' || e[0] == '+' {
-		if e[0] == '-' {
+// exponent reads a signed number; it is far, and 0, where it does not fit.
+func exponent(text []byte) (e int, far []byte) {
+	unsigned, sign := text, 1
+	if text[0] == '-' || text[0] == '+' {
+		if unsigned = text[1:]; text[0] == '-' {
 			sign = -1
 		}
-		e = e[1:]
 	}
-	for len(e) > 1 && e[0] == '0' {
-		e = e[1:]
+	for len(unsigned) > 1 && unsigned[0] == '0' {
+		unsigned = unsigned[1:]
 	}
-	if len(e) > 17 {
-		d.far = text
-		return
+	if len(unsigned) >= maxSmallText {
+		return 0, text
 	}
-	d.point += sign * int(smallInt(e))
+	return sign * int(smallInt(unsigned)), nil
 }
 
 // appendDecimal writes the one text of a number: digits alone, with a point, or, where more than 21 zeros

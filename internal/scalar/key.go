@@ -3,7 +3,6 @@ package scalar
 import (
 	"bytes"
 	"slices"
-	"strconv"
 
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
@@ -19,20 +18,34 @@ const notText = 0xff
 // "1"); custom scalars canonical JSON: members sorted by name, the last of a name, one form of each number
 // and string.
 func (l *Leaf) AppendKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out []byte, ok bool) {
+	if !l.isTree(t, r) {
+		return l.appendFlatKey(dst, t, r)
+	}
+	if l.Kind == Untyped {
+		dst = append(dst, notText)
+	}
+	return appendCanonical(dst, t, r), true
+}
+
+// isTree reports whether the key of r is that of an array or object.
+func (l *Leaf) isTree(t *jsontape.Tape, r jsontape.Ref) bool {
+	k := t.Kind(r)
+	return (k == jsontape.Array || k == jsontape.Object) && (l.Kind == Custom || l.Kind == Untyped)
+}
+
+// appendFlatKey is AppendKey for all but trees. It stands alone so that dst may be a buffer on the caller's
+// stack, which recursion would move to the heap.
+func (l *Leaf) appendFlatKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out []byte, ok bool) {
 	kind := t.Kind(r)
 	if kind == jsontape.Invalid || kind == jsontape.Null {
 		return dst, false
 	}
 	switch l.Kind {
 	case Int:
-		i, ok := int32Of(t, r)
-		if !ok {
-			return dst, false
-		}
-		return strconv.AppendInt(dst, int64(i), 10), true
+		return appendInt(dst, t, r)
 	case Float:
-		var buf [64]byte
-		d, ok := finite(t, r, buf[:0])
+		var buf numberBuffer
+		d, ok := finite(t, r, &buf)
 		if !ok {
 			return dst, false
 		}
@@ -60,23 +73,25 @@ func (l *Leaf) AppendKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out []by
 		case jsontape.Number:
 			return appendNumber(dst, t, r), true
 		}
-		return appendCanonical(append(dst, notText), t, r), true
+		return append(append(dst, notText), t.Raw(r)...), true
 	default:
-		return appendCanonical(dst, t, r), true
+		return appendFlat(dst, t, r), true
 	}
 }
 
+// numberBuffer is where finite lays what is not in the source as it needs it.
+type numberBuffer struct{ text, digits [64]byte }
+
 // finite coerces to Float, exactly. What is infinite as a double is refused, what is 0 as a double is 0.
-func finite(t *jsontape.Tape, r jsontape.Ref, buf []byte) (d decimal, ok bool) {
-	var unescaped [64]byte
-	text, f, ok := numeric(t, r, unescaped[:0])
+func finite(t *jsontape.Tape, r jsontape.Ref, buf *numberBuffer) (d decimal, ok bool) {
+	text, f, ok := numeric(t, r, buf.text[:0])
 	if !ok {
 		return d, false
 	}
 	if text == nil {
-		text = appendDouble(nil, f)
+		text = appendDouble(buf.text[:0], f)
 	}
-	d = parseDecimal(text, buf)
+	d = parseDecimal(text, buf.digits[:0])
 	if d.far == nil && d.point <= 300 && d.point >= -300 {
 		return d, true
 	}
@@ -97,17 +112,23 @@ func appendNumber(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	return appendDecimal(dst, parseDecimal(raw, buf[:0]))
 }
 
-// appendCanonical appends the one text of a JSON value.
-func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+// appendFlat appends the one JSON text of a literal, number or string.
+func appendFlat(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	switch t.Kind(r) {
 	case jsontape.Number:
 		return appendNumber(dst, t, r)
 	case jsontape.String:
-		if _, plain := t.PlainString(r); plain {
-			return append(dst, t.Raw(r)...)
+		if _, plain := t.PlainString(r); !plain {
+			var buf [64]byte
+			return jsontape.AppendQuoted(dst, t.Text(r, buf[:0]))
 		}
-		var buf [64]byte
-		return jsontape.AppendQuoted(dst, t.Text(r, buf[:0]))
+	}
+	return append(dst, t.Raw(r)...)
+}
+
+// appendCanonical appends the one JSON text of any value.
+func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+	switch t.Kind(r) {
 	case jsontape.Array:
 		dst = append(dst, '[')
 		for e := t.First(r); e != jsontape.None; e = t.After(r, e) {
@@ -117,7 +138,7 @@ func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	case jsontape.Object:
 		return appendCanonicalObject(dst, t, r)
 	}
-	return append(dst, t.Raw(r)...)
+	return appendFlat(dst, t, r)
 }
 
 func appendCanonicalObject(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {

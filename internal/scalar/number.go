@@ -10,6 +10,9 @@ import (
 // appendInt coerces to Int: integral in 32 bit after conversion to a double; booleans are 1 and 0, strings
 // are read by the rules of JavaScript's Number().
 func appendInt(dst []byte, t *jsontape.Tape, r jsontape.Ref) ([]byte, bool) {
+	if raw := t.Raw(r); len(raw) <= 9 && t.IsInteger(r) && raw[0] != '-' {
+		return append(dst, raw...), true
+	}
 	i, ok := int32Of(t, r)
 	if !ok {
 		return dst, false
@@ -38,7 +41,10 @@ func int32Of(t *jsontape.Tape, r jsontape.Ref) (int32, bool) {
 	return int32(f), f == math.Trunc(f) && f >= math.MinInt32 && f <= math.MaxInt32
 }
 
-// smallInt reads an integer of at most 18 digits.
+// maxSmallText is the length of the longest integers that smallInt reads: 18 digits, or 17 and a sign.
+const maxSmallText = 18
+
+// smallInt reads an integer of at most maxSmallText bytes.
 func smallInt(text []byte) (i int64) {
 	digits := text
 	if digits[0] == '-' {

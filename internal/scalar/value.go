@@ -2,6 +2,7 @@ package scalar
 
 import (
 	"strings"
+	"sync"
 
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
@@ -26,7 +27,7 @@ func (l *Leaf) Value(t *jsontape.Tape, r jsontape.Ref) (v Value, ok bool) {
 	v.key = string(key)
 	if l.Kind == Int || l.Kind == Float {
 		v.number = parseDecimal(key, nil)
-		if len(key) <= 18 && !strings.ContainsAny(v.key, ".e") {
+		if len(key) <= maxSmallText && !strings.ContainsAny(v.key, ".e") {
 			v.small, v.isSmall = smallInt(key), true
 		}
 	}
@@ -41,16 +42,30 @@ func (l *Leaf) Equals(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
 		if kind == jsontape.String {
 			return t.StringIs(r, v.key)
 		}
-		if raw := t.Raw(r); l.Kind != Enum && len(raw) <= 18 && t.IsInteger(r) && string(raw) == v.key {
+		if raw := t.Raw(r); l.Kind != Enum && len(raw) <= maxSmallText && t.IsInteger(r) && string(raw) == v.key && v.key != "-0" {
 			return true
 		}
 	case Int, Float:
 		order, ok := l.compareNumber(t, r, v)
 		return ok && order == 0
 	}
+	if l.isTree(t, r) {
+		return l.equalsTree(t, r, v)
+	}
 	var buf [128]byte
-	key, ok := l.AppendKey(buf[:0], t, r)
+	key, ok := l.appendFlatKey(buf[:0], t, r)
 	return ok && string(key) == v.key
+}
+
+// scratches holds buffers for the keys of trees.
+var scratches = sync.Pool{New: func() any { return new([]byte) }}
+
+func (l *Leaf) equalsTree(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
+	scratch := scratches.Get().(*[]byte)
+	*scratch, _ = l.AppendKey((*scratch)[:0], t, r)
+	equal := string(*scratch) == v.key
+	scratches.Put(scratch)
+	return equal
 }
 
 // Compare orders r, coerced as a result of l, against v, a value of l: below 0 where r is less. Int and
@@ -63,7 +78,13 @@ func (l *Leaf) Compare(t *jsontape.Tape, r jsontape.Ref, v *Value) (order int, o
 	case String, ID:
 		var buf [128]byte
 		text, ok := l.Text(t, r, buf[:0])
-		return strings.Compare(string(text), v.key), ok
+		switch {
+		case !ok || string(text) == v.key:
+			return 0, ok
+		case string(text) < v.key:
+			return -1, true
+		}
+		return 1, true
 	}
 	return 0, false
 }
@@ -72,17 +93,20 @@ func (l *Leaf) Compare(t *jsontape.Tape, r jsontape.Ref, v *Value) (order int, o
 func (k Kind) Ordered() bool { return k == Int || k == Float || k == String || k == ID }
 
 // Text returns the text of r coerced as a result of l: a part of the tape's source where that is possible,
-// else written over buf (grown if need be). ok as in AppendKey.
+// else written over buf (grown if need be; not for arrays and objects). ok as in AppendKey.
 func (l *Leaf) Text(t *jsontape.Tape, r jsontape.Ref, buf []byte) (text []byte, ok bool) {
 	if t.Kind(r) == jsontape.String && (l.Kind == String || l.Kind == ID || l.Kind == Untyped) {
 		return t.Text(r, buf), true
 	}
-	return l.AppendKey(buf[:0], t, r)
+	if l.isTree(t, r) {
+		return l.AppendKey(nil, t, r)
+	}
+	return l.appendFlatKey(buf[:0], t, r)
 }
 
 func (l *Leaf) compareNumber(t *jsontape.Tape, r jsontape.Ref, v *Value) (order int, ok bool) {
 	if v.isSmall && t.IsInteger(r) {
-		if raw := t.Raw(r); len(raw) <= 18 {
+		if raw := t.Raw(r); len(raw) <= maxSmallText {
 			i := smallInt(raw)
 			return compareInts(i, v.small), l.Kind != Int || i == int64(int32(i))
 		}
@@ -91,8 +115,8 @@ func (l *Leaf) compareNumber(t *jsontape.Tape, r jsontape.Ref, v *Value) (order 
 		i, ok := int32Of(t, r)
 		return compareInts(int64(i), v.small), ok
 	}
-	var buf [64]byte
-	d, ok := finite(t, r, buf[:0])
+	var buf numberBuffer
+	d, ok := finite(t, r, &buf)
 	return compareDecimal(d, v.number), ok
 }
 
