@@ -323,7 +323,8 @@ func (l *loader) noteDefault(a *Argument, v *ast.Value) {
 		return
 	}
 	a.HasDefault = true
-	a.DefaultText = v.String()
+	converted := convertValue(v)
+	a.DefaultText = literalText(&converted)
 	if l.pending == nil {
 		l.pending = map[*Argument]*pendingDefault{}
 	}

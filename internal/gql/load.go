@@ -129,9 +129,13 @@ func withPrelude(doc *ast.SchemaDocument) *ast.SchemaDocument {
 	full := validator.PreludeDocument()
 	kept := full.Directives[:0]
 	for _, d := range full.Directives {
-		if d.Name != "defer" {
-			kept = append(kept, d)
+		if d.Name == "defer" {
+			continue
 		}
+		if reason := d.Arguments.ForName("reason"); d.Name == "deprecated" && reason != nil {
+			reason.Type.NonNull = true // since September 2025
+		}
+		kept = append(kept, d)
 	}
 	full.Directives = kept
 	full.Merge(doc)
