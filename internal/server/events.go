@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -98,8 +99,10 @@ func (p *publish) publish(events []event.Event) {
 		return
 	}
 	if errs := eventErrors(err); len(errs) > 0 {
-		status, problems := answerTo(errs, false)
-		p.refuse(status, problems...)
+		// The engine has counted these.
+		var problems []problem
+		p.status, problems = answerTo(errs, false)
+		refuse(p.w, p.status, problems...)
 		return
 	}
 	p.s.log.Error("publish failed", "accepted", receipt.Accepted, "of", len(events), "error", err)
@@ -212,6 +215,8 @@ func eventErrors(err error) []*event.Error {
 		return nil
 	case *event.Error:
 		return []*event.Error{e}
+	case *fraiseql.PublishError:
+		return []*event.Error{{Code: e.Code, Member: e.Member, Message: e.Message, Index: e.Index}}
 	case wire.Errors:
 		return e
 	case interface{ Unwrap() []error }:

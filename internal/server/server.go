@@ -19,8 +19,8 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/metrics"
 )
 
-// Publisher is what POST /events hands events to: the engine. An error about an event is an *event.Error or
-// several of them joined, each with its index; one with bus.ErrUnavailable or bus.ErrClosed in its chain asks
+// Publisher is what POST /events hands events to: the engine. Errors about events are *fraiseql.PublishError or
+// *event.Error, alone or joined, each with its index; one with bus.ErrUnavailable or bus.ErrClosed in its chain asks
 // for a retry; the text of every other error is not shown to clients.
 type Publisher interface {
 	Publish(ctx context.Context, events ...event.Event) (bus.Receipt, error)

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/loadgen"
+)
+
+// benchCommand is `fraiseql bench`.
+type benchCommand struct {
+	URL              string        `name:"url" placeholder:"URL" help:"Address of the server to measure (default: one is started for the run)."`
+	Connections      int           `name:"connections" short:"c" placeholder:"N" default:"100" help:"Connections (default: ${default})."`
+	Subscriptions    int           `name:"subscriptions" short:"m" placeholder:"N" default:"1" help:"Subscriptions of each connection (default: ${default})."`
+	Rooms            int           `name:"rooms" placeholder:"N" default:"1" help:"Channels that the subscriptions are spread over; 1 is fan-out (default: ${default})."`
+	Rate             float64       `name:"rate" short:"r" placeholder:"N" default:"1000" help:"Events per second over all channels (default: ${default})."`
+	Duration         time.Duration `name:"duration" short:"d" placeholder:"TIME" default:"10s" help:"Measured time (default: ${default})."`
+	Warmup           time.Duration `name:"warmup" placeholder:"TIME" default:"2s" help:"Time before it, not measured; 0s: none (default: ${default})."`
+	Payload          int           `name:"payload" placeholder:"BYTES" default:"100" help:"Length of a text in each event (default: ${default})."`
+	Publishers       int           `name:"publishers" placeholder:"N" default:"1" help:"Parallel publishers (default: ${default})."`
+	Idle             bool          `name:"idle" help:"Publish nothing; measure the memory of idle connections."`
+	Channel          string        `name:"channel" placeholder:"NAME" default:"bench" help:"Channel, and root field; with several rooms NAME_0, NAME_1 … (default: ${default})."`
+	Tenant           string        `name:"tenant" placeholder:"ID" help:"tenant_id of each event."`
+	Broadcast        bool          `name:"broadcast" help:"Publish broadcasts; servers with strict isolation need this or --tenant."`
+	TokenFile        string        `name:"token-file" placeholder:"FILE" help:"${token_file_help}"`
+	PublishTokenFile string        `name:"publish-token-file" placeholder:"FILE" help:"File with the publish token."`
+	JSON             bool          `name:"json" help:"Print the result as JSON."`
+}
+
+// Help is shown below the flags.
+func (*benchCommand) Help() string {
+	return `Opens the connections, publishes at a fixed rate, and checks each delivery: that none is lost, doubled, out of order or altered, and how late it is, counted from when its event was due. With a server on this machine its CPU seconds per million deliveries and its memory per connection are printed too.
+
+The server that is measured must serve a field with the name of each channel, whose type has room: Int, seq: Int, sent: Int, sum: Int and pad: String. The one that bench starts itself does.
+
+Exit codes: 0 every delivery was right, 1 some were not, 2 wrong usage, 3 the server can't be reached.
+
+Examples:
+
+  fraiseql bench
+      fan-out: 1,000 events/s to 100 connections
+
+  fraiseql bench -c 1000 --rooms 1000 -r 20000 -d 30s
+      1,000 channels with one subscriber each
+
+  fraiseql bench --idle -c 10000
+      memory of idle connections`
+}
+
+// Run measures.
+func (c *benchCommand) Run(ctx context.Context, env *Env) error {
+	if c.Connections < 1 || c.Subscriptions < 1 || c.Rooms < 1 || c.Publishers < 1 || c.Rate <= 0 || c.Payload < 0 || c.Duration <= 0 {
+		return usage("counts, --rate and --duration must be more than 0")
+	}
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := c.config(env)
+	if err != nil {
+		return err
+	}
+	if cfg.URL == "" {
+		server, err := startServer(ctx, env, c.schema())
+		if err != nil {
+			return err
+		}
+		defer server.stop()
+		cfg.URL, cfg.PID = "http://"+server.addr+"/graphql", server.pid()
+	}
+	result, err := loadgen.Run(ctx, cfg)
+	if err != nil {
+		if ctx.Err() != nil {
+			return &exit{exitFailed, errors.New("interrupted")}
+		}
+		return &exit{exitUnreachable, err}
+	}
+	if c.JSON {
+		text, err := json.MarshalIndent(result, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(env.Stdout, "%s\n", text)
+		return errors.Join(err, result.Err())
+	}
+	_, err = fmt.Fprint(env.Stdout, result.Text())
+	return errors.Join(err, result.Err())
+}
+
+func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
+	cfg := loadgen.Config{
+		Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
+		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
+	}
+	if c.Warmup == 0 {
+		cfg.Warmup = -1 // there, 0 is the default
+	}
+	if env.StderrTerminal {
+		cfg.Progress = func(text string) { env.say("%s …", text) }
+	}
+	if c.URL == "" {
+		return cfg, nil
+	}
+	at := remote{URL: c.URL}
+	var err error
+	if cfg.URL, err = at.endpoint("/graphql"); err != nil {
+		return cfg, err
+	}
+	if cfg.Token, err = readToken(c.TokenFile, env); err != nil {
+		return cfg, err
+	}
+	if c.PublishTokenFile != "" {
+		cfg.PublishToken, err = readToken(c.PublishTokenFile, env)
+	}
+	return cfg, err
+}
+
+// schema is the SDL of the server that is started.
+func (c *benchCommand) schema() string {
+	var b strings.Builder
+	b.WriteString("type Subscription {\n")
+	if c.Rooms == 1 {
+		fmt.Fprintf(&b, "  %s: Tick\n", c.Channel)
+	} else {
+		for room := range c.Rooms {
+			fmt.Fprintf(&b, "  %s_%d: Tick\n", c.Channel, room)
+		}
+	}
+	b.WriteString("}\n\ntype Tick {\n  room: Int\n  seq: Int\n  sent: Int\n  sum: Int\n  pad: String\n}\n")
+	return b.String()
+}

@@ -1,0 +1,147 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/internal/demo"
+	"github.com/fraiseql/fraiseql-go/internal/server"
+)
+
+// serveCommand is `fraiseql serve`.
+type serveCommand struct {
+	settings
+}
+
+// Help is shown below the flags.
+func (*serveCommand) Help() string {
+	return `Every key of the configuration can be set in the file, by an environment variable (FRAISEQL_AUTH_JWT_ISSUER for auth.jwt.issuer) or with --set. Flag wins over variable, variable over file.
+
+Examples:
+
+  fraiseql serve --demo
+      live figures of this machine on http://127.0.0.1:4000
+
+  fraiseql serve --dev --schema schema.graphql
+      your schema, open to this machine only
+
+  fraiseql serve --config fraiseql.yaml
+      production: nothing is open unless the file says so
+
+SIGTERM drains: not ready, no new connections, closes spread over drain.window. A second signal ends at once.`
+}
+
+const (
+	warmTimeout  = 10 * time.Second
+	closeTimeout = 5 * time.Second
+)
+
+// Run serves until a signal.
+func (c *serveCommand) Run(ctx context.Context, env *Env) error {
+	resolved, err := c.load(env)
+	if err != nil {
+		return problems("configuration", err)
+	}
+	cfg := &resolved.Config
+	log := server.NewLogger(env.Stderr, cfg.Log)
+	for _, w := range resolved.Warnings {
+		log.Warn("configuration", "problem", w.String())
+	}
+	parts := server.Parts{Version: version(), Logger: log}
+	if cfg.Demo {
+		parts.Schema = []fraiseql.SchemaSource{{Name: demo.SchemaName, Text: demo.Schema}}
+		parts.Page = demo.Handler()
+	}
+	assembly, err := server.Assemble(cfg, parts)
+	if err != nil {
+		return problems("schema or configuration", err)
+	}
+	if err := assembly.Listen(); err != nil {
+		return errors.Join(listenHint(err), closeEngine(assembly))
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var background sync.WaitGroup
+	stopSignals := c.signals(assembly.Server, cancel)
+	background.Go(func() { warm(ctx, assembly, log) })
+	if cfg.Demo {
+		background.Go(func() { runDemo(ctx, assembly.Engine, log) })
+	}
+	if cfg.Dev {
+		c.welcome(env, assembly.Addr())
+	}
+	err = assembly.Serve(ctx)
+	cancel()
+	stopSignals()
+	background.Wait()
+	return errors.Join(err, closeEngine(assembly))
+}
+
+func closeEngine(a *server.Assembly) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return a.Close(ctx)
+}
+
+// signals makes the first SIGINT or SIGTERM end the context and the second one force the end.
+func (c *serveCommand) signals(s *server.Server, cancel context.CancelFunc) (stop func()) {
+	signals, done := make(chan os.Signal, 2), make(chan struct{})
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	var waiting sync.WaitGroup
+	waiting.Go(func() {
+		for act := cancel; ; act = s.Force {
+			select {
+			case <-signals:
+				act()
+			case <-done:
+				return
+			}
+		}
+	})
+	return func() {
+		signal.Stop(signals)
+		close(done)
+		waiting.Wait()
+	}
+}
+
+func warm(ctx context.Context, a *server.Assembly, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, warmTimeout)
+	defer cancel()
+	if err := a.Warm(ctx); err != nil && !errors.Is(err, context.Canceled) {
+		log.Warn("the keys of tokens could not be fetched yet; it is tried again when a client comes", "error", err)
+	}
+}
+
+func runDemo(ctx context.Context, engine *fraiseql.Engine, log *slog.Logger) {
+	if err := demo.Run(ctx, engine); err != nil {
+		log.Error("the demo stopped", "error", err)
+	}
+}
+
+// listenHint says what to do about a busy port.
+func listenHint(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w\nAnother program uses this port; choose another with --listen, such as --listen 127.0.0.1:4001", err)
+	}
+	return err
+}
+
+// welcome tells a developer where to go.
+func (c *serveCommand) welcome(env *Env, addr string) {
+	host, port, _ := net.SplitHostPort(addr)
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	at := net.JoinHostPort(host, port)
+	// The terminal may be gone; the server serves all the same.
+	_, _ = fmt.Fprintf(env.Stdout, "\n  open       http://%s/\n  subscribe  ws://%s/graphql\n  publish    http://%s/events\n\n  --dev: everything is open to whoever reaches this address. Ctrl-C stops.\n\n", at, at, at)
+}

@@ -1,0 +1,195 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
+	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/internal/devpage"
+	"github.com/fraiseql/fraiseql-go/internal/metrics"
+)
+
+// Parts are what the configuration does not say.
+type Parts struct {
+	Version string
+	Logger  *slog.Logger
+	// Schema replaces the files of the configuration (--demo).
+	Schema []fraiseql.SchemaSource
+	// Page is what browsers see at / under --dev; nil: the subscribe page.
+	Page http.Handler
+}
+
+// Assembly is a server together with its engine.
+type Assembly struct {
+	*Server
+	Engine *fraiseql.Engine
+	tokens *jwtauth.Authenticator // nil: none
+}
+
+// Assemble builds the engine and the server that a configuration asks for. It does not listen yet. The error
+// lists every problem of the schema and of the keys, with their places.
+func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
+	log := parts.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	m := metrics.New(parts.Version)
+	schema, errSchema := parts.Schema, error(nil)
+	if schema == nil {
+		schema, errSchema = readSchema(cfg.Schema.Files)
+	}
+	tokens, errTokens := authenticator(cfg)
+	if err := errors.Join(errSchema, errTokens); err != nil {
+		return nil, err
+	}
+	engine, err := fraiseql.New(engineConfig(cfg, schema, m, log))
+	if err != nil {
+		return nil, err
+	}
+	a := &Assembly{Engine: engine, tokens: tokens}
+	graphql, err := engine.Handler(handlerConfig(cfg, tokens))
+	if err != nil {
+		return nil, errors.Join(err, a.Close(context.Background()))
+	}
+	m.SetStats(engine.Stats)
+	page := parts.Page
+	if page == nil {
+		page = devpage.Handler()
+	}
+	a.Server = New(Options{
+		Config: cfg, GraphQL: graphql, Publisher: engine, Drain: engine.Drain, Metrics: m, Logger: log,
+		Ready: func() bool { return engine.Stats().BusConnected },
+		Page:  page, GraphQLPage: devpage.Handler(),
+	})
+	return a, nil
+}
+
+// CheckSchema reads and checks the schema files alone. The error lists every problem with its place.
+func CheckSchema(cfg *config.Config) error {
+	schema, err := readSchema(cfg.Schema.Files)
+	if err != nil {
+		return err
+	}
+	engine, err := fraiseql.New(fraiseql.Config{Schema: schema, SnakeCase: cfg.Schema.Naming == "snake_case"})
+	if err != nil {
+		return err
+	}
+	return engine.Close(context.Background())
+}
+
+// Warm fetches the keys of tokens, if they come from a URL, so that the first client need not wait.
+func (a *Assembly) Warm(ctx context.Context) error {
+	if a.tokens == nil {
+		return nil
+	}
+	return a.tokens.Warm(ctx)
+}
+
+// Close ends the engine and the fetching of keys.
+func (a *Assembly) Close(ctx context.Context) error {
+	if a.tokens != nil {
+		a.tokens.Close()
+	}
+	return a.Engine.Close(ctx)
+}
+
+// readSchema reads the files of patterns, each once.
+func readSchema(patterns []string) ([]fraiseql.SchemaSource, error) {
+	var names []string
+	for _, p := range patterns {
+		matches, err := filepath.Glob(p)
+		if err != nil || len(matches) == 0 {
+			return nil, fmt.Errorf("schema: no file %s", p)
+		}
+		names = append(names, matches...)
+	}
+	var sources []fraiseql.SchemaSource
+	var errs []error
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
+		text, err := os.ReadFile(name)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("schema: %w", err))
+		}
+		sources = append(sources, fraiseql.SchemaSource{Name: name, Text: string(text)})
+	}
+	return sources, errors.Join(errs...)
+}
+
+func authenticator(cfg *config.Config) (*jwtauth.Authenticator, error) {
+	j := &cfg.Auth.JWT
+	if !j.Configured() {
+		return nil, nil
+	}
+	c := jwtauth.Config{
+		Secret: []byte(j.Secret), JWKSURL: j.JWKSURL, Algorithms: j.Algorithms, Issuer: j.Issuer, Audience: j.Audience, Leeway: j.Leeway,
+		Claims: jwtauth.Claims{User: j.Claims.User, Tenant: j.Claims.Tenant, Roles: j.Claims.Roles, Scopes: j.Claims.Scopes, Federation: j.Claims.Federation, Service: j.Claims.Service},
+	}
+	if j.Leeway == 0 {
+		c.Leeway = -1 // there, 0 is the default
+	}
+	if j.PublicKeyFile != "" {
+		key, err := os.ReadFile(j.PublicKeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("auth.jwt.public_key_file: %w", err)
+		}
+		c.PublicKey = key
+	}
+	a, err := jwtauth.New(c)
+	if err != nil {
+		return nil, fmt.Errorf("auth.jwt: %w", err)
+	}
+	return a, nil
+}
+
+func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, m *metrics.Metrics, log *slog.Logger) fraiseql.Config {
+	l := &cfg.Limits
+	c := fraiseql.Config{
+		Schema: schema, SnakeCase: cfg.Schema.Naming == "snake_case", SchemalessChannels: cfg.Schemaless.Channels,
+		Introspection: cfg.Introspection, Observer: m, Logger: log,
+		Security: fraiseql.Security{
+			RowFilter: map[string]fraiseql.RowFilter{"none": fraiseql.RowFilterNone, "tenant": fraiseql.RowFilterTenant, "user": fraiseql.RowFilterUser, "both": fraiseql.RowFilterBoth}[cfg.Security.RowFilter],
+			ScopeUser: cfg.Security.ScopeUser, ScopeTenant: cfg.Security.ScopeTenant,
+		},
+		Limits: fraiseql.Limits{
+			DocumentBytes: l.DocumentBytes, DocumentTokens: l.DocumentTokens, DocumentDepth: l.DocumentDepth, DocumentAliases: l.DocumentAliases,
+			EventBytes: l.EventBytes, EventDepth: l.EventDepth,
+			QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes, ConnectionQueueBytes: l.ConnectionQueueBytes,
+			SubscriptionsPerConnection: l.SubscriptionsPerConnection, GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
+			PlanCacheBytes: l.PlanCacheBytes, ResolverTimeout: l.ResolverTimeout, ResolverWorkers: l.ResolverWorkers, ResolverLane: l.ResolverLane,
+		},
+	}
+	// Whatever is not known to be addressed is strict.
+	c.Security.Isolation = fraiseql.IsolationStrict
+	if cfg.Security.Isolation == "addressed" {
+		c.Security.Isolation = fraiseql.IsolationAddressed
+	}
+	return c
+}
+
+func handlerConfig(cfg *config.Config, tokens *jwtauth.Authenticator) fraiseql.HandlerConfig {
+	l := &cfg.Limits
+	c := fraiseql.HandlerConfig{
+		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: cfg.Origins, MessageBytes: l.MessageBytes,
+		InitTimeout: l.InitTimeout, PingInterval: l.PingInterval, PongTimeout: l.PongTimeout, MaxConnections: l.Connections,
+		ReleaseMemory: true,
+	}
+	if l.PingInterval == 0 {
+		c.PingInterval = -time.Second // there, 0 is the default
+	}
+	if tokens != nil {
+		c.Authenticator = tokens
+	}
+	return c
+}
