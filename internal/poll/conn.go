@@ -27,6 +27,7 @@ type Conn struct {
 	failed  bool       // no more I/O: the reader is about to close it
 	sent    bool       // the close is written, nothing comes after it
 	aborted bool       // failed on purpose
+	parted  bool       // the peer has said its last word: no linger after the close
 	code    uint16     // of the close, once it is taken from the queue
 
 	linked atomic.Bool // in the dirty list
@@ -93,6 +94,14 @@ func (c *Conn) Abort() {
 	c.io.Lock()
 	defer c.io.Unlock()
 	c.failLocked(true)
+}
+
+// PeerClosed says that the peer has closed on the level of the protocol and sends nothing more: once our close
+// is written the connection ends without waiting for the peer. Call it before queueing the close.
+func (c *Conn) PeerClosed() {
+	c.io.Lock()
+	defer c.io.Unlock()
+	c.parted = true
 }
 
 // startClosing begins the linger, once.

@@ -2,6 +2,7 @@ package poll
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -124,6 +125,9 @@ func (st *stream) finish(err error) {
 	}
 	st.mu.Unlock()
 	c.io.Lock()
+	if c.parted && c.sent {
+		err = io.EOF
+	}
 	err = c.outcome(err)
 	c.io.Unlock()
 	st.serial.Lock()
@@ -181,7 +185,11 @@ func (st *stream) write(b *batch) (more bool, err error) {
 	if b.closing {
 		c.io.Lock()
 		c.sent = true
+		parted := c.parted
 		c.io.Unlock()
+		if parted {
+			return false, st.nc.Close()
+		}
 		return false, closeWrite(st.nc)
 	}
 	return more, nil

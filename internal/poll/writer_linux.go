@@ -100,7 +100,11 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 	c.held = nil
 	if w.closing {
 		c.sent = true
-		_ = syscall.Shutdown(int(c.fd), syscall.SHUT_WR)
+		how := syscall.SHUT_WR
+		if c.parted {
+			how = syscall.SHUT_RDWR // the reader sees the hang-up and ends it
+		}
+		_ = syscall.Shutdown(int(c.fd), how)
 		return false
 	}
 	if !more && c.stalled {

@@ -83,6 +83,7 @@ func (c *conn) receive(m wsframe.Message) {
 		c.out.Control(queue.Control{Kind: queue.Pong, Data: append([]byte(nil), m.Payload...)})
 	case wsframe.Close:
 		code, _ := m.CloseStatus()
+		c.out.PeerClosed()
 		c.end(code, "") // answered with the same code
 	}
 }

@@ -1,0 +1,189 @@
+package ws
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
+	for range 1_000_000 {
+		if runtime.NumGoroutine() <= before {
+			os.Exit(code)
+		}
+		runtime.Gosched()
+	}
+	stacks := make([]byte, 1<<20)
+	fmt.Fprintf(os.Stderr, "goroutines left:\n%s", stacks[:runtime.Stack(stacks, true)])
+	os.Exit(1)
+}
+
+// engine is a session.Engine whose subscriptions are fed by publish. A query's text is its channel;
+// `known…` is prepared, `{…}` is answered once, `bad` is refused.
+type engine struct {
+	policy queue.Policy
+	who    identity.Identity
+
+	mu   sync.Mutex
+	subs map[string][]*hub.Subscription
+}
+
+func (e *engine) Authenticate(_ context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
+	if h.Authorization == "wrong" || strings.Contains(string(payload), "wrong") {
+		return nil, session.ErrForbidden
+	}
+	return &e.who, nil
+}
+
+func (e *engine) Prepared(query, _ string) bool { return strings.HasPrefix(query, "known") }
+
+func (e *engine) Subscribe(_ context.Context, c *queue.Conn, _ *identity.Identity, req *session.Request) session.Outcome {
+	switch {
+	case req.Query == "bad":
+		return session.Outcome{Errors: []byte(`[{"message":"bad"}]`)}
+	case strings.HasPrefix(req.Query, "{"):
+		return session.Outcome{Result: []byte(`{"data":{"__typename":"Query"}}`)}
+	}
+	s := &hub.Subscription{}
+	s.Init(c, &e.policy, req.EscapedID, false)
+	if !req.Begin(s) {
+		return session.Outcome{}
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.subs[req.Query] = append(e.subs[req.Query], s)
+	return session.Outcome{Subscription: s}
+}
+
+// publish enqueues a payload on every live subscription of a channel and returns how many took it.
+func (e *engine) publish(channel, data string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m := &queue.Message{Payload: []byte(`{"data":` + data)}
+	n := 0
+	live := e.subs[channel][:0]
+	for _, s := range e.subs[channel] {
+		if s.Ended() {
+			continue
+		}
+		live = append(live, s)
+		if r := s.Enqueue(m); r == queue.Enqueued || r == queue.Dropped {
+			n++
+		}
+	}
+	e.subs[channel] = live
+	return n
+}
+
+// end ends every subscription of a channel.
+func (e *engine) end(channel string, errors string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	m := &queue.Message{End: true}
+	if errors != "" {
+		m.Payload = []byte(errors)
+	}
+	for _, s := range e.subs[channel] {
+		s.End(m)
+	}
+	delete(e.subs, channel)
+}
+
+func (e *engine) live(channel string) int {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	n := 0
+	for _, s := range e.subs[channel] {
+		if !s.Ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// tally counts what the handler tells its observer.
+type tally struct {
+	observe.Discard
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (o *tally) Counted(c observe.Counter, label string, n int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.n[fmt.Sprintf("%d/%s", c, label)] += n
+}
+
+func (o *tally) count(c observe.Counter, label string) int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.n[fmt.Sprintf("%d/%s", c, label)]
+}
+
+// fixture is a handler behind a real HTTP server on loopback.
+type fixture struct {
+	t       testing.TB
+	engine  *engine
+	poller  *poll.Poller
+	handler *Handler
+	tally   *tally
+	addr    string
+}
+
+// serve starts a fixture; adjust may change the configuration.
+func serve(t testing.TB, opts poll.Options, adjust func(*Config)) *fixture {
+	t.Helper()
+	f := &fixture{t: t, tally: &tally{n: map[string]int{}}}
+	f.engine = &engine{policy: queue.Policy{Messages: 1000, Bytes: 4 << 20}, subs: map[string][]*hub.Subscription{}}
+	var err error
+	if f.poller, err = poll.New(opts); err != nil {
+		t.Fatal(err)
+	}
+	host := session.NewHost(session.HostConfig{Engine: f.engine})
+	cfg := Config{Poller: f.poller, Host: host, Observer: f.tally, InitTimeout: far, PingInterval: -1}
+	if adjust != nil {
+		adjust(&cfg)
+	}
+	if f.handler, err = New(cfg); err != nil {
+		t.Fatal(err)
+	}
+	server := httptest.NewServer(f.handler)
+	f.addr = server.Listener.Addr().String()
+	t.Cleanup(func() {
+		server.Close()
+		if err := f.poller.Close(); err != nil {
+			t.Error(err)
+		}
+		host.Close()
+		if n := f.handler.Connections(); n != 0 {
+			t.Errorf("%d connections after Close", n)
+		}
+	})
+	return f
+}
+
+// backends runs a test on epoll and on the portable implementation.
+func backends(t *testing.T, opts poll.Options, adjust func(*Config), run func(t *testing.T, f *fixture)) {
+	for _, portable := range []bool{false, true} {
+		opts.Portable = portable
+		t.Run(map[bool]string{false: "native", true: "portable"}[portable], func(t *testing.T) {
+			run(t, serve(t, opts, adjust))
+		})
+	}
+}
