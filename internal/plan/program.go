@@ -29,6 +29,8 @@ const (
 	abstractValue // which object: by __typename
 	untypedValue  // without a schema: an object by __typename, or lists of them
 	maskedValue   // null, whatever is there
+	constantValue // what field.constant says
+	invalidValue  // an error: the field's arguments could not be coerced
 )
 
 // value completes one value by its type.
@@ -71,7 +73,7 @@ type chunk struct {
 // field writes one response field.
 type field struct {
 	lead     []byte // `{"key":` or `,"key":`
-	constant []byte // the whole value, where it does not depend on the event; empty: its arguments are invalid
+	constant string // the whole value, where it does not depend on the event
 	slot     int    // of the member in the chunk's set
 	key      string
 	value    value
@@ -184,7 +186,7 @@ func (c *compiler) object(t *gql.Type, lists [][]gql.Selection) *object {
 			continue
 		}
 		if c.invalidArguments(g.fields[0]) {
-			b.add(g.key, field{constant: []byte{}, value: value{nonNull: def.Type.NonNull, field: fieldCoordinate(def)}})
+			b.add(g.key, field{value: value{kind: invalidValue, nonNull: def.Type.NonNull, field: fieldCoordinate(def)}})
 			continue
 		}
 		b.member(g.key, def.From, c.value(def.Type, g.lists(), fieldCoordinate(def)))
@@ -329,7 +331,9 @@ func (b *builder) add(key string, f field) {
 	b.fields = append(b.fields, f)
 }
 
-func (b *builder) constant(key, text string) { b.add(key, field{constant: []byte(text)}) }
+func (b *builder) constant(key, text string) {
+	b.add(key, field{constant: text, value: value{kind: constantValue}})
+}
 
 // member adds a field that reads a member; fields that read the same one share its slot.
 func (b *builder) member(key, name string, v value) {

@@ -69,7 +69,7 @@ func (x *run) value(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {
 	if x.report != nil {
 		depth = len(x.report.path)
 	}
-	if x.tape.Kind(r) <= jsontape.Null {
+	if x.tape.Kind(r) <= jsontape.Null && v.kind != invalidValue {
 		if !v.nonNull {
 			return append(dst, "null"...), true
 		}
@@ -77,6 +77,8 @@ func (x *run) value(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {
 		return dst, false
 	}
 	switch v.kind {
+	case invalidValue:
+		x.failArguments(v)
 	case leafValue:
 		if dst, ok = v.leaf.AppendResult(dst, x.tape, r); !ok {
 			x.failLeaf(v)
@@ -127,41 +129,36 @@ func (x *run) object(dst []byte, o *object, r jsontape.Ref) ([]byte, bool) {
 func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
 	var found [chunkFields]jsontape.Ref
 	x.tape.Select(r, &c.set, found[:])
+	ok := true
 	for i := range c.fields {
 		f := &c.fields[i]
 		dst = append(dst, f.lead...)
-		if len(f.constant) > 0 {
-			dst = append(dst, f.constant...)
-			continue
+		// Most fields are leaves that have a value: they take the short way.
+		if at := found[f.slot]; f.value.kind == leafValue && x.report == nil && x.tape.Kind(at) > jsontape.Null {
+			dst, ok = f.value.leaf.AppendResult(dst, x.tape, at)
+		} else {
+			dst, ok = x.field(dst, f, at)
 		}
-		if x.report != nil {
-			x.report.push(segment{key: f.key})
-		}
-		var ok bool
-		if f.constant != nil {
-			if dst, ok = x.invalidField(dst, f); !ok {
-				return dst, false
-			}
-			x.report.pop()
-			continue
-		}
-		if dst, ok = x.value(dst, &f.value, found[f.slot]); !ok {
+		if !ok {
 			return dst, false
-		}
-		if x.report != nil {
-			x.report.pop()
 		}
 	}
 	return dst, true
 }
 
-// invalidField is a field whose arguments could not be coerced.
-func (x *run) invalidField(dst []byte, f *field) ([]byte, bool) {
-	x.fail(code.BadUserInput, "The arguments of "+f.value.field+" are not valid: a variable is null where it may not be.")
-	if x.report == nil || f.value.nonNull {
-		return dst, false
+func (x *run) field(dst []byte, f *field, r jsontape.Ref) ([]byte, bool) {
+	if f.constant != "" {
+		return append(dst, f.constant...), true
 	}
-	return append(dst, "null"...), true
+	if x.report == nil {
+		return x.value(dst, &f.value, r)
+	}
+	x.report.push(segment{key: f.key})
+	dst, ok := x.value(dst, &f.value, r)
+	if ok {
+		x.report.pop()
+	}
+	return dst, ok
 }
 
 func (x *run) list(dst []byte, v *value, r jsontape.Ref) ([]byte, bool) {

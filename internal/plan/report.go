@@ -91,6 +91,12 @@ func (x *run) fail(errorCode, message string) {
 	}
 }
 
+func (x *run) failArguments(v *value) {
+	if x.report != nil {
+		x.report.add(code.BadUserInput, "The arguments of "+v.field+" are not valid: a variable is null where it may not be.")
+	}
+}
+
 func (x *run) failNull(v *value) {
 	if x.report != nil {
 		x.report.add(code.InvalidValue, "Cannot return null for non-nullable field "+v.field+".")
