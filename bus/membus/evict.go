@@ -27,10 +27,11 @@ func (b *Bus) hold(sh *shard, delta int64) {
 // share is what each channel may hold when the budget is divided equally.
 func (b *Bus) share() int64 { return b.budget / max(b.channels.Load(), 1) }
 
-// overShareLocked reports whether a channel that could forget something must: the bus is over its budget,
-// and the channel over its share.
+// overShareLocked reports whether a channel that could forget something must: the bus is near its budget,
+// and the channel over its share. Near, not over: as long as those that publish much pay for it themselves,
+// nobody has to search for something to evict.
 func (b *Bus) overShareLocked(c *channel) bool {
-	return c.count > 1 && !c.control() && b.held.Load() > b.budget && c.bytesLocked() > b.share()
+	return c.count > 1 && !c.control() && b.held.Load() > b.budget-b.budget/16 && c.bytesLocked() > b.share()
 }
 
 // shareLocked lets a channel above its share pay for its newest event itself. The newest always stays,

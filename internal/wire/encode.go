@@ -26,6 +26,9 @@ func appendMembers(dst []byte, ev *event.Event) []byte {
 	dst = jsontape.AppendQuoted(dst, ev.Channel)
 	dst = appendText(dst, `,"type":`, ev.Type)
 	dst = appendText(dst, `,"id":`, ev.ID)
+	if ev.ID == "" && ev.UID != (event.ID{}) {
+		dst = append(event.AppendID(append(dst, `,"id":"`...), ev.UID), '"')
+	}
 	dst = appendText(dst, `,"tenant_id":`, ev.TenantID)
 	dst = appendText(dst, `,"user_id":`, ev.UserID)
 	dst = appendText(dst, `,"federation_id":`, ev.FederationID)

@@ -27,6 +27,15 @@ func TestBusFormat(t *testing.T) {
 	}
 }
 
+func TestAnIDWithoutTextIsWritten(t *testing.T) {
+	ev := event.Event{Channel: "c", Type: "t", UID: event.NewID(), Data: []byte(`{}`)}
+	var d Decoder
+	got, err := d.BusEvent(AppendBusEvent(nil, &ev))
+	if err != nil || got.ID != ev.UID.String() {
+		t.Errorf("id %q, want %s: %v", got.ID, ev.UID, err)
+	}
+}
+
 func TestBusReaderIgnoresWhatItDoesNotKnow(t *testing.T) {
 	var d Decoder
 	ev, err := d.BusEvent([]byte(`{"v":1,"channel":"c","later":{"x":[]},"type":"t","final":true,"data":{}}`))

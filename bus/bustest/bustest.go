@@ -1,0 +1,228 @@
+// Package bustest is the conformance suite that every bus passes: order, concurrency, the delivery that the
+// bus promises, replay from a position, gaps that are never silent, control channels, closing. An adapter
+// calls Run from a test of its own; what a bus does not promise (Options) is not asked of it, but nothing is
+// skipped.
+package bustest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+// Options says how to make buses and what they promise besides the interface.
+type Options struct {
+	// New makes a bus that nobody is attached to, on carriers of its own: two of them share no events. It
+	// registers its own clean-up.
+	New func(t *testing.T) bus.Bus
+	// Join makes a second node of the same carriers; nil where a bus is one process'.
+	Join func(t *testing.T, first bus.Bus) bus.Bus
+	// Small makes a bus that keeps at most n events of a channel; nil where that cannot be set.
+	Small func(t *testing.T, n int) bus.Bus
+	// Interrupt cuts the connections of a bus to its carrier for a moment, so that it has to come back;
+	// nil where there are none.
+	Interrupt func(t *testing.T, b bus.Bus)
+	// Patience bounds each wait for something that must happen, default 30 s. A test that passes never uses
+	// it up.
+	Patience time.Duration
+}
+
+// Run runs the suite.
+func Run(t *testing.T, o Options) {
+	if o.Patience == 0 {
+		o.Patience = 30 * time.Second
+	}
+	s := &suite{o}
+	for _, part := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"one event arrives as it was published", s.arrives},
+		{"events of a channel arrive in order", s.order},
+		{"a batch is one order", s.batch},
+		{"one call at a time per channel", s.serial},
+		{"channels run in parallel", s.parallel},
+		{"publishers of one channel agree on an order", s.publishers},
+		{"positions increase strictly", s.positions},
+		{"odd names and values", s.odd},
+		{"a payload of 1 MiB", s.large},
+		{"history begins anywhere", s.history},
+		{"history comes in pages", s.pages},
+		{"history while publishing", s.historyWhilePublishing},
+		{"history of nothing", s.historyOfNothing},
+		{"positions of another bus are a gap", s.foreign},
+		{"positions ahead of the channel are a gap", s.ahead},
+		{"channels do not mix", s.separate},
+		{"control channels", s.control},
+		{"interest may be said again and again", s.interest},
+		{"attach once", s.attachOnce},
+		{"a context that has ended", s.ended},
+		{"closing waits and refuses", s.closing},
+	} {
+		t.Run(part.name, part.run)
+	}
+	if o.Small != nil {
+		t.Run("what was dropped shows as a gap", s.gap)
+		t.Run("control channels outlive the ordinary", s.controlOutlives)
+	}
+	if o.Join != nil {
+		t.Run("every node sees the same order", s.nodes)
+	}
+	if o.Interrupt != nil {
+		t.Run("an interruption loses nothing silently", s.interruption)
+	}
+}
+
+type suite struct{ Options }
+
+// recorder is a Handler that keeps what it is given.
+type recorder struct {
+	mu       sync.Mutex
+	messages []bus.Message
+	changed  chan struct{} // closed at the next message
+	// enter is called first, outside the lock.
+	enter func(*bus.Message)
+}
+
+func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
+
+// Deliver implements bus.Handler.
+func (r *recorder) Deliver(m *bus.Message) int {
+	if r.enter != nil {
+		r.enter(m)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.messages = append(r.messages, *m)
+	close(r.changed)
+	r.changed = make(chan struct{})
+	return 1
+}
+
+// of returns the messages of a channel.
+func (r *recorder) of(channel string) []bus.Message {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var list []bus.Message
+	for _, m := range r.messages {
+		if m.Event.Channel == channel {
+			list = append(list, m)
+		}
+	}
+	return list
+}
+
+// await returns the messages of a channel as soon as there are n of them.
+func (s *suite) await(t *testing.T, r *recorder, channel string, n int) []bus.Message {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), s.Patience)
+	defer cancel()
+	for {
+		r.mu.Lock()
+		changed := r.changed
+		r.mu.Unlock()
+		list := r.of(channel)
+		if len(list) >= n {
+			return list
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			t.Fatalf("%d of %d events of %q arrived", len(list), n, channel)
+		}
+	}
+}
+
+// attached makes a bus with a recorder that wants the channels.
+func (s *suite) attached(t *testing.T, channels ...string) (bus.Bus, *recorder) {
+	t.Helper()
+	b := s.New(t)
+	return b, attach(t, b, channels...)
+}
+
+func attach(t *testing.T, b bus.Bus, channels ...string) *recorder {
+	t.Helper()
+	r := newRecorder()
+	if err := b.Attach(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range channels {
+		b.Interest(c, true)
+	}
+	return r
+}
+
+// make returns the nth event of a channel.
+func message(channel string, n int) bus.Message {
+	return bus.Message{Event: event.Event{
+		Channel: channel, Type: "t", ID: fmt.Sprintf("%s-%d", strings.Map(plain, channel[:min(len(channel), 8)]), n),
+		Timestamp: time.Unix(1_700_000_000, int64(n)*1000).UTC(), Data: []byte(fmt.Sprintf(`{"n":%d}`, n)),
+	}}
+}
+
+func plain(r rune) rune {
+	if r > ' ' && r < 0x7f {
+		return r
+	}
+	return '_'
+}
+
+func messages(channel string, from, n int) []bus.Message {
+	list := make([]bus.Message, n)
+	for i := range list {
+		list[i] = message(channel, from+i)
+	}
+	return list
+}
+
+// publish fails the test unless every message is acknowledged.
+func publish(t testing.TB, b bus.Bus, batch ...bus.Message) bus.Receipt {
+	t.Helper()
+	r, err := b.Publish(t.Context(), batch)
+	if err != nil || r.Accepted != len(batch) {
+		t.Fatalf("published %d of %d: %v", r.Accepted, len(batch), err)
+	}
+	return r
+}
+
+// wantOrder fails unless the messages are those of the numbers from, from+1, …, each once, with positions
+// that increase strictly. A bus that delivers at least once may repeat a message with its position.
+func (s *suite) wantOrder(t *testing.T, b bus.Bus, list []bus.Message, from, n int) {
+	t.Helper()
+	again := bus.Describe(b).Guarantee == bus.AtLeastOnce
+	next := 0
+	var last event.Position
+	for _, m := range list {
+		if again && next > 0 && m.Position.SameRun(last) && m.Position.Compare(last) <= 0 {
+			continue // what the hub drops as repeated
+		}
+		if next > 0 && (!m.Position.SameRun(last) || m.Position.Compare(last) <= 0) {
+			t.Fatalf("position %v after %v", m.Position, last)
+		}
+		want := message(m.Event.Channel, from+next)
+		if m.Event.ID != want.Event.ID || string(m.Event.Data) != string(want.Event.Data) {
+			t.Fatalf("event %s at index %d, want %s", m.Event.ID, next, want.Event.ID)
+		}
+		last = m.Position
+		next++
+	}
+	if next != n {
+		t.Fatalf("%d events, want %d", next, n)
+	}
+}
+
+// page reads history and fails the test on an error.
+func page(t *testing.T, b bus.Bus, channel string, after event.Position, limit int) bus.Page {
+	t.Helper()
+	p, err := b.History(t.Context(), channel, after, limit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}

@@ -1,0 +1,274 @@
+package bustest
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+func (s *suite) history(t *testing.T) {
+	const n = 20
+	b, r := s.attached(t, "c")
+	publish(t, b, messages("c", 0, n)...)
+	list := distinct(s.await(t, r, "c", n))
+	for i := range n {
+		p := page(t, b, "c", list[i].Position, n)
+		if !p.Complete || p.Head != list[n-1].Position {
+			t.Fatalf("after event %d: complete %v, head %v", i, p.Complete, p.Head)
+		}
+		s.wantOrder(t, b, p.Messages, i+1, n-1-i)
+	}
+	p := page(t, b, "c", event.Position{}, n)
+	if !p.Complete {
+		t.Error("from the start: not complete")
+	}
+	s.wantOrder(t, b, p.Messages, 0, n)
+	for i, m := range p.Messages {
+		if m.Position != list[i].Position {
+			t.Errorf("event %d: position %v in history, delivered with %v", i, m.Position, list[i].Position)
+		}
+		if diff := cmp.Diff(list[i].Event, m.Event); diff != "" {
+			t.Errorf("event %d: %s", i, diff)
+		}
+	}
+}
+
+func (s *suite) pages(t *testing.T) {
+	const n = 50
+	b, r := s.attached(t, "c")
+	publish(t, b, messages("c", 0, n)...)
+	s.await(t, r, "c", n)
+	if p := page(t, b, "c", event.Position{}, 0); len(p.Messages) != 0 || p.Head.IsZero() || !p.Complete {
+		t.Errorf("a limit of 0: %d events, head %v, complete %v", len(p.Messages), p.Head, p.Complete)
+	}
+	for _, size := range []int{1, 7, 50, 51} {
+		var all []bus.Message
+		var at event.Position
+		for range n + 1 {
+			p := page(t, b, "c", at, size)
+			if !p.Complete || len(p.Messages) > size {
+				t.Fatalf("pages of %d: %d events, complete %v", size, len(p.Messages), p.Complete)
+			}
+			if len(p.Messages) == 0 {
+				break
+			}
+			all = append(all, p.Messages...)
+			at = all[len(all)-1].Position
+		}
+		s.wantOrder(t, b, all, 0, n)
+	}
+}
+
+// historyWhilePublishing reads on and on: what was delivered is in the history, each page follows the one before.
+func (s *suite) historyWhilePublishing(t *testing.T) {
+	const n = 400
+	b, r := s.attached(t, "c")
+	var wait sync.WaitGroup
+	wait.Go(func() {
+		for i := range n {
+			publishQuietly(t, b, message("c", i))
+		}
+	})
+	var all []bus.Message
+	var at event.Position
+	for len(all) < n && !t.Failed() {
+		delivered := r.of("c")
+		p := page(t, b, "c", at, 64)
+		if !p.Complete {
+			t.Fatal("a gap")
+		}
+		all = append(all, p.Messages...)
+		if len(all) > 0 {
+			at = all[len(all)-1].Position
+		}
+		if len(p.Messages) < 64 && len(delivered) > 0 && at.Compare(delivered[len(delivered)-1].Position) < 0 {
+			t.Fatal("an event was delivered before it was in the history")
+		}
+	}
+	wait.Wait()
+	s.wantOrder(t, b, all, 0, n)
+}
+
+func (s *suite) historyOfNothing(t *testing.T) {
+	b, r := s.attached(t, "c", "other")
+	p := page(t, b, "c", event.Position{}, 10)
+	if len(p.Messages) != 0 || !p.Complete {
+		t.Errorf("%d events, complete %v", len(p.Messages), p.Complete)
+	}
+	// The head of a silent channel is where a subscriber stands who comes before the first event.
+	publish(t, b, messages("other", 0, 3)...)
+	s.await(t, r, "other", 3)
+	head := page(t, b, "c", event.Position{}, 0).Head
+	publish(t, b, messages("c", 0, 2)...)
+	s.await(t, r, "c", 2)
+	p = page(t, b, "c", head, 10)
+	if !p.Complete {
+		t.Error("not complete after the head of the silent channel")
+	}
+	s.wantOrder(t, b, p.Messages, 0, 2)
+}
+
+// foreign gives positions of another bus: whatever is answered, it does not pass for complete.
+func (s *suite) foreign(t *testing.T) {
+	b, r := s.attached(t, "c")
+	other, otherRecorder := s.attached(t, "c")
+	publish(t, b, messages("c", 0, 5)...)
+	publish(t, other, messages("c", 0, 3)...)
+	own := s.await(t, r, "c", 5)[1].Position
+	for name, at := range map[string]event.Position{
+		"another bus":       s.await(t, otherRecorder, "c", 3)[1].Position,
+		"another epoch":     {Epoch: own.Epoch + 1, Partition: own.Partition, Major: own.Major, Minor: own.Minor},
+		"another partition": {Epoch: own.Epoch, Partition: own.Partition + 1, Major: own.Major, Minor: own.Minor},
+		"largest":           {Epoch: ^uint64(0), Partition: ^uint32(0), Major: ^uint64(0), Minor: ^uint64(0)},
+	} {
+		if at == own {
+			continue // two buses that count alike
+		}
+		if p := page(t, b, "c", at, 10); p.Complete {
+			t.Errorf("%s: complete", name)
+		} else if p.Head.IsZero() {
+			t.Errorf("%s: no head", name)
+		}
+	}
+}
+
+func (s *suite) ahead(t *testing.T) {
+	b, r := s.attached(t, "c")
+	publish(t, b, messages("c", 0, 2)...)
+	at := s.await(t, r, "c", 2)[1].Position
+	for name, ahead := range map[string]event.Position{
+		"by one":  {Epoch: at.Epoch, Partition: at.Partition, Major: at.Major, Minor: at.Minor + 1},
+		"by much": {Epoch: at.Epoch, Partition: at.Partition, Major: ^uint64(0), Minor: ^uint64(0)},
+		"wrapped": {Epoch: at.Epoch, Partition: at.Partition, Major: at.Major, Minor: ^uint64(0)},
+	} {
+		if p := page(t, b, "c", ahead, 10); p.Complete || len(p.Messages) > 0 {
+			t.Errorf("%s: complete %v, %d events", name, p.Complete, len(p.Messages))
+		}
+	}
+}
+
+// gap publishes more than is kept.
+func (s *suite) gap(t *testing.T) {
+	const keep, n = 10, 35
+	b := s.Small(t, keep)
+	r := attach(t, b, "c")
+	publish(t, b, messages("c", 0, n)...)
+	list := distinct(s.await(t, r, "c", n))
+	s.wantOrder(t, b, list, 0, n)
+	if p := page(t, b, "c", event.Position{}, n); p.Complete {
+		t.Error("from the start: complete")
+	}
+	gaps := 0
+	for i := range n {
+		p := page(t, b, "c", list[i].Position, n)
+		if p.Head != list[n-1].Position {
+			t.Fatalf("head %v", p.Head)
+		}
+		if !p.Complete {
+			gaps++
+			continue
+		}
+		s.wantOrder(t, b, p.Messages, i+1, n-1-i)
+	}
+	if gaps == 0 || gaps == n {
+		t.Errorf("%d of %d positions have a gap behind them", gaps, n)
+	}
+	if !page(t, b, "c", list[n-1].Position, 1).Complete {
+		t.Error("at the head: not complete")
+	}
+}
+
+func (s *suite) control(t *testing.T) {
+	node := bus.NodeChannel("node-1")
+	b, r := s.attached(t, bus.ControlChannel, node, bus.NodeChannel("node-2"))
+	publish(t, b, messages(bus.ControlChannel, 0, 3)...)
+	publish(t, b, messages(node, 0, 2)...)
+	s.wantOrder(t, b, s.await(t, r, bus.ControlChannel, 3), 0, 3)
+	s.wantOrder(t, b, s.await(t, r, node, 2), 0, 2)
+	p := page(t, b, bus.ControlChannel, event.Position{}, 100)
+	if !p.Complete {
+		t.Error("a starting node would miss revocations")
+	}
+	s.wantOrder(t, b, p.Messages, 0, 3)
+	if n := len(page(t, b, bus.NodeChannel("node-2"), event.Position{}, 10).Messages); n != 0 {
+		t.Errorf("another node's channel has %d events", n)
+	}
+}
+
+// controlOutlives publishes much on ordinary channels: the control channel is still whole.
+func (s *suite) controlOutlives(t *testing.T) {
+	const n = 25
+	b := s.Small(t, 10)
+	r := attach(t, b, bus.ControlChannel, "c")
+	publish(t, b, messages(bus.ControlChannel, 0, n)...)
+	for i := range 40 {
+		m := message("c", i)
+		m.Event.Data = []byte(`{"a":"` + strings.Repeat("x", 4000) + `"}`)
+		publish(t, b, m)
+	}
+	s.await(t, r, "c", 40)
+	s.await(t, r, bus.ControlChannel, n)
+	p := page(t, b, bus.ControlChannel, event.Position{}, 100)
+	if !p.Complete {
+		t.Error("not complete")
+	}
+	s.wantOrder(t, b, p.Messages, 0, n)
+}
+
+// nodes publishes at two nodes at once: both deliver everything in one order, at the same positions.
+func (s *suite) nodes(t *testing.T) {
+	const each = 100
+	first := s.New(t)
+	second := s.Join(t, first)
+	recorders := []*recorder{attach(t, first, "c"), attach(t, second, "c")}
+	var wait sync.WaitGroup
+	for p, b := range []bus.Bus{first, second} {
+		wait.Go(func() {
+			for i := range each {
+				m := message("c", i)
+				m.Event.ID = fmt.Sprintf("%d-%d", p, i)
+				publishQuietly(t, b, m)
+			}
+		})
+	}
+	wait.Wait()
+	var order [2][]bus.Message
+	for i, r := range recorders {
+		order[i] = distinct(s.await(t, r, "c", 2*each))
+	}
+	if diff := cmp.Diff(ids(order[0]), ids(order[1])); diff != "" {
+		t.Fatalf("two orders:\n%s", diff)
+	}
+	for i := range order[0] {
+		if order[0][i].Position != order[1][i].Position {
+			t.Fatalf("event %d: positions %v and %v", i, order[0][i].Position, order[1][i].Position)
+		}
+	}
+}
+
+// interruption publishes, cuts, and publishes again: what is missing from delivery is a gap in the history, too.
+func (s *suite) interruption(t *testing.T) {
+	const n = 50
+	b, r := s.attached(t, "c")
+	publish(t, b, messages("c", 0, n)...)
+	s.await(t, r, "c", n)
+	s.Interrupt(t, b)
+	publish(t, b, messages("c", n, n)...)
+	if bus.Describe(b).Guarantee == bus.AtLeastOnce {
+		s.wantOrder(t, b, s.await(t, r, "c", 2*n), 0, 2*n)
+		return
+	}
+	publish(t, b, message("c", 2*n))
+	last := message("c", 2*n).Event.ID
+	for n := 1; ; n++ {
+		if list := s.await(t, r, "c", n); list[len(list)-1].Event.ID == last {
+			break
+		}
+	}
+}
