@@ -77,7 +77,7 @@ func (c *channel) removeGroupLocked(g *Group) {
 		delete(c.tenants, g.tenant)
 	}
 	g.eachBucket(func(b *bucket) {
-		if b.members == 0 {
+		if b.groups--; b.groups == 0 {
 			delete(b.shape.table, b.key)
 		}
 	})

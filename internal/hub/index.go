@@ -72,6 +72,7 @@ type bucket struct {
 	shape    *shape
 	key      string
 	members  int
+	groups   int // that have this bucket, those without members yet included
 	flat     []*cell
 	byTenant map[string]*tenantCells // instead of flat, above flatCells
 }

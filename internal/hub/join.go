@@ -220,6 +220,7 @@ func (g *Group) enterBucket(key []byte) {
 	switch {
 	case g.bucket == nil:
 		g.bucket = b
+		b.groups++
 	case g.bucket != b:
 		for _, other := range g.more {
 			if other == b {
@@ -227,5 +228,6 @@ func (g *Group) enterBucket(key []byte) {
 			}
 		}
 		g.more = append(g.more, b)
+		b.groups++
 	}
 }
