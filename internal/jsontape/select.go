@@ -49,14 +49,17 @@ func (t *Tape) Select(object Ref, set *NameSet, found []Ref) {
 	if t.Kind(object) != Object {
 		return
 	}
+	names := set.names
 	nodes := t.nodes[:t.nodes[object].next]
-	for i := uint32(object) + 1; i+1 < uint32(len(nodes)); i = nodes[i+1].next {
-		print := nodes[i].next
-		for k := set.index[spread(print)]; k != 0; k = set.names[k-1].next {
-			if n := &set.names[k-1]; n.print == print && t.nameIs(&nodes[i], n.text) {
-				found[k-1] = Ref(i + 1)
+	for i := int(object) + 1; i+1 < len(nodes); {
+		n := &nodes[i]
+		for k := int(set.index[spread(n.next)]) - 1; uint(k) < uint(len(names)); k = int(names[k].next) - 1 {
+			// Equal fingerprints mean equal lengths, first and last bytes: up to three bytes they are the name.
+			if s := &names[k]; s.print == n.next && (len(s.text) <= 3 || t.nameIs(n, s.text)) {
+				found[k] = Ref(i + 1)
 				break
 			}
 		}
+		i = int(nodes[i+1].next)
 	}
 }
