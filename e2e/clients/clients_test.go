@@ -17,7 +17,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 
 const (
-	publishToken = "publish token of the client tests"
+	publishToken = "publish-token-of-the-client-tests"
 	// patience bounds every wait for a client; clients start and reconnect within a second or two.
 	patience = 30 * time.Second
 	batch    = 50

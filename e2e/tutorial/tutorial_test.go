@@ -26,6 +26,7 @@ const patience = 20 * time.Second
 type reader struct {
 	t          *testing.T
 	file       string
+	addr       string // of the main listener
 	dir        string
 	ports      *strings.Replacer // the tutorial's ports to free ones
 	metrics    []string          // where /metrics may be
@@ -82,7 +83,7 @@ func follow(t *testing.T, file string, atLeast int) {
 	}
 	main, admin := testkit.FreeAddr(t), testkit.FreeAddr(t)
 	r := &reader{
-		t: t, file: file, dir: t.TempDir(), background: map[string]*process{},
+		t: t, file: file, addr: main, dir: t.TempDir(), background: map[string]*process{},
 		ports:   strings.NewReplacer("127.0.0.1:4000", main, "127.0.0.1:4001", admin),
 		metrics: []string{"http://" + main + "/metrics", "http://" + admin + "/metrics"},
 	}
@@ -128,7 +129,7 @@ func (r *reader) shell(text string) *exec.Cmd {
 	command.Dir = r.dir
 	command.Env = append(os.Environ(),
 		"PATH="+filepath.Dir(testkit.Binary(r.t))+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"FRAISEQL_URL="+strings.TrimSuffix(r.metrics[0], "/metrics"))
+		"FRAISEQL_LISTEN="+r.addr, "FRAISEQL_URL=http://"+r.addr)
 	return command
 }
 
@@ -185,7 +186,7 @@ func (r *reader) until(s step, condition func() bool) {
 
 // ready reports whether the server answers.
 func (r *reader) ready() bool {
-	res, err := http.Get(strings.Replace(r.metrics[0], "/metrics", "/readyz", 1))
+	res, err := http.Get("http://" + r.addr + "/readyz")
 	if err != nil {
 		return false
 	}

@@ -2,7 +2,7 @@
 // orders of its own tenant. It needs no server besides itself.
 //
 //	go run ./examples/embed
-//	fraiseql subscribe --url ws://127.0.0.1:8080/graphql --token key-of-acme 'subscription { orderPlaced { id item } }'
+//	FRAISEQL_TOKEN=key-of-acme fraiseql subscribe --url http://127.0.0.1:8080 'subscription { orderPlaced { id item } }'
 //	curl -H 'Authorization: Bearer key-of-acme' -d '{"item":"tea","quantity":2}' http://127.0.0.1:8080/orders
 package main
 

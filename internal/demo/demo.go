@@ -77,6 +77,7 @@ type meter interface {
 
 // machine is the data of an event on channel machine, named as in the schema.
 type machine struct {
+	Host      string    `json:"host"`
 	At        string    `json:"at"`
 	CPU       float64   `json:"cpu"`
 	Cores     []float64 `json:"cores"`

@@ -86,7 +86,8 @@ func TestProcMeter(t *testing.T) {
 	figures, busy := m.read(now)
 	load, count := 0.42, 2
 	want := machine{
-		At: "2026-01-02T03:04:05Z", CPU: 50, Cores: []float64{50, 50}, Load: &load, Processes: &count, Uptime: 3600.5,
+		Host: hostName(),
+		At:   "2026-01-02T03:04:05Z", CPU: 50, Cores: []float64{50, 50}, Load: &load, Processes: &count, Uptime: 3600.5,
 		Memory: memory{Used: 600 * 1024, Total: 1000 * 1024},
 	}
 	if diff := cmp.Diff(want, figures); diff != "" {

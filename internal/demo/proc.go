@@ -26,6 +26,15 @@ func newMeter() meter {
 	return m
 }
 
+// hostName is the machine's name, which tells figures of several machines apart.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil || name == "" {
+		return "localhost"
+	}
+	return name
+}
+
 // procMeter reads the proc file system of Linux. Times are in clock ticks: only their ratios are used.
 type procMeter struct {
 	root      string // "/proc"
@@ -38,7 +47,7 @@ type procMeter struct {
 type cpuTime struct{ busy, total uint64 }
 
 func (m *procMeter) read(now time.Time) (machine, []process) {
-	figures := machine{At: now.UTC().Format(time.RFC3339Nano), Cores: []float64{}}
+	figures := machine{Host: hostName(), At: now.UTC().Format(time.RFC3339Nano), Cores: []float64{}}
 	var elapsed uint64
 	if cpus, err := m.cpuTimes(); err == nil {
 		for i, cpu := range cpus {
@@ -211,7 +220,7 @@ func (m *runtimeMeter) read(now time.Time) (machine, []process) {
 	}
 	m.used, m.last = used, now
 	figures := machine{
-		At: now.UTC().Format(time.RFC3339Nano), CPU: cpu, Cores: []float64{},
+		Host: hostName(), At: now.UTC().Format(time.RFC3339Nano), CPU: cpu, Cores: []float64{},
 		Memory: memory{Used: bytes, Total: bytes}, Uptime: now.Sub(m.start).Seconds(),
 	}
 	return figures, []process{{PID: os.Getpid(), Name: filepath.Base(os.Args[0]), CPU: cpu * float64(runtime.NumCPU()), Memory: bytes}}
