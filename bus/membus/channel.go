@@ -70,7 +70,7 @@ func (b *Bus) append(c *channel, e *event.Event) uint64 {
 	case c.count == c.limit, int(c.count) == len(c.ring) && b.overShareLocked(c):
 		c.dropLocked()
 	case int(c.count) == len(c.ring):
-		c.resizeLocked(int32(min(max(2*int64(len(c.ring)), 1), int64(c.limit))))
+		c.resizeLocked(min(grown(int32(len(c.ring))), c.limit))
 	}
 	i := c.indexLocked(c.count)
 	c.ring[i] = *e
@@ -86,6 +86,17 @@ func (b *Bus) append(c *channel, e *event.Event) uint64 {
 	b.shareLocked(c)
 	b.hold(c.shard, c.bytesLocked()-before)
 	return c.last
+}
+
+// grown is the size of the ring that follows one of n slots. Many channels see one event only.
+func grown(n int32) int32 {
+	switch {
+	case n == 0:
+		return 1
+	case n < 16:
+		return 4 * n
+	}
+	return 2 * n
 }
 
 // bytesLocked is what the events cost.
