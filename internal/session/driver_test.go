@@ -146,7 +146,7 @@ func TestDriverCallTimeout(t *testing.T) {
 			return nil, ctx.Err()
 		}
 		p.send(initText)
-		time.Sleep(2 * time.Second) // of the bubble's clock
+		<-time.After(2 * time.Second) // of the bubble's clock
 		p.expect(t, `close 1013 Authentication is not available, try again later`)
 	})
 }
