@@ -107,9 +107,7 @@ func (c *subscribeCommand) config(env *Env) (wsclient.Config, error) {
 		}
 		cfg.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
 	}
-	if cfg.Token != "" {
-		cfg.Final = []int{4403} // this token will not get better
-	}
+	cfg.Final = []int{4403} // the credentials, or the lack of any, will not get better
 	cfg.Retry = func(err error, wait time.Duration) {
 		env.say("%v; connecting again in %v", err, wait.Round(time.Millisecond))
 	}

@@ -103,7 +103,7 @@ func (s *Server) Listen() error {
 func (s *Server) listen(name, address string, h http.Handler) error {
 	l, err := net.Listen("tcp", address)
 	if err != nil {
-		return fmt.Errorf("listen on %s: %w", address, err)
+		return fmt.Errorf("%s listener: %w", name, err)
 	}
 	s.servers = append(s.servers, &listening{name, l, &http.Server{
 		Handler:           h,

@@ -293,7 +293,7 @@ func TestListenFails(t *testing.T) {
 	cfg.WithDefaults()
 	cfg.Listen, cfg.Admin.Listen = "127.0.0.1:0", busy.Addr().String()
 	s := New(Options{Config: cfg})
-	if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "listen on "+busy.Addr().String()) {
+	if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "admin listener: listen tcp "+busy.Addr().String()) {
 		t.Errorf("Listen = %v", err)
 	}
 }
