@@ -16,8 +16,8 @@ for (const [name, text] of Object.entries(documents)) byId(`${name}-document`).t
 
 const failed = (errors) => (byId("refused").textContent = errors.map(({ message }) => message).join("; "));
 
-// The figures and the graph of the last two minutes.
-const span = 120;
+// The figures and the graph: of the time since the page was opened, at least half a minute, at most two.
+const longest = 120;
 const samples = [];
 client.subscribe({ query: documents.machine }, {
   error: failed,
@@ -25,7 +25,7 @@ client.subscribe({ query: documents.machine }, {
     if (!data) return;
     const { at, cpu, memory, load, processes, uptime } = data.machine;
     samples.push({ at: Date.parse(at), cpu, memory: memory.total ? (100 * memory.used) / memory.total : 0 });
-    if (samples.length > span + 2) samples.shift();
+    if (samples.length > longest + 2) samples.shift();
     byId("cpu").textContent = `${cpu.toFixed(1)} %`;
     byId("memory").textContent = `${gib(memory.used)} of ${gib(memory.total)}`;
     byId("load").textContent = load?.toFixed(2) ?? "–";
@@ -55,6 +55,7 @@ function draw() {
   const left = 44, bottom = height - 22, top = 8;
   const y = (percent) => bottom - ((bottom - top) * percent) / 100;
   const newest = samples.at(-1)?.at ?? 0;
+  const span = Math.min(longest, Math.max(30, (newest - (samples[0]?.at ?? 0)) / 1000));
   const x = (at) => width - 6 - ((width - 6 - left) * (newest - at)) / (span * 1000);
   pen.font = "12px system-ui, sans-serif";
   pen.fillStyle = color("--soft");
@@ -66,7 +67,8 @@ function draw() {
     line(pen, [[left, y(percent)], [width - 6, y(percent)]], 1);
   }
   pen.textAlign = "center";
-  for (const ago of width < 500 ? [120, 60] : [120, 90, 60, 30]) pen.fillText(`−${ago} s`, Math.max(left + 14, x(newest - ago * 1000)), bottom + 14);
+  const step = span > 60 ? 30 : 10;
+  for (let ago = step; ago <= span; ago += step) pen.fillText(`−${ago} s`, Math.max(left + 18, x(newest - ago * 1000)), bottom + 14);
   pen.textAlign = "right";
   pen.fillText("now", width - 6, bottom + 14);
   for (const [key, name] of [["memory", "--second"], ["cpu", "--accent"]]) {
