@@ -65,14 +65,14 @@ func (c *literalCheck) variable(path []any, v *Value, t *TypeRef) {
 
 func (c *literalCheck) object(path []any, v *Value, t *Type) {
 	if v.Kind != ObjectValue {
-		c.report(path, v, fmt.Sprintf(`Expected value of type "%s" to be an object, found: %s.`, t.Name, literalText(v)))
+		c.report(path, v, fmt.Sprintf(`Expected value of type "%s" to be an object, found: %s.`, t.Name, clip(literalText(v))))
 		return
 	}
 	for _, in := range t.Inputs {
 		f := v.member(in.Name)
 		if f == nil {
 			if in.Required() {
-				c.report(path, v, fmt.Sprintf(`Expected value of type "%s" to include required field "%s", found: %s.`, t.Name, in.Name, literalText(v)))
+				c.report(path, v, fmt.Sprintf(`Expected value of type "%s" to include required field "%s", found: %s.`, t.Name, in.Name, clip(literalText(v))))
 			}
 			continue
 		}
@@ -81,14 +81,17 @@ func (c *literalCheck) object(path []any, v *Value, t *Type) {
 		}
 		c.literal(child(path, in.Name), f, in.Type)
 	}
-	known := 0
+	known, found := 0, ""
 	for i := range v.Fields {
 		name := v.Fields[i].Name
-		if t.inputs[name] == nil {
-			c.report(path, v, unknownMember(t, name, literalText(v)))
+		if t.inputs[name] != nil {
+			known++
 			continue
 		}
-		known++
+		if found == "" {
+			found = clip(literalText(v))
+		}
+		c.report(path, v, unknownMember(t, clip(name), found))
 	}
 	if !t.OneOf {
 		return
@@ -139,32 +142,32 @@ func leafLiteralProblem(v *Value, t *Type) string {
 	switch t.Leaf.Kind {
 	case scalar.Int:
 		if v.Kind != IntValue {
-			return "Int cannot represent non-integer value: " + literalText(v)
+			return "Int cannot represent non-integer value: " + clip(literalText(v))
 		}
 		if _, err := strconv.ParseInt(v.Text, 10, 32); err != nil {
 			return "Int cannot represent non 32-bit signed integer value: " + v.Text
 		}
 	case scalar.Float:
 		if v.Kind != IntValue && v.Kind != FloatValue {
-			return "Float cannot represent non numeric value: " + literalText(v)
+			return "Float cannot represent non numeric value: " + clip(literalText(v))
 		}
 		if _, err := strconv.ParseFloat(v.Text, 64); err != nil {
-			return "Float cannot represent non numeric value: " + literalText(v)
+			return "Float cannot represent non numeric value: " + clip(literalText(v))
 		}
 	case scalar.String:
 		if v.Kind != StringValue {
-			return "String cannot represent a non string value: " + literalText(v)
+			return "String cannot represent a non string value: " + clip(literalText(v))
 		}
 	case scalar.ID:
 		if v.Kind != StringValue && v.Kind != IntValue {
-			return "ID cannot represent a non-string and non-integer value: " + literalText(v)
+			return "ID cannot represent a non-string and non-integer value: " + clip(literalText(v))
 		}
 	case scalar.Boolean:
 		if v.Kind != BooleanValue {
-			return "Boolean cannot represent a non boolean value: " + literalText(v)
+			return "Boolean cannot represent a non boolean value: " + clip(literalText(v))
 		}
 	case scalar.Enum:
-		text := literalText(v)
+		text := clip(literalText(v))
 		if v.Kind != EnumValue {
 			return fmt.Sprintf(`Enum "%s" cannot represent non-enum value: %s.%s`, t.Name, text, didYouMean("the enum value", text, t.enumNames()))
 		}

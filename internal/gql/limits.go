@@ -42,13 +42,14 @@ type limitCheck struct {
 	doc       *ast.QueryDocument
 	lim       Limits
 	fragments map[string]*fragmentSize
+	total     int // fields of all operations and fragments, expanded: what a walk visits
 	err       *Error
 }
 
 // fragmentSize is what expanding a fragment costs, measured once.
 type fragmentSize struct {
 	def    *ast.FragmentDefinition
-	state  uint8 // 0 not measured, 1 under way (a cycle, which validation refuses), 2 measured
+	state  uint8 // 0 not measured, 1 under way (meeting it again is a cycle), 2 measured
 	depth  int
 	fields int
 }
@@ -67,9 +68,12 @@ func (c *limitCheck) operation(set ast.SelectionSet, at *ast.Position) {
 		c.fail(at, "The selection is %d levels deep, the limit is %d.", depth, c.lim.Depth)
 	case fields > c.lim.Tokens:
 		c.fail(at, "The selection has more than %d fields once its fragments are expanded.", c.lim.Tokens)
+	case c.total+fields > 10*c.lim.Tokens:
+		c.fail(at, "The document's operations and fragments share fragments too often.")
 	case fields > c.lim.Aliases:
 		c.shared([]ast.SelectionSet{set})
 	}
+	c.total += fields
 }
 
 // measure returns the depth of a selection and its number of fields, fragments expanded.
@@ -87,7 +91,7 @@ func (c *limitCheck) measure(set ast.SelectionSet) (depth, fields int) {
 			d, n = c.measure(sel.SelectionSet)
 		case *ast.FragmentSpread:
 			c.directives(sel.Directives)
-			d, n = c.fragment(sel.Name)
+			d, n = c.fragment(sel)
 		}
 		depth = max(depth, d)
 		fields = min(fields+n, math.MaxInt32)
@@ -95,9 +99,14 @@ func (c *limitCheck) measure(set ast.SelectionSet) (depth, fields int) {
 	return depth, fields
 }
 
-func (c *limitCheck) fragment(name string) (depth, fields int) {
-	f := c.fragments[name]
-	if f == nil || f.state == 1 {
+func (c *limitCheck) fragment(spread *ast.FragmentSpread) (depth, fields int) {
+	f := c.fragments[spread.Name]
+	if f == nil {
+		return 0, 0
+	}
+	if f.state == 1 {
+		c.fail(spread.Position, "Cannot spread fragment %q within itself.", spread.Name)
+		c.err.Code = code.ValidationFailed
 		return 0, 0
 	}
 	if f.state == 0 {

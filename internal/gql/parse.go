@@ -17,6 +17,16 @@ import (
 // maxErrors bounds how many problems of one document are reported, as graphql-js does.
 const maxErrors = 100
 
+// maxMessage bounds the bytes of a message: most of them quote the document.
+const maxMessage = 500
+
+func clipMessage(s string) string {
+	if len(s) <= maxMessage {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+}
+
 // Parse parses and validates a document completely: the standard's rules, the single root field, limits.
 // Exactly one of the results is nil. Limits are checked before any rule whose cost could grow faster than
 // the document.
@@ -50,6 +60,10 @@ func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 	if err != nil {
 		return nil, syntaxError(src, err, lim)
 	}
+	if at := loneSurrogate(src.Input); at >= 0 {
+		return nil, &Error{Code: code.ParseFailed, Locations: []Location{locationAt(src.Input, at)},
+			Message: "Syntax Error: Invalid Unicode escape sequence: half of a surrogate pair."}
+	}
 	if len(tree.Operations) == 0 && len(tree.Fragments) == 0 {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: Unexpected <EOF>."}
 	}
@@ -61,7 +75,7 @@ func syntaxError(src *ast.Source, err error, lim Limits) *Error {
 	e := &Error{Code: code.ParseFailed, Message: "Syntax Error: the document cannot be read."}
 	var ge *gqlerror.Error
 	if errors.As(err, &ge) {
-		e.Message = "Syntax Error: " + ge.Message
+		e.Message = clipMessage("Syntax Error: " + ge.Message)
 		for _, l := range ge.Locations {
 			e.Locations = append(e.Locations, Location{l.Line, l.Column})
 		}
@@ -104,7 +118,7 @@ func clientErrors(list gqlerror.List) []*Error {
 	seen := map[key]bool{}
 	var out []*Error
 	for _, ge := range list {
-		e := &Error{Code: code.ValidationFailed, Message: ge.Message}
+		e := &Error{Code: code.ValidationFailed, Message: clipMessage(ge.Message)}
 		for _, l := range ge.Locations {
 			e.Locations = append(e.Locations, Location{l.Line, l.Column})
 		}

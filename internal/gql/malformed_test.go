@@ -1,0 +1,119 @@
+package gql
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+)
+
+// TestMalformedDocuments wants a code, a place and a safe text for each document of the table.
+func TestMalformedDocuments(t *testing.T) {
+	data, err := os.ReadFile("testdata/malformed.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := mustLoad(t, ordersSDL)
+	want, count := "", 0
+	for line := range strings.Lines(string(data)) {
+		line = strings.TrimSuffix(line, "\n")
+		if strings.HasPrefix(line, "# One") {
+			continue
+		}
+		if heading, ok := strings.CutPrefix(line, "== "); ok {
+			want = heading
+			continue
+		}
+		count++
+		doc := strings.ReplaceAll(line, `\n`, "\n")
+		parsed, errs := s.Parse(doc, Limits{})
+		if parsed != nil || len(errs) == 0 {
+			t.Errorf("%q is accepted", doc)
+			continue
+		}
+		if errs[0].Code != want {
+			t.Errorf("%q: code %s (%s), want %s", doc, errs[0].Code, errs[0].Message, want)
+		}
+		for _, e := range errs {
+			checkClientError(t, doc, e)
+		}
+	}
+	if count < 200 {
+		t.Errorf("only %d documents", count)
+	}
+	t.Logf("%d documents", count)
+}
+
+// checkClientError checks what every error for clients must be.
+func checkClientError(t *testing.T, doc string, e *Error) {
+	t.Helper()
+	if e.Message == "" || len(e.Message) > maxMessage+len("…") || !utf8.ValidString(e.Message) {
+		t.Errorf("%q: message %q", doc, e.Message)
+	}
+	if i := strings.IndexFunc(e.Message, func(r rune) bool { return unicode.IsControl(r) && r != '\n' }); i >= 0 {
+		t.Errorf("%q: message %q has control characters", doc, e.Message)
+	}
+	if len(e.Locations) == 0 {
+		t.Errorf("%q: %s has no location", doc, e.Message)
+	}
+	lines := strings.Split(doc, "\n")
+	for _, l := range e.Locations {
+		if l.Line < 1 || l.Line > len(lines)+1 || l.Column < 1 {
+			t.Errorf("%q: %s stands at %v", doc, e.Message, l)
+		}
+	}
+}
+
+// TestHostileDocuments wants documents that make naive rules slow to be refused by a limit or a rule, or to be
+// cheap; BenchmarkParseHostile says what each costs.
+func TestHostileDocuments(t *testing.T) {
+	s := mustLoad(t, ordersSDL)
+	for name, doc := range hostile() {
+		_, errs := s.Parse(doc, Limits{})
+		for _, e := range errs {
+			checkClientError(t, name, &Error{Message: e.Message, Locations: []Location{{1, 1}}})
+		}
+		if len(errs) > maxErrors+1 {
+			t.Errorf("%s: %d errors", name, len(errs))
+		}
+		if strings.HasSuffix(name, "!") && (len(errs) == 0 || errs[0].Code != code.LimitExceeded) {
+			t.Errorf("%s: no limit was exceeded: %v", name, errs)
+		}
+	}
+}
+
+// TestLimits has one document on each side of each limit.
+func TestLimits(t *testing.T) {
+	s := mustLoad(t, ordersSDL)
+	for _, c := range []struct {
+		name, doc string
+		lim       Limits
+		refused   string
+		at        Location
+	}{
+		{"bytes, within", "subscription{ticker{id}}", Limits{Bytes: 24}, "", Location{}},
+		{"bytes", "subscription{ticker{id }}", Limits{Bytes: 24}, code.LimitExceeded, Location{1, 1}},
+		{"tokens, within", "subscription{ticker{id}}", Limits{Tokens: 7}, "", Location{}},
+		{"tokens", "subscription {\nticker { id\n id total\n } }", Limits{Tokens: 6}, code.LimitExceeded, Location{3, 5}},
+		{"depth, within", "subscription{ticker{customer{id}}}", Limits{Depth: 3}, "", Location{}},
+		{"depth", "subscription{ticker{customer{id}}}", Limits{Depth: 2}, code.LimitExceeded, Location{1, 1}},
+		{"depth through fragments", "subscription{ticker{...A}} fragment A on Order {customer{...B}} fragment B on Customer{id}", Limits{Depth: 2}, code.LimitExceeded, Location{1, 1}},
+		{"aliases, within", "subscription{ticker{a:id b:id c:id}}", Limits{Aliases: 3}, "", Location{}},
+		{"aliases", "subscription{ticker{a:id b:id c:id d:id}}", Limits{Aliases: 3}, code.LimitExceeded, Location{1, 36}},
+		{"aliases through fragments", "subscription{ticker{a:id b:id ...F}} fragment F on Order{c:id ...{d:id}}", Limits{Aliases: 3}, code.LimitExceeded, Location{1, 67}},
+		{"aliases of merged objects", "subscription{ticker{customer{a:id b:id} customer{c:id d:id}}}", Limits{Aliases: 3}, code.LimitExceeded, Location{1, 55}},
+		{"expansion", "subscription{ticker{...A ...A}} fragment A on Order{...B ...B} fragment B on Order{id total}", Limits{Tokens: 60, Aliases: 100}, "", Location{}},
+	} {
+		_, errs := s.Parse(c.doc, c.lim)
+		switch {
+		case c.refused == "" && len(errs) > 0:
+			t.Errorf("%s: %s", c.name, errs[0].Message)
+		case c.refused == "":
+		case len(errs) != 1 || errs[0].Code != c.refused || errs[0].Locations[0] != c.at:
+			t.Errorf("%s: %+v", c.name, errs)
+		}
+	}
+}
