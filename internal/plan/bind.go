@@ -49,30 +49,27 @@ func (p *Plan) Bind(vars Variables, mask policy.Mask) (*Bound, []*gql.Error) {
 	if err != nil {
 		return nil, []*gql.Error{err}
 	}
-	b := &Bound{Plan: p, program: program, Variables: emptyObject}
-	if vars != nil && vars.Len(rootNode) > 0 {
-		b.Variables = bytes.Clone(vars.Raw(rootNode))
-	}
-	if len(p.args) == 0 {
-		return b, nil
-	}
 	s := getScratch()
 	defer s.free()
-	args, errs := s.arguments(p.root, vars)
-	if errs != nil {
-		return nil, errs
-	}
-	binder := binder{plan: p, bound: b, args: args, scratch: s}
-	for i := range p.args {
-		if node := args.Member(rootNode, p.args[i].name); given(args, node) {
-			binder.argument(&p.args[i], node)
+	b := binder{plan: p, scratch: s}
+	if len(p.args) > 0 {
+		args, errs := s.arguments(p.root, vars)
+		if errs != nil {
+			return nil, errs
+		}
+		b.args = args
+		for i := range p.args {
+			if node := args.Member(rootNode, p.args[i].name); given(args, node) {
+				b.argument(&p.args[i], node)
+			}
+		}
+		if b.err != nil {
+			return nil, []*gql.Error{b.err}
 		}
 	}
-	if binder.err != nil {
-		return nil, []*gql.Error{binder.err}
-	}
-	binder.finish()
-	return b, nil
+	bound := b.finish(vars)
+	bound.program = program
+	return bound, nil
 }
 
 // programFor returns the projection for the values of the condition variables and the mask.
@@ -139,7 +136,6 @@ func (p *Plan) inputs(vars Variables) string {
 // binder gathers keys and predicates of the arguments that are given.
 type binder struct {
 	plan    *Plan
-	bound   *Bound
 	args    *jsontape.Tape
 	scratch *scratch
 	rest    []*filter.Pred
@@ -153,7 +149,7 @@ func (b *binder) argument(a *argument, node jsontape.Ref) {
 		return
 	}
 	if a.equality >= 0 && b.key(a.equality, node) {
-		if len(b.bound.Keys) > 1 {
+		if len(b.scratch.marks) > 1 {
 			b.others = append(b.others, b.compare(a, node))
 		}
 		return
@@ -193,43 +189,73 @@ func (b *binder) where(a *argument, node jsontape.Ref) {
 	}
 }
 
-// key adds an index key if the value can be one.
+// key adds an index key if the value can be one: equal values once, at most maxIn.
 func (b *binder) key(equality int, node jsontape.Ref) bool {
 	s := b.scratch
+	m := mark{equality: equality, text: len(s.keys), value: len(s.ends)}
 	leaf := &b.plan.Equality[equality].Leaf
-	start, first := len(s.keys), len(s.ends)
-	add := func(r jsontape.Ref) (ok bool) {
-		if s.keys, ok = leaf.AppendKey(s.keys, b.args, r); ok {
-			s.ends = append(s.ends, len(s.keys))
-		}
-		return ok
-	}
 	ok := true
 	if b.args.Kind(node) == jsontape.Array && leaf.Kind != scalar.Untyped {
 		for e := b.args.First(node); e != jsontape.None && ok; e = b.args.After(node, e) {
-			ok = !given(b.args, e) || add(e) // IN null matches nothing
+			// IN null matches nothing.
+			ok = !given(b.args, e) || s.add(leaf, b.args, e, m.value)
 		}
 	} else {
-		ok = add(node)
+		ok = s.add(leaf, b.args, node, m.value)
 	}
-	if !ok || len(s.ends)-first > 4*maxIn {
-		s.keys, s.ends = s.keys[:start], s.ends[:first]
+	if n := len(s.ends) - m.value; !ok || n == 0 || n > maxIn {
+		s.keys, s.ends = s.keys[:m.text], s.ends[:m.value]
 		return false
 	}
-	values := s.cut(start, first)
-	if len(values) == 0 || len(values) > maxIn {
-		return false
-	}
-	b.bound.Keys = append(b.bound.Keys, Key{Equality: equality, Values: values})
+	s.marks = append(s.marks, m)
 	return true
 }
 
-func (b *binder) finish() {
-	b.bound.Filter = combine(b.rest)
-	b.bound.Residual = b.bound.Filter
-	if len(b.others) > 0 {
-		b.bound.Residual = combine(append(b.others, b.bound.Filter))
+// boundWithKey is the usual case in one piece.
+type boundWithKey struct {
+	Bound
+	keys   [1]Key
+	values [1][]byte
+}
+
+// finish makes the bound plan of what was gathered; variables and canonical values share one text.
+func (b *binder) finish(vars Variables) *Bound {
+	s := b.scratch
+	variables := emptyObject
+	if vars != nil {
+		variables = vars.Raw(rootNode)
 	}
+	text := append(append(make([]byte, 0, len(variables)+len(s.keys)), variables...), s.keys...)
+	var bound *Bound
+	var values [][]byte
+	if len(s.marks) == 1 && len(s.ends) == 1 {
+		one := &boundWithKey{}
+		bound, values = &one.Bound, one.values[:0]
+		bound.Keys = one.keys[:0]
+	} else {
+		bound, values = &Bound{Keys: make([]Key, 0, len(s.marks))}, make([][]byte, 0, len(s.ends))
+	}
+	bound.Plan = b.plan
+	bound.Variables = text[:len(variables):len(variables)]
+	from := len(variables)
+	for _, end := range s.ends {
+		to := len(variables) + end
+		values = append(values, text[from:to:to])
+		from = to
+	}
+	for i, m := range s.marks {
+		to := len(values)
+		if i+1 < len(s.marks) {
+			to = s.marks[i+1].value
+		}
+		bound.Keys = append(bound.Keys, Key{Equality: m.equality, Values: values[m.value:to:to]})
+	}
+	bound.Filter = combine(b.rest)
+	bound.Residual = bound.Filter
+	if len(b.others) > 0 {
+		bound.Residual = combine(append(b.others, bound.Filter))
+	}
+	return bound
 }
 
 // combine is filter.And without the node around one predicate or none.
@@ -245,10 +271,36 @@ func combine(list []*filter.Pred) *filter.Pred {
 
 // scratch is what a subscribe needs for a moment.
 type scratch struct {
-	text []byte
-	tape jsontape.Tape
-	keys []byte
-	ends []int
+	text  []byte
+	tape  jsontape.Tape
+	keys  []byte // canonical values, one after the other
+	ends  []int  // where each of them ends
+	marks []mark // the keys
+}
+
+// mark is where a key's values begin.
+type mark struct{ equality, text, value int }
+
+// add appends a canonical value unless it is among those from first on.
+func (s *scratch) add(leaf *scalar.Leaf, t *jsontape.Tape, r jsontape.Ref, first int) bool {
+	start := len(s.keys)
+	keys, ok := leaf.AppendKey(s.keys, t, r)
+	if !ok || len(s.ends)-first > maxIn {
+		return false
+	}
+	s.keys = keys
+	for i := first; i < len(s.ends); i++ {
+		from := 0
+		if i > 0 {
+			from = s.ends[i-1]
+		}
+		if bytes.Equal(keys[from:s.ends[i]], keys[start:]) {
+			s.keys = keys[:start]
+			return true
+		}
+	}
+	s.ends = append(s.ends, len(keys))
+	return true
 }
 
 var scratches = sync.Pool{New: func() any { return new(scratch) }}
@@ -262,7 +314,7 @@ func (s *scratch) free() {
 	if cap(s.text) > maxScratch {
 		return
 	}
-	s.keys, s.ends = s.keys[:0], s.ends[:0]
+	s.keys, s.ends, s.marks = s.keys[:0], s.ends[:0], s.marks[:0]
 	scratches.Put(s)
 }
 
@@ -284,31 +336,6 @@ func (s *scratch) arguments(f *gql.FieldSelection, vars Variables) (*jsontape.Ta
 
 // maxDepth is how deep coerced arguments may nest.
 const maxDepth = 256
-
-// cut takes the canonical values from the buffer, each once.
-func (s *scratch) cut(start, first int) [][]byte {
-	all := bytes.Clone(s.keys[start:])
-	var values [][]byte
-	from := 0
-	for _, end := range s.ends[first:] {
-		value := all[from : end-start : end-start]
-		from = end - start
-		if !contains(values, value) {
-			values = append(values, value)
-		}
-	}
-	s.keys, s.ends = s.keys[:start], s.ends[:first]
-	return values
-}
-
-func contains(values [][]byte, value []byte) bool {
-	for _, v := range values {
-		if bytes.Equal(v, value) {
-			return true
-		}
-	}
-	return false
-}
 
 const rootNode = jsontape.Root
 

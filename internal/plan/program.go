@@ -80,7 +80,7 @@ type field struct {
 }
 
 // maxProgram bounds fields and objects of a program: interfaces multiply selections.
-const maxProgram = 50_000
+const maxProgram = 20_000
 
 // variant is what a program is specialised for.
 type variant struct {

@@ -17,6 +17,10 @@ func (b *Bound) AppendResolved(dst []byte, t *jsontape.Tape, value jsontape.Ref)
 	return b.program.append(dst, t, value)
 }
 
+// SameProjection reports whether two bound plans write the same payload for every event: those of one document
+// that differ in arguments only. A payload of one may then be used for the other.
+func (b *Bound) SameProjection(other *Bound) bool { return b.program == other.program }
+
 // AppendFailed appends the result, without its closing brace, of an event whose root field has no value: the
 // field is null and the one error has this code (of internal/code) and message.
 func (b *Bound) AppendFailed(dst []byte, errorCode, message string) []byte {

@@ -9,6 +9,7 @@ import (
 const shopSDL = `
 type Subscription {
   order: Order
+  byID(id: ID!): Order
   must: Order!
   orders: [Order]
   matrix: [[Order!]!]
