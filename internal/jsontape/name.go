@@ -42,9 +42,9 @@ func (t *Tape) MemberNamed(object Ref, name Name) Ref {
 		return found
 	}
 	nodes := t.nodes[:t.nodes[object].next]
-	for i := uint32(object) + 1; i+1 < uint32(len(nodes)); i = nodes[i+1].next {
-		if nodes[i].next == name.print && t.nameIs(&nodes[i], name.text) {
-			found = Ref(i + 1)
+	for v := uint(object) + 2; v < uint(len(nodes)); v = uint(nodes[v].next) + 1 {
+		if n := &nodes[v-1]; n.next == name.print && t.nameIs(n, name.text) {
+			found = Ref(v)
 		}
 	}
 	return found
