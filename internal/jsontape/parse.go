@@ -13,6 +13,8 @@ const (
 	maxBytes = math.MaxInt32 - 1
 	// noParent is the parent of the document.
 	noParent = math.MaxUint32
+	// keepNodes is how many nodes (1 MiB) a tape keeps for texts that cannot need them.
+	keepNodes = 1 << 16
 )
 
 // Limits bounds what Parse accepts; zero values mean DefaultDepth and DefaultBytes. Texts above 2 GiB are
@@ -32,6 +34,9 @@ func (t *Tape) Parse(src []byte, lim Limits) error {
 		lim.Bytes = DefaultBytes
 	}
 	t.src, t.nodes, t.spaced = nil, t.nodes[:0], false
+	if cap(t.nodes) > keepNodes && len(src) < keepNodes {
+		t.nodes = nil
+	}
 	if size := min(lim.Bytes, maxBytes); len(src) > size {
 		return &Error{Kind: TooLarge, Offset: size, Limit: size}
 	}
