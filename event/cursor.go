@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
+	"strings"
 )
 
 // Cursor is where a subscriber stands: the position of the last event that it has seen, with what is needed
@@ -20,6 +21,9 @@ type Cursor struct {
 
 // ErrCursor is returned for every text that is not a cursor of this version.
 var ErrCursor = errors.New("invalid cursor")
+
+// encoding is strict: of the texts that a lax decoder would take for the same bytes, one is a cursor.
+var encoding = base64.RawURLEncoding.Strict()
 
 const (
 	cursorVersion = 1
@@ -42,7 +46,7 @@ func HashName(name string) uint32 {
 // character of which needs escaping in JSON, in SSE or in a header.
 func AppendCursor(dst []byte, c Cursor) []byte {
 	var raw [cursorMax]byte
-	return base64.RawURLEncoding.AppendEncode(dst, c.appendRaw(raw[:0]))
+	return encoding.AppendEncode(dst, c.appendRaw(raw[:0]))
 }
 
 func (c Cursor) appendRaw(b []byte) []byte {
@@ -62,12 +66,12 @@ func (c Cursor) String() string { return string(AppendCursor(nil, c)) }
 // ParseCursor reads a cursor. The text comes from a client: anything but the exact form that AppendCursor
 // writes is ErrCursor.
 func ParseCursor(text string) (Cursor, error) {
-	if len(text) > base64.RawURLEncoding.EncodedLen(cursorMax) {
+	if len(text) > encoding.EncodedLen(cursorMax) || strings.ContainsAny(text, "\r\n") { // which the decoder skips
 		return Cursor{}, ErrCursor
 	}
 	var src [64]byte
 	var raw [64]byte
-	n, err := base64.RawURLEncoding.Strict().Decode(raw[:], src[:copy(src[:], text)])
+	n, err := encoding.Decode(raw[:], src[:copy(src[:], text)])
 	if err != nil || n < 24 || raw[0] != cursorVersion {
 		return Cursor{}, ErrCursor
 	}

@@ -18,7 +18,22 @@ var lastID atomic.Uint64
 // fraction, 62 random bits. The ids of one process are strictly increasing, over goroutines too; when more
 // than 4,096,000 a second are asked for, their time runs ahead of the clock rather than going back. The
 // random bits come from the runtime's ChaCha8 generators, which are seeded by the operating system.
-func NewID() ID { return newID(time.Now(), rand.Uint64()) }
+func NewID() ID { return newID(now(), rand.Uint64()) }
+
+// anchor is a reading of both clocks. From it on, the monotonic one alone is read, which takes half the
+// time; the next anchor follows a second later, so that steps of the wall clock are seen.
+var anchor atomic.Pointer[time.Time]
+
+func now() time.Time {
+	if a := anchor.Load(); a != nil {
+		if d := time.Since(*a); d >= 0 && d < time.Second {
+			return a.Add(d)
+		}
+	}
+	t := time.Now()
+	anchor.Store(&t)
+	return t
+}
 
 func newID(now time.Time, random uint64) ID {
 	ns := uint64(max(now.UnixNano(), 0))
@@ -43,12 +58,16 @@ const hexDigits = "0123456789abcdef"
 
 // AppendID appends the 36 characters of an id: 8-4-4-4-12 lower-case hexadecimal digits.
 func AppendID(dst []byte, id ID) []byte {
+	const form = "00000000-0000-0000-0000-000000000000"
+	dst = append(dst, form...)
+	text := dst[len(dst)-len(form):]
+	at := 0
 	for i, b := range id {
-		switch i {
-		case 4, 6, 8, 10:
-			dst = append(dst, '-')
+		text[at], text[at+1] = hexDigits[b>>4], hexDigits[b&15]
+		at += 2
+		if i == 3 || i == 5 || i == 7 || i == 9 {
+			at++
 		}
-		dst = append(dst, hexDigits[b>>4], hexDigits[b&15])
 	}
 	return dst
 }

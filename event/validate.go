@@ -121,18 +121,38 @@ func ValidateChannel(name string) *Error {
 	if name[0] == '$' || len(name) > 1 && name[0] == '_' && name[1] == '_' {
 		return errReserved
 	}
-	for i := range len(name) {
-		switch name[i] {
-		case '*', '>', '{', '}':
-			return errWildcard
-		}
+	if classes(name)&wildcard != 0 {
+		return errWildcard
 	}
 	return nil
 }
 
-// IsControl reports whether a channel is one of the engine's own ($control, $node/<id>), which no door
-// for events accepts.
-func IsControl(channel string) bool { return channel != "" && channel[0] == '$' }
+// What bytes are, as far as the rules ask.
+const (
+	unusual  uint8 = 1 << iota // a control character, or part of a character beyond ASCII
+	space                      // the space
+	wildcard                   // * > { }
+)
+
+// class has the bits of each byte.
+var class = func() (c [256]uint8) {
+	for b := range c {
+		if b < ' ' || b >= 0x7f {
+			c[b] = unusual
+		}
+	}
+	c[' '] = space
+	c['*'], c['>'], c['{'], c['}'] = wildcard, wildcard, wildcard, wildcard
+	return c
+}()
+
+// classes returns the bits of all bytes of a text.
+func classes(s string) (bits uint8) {
+	for i := range len(s) {
+		bits |= class[s[i]]
+	}
+	return bits
+}
 
 // checkName applies the rules of channel, type and id.
 func checkName(s string, errs *textErrors) *Error {
@@ -142,14 +162,8 @@ func checkName(s string, errs *textErrors) *Error {
 	if len(s) > MaxName {
 		return errs.long
 	}
-	for i := range len(s) {
-		c := s[i]
-		if c >= utf8.RuneSelf {
-			return checkRunes(s[i:], errs, true)
-		}
-		if c <= ' ' || c == 0x7f {
-			return checkRunes(s[i:], errs, true)
-		}
+	if classes(s)&(unusual|space) != 0 {
+		return checkRunes(s, errs, true)
 	}
 	return nil
 }
@@ -160,15 +174,13 @@ func checkAddress(s string, errs *textErrors) *Error {
 	if len(s) > MaxAddress {
 		return errs.long
 	}
-	for i := range len(s) {
-		if c := s[i]; c >= utf8.RuneSelf || c < ' ' || c == 0x7f {
-			return checkRunes(s[i:], errs, false)
-		}
+	if classes(s)&unusual != 0 {
+		return checkRunes(s, errs, false)
 	}
 	return nil
 }
 
-// checkRunes is the slow path, from the first byte that needs a look.
+// checkRunes is the slow path, for texts with bytes that need a look.
 func checkRunes(s string, errs *textErrors, spaces bool) *Error {
 	for i := 0; i < len(s); {
 		r, size := utf8.DecodeRuneInString(s[i:])
