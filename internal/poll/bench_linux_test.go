@@ -162,3 +162,38 @@ func TestWriteAllocations(t *testing.T) {
 		t.Errorf("%v allocations per two deliveries", n)
 	}
 }
+
+// A connection without a socket lives and ends like any other.
+func TestNullConnection(t *testing.T) {
+	p, err := New(Options{Shards: 1, Tick: time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	for _, end := range []func(*owner){
+		func(o *owner) { o.Control(queue.Control{Kind: queue.Close, Code: 1000}) },
+		func(o *owner) { o.Abort() },
+	} {
+		o := newOwner()
+		if err := p.Register(&o.Conn, o, Registration{}); err != nil {
+			t.Fatal(err)
+		}
+		q := o.subscribe("id", roomy)
+		before := p.Stats().Frames
+		q.Enqueue(message("discarded"))
+		await(t, "written", func() bool { return p.Stats().Frames == before+1 })
+		end(o)
+		<-o.closed
+	}
+	portable, err := New(Options{Portable: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := newOwner()
+	if err := portable.Register(&o.Conn, o, Registration{}); err == nil {
+		t.Error("registered without a socket and without epoll")
+	}
+	if err := portable.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -19,22 +19,32 @@ type Conn struct {
 	stream *stream // set when goroutines serve the connection
 	next   *Conn   // dirty list
 
-	io      sync.Mutex // the I/O lock: fd, held, blocked, failed
-	held    *held      // frame that was cut by a full socket
-	fd      int32      // -1 once closed
-	blocked bool       // the socket is full: wait for EPOLLOUT
-	stalled bool       // it was full, and what waited then is not out yet
-	failed  bool       // no more I/O: the reader is about to close it
-	sent    bool       // the close is written, nothing comes after it
-	aborted bool       // failed on purpose
-	parted  bool       // the peer has said its last word: no linger after the close
-	code    uint16     // of the close, once it is taken from the queue
+	io    sync.Mutex // the I/O lock: guards what follows, to the blank line
+	held  *held      // frame that was cut by a full socket
+	fd    int32      // -1 once closed
+	flags flags
+	code  uint16 // of the close, once it is taken from the queue
 
 	linked atomic.Bool // in the dirty list
 	state  atomic.Uint32
 	slot   uint32
 	gen    uint32
 }
+
+// flags of a connection.
+type flags uint8
+
+const (
+	flagBlocked flags = 1 << iota // the socket is full: wait for EPOLLOUT
+	flagStalled                   // it was full, and what waited then is not out yet
+	flagFailed                    // no more I/O: the reader is about to close it
+	flagSent                      // the close is written, nothing comes after it
+	flagAborted                   // failed on purpose
+	flagParted                    // the peer has said its last word: no linger after the close
+	flagNull                      // there is no socket: writes are discarded
+)
+
+func (f flags) has(one flags) bool { return f&one != 0 }
 
 // states of a connection; they only grow.
 const (
@@ -101,7 +111,7 @@ func (c *Conn) Abort() {
 func (c *Conn) PeerClosed() {
 	c.io.Lock()
 	defer c.io.Unlock()
-	c.parted = true
+	c.flags |= flagParted
 }
 
 // startClosing begins the linger, once.
@@ -111,12 +121,18 @@ func (c *Conn) startClosing() {
 	}
 }
 
-// outcome is what OnClose is told when the peer has left with err.
-func (c *Conn) outcome(err error) error {
-	if err == io.EOF && c.sent {
+// outcomeLocked is what OnClose is told when reading or a sweep ended with err.
+func (c *Conn) outcomeLocked(err error) error {
+	switch {
+	case err == ErrClosed:
+		return err
+	case c.flags.has(flagAborted):
+		return ErrReset
+	case c.flags.has(flagSent) && (err == io.EOF || c.flags.has(flagParted)):
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // CloseCode is the code of the close that this side asked for, 0 if none. It is for OnClose.

@@ -142,8 +142,8 @@ func (s *shard) handle(e *syscall.EpollEvent, buf []byte) {
 // writable hands a connection whose socket was full back to the writer.
 func (s *shard) writable(c *Conn) {
 	c.io.Lock()
-	was := c.blocked
-	c.blocked = false
+	was := c.flags.has(flagBlocked)
+	c.flags &^= flagBlocked
 	c.io.Unlock()
 	if was {
 		s.dirty.link(c)
@@ -163,7 +163,7 @@ func (s *shard) read(c *Conn, buf []byte, drain bool) {
 			s.finish(c, errno, false)
 			return
 		case n == 0:
-			s.finish(c, c.outcome(io.EOF), false)
+			s.finish(c, io.EOF, false)
 			return
 		default:
 			s.stats.bytesIn.Add(int64(n))
@@ -187,7 +187,7 @@ func (c *Conn) recv(buf []byte) (int, syscall.Errno) {
 		return 0, syscall.EAGAIN
 	}
 	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
-	if errno == 0 && c.failed && n > 0 {
+	if errno == 0 && c.flags.has(flagFailed) && n > 0 {
 		return 0, syscall.ECONNRESET
 	}
 	return int(n), errno
@@ -200,14 +200,14 @@ func (s *shard) finish(c *Conn, err error, reset bool) {
 	}
 	s.table.remove(c)
 	c.io.Lock()
-	if c.aborted && err != ErrClosed {
-		err = ErrReset
+	err = c.outcomeLocked(err)
+	if c.fd >= 0 {
+		if reset {
+			setReset(c.fd)
+		}
+		_ = syscall.Close(int(c.fd))
 	}
-	if reset {
-		setReset(c.fd)
-	}
-	_ = syscall.Close(int(c.fd))
-	c.fd, c.held = -1, nil
+	c.fd, c.held, c.flags = -1, nil, c.flags&^flagNull
 	c.io.Unlock()
 	c.left(err)
 }
@@ -223,11 +223,15 @@ func (c *Conn) reset() {
 
 // failLocked makes the reader end the connection: a socket that is shut both ways reports a hang-up.
 func (c *Conn) failLocked(reset bool) {
-	if c.fd < 0 || c.failed {
+	if c.flags.has(flagNull) && c.state.CompareAndSwap(stateOpen, stateClosing) {
+		c.shard.table.setDeadline(c.slot, 1) // the next sweep ends it
+	}
+	if c.fd < 0 || c.flags.has(flagFailed) {
 		return
 	}
-	c.failed, c.aborted = true, reset
+	c.flags |= flagFailed
 	if reset {
+		c.flags |= flagAborted
 		setReset(c.fd)
 	}
 	_ = syscall.Shutdown(int(c.fd), syscall.SHUT_RDWR)

@@ -66,6 +66,7 @@ type Owner interface {
 var (
 	// ErrClosed is the error of connections that a closing Poller ends, and of Register after that.
 	ErrClosed = errors.New("poller closed")
+	errNoSocket = errors.New("register: a connection without a socket needs epoll")
 	// ErrReset is the error of connections ended by Abort, or because the peer did not read a close in time.
 	ErrReset = errors.New("connection reset by server")
 )
@@ -107,7 +108,8 @@ func New(o Options) (*Poller, error) {
 
 // Registration is a connection to be taken over.
 type Registration struct {
-	// Conn is the connection; the poller closes it.
+	// Conn is the connection; the poller closes it. With epoll it may be nil: a connection without a socket,
+	// whose writes are discarded, to measure what so many connections would cost.
 	Conn net.Conn
 	// Buffered are bytes of the peer that were read already; OnBytes gets them first.
 	Buffered []byte
@@ -123,8 +125,13 @@ func (p *Poller) Register(c *Conn, owner Owner, r Registration) error {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	if p.closed {
-		r.Conn.Close()
+		if r.Conn != nil {
+			_ = r.Conn.Close()
+		}
 		return ErrClosed
+	}
+	if r.Conn == nil && len(p.shards) == 0 {
+		return errNoSocket
 	}
 	c.owner, c.fd = owner, -1
 	c.Conn.Init(c, r.Limits)

@@ -10,10 +10,12 @@ import (
 )
 
 // takeOver duplicates the descriptor of a socket and closes the net.Conn, whose memory is then free. ok is
-// false for connections that are no socket of the system: they are left as they are.
+// false for connections that are no socket of the system: they are left as they are. None at all is -1.
 func takeOver(nc net.Conn) (fd int, ok bool, err error) {
 	var sc syscall.Conn
 	switch c := nc.(type) {
+	case nil:
+		return -1, true, nil
 	case *net.TCPConn:
 		sc = c
 	case *net.UnixConn:
@@ -37,7 +39,9 @@ func takeOver(nc net.Conn) (fd int, ok bool, err error) {
 // registerFD makes a descriptor part of a shard.
 func (p *Poller) registerFD(c *Conn, fd int, r Registration) {
 	s := p.shards[p.turn.Add(1)%uint32(len(p.shards))]
-	c.fd = int32(fd)
+	if c.fd = int32(fd); fd < 0 {
+		c.flags = flagNull
+	}
 	s.enter(c, r.Deadline)
 	if len(r.Buffered) > 0 {
 		s.stats.bytesIn.Add(int64(len(r.Buffered)))
@@ -50,7 +54,7 @@ func (p *Poller) registerFD(c *Conn, fd int, r Registration) {
 		return
 	}
 	if err := syscall.EpollCtl(s.sys.epfd, syscall.EPOLL_CTL_ADD, fd, &e); err != nil {
-		c.failed = true
+		c.flags |= flagFailed
 		s.table.setDeadline(c.slot, 1) // the next sweep ends it
 		c.state.CompareAndSwap(stateOpen, stateClosing)
 	}

@@ -2,7 +2,6 @@ package poll
 
 import (
 	"errors"
-	"io"
 	"net"
 	"sync"
 	"time"
@@ -125,10 +124,7 @@ func (st *stream) finish(err error) {
 	}
 	st.mu.Unlock()
 	c.io.Lock()
-	if c.parted && c.sent {
-		err = io.EOF
-	}
-	err = c.outcome(err)
+	err = c.outcomeLocked(err)
 	c.io.Unlock()
 	st.serial.Lock()
 	defer st.serial.Unlock()
@@ -184,8 +180,8 @@ func (st *stream) write(b *batch) (more bool, err error) {
 	c.shard.stats.frames.Add(int64(len(b.items)))
 	if b.closing {
 		c.io.Lock()
-		c.sent = true
-		parted := c.parted
+		c.flags |= flagSent
+		parted := c.flags.has(flagParted)
 		c.io.Unlock()
 		if parted {
 			return false, st.nc.Close()

@@ -50,14 +50,14 @@ func (s *shard) flush(c *Conn, w *sender) {
 	c.io.Lock()
 	defer c.io.Unlock()
 	defer w.clear()
-	if c.blocked {
+	if c.flags.has(flagBlocked) {
 		if c.Closing() {
 			c.startClosing()
 		}
 		return
 	}
 	for range maxRounds {
-		if c.fd < 0 || c.failed || c.sent {
+		if c.fd < 0 && !c.flags.has(flagNull) || c.flags.has(flagFailed|flagSent) {
 			return
 		}
 		if !s.writeLocked(c, w) {
@@ -83,7 +83,10 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 		c.startClosing()
 	}
 	n, errno := 0, syscall.Errno(0)
-	if total > skip {
+	switch {
+	case c.flags.has(flagNull):
+		n = total - skip
+	case total > skip:
 		n, errno = w.send(c.fd, w.vectors(skip))
 		s.stats.writes.Add(1)
 		s.stats.bytesOut.Add(int64(n))
@@ -99,19 +102,28 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 	s.stats.frames.Add(int64(len(w.items)))
 	c.held = nil
 	if w.closing {
-		c.sent = true
-		how := syscall.SHUT_WR
-		if c.parted {
-			how = syscall.SHUT_RDWR // the reader sees the hang-up and ends it
-		}
-		_ = syscall.Shutdown(int(c.fd), how)
+		s.endLocked(c)
 		return false
 	}
-	if !more && c.stalled {
-		c.stalled = false
+	if !more && c.flags.has(flagStalled) {
+		c.flags &^= flagStalled
 		c.Block(false)
 	}
 	return more
+}
+
+// endLocked ends this side of a connection whose close is written.
+func (s *shard) endLocked(c *Conn) {
+	c.flags |= flagSent
+	how := syscall.SHUT_WR
+	if c.flags.has(flagParted) {
+		how = syscall.SHUT_RDWR // the reader sees the hang-up and ends it
+	}
+	if c.flags.has(flagNull) {
+		s.table.setDeadline(c.slot, 1) // the next sweep ends it
+		return
+	}
+	_ = syscall.Shutdown(int(c.fd), how)
 }
 
 // keepLocked gives back what was not written when the first n bytes of a batch are out: the cut frame is held,
@@ -134,7 +146,7 @@ func (s *shard) fullLocked(c *Conn, errno syscall.Errno) bool {
 	if errno != syscall.EAGAIN {
 		return false
 	}
-	c.blocked, c.stalled = true, true
+	c.flags |= flagBlocked | flagStalled
 	s.stats.blocked.Add(1)
 	c.Block(true)
 	if c.Closing() {
