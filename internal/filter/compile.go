@@ -9,7 +9,7 @@ import (
 )
 
 // scratches holds buffers for texts that must be unescaped.
-var scratches = sync.Pool{New: func() any { return new([]byte) }}
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 // manyValues is from how many values on a set is faster than comparing with each.
 const manyValues = 8

@@ -58,7 +58,7 @@ func (l *Leaf) Equals(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
 }
 
 // scratches holds buffers for the keys of trees.
-var scratches = sync.Pool{New: func() any { return new([]byte) }}
+var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
 func (l *Leaf) equalsTree(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
 	scratch := scratches.Get().(*[]byte)
