@@ -23,6 +23,8 @@ export const options = {
   webSocketImpl: WebSocket,
   lazy: true,
   retryAttempts: Infinity,
+  // By default a failed connect (an error, not a close) is final; an application that wants to survive a restart sets this.
+  shouldRetry: () => true,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
   connectionParams: task.token ? { authorization: `Bearer ${task.token}` } : undefined,
 };
