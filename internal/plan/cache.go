@@ -44,13 +44,21 @@ type entry struct {
 	of   *entry               // of a text: the entry of its tokens
 }
 
-// load returns the entry's plan, nil if it has left.
-func (e *entry) load() *Plan {
+// use returns the entry's plan, nil if it has left, and keeps both for another round of the clock.
+func (e *entry) use() *Plan {
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
 	if e.of != nil {
-		return e.of.load()
+		return e.of.use()
+	}
+	return e.plan.Load()
+}
+
+// peek is use without leaving a trace: new entries must prove that they are used.
+func (e *entry) peek() *Plan {
+	if e.of != nil {
+		return e.of.plan.Load()
 	}
 	return e.plan.Load()
 }
@@ -82,7 +90,7 @@ func (c *Cache) Get(generation uint64, text, operation string) (*Plan, bool) {
 	if e == nil {
 		return nil, false
 	}
-	p := e.load()
+	p := e.use()
 	return p, p != nil
 }
 
@@ -97,7 +105,7 @@ func (c *Cache) Find(generation uint64, text, operation string) (*Plan, bool) {
 	if e == nil {
 		return nil, false
 	}
-	p := e.load()
+	p := e.use()
 	if p != nil {
 		c.insert(&entry{key: cacheKey{generation, false, strings.Clone(text), strings.Clone(operation)}, of: e})
 	}
@@ -119,7 +127,7 @@ func (c *Cache) Put(generation uint64, text, operation string, p *Plan) *Plan {
 		return p
 	}
 	c.insert(&entry{key: cacheKey{generation, false, strings.Clone(text), operation}, of: e})
-	if shared := e.load(); shared != nil {
+	if shared := e.peek(); shared != nil {
 		return shared
 	}
 	return p
@@ -168,7 +176,7 @@ func (c *Cache) insert(e *entry) *entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if have := s.entries[e.hash]; have != nil {
-		if have.key == e.key && have.load() != nil {
+		if have.key == e.key && have.peek() != nil {
 			return have
 		}
 		s.removeLocked(have)
@@ -220,12 +228,13 @@ func (s *shard) dropLocked(at int) {
 // entryBytes is what an entry takes besides its texts: itself, its place in ring and map.
 const entryBytes = 192
 
-// size estimates what a plan holds: document, selection and program.
+// size estimates what a plan holds: document, selection and program. Measured with documents of 60 to 150
+// bytes: 3 to 8 KB each, of which half is the parsed document.
 func (p *Plan) size() int {
-	n := 2048 + 8*len(p.Operation.Document.Text) + 128*len(p.Equality)
+	text := len(p.Operation.Document.Text)
+	n := 2048 + 24*text + 128*len(p.Equality)
 	if p.bare != nil {
-		return n + 160*p.bare.size
+		return n + 200*p.bare.size
 	}
-	// Variants come as they are asked for; a few are normal.
-	return n + 4*16*len(p.Operation.Document.Text)
+	return n + 2*16*text // variants come as they are asked for, two are normal
 }
