@@ -43,19 +43,19 @@ func (t *Tape) MemberNamed(object Ref, name Name) Ref {
 	}
 	nodes := t.nodes[:t.nodes[object].next]
 	for v := uint(object) + 2; v < uint(len(nodes)); v = uint(nodes[v].next) + 1 {
-		if n := &nodes[v-1]; n.next == name.print && t.nameIs(n, name.text) {
+		if n := &nodes[v-1]; n.next == name.print && t.textIs(n, name.text) {
 			found = Ref(v)
 		}
 	}
 	return found
 }
 
-// nameIs compares a name node.
-func (t *Tape) nameIs(n *node, name string) bool {
+// textIs compares the text of a name, or of a string.
+func (t *Tape) textIs(n *node, text string) bool {
 	if n.tag&flagEscaped == 0 {
-		return string(t.src[n.start:n.end]) == name
+		return string(t.src[n.start:n.end]) == text
 	}
-	return equalUnescaped(t.src[n.start:n.end], name)
+	return equalUnescaped(t.src[n.start:n.end], text)
 }
 
 // Lookup follows names through objects from r; None if any is missing or not an object.
@@ -82,10 +82,10 @@ func (t *Tape) RawName(r Ref) []byte { return t.src[t.nodes[r-1].start-1 : t.nod
 
 // NameIs reports whether the member whose value is r has that unescaped name.
 func (t *Tape) NameIs(r Ref, name string) bool {
-	return t.nodes[r-1].next == fingerprint(name) && t.nameIs(&t.nodes[r-1], name)
+	return t.nodes[r-1].next == fingerprint(name) && t.textIs(&t.nodes[r-1], name)
 }
 
 // NameIsNamed is NameIs for a prepared name.
 func (t *Tape) NameIsNamed(r Ref, name Name) bool {
-	return t.nodes[r-1].next == name.print && t.nameIs(&t.nodes[r-1], name.text)
+	return t.nodes[r-1].next == name.print && t.textIs(&t.nodes[r-1], name.text)
 }

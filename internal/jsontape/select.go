@@ -55,7 +55,7 @@ func (t *Tape) Select(object Ref, set *NameSet, found []Ref) {
 		n := &nodes[i]
 		for k := int(set.index[spread(n.next)]) - 1; uint(k) < uint(len(names)); k = int(names[k].next) - 1 {
 			// Equal fingerprints mean equal lengths, first and last bytes: up to three bytes they are the name.
-			if s := &names[k]; s.print == n.next && (len(s.text) <= 3 || t.nameIs(n, s.text)) {
+			if s := &names[k]; s.print == n.next && (len(s.text) <= 3 || t.textIs(n, s.text)) {
 				found[k] = Ref(i + 1)
 				break
 			}

@@ -43,7 +43,7 @@ func (t *Tape) PlainString(r Ref) (text []byte, ok bool) {
 
 // StringIs reports whether r is a String whose unescaped text is s.
 func (t *Tape) StringIs(r Ref, s string) bool {
-	return t.Kind(r) == String && t.nameIs(&t.nodes[r], s)
+	return t.Kind(r) == String && t.textIs(&t.nodes[r], s)
 }
 
 func (t *Tape) appendText(dst []byte, n *node) []byte {
