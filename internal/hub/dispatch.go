@@ -7,6 +7,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
@@ -25,6 +26,8 @@ type dispatch struct {
 	now     uint32
 	budget  int
 	slab    slab
+	last    *plan.Bound // whose payload of this event is payload
+	payload []byte
 	buf     []byte   // texts of addresses
 	key     []byte   // index key
 	owners  []string // list at an @owner path
@@ -49,6 +52,7 @@ func (d *dispatch) begin(m *bus.Message) {
 	d.out = observe.Dispatch{Latency: -1}
 	d.results = [queue.Gone + 1]int{}
 	d.requests = d.requests[:0]
+	d.last, d.payload = nil, nil
 	d.buf, d.owners = d.buf[:0], d.owners[:0]
 	if d.timed++; d.timed%16 == 0 {
 		d.started = time.Now()
@@ -310,11 +314,19 @@ func (d *dispatch) prepare(g *Group) bool {
 		return false
 	}
 	g.message = d.slab.message()
-	g.message.Payload = d.slab.project(func(dst []byte) []byte {
-		return g.bound.AppendPayload(dst, d.tape, jsontape.Root)
-	})
+	g.message.Payload = d.project(g.bound)
 	d.finish(g, g.message)
 	return true
+}
+
+// project returns the event's payload. Groups of one document that differ in arguments only, one after the
+// other, share the bytes.
+func (d *dispatch) project(b *plan.Bound) []byte {
+	if d.last == nil || !d.last.SameProjection(b) {
+		d.payload = d.slab.project(func(dst []byte) []byte { return b.AppendPayload(dst, d.tape, jsontape.Root) })
+		d.last = b
+	}
+	return d.payload
 }
 
 // serve enqueues the group's message for one member.
