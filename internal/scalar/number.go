@@ -59,6 +59,33 @@ func smallInt(text []byte) (i int64) {
 	return i
 }
 
+// shortDouble reads a number of at most 15 digits that is written without exponent. Such numbers are equal or
+// ordered exactly as their doubles are.
+func shortDouble(text []byte) (f float64, ok bool) {
+	if len(text) > 16 {
+		return 0, false
+	}
+	digits, fraction, mantissa := 0, 0, int64(0)
+	for i, c := range text {
+		switch {
+		case c-'0' < 10:
+			mantissa = mantissa*10 + int64(c-'0')
+			digits++
+		case c == '.':
+			fraction = len(text) - 1 - i
+		case c != '-':
+			return 0, false
+		}
+	}
+	f = float64(mantissa) / powersOfTen[fraction]
+	if text[0] == '-' {
+		f = -f
+	}
+	return f, digits <= 15
+}
+
+var powersOfTen = [16]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
 // appendFloat coerces to Float: any number that is finite as a double; booleans and strings as for Int.
 func appendFloat(dst []byte, t *jsontape.Tape, r jsontape.Ref) ([]byte, bool) {
 	if t.Kind(r) == jsontape.Number {

@@ -1,6 +1,7 @@
 package scalar
 
 import (
+	"cmp"
 	"strings"
 	"sync"
 
@@ -12,7 +13,9 @@ type Value struct {
 	key     string
 	number  decimal // Int and Float
 	small   int64   // number, where it has at most 18 digits and no fraction
+	double  float64 // number, where shortDouble reads it
 	isSmall bool
+	isShort bool
 }
 
 // Key returns the canonical form (AppendKey).
@@ -27,6 +30,7 @@ func (l *Leaf) Value(t *jsontape.Tape, r jsontape.Ref) (v Value, ok bool) {
 	v.key = string(key)
 	if l.Kind == Int || l.Kind == Float {
 		v.number = parseDecimal(key, nil)
+		v.double, v.isShort = shortDouble(key)
 		if len(key) <= maxSmallText && !strings.ContainsAny(v.key, ".e") {
 			v.small, v.isSmall = smallInt(key), true
 		}
@@ -108,24 +112,19 @@ func (l *Leaf) compareNumber(t *jsontape.Tape, r jsontape.Ref, v *Value) (order 
 	if v.isSmall && t.IsInteger(r) {
 		if raw := t.Raw(r); len(raw) <= maxSmallText {
 			i := smallInt(raw)
-			return compareInts(i, v.small), l.Kind != Int || i == int64(int32(i))
+			return cmp.Compare(i, v.small), l.Kind != Int || i == int64(int32(i))
 		}
 	}
 	if l.Kind == Int {
 		i, ok := int32Of(t, r)
-		return compareInts(int64(i), v.small), ok
+		return cmp.Compare(int64(i), v.small), ok
+	}
+	if v.isShort && t.Kind(r) == jsontape.Number {
+		if f, ok := shortDouble(t.Raw(r)); ok {
+			return cmp.Compare(f, v.double), true
+		}
 	}
 	var buf numberBuffer
 	d, ok := finite(t, r, &buf)
 	return compareDecimal(d, v.number), ok
-}
-
-func compareInts(a, b int64) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
