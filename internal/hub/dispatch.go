@@ -26,7 +26,7 @@ type dispatch struct {
 	now     uint32
 	budget  int
 	slab    slab
-	last    *plan.Bound // whose payload of this event is payload
+	last    *plan.Projection // whose payload of this event is payload
 	payload []byte
 	buf     []byte   // texts of addresses
 	key     []byte   // index key
@@ -321,10 +321,10 @@ func (d *dispatch) prepare(g *Group) bool {
 
 // project returns the event's payload. Groups of one document that differ in arguments only, one after the
 // other, share the bytes.
-func (d *dispatch) project(b *plan.Bound) []byte {
-	if d.last == nil || !d.last.SameProjection(b) {
-		d.payload = d.slab.project(func(dst []byte) []byte { return b.AppendPayload(dst, d.tape, jsontape.Root) })
-		d.last = b
+func (d *dispatch) project(p *plan.Projection) []byte {
+	if d.last != p {
+		d.payload = d.slab.project(func(dst []byte) []byte { return p.AppendPayload(dst, d.tape, jsontape.Root) })
+		d.last = p
 	}
 	return d.payload
 }

@@ -193,7 +193,7 @@ type Group struct {
 	channel *channel
 	key     string
 	tenant  string // of the subscriber that made it, for the bound of groups per tenant
-	bound   *plan.Bound
+	bound   *plan.Projection
 	filter  *filter.Pred
 	shape   *shape
 	bucket  *bucket

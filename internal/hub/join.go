@@ -148,7 +148,7 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 	if len(c.groups) >= c.hub.cfg.GroupsPerChannel || c.tenants[j.Identity.TenantID] >= c.hub.cfg.GroupsPerTenant {
 		return nil, errGroups
 	}
-	g := &Group{channel: c, key: key, bound: b, filter: b.Filter, tenant: j.Identity.TenantID}
+	g := &Group{channel: c, key: key, bound: b.Projection, filter: b.Filter, tenant: j.Identity.TenantID}
 	if j.Resolver != nil {
 		g.lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
 	}

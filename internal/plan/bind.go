@@ -15,9 +15,9 @@ import (
 // Variables is the tape of the object that CoerceVariables made; nil stands for the empty object.
 type Variables = *jsontape.Tape
 
-// Bound is a plan with its variables: what a group shares. Immutable and safe for concurrent use.
+// Bound is a plan with its variables: what a group is made from. Immutable and safe for concurrent use.
 type Bound struct {
-	Plan *Plan
+	*Projection
 	// Variables is the canonical JSON of the coerced variables.
 	Variables []byte
 	// Keys are the index keys. Arguments that are not given have no entry.
@@ -26,8 +26,6 @@ type Bound struct {
 	Filter *filter.Pred
 	// Residual is Filter with all keys but the first in it, for channels past their limit of shapes.
 	Residual *filter.Pred
-
-	program *program
 }
 
 // Key is one constrained path with its canonical values (scalar.Leaf.AppendKey): more than one is an IN.
@@ -39,13 +37,13 @@ type Key struct {
 // maxIn is how many values of an IN are index keys; more are a predicate.
 const maxIn = 32
 
-// maxVariants bounds the programs that a plan keeps; beyond, they are made anew for each new group.
+// maxVariants bounds the projections that a plan keeps; beyond, they are made anew for each new group.
 const maxVariants = 32
 
 // Bind evaluates arguments and conditions with coerced variables (the object made by CoerceVariables) and
 // the field mask.
 func (p *Plan) Bind(vars Variables, mask policy.Mask) (*Bound, []*gql.Error) {
-	program, err := p.programFor(vars, mask)
+	projection, err := p.projectionFor(vars, mask)
 	if err != nil {
 		return nil, []*gql.Error{err}
 	}
@@ -68,12 +66,12 @@ func (p *Plan) Bind(vars Variables, mask policy.Mask) (*Bound, []*gql.Error) {
 		}
 	}
 	bound := b.finish(vars)
-	bound.program = program
+	bound.Projection = projection
 	return bound, nil
 }
 
-// programFor returns the projection for the values of the condition variables and the mask.
-func (p *Plan) programFor(vars Variables, mask policy.Mask) (*program, *gql.Error) {
+// projectionFor returns the projection for the values of the condition variables and the mask.
+func (p *Plan) projectionFor(vars Variables, mask policy.Mask) (*Projection, *gql.Error) {
 	if p.bare != nil && mask == 0 {
 		return p.bare, nil
 	}
@@ -94,7 +92,7 @@ func (p *Plan) programFor(vars Variables, mask policy.Mask) (*program, *gql.Erro
 		return have, nil
 	}
 	if p.variants == nil {
-		p.variants = map[variant]*program{}
+		p.variants = map[variant]*Projection{}
 	}
 	if len(p.variants) < maxVariants {
 		p.variants[v] = made
@@ -102,7 +100,7 @@ func (p *Plan) programFor(vars Variables, mask policy.Mask) (*program, *gql.Erro
 	return made, nil
 }
 
-// inputs evaluates what programs depend on besides the mask: see variant.
+// inputs evaluates what projections depend on besides the mask: see variant.
 func (p *Plan) inputs(vars Variables) string {
 	if len(p.conditions)+len(p.nested) == 0 {
 		return ""
@@ -235,7 +233,6 @@ func (b *binder) finish(vars Variables) *Bound {
 	} else {
 		bound, values = &Bound{Keys: make([]Key, 0, len(s.marks))}, make([][]byte, 0, len(s.ends))
 	}
-	bound.Plan = b.plan
 	bound.Variables = text[:len(variables):len(variables)]
 	from := len(variables)
 	for _, end := range s.ends {

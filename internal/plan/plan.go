@@ -40,9 +40,9 @@ type Plan struct {
 	requirements []policy.Requirement // of the selection
 	guarded      bool                 // filters may need more
 
-	bare     *program // without a mask; nil where the program depends on variables
+	bare     *Projection // without a mask; nil where the program depends on variables
 	mu       sync.Mutex
-	variants map[variant]*program // guarded by mu
+	variants map[variant]*Projection // guarded by mu
 }
 
 // KeyPath is a path whose value is an index key.

@@ -12,8 +12,12 @@ import (
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
-// program is a projection for fixed conditions and mask. Immutable.
-type program struct {
+// Projection is what writes a plan's results, for fixed conditions and mask. It is shared by all groups of the
+// plan to which these are equal, and is all that a group needs once it is in the index. Immutable and safe for
+// concurrent use.
+type Projection struct {
+	Plan *Plan
+
 	head []byte // `{"data":{"key":`
 	key  string // response key of the root
 	root value
@@ -95,9 +99,9 @@ const (
 )
 
 // compileProgram makes the program of a variant.
-func (p *Plan) compileProgram(v variant) (*program, *gql.Error) {
+func (p *Plan) compileProgram(v variant) (*Projection, *gql.Error) {
 	c := compiler{plan: p, variant: v, ids: map[*gql.FieldSelection]uint32{}, objects: map[string]*object{}}
-	out := &program{key: p.root.ResponseKey, head: []byte(`{"data":{"` + p.root.ResponseKey + `":`)}
+	out := &Projection{Plan: p, key: p.root.ResponseKey, head: []byte(`{"data":{"` + p.root.ResponseKey + `":`)}
 	fields := []*gql.FieldSelection{p.root}
 	if p.Root == nil {
 		out.root = c.untyped(fields, p.selections)

@@ -8,23 +8,26 @@ import (
 // AppendPayload appends the ExecutionResult of an event without its closing brace, so that extensions can
 // follow: `{"data":{…}` and, if there are any, `,"errors":[…]`. data is the value of the root field. It
 // allocates nothing unless there are field errors.
-func (b *Bound) AppendPayload(dst []byte, t *jsontape.Tape, data jsontape.Ref) []byte {
-	return b.program.append(dst, t, data)
+//
+// It runs the program first without keeping track of anything; an event with field errors is run again with a
+// report of where they are.
+func (p *Projection) AppendPayload(dst []byte, t *jsontape.Tape, data jsontape.Ref) []byte {
+	start := len(dst)
+	quick := run{tape: t}
+	if out, ok := quick.value(append(dst, p.head...), &p.root, data); ok {
+		return append(out, '}')
+	}
+	return p.appendWithErrors(dst[:start], t, data)
 }
 
 // AppendResolved does the same for the root field's value that a resolver returned.
-func (b *Bound) AppendResolved(dst []byte, t *jsontape.Tape, value jsontape.Ref) []byte {
-	return b.program.append(dst, t, value)
+func (p *Projection) AppendResolved(dst []byte, t *jsontape.Tape, value jsontape.Ref) []byte {
+	return p.AppendPayload(dst, t, value)
 }
-
-// SameProjection reports whether two bound plans write the same payload for every event: those of one document
-// that differ in arguments only. A payload of one may then be used for the other.
-func (b *Bound) SameProjection(other *Bound) bool { return b.program == other.program }
 
 // AppendFailed appends the result, without its closing brace, of an event whose root field has no value: the
 // field is null and the one error has this code (of internal/code) and message.
-func (b *Bound) AppendFailed(dst []byte, errorCode, message string) []byte {
-	p := b.program
+func (p *Projection) AppendFailed(dst []byte, errorCode, message string) []byte {
 	if p.root.nonNull {
 		dst = append(dst, `{"data":null`...)
 	} else {
@@ -36,18 +39,7 @@ func (b *Bound) AppendFailed(dst []byte, errorCode, message string) []byte {
 	return r.append(dst)
 }
 
-// append runs the program: first without keeping track of anything; an event with field errors is run again
-// with a report of where they are.
-func (p *program) append(dst []byte, t *jsontape.Tape, data jsontape.Ref) []byte {
-	start := len(dst)
-	quick := run{tape: t}
-	if out, ok := quick.value(append(dst, p.head...), &p.root, data); ok {
-		return append(out, '}')
-	}
-	return p.appendWithErrors(dst[:start], t, data)
-}
-
-func (p *program) appendWithErrors(dst []byte, t *jsontape.Tape, data jsontape.Ref) []byte {
+func (p *Projection) appendWithErrors(dst []byte, t *jsontape.Tape, data jsontape.Ref) []byte {
 	start := len(dst)
 	full := run{tape: t, report: &report{}}
 	full.report.push(segment{key: p.key})
