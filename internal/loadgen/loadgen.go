@@ -81,6 +81,9 @@ type Config struct {
 	ConnectTimeout time.Duration
 	// Progress, if set, is told what happens now, in a few words.
 	Progress func(text string)
+
+	// portable reads by a goroutine per connection, for tests of what other systems do.
+	portable bool
 }
 
 func (c Config) withDefaults() Config {

@@ -26,6 +26,10 @@ type source interface {
 
 func newReader(r *run) (*reader, error) {
 	rd := &reader{run: r, parser: parser{rooms: r.cfg.Rooms, perConn: r.cfg.Subscriptions}}
+	if r.cfg.portable {
+		rd.source = &goroutines{reader: rd}
+		return rd, nil
+	}
 	var err error
 	rd.source, err = newSource(rd)
 	return rd, err

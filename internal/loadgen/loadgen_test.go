@@ -1,0 +1,244 @@
+package loadgen
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// quick is a run of a fraction of a second.
+func quick(s *server) Config {
+	return Config{URL: s.URL + "/graphql", Connections: 3, Subscriptions: 2, Rate: 400, Duration: 200 * time.Millisecond,
+		Warmup: 50 * time.Millisecond, DrainTimeout: 20 * time.Second}
+}
+
+const quickEvents = 100
+
+func TestRun(t *testing.T) {
+	for _, portable := range []bool{false, true} {
+		for _, rooms := range []int{1, 4} {
+			t.Run(fmt.Sprintf("portable=%v/rooms=%d", portable, rooms), func(t *testing.T) {
+				s := newServer(t, faults{token: "secret", ping: true})
+				cfg := quick(s)
+				cfg.portable, cfg.Rooms, cfg.Publishers, cfg.Token = portable, rooms, min(rooms, 2), "secret"
+				cfg.PayloadBytes = 70_000 // frames of every length
+				if rooms > 1 {
+					cfg.PayloadBytes = 10
+				}
+				r, err := Run(t.Context(), cfg)
+				if err != nil {
+					t.Fatal(err)
+				}
+				// Six subscriptions over four rooms: two rooms have two.
+				want := uint64(quickEvents * 6 / rooms)
+				if r.Err() != nil || r.Events != quickEvents || r.Deliveries != want || r.Measured == 0 || r.Measured >= want {
+					t.Errorf("%v\n%s", r.Err(), r.Text())
+				}
+				if l := r.Latency; l.P50 <= 0 || l.P50 > l.P99 || l.P99 > l.Max || l.Min > l.P50 {
+					t.Errorf("latencies %+v", l)
+				}
+				s.mu.Lock()
+				defer s.mu.Unlock()
+				if s.pongs == 0 {
+					t.Error("pings were not answered")
+				}
+			})
+		}
+	}
+}
+
+// TestFaults has a server do things wrong: each is noticed and counted.
+func TestFaults(t *testing.T) {
+	for name, c := range map[string]struct {
+		deliver func(s *subscriber, seq int, text string)
+		want    func(r *Result) bool
+		text    string
+	}{
+		"lost": {
+			func(s *subscriber, seq int, text string) {
+				if seq%10 != 5 {
+					s.send(text)
+				}
+			},
+			func(r *Result) bool { return r.Lost == 60 && r.Duplicates+r.OutOfOrder+r.Corrupt == 0 }, "60 lost",
+		},
+		"the last one is lost": {
+			func(s *subscriber, seq int, text string) {
+				if seq != quickEvents {
+					s.send(text)
+				}
+			},
+			func(r *Result) bool { return r.Lost == 6 }, "6 lost",
+		},
+		"duplicated": {
+			func(s *subscriber, seq int, text string) {
+				s.send(text)
+				if seq == 7 || seq == 8 {
+					s.send(text)
+				}
+			},
+			func(r *Result) bool { return r.Duplicates == 12 && r.Lost+r.OutOfOrder+r.Corrupt == 0 }, "12 duplicated",
+		},
+		"out of order": {
+			func(s *subscriber, seq int, text string) {
+				switch {
+				case seq == 20:
+					s.held = text
+				case seq == 23:
+					s.send(text)
+					s.send(s.held)
+				default:
+					s.send(text)
+				}
+			},
+			func(r *Result) bool { return r.OutOfOrder == 6 && r.Lost+r.Duplicates+r.Corrupt == 0 }, "6 out of order",
+		},
+		"altered": {
+			func(s *subscriber, seq int, text string) {
+				if seq == 9 {
+					text = strings.Replace(text, `"seq":9`, `"seq":90`, 1)
+				}
+				s.send(text)
+			},
+			func(r *Result) bool { return r.Corrupt == 6 && r.Lost == 6 }, "6 altered",
+		},
+		"the wrong room's": {
+			func(s *subscriber, seq int, text string) {
+				if seq == 9 {
+					text = strings.Replace(text, `"room":0`, `"room":1`, 1)
+				}
+				s.send(text)
+			},
+			func(r *Result) bool { return r.Corrupt == 6 && r.Lost == 6 }, "6 altered",
+		},
+		"closed": {
+			func(s *subscriber, seq int, text string) {
+				if seq == 50 && s.id == "0" {
+					go s.conn.Close(4290, "slow consumer")
+					return
+				}
+				s.send(text)
+			},
+			func(r *Result) bool { return r.ClosedConnections == 3 && r.Lost > 0 }, "3 connections closed",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newServer(t, faults{deliver: c.deliver})
+			cfg := quick(s)
+			cfg.DrainTimeout = 500 * time.Millisecond
+			r, err := Run(t.Context(), cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.want(r) || r.Err() == nil || !strings.Contains(r.Err().Error(), c.text) {
+				t.Errorf("%v\n%s", r.Err(), r.Text())
+			}
+		})
+	}
+}
+
+func TestRunFails(t *testing.T) {
+	wrong := func(c *Config) {}
+	for name, c := range map[string]struct {
+		faults faults
+		change func(*Config)
+		text   string
+	}{
+		"refused subscription": {faults{refuse: true}, wrong, "no such field"},
+		"refused token":        {faults{token: "x"}, wrong, "code 4403 Forbidden"},
+		"refused publish":      {faults{status: 401}, wrong, "HTTP status 401 Unauthorized"},
+		"nothing delivered":    {faults{silent: true}, func(c *Config) { c.ConnectTimeout = 200 * time.Millisecond }, "only 0 of 6 subscriptions received"},
+		"no endpoint":          {faults{}, func(c *Config) { c.URL = strings.Replace(c.URL, "graphql", "nothing", 1) }, "HTTP status 404"},
+		"nobody listens":       {faults{}, func(c *Config) { c.URL = "ws://127.0.0.1:1/graphql" }, "refused"},
+		"TLS":                  {faults{}, func(c *Config) { c.URL = "wss://127.0.0.1/graphql" }, "TLS is not measured"},
+		"no scheme":            {faults{}, func(c *Config) { c.URL = "127.0.0.1/graphql" }, "want ws:// or http://"},
+		"no host":              {faults{}, func(c *Config) { c.URL = "ws:///graphql" }, "the host is missing"},
+		"too many rooms":       {faults{}, func(c *Config) { c.Rooms = 7 }, "every room needs one"},
+		"too many publishers":  {faults{}, func(c *Config) { c.Publishers = 2 }, "belongs to one publisher"},
+		"too long":             {faults{}, func(c *Config) { c.Duration = time.Hour }, "too long"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cfg := quick(newServer(t, c.faults))
+			c.change(&cfg)
+			r, err := Run(t.Context(), cfg)
+			if err == nil || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("result %v, error %v", r, err)
+			}
+		})
+	}
+}
+
+func TestRunEndsWithContext(t *testing.T) {
+	s := newServer(t, faults{})
+	cfg := quick(s)
+	cfg.Duration = time.Minute
+	why := errors.New("enough")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cfg.Progress = func(text string) {
+		if strings.HasPrefix(text, "publishing") {
+			cancel(why)
+		}
+	}
+	if _, err := Run(ctx, cfg); !errors.Is(err, why) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestOwnPublisher replaces the HTTP requests, and measures this process as the server.
+func TestOwnPublisher(t *testing.T) {
+	s := newServer(t, faults{})
+	cfg := quick(s)
+	cfg.Publish = func(_ context.Context, events []Event) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, e := range events {
+			line, err := json.Marshal(map[string]any{"channel": e.Channel, "data": json.RawMessage(e.Data)})
+			if err != nil {
+				return err
+			}
+			s.publish(line)
+		}
+		return nil
+	}
+	r, err := Run(t.Context(), cfg)
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if r.Server.PID != 0 && r.Server.PID != os.Getpid() {
+		t.Errorf("the server is process %d, not %d", r.Server.PID, os.Getpid())
+	}
+	if r.Server.PID != 0 && r.Server.RSSKB < 1000 {
+		t.Errorf("%d KB", r.Server.RSSKB)
+	}
+	for _, line := range []string{"connections", "deliveries", "latency", "generator CPU"} {
+		if !strings.Contains(r.Text(), line) {
+			t.Errorf("no %s in\n%s", line, r.Text())
+		}
+	}
+}
+
+func TestIdle(t *testing.T) {
+	s := newServer(t, faults{})
+	cfg := quick(s)
+	cfg.Connections, cfg.Idle, cfg.Settle = 8, true, time.Millisecond
+	r, err := Run(t.Context(), cfg)
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if len(r.Idle) != 3 || r.Idle[0].Connections != 2 || r.Idle[2].Connections != 8 || !strings.Contains(r.Text(), "with 8 connections") {
+		t.Errorf("steps %v\n%s", r.Idle, r.Text())
+	}
+	if got := slope([]IdleStep{{100, 1000}, {200, 1100}, {400, 1600}}); got != 2 {
+		t.Errorf("slope %v", got)
+	}
+	if got := slope([]IdleStep{{100, 1000}}); got != 10 {
+		t.Errorf("slope of one step %v", got)
+	}
+}

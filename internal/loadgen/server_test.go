@@ -1,0 +1,153 @@
+package loadgen
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// faults is what a server does wrong.
+type faults struct {
+	// deliver, if set, is called instead of sending text, the message of an event's seq, to a subscriber.
+	deliver func(s *subscriber, seq int, text string)
+	refuse  bool // subscribes are answered by error
+	silent  bool // nothing is delivered
+	token   string
+	ping    bool // pings before each delivery
+	status  int  // of POST /events
+}
+
+// server fans events out to the subscribers of a channel: the simplest one that is right.
+type server struct {
+	*httptest.Server
+	t *testing.T
+	faults
+
+	mu          sync.Mutex
+	subscribers map[string][]*subscriber
+	pongs       int
+}
+
+type subscriber struct {
+	conn *websocket.Conn
+	id   string
+	held string // by a fault
+}
+
+func (s *subscriber) send(text string) {
+	_ = s.conn.Write(context.Background(), websocket.MessageText, []byte(text))
+}
+
+func newServer(t *testing.T, f faults) *server {
+	s := &server{t: t, faults: f, subscribers: map[string][]*subscriber{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/graphql", s.graphql)
+	mux.HandleFunc("/events", s.events)
+	s.Server = httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s
+}
+
+func (s *server) graphql(w http.ResponseWriter, r *http.Request) {
+	conn, err := websocket.Accept(w, r, &websocket.AcceptOptions{Subprotocols: []string{"graphql-transport-ws"}})
+	if err != nil {
+		s.t.Error(err)
+		return
+	}
+	defer conn.CloseNow()
+	for {
+		_, text, err := conn.Read(context.Background())
+		if err != nil {
+			return
+		}
+		var m struct {
+			ID, Type string
+			Payload  struct{ Query, Authorization string }
+		}
+		if err := json.Unmarshal(text, &m); err != nil {
+			s.t.Errorf("%s: %v", text, err)
+			return
+		}
+		switch m.Type {
+		case "connection_init":
+			if s.token != "" && m.Payload.Authorization != "Bearer "+s.token {
+				_ = conn.Close(4403, "Forbidden")
+				return
+			}
+			_ = conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"connection_ack"}`))
+		case "subscribe":
+			s.subscribe(&subscriber{conn: conn, id: m.ID}, m.Payload.Query)
+		case "pong":
+			s.mu.Lock()
+			s.pongs++
+			s.mu.Unlock()
+		}
+	}
+}
+
+func (s *server) subscribe(sub *subscriber, query string) {
+	channel := strings.Fields(query)[2]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.refuse {
+		sub.send(fmt.Sprintf(`{"id":%q,"type":"error","payload":[{"message":"no such field"}]}`, sub.id))
+		return
+	}
+	s.subscribers[channel] = append(s.subscribers[channel], sub)
+}
+
+func (s *server) events(w http.ResponseWriter, r *http.Request) {
+	if s.status != 0 {
+		http.Error(w, `{"errors":[{"code":"UNAUTHENTICATED"}]}`, s.status)
+		return
+	}
+	if got := r.Header.Get("Content-Type"); got != "application/x-ndjson" {
+		s.t.Errorf("content type %q", got)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	lines := bufio.NewScanner(r.Body)
+	for lines.Buffer(nil, 1<<20); lines.Scan(); {
+		s.publish(lines.Bytes())
+	}
+	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s *server) publish(line []byte) {
+	var e struct {
+		Channel string
+		Data    json.RawMessage
+	}
+	var data struct{ Seq int }
+	if err := json.Unmarshal(line, &e); err != nil {
+		s.t.Errorf("%s: %v", line, err)
+		return
+	}
+	if err := json.Unmarshal(e.Data, &data); err != nil {
+		s.t.Errorf("%s: %v", e.Data, err)
+		return
+	}
+	if s.silent {
+		return
+	}
+	for _, sub := range s.subscribers[e.Channel] {
+		if s.ping {
+			sub.send(`{"type":"ping"}`)
+		}
+		text := fmt.Sprintf(`{"id":%q,"type":"next","payload":{"data":{%q:%s}}}`, sub.id, e.Channel, bytes.TrimSpace(e.Data))
+		if s.deliver != nil && data.Seq > 0 {
+			s.deliver(sub, data.Seq, text)
+		} else {
+			sub.send(text)
+		}
+	}
+}
