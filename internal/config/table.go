@@ -92,8 +92,8 @@ var authKeys = []Key{
 var limitKeys = []Key{
 	{Path: "limits.connections", Type: Count, Default: "50000", Presets: &[3]string{"0", "50000", "1000000"}, Doc: "Client connections; 0: no bound. Lifted with `--dev`.", field: func(c *Config) any { return &c.Limits.Connections }},
 	{Path: "limits.subscriptions_per_connection", Type: Count, Default: "1000", Presets: &[3]string{"0", "1000", "10000"}, Doc: "Subscriptions of one connection; 0: no bound.", field: func(c *Config) any { return &c.Limits.SubscriptionsPerConnection }},
-	{Path: "limits.groups_per_channel", Type: Count, Default: "100000", Presets: &[3]string{"100000", "100000", "2000000"}, Doc: "Different subscriptions (document and variables) of one channel.", field: func(c *Config) any { return &c.Limits.GroupsPerChannel }},
-	{Path: "limits.groups_per_tenant", Type: Count, Default: "100000", Presets: &[3]string{"100000", "100000", "2000000"}, Doc: "The same for one tenant.", field: func(c *Config) any { return &c.Limits.GroupsPerTenant }},
+	{Path: "limits.groups_per_channel", Type: Count, Default: "2000000", Doc: "Different subscriptions (document and variables) of one channel.", field: func(c *Config) any { return &c.Limits.GroupsPerChannel }},
+	{Path: "limits.groups_per_tenant", Type: Count, Default: "1000000", Doc: "The same for one tenant.", field: func(c *Config) any { return &c.Limits.GroupsPerTenant }},
 	{Path: "limits.document_bytes", Type: Bytes, Default: "64KiB", Doc: "One document.", field: func(c *Config) any { return &c.Limits.DocumentBytes }},
 	{Path: "limits.document_tokens", Type: Count, Default: "10000", Doc: "Tokens of a document.", field: func(c *Config) any { return &c.Limits.DocumentTokens }},
 	{Path: "limits.document_depth", Type: Count, Default: "20", Doc: "Nesting of a document.", field: func(c *Config) any { return &c.Limits.DocumentDepth }},
