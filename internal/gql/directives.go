@@ -152,6 +152,8 @@ func (l *loader) take(list *ast.DirectiveList, loc ast.DirectiveLocation, on any
 		}
 		if args, ok := l.directiveArguments(d, def); ok {
 			l.uses[on] = append(l.uses[on], use{name: name, pos: d.Position, args: args})
+		} else {
+			l.broken[on] = true
 		}
 	}
 	*list = kept

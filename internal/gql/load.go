@@ -2,6 +2,7 @@ package gql
 
 import (
 	"errors"
+	"slices"
 	"sort"
 	"sync/atomic"
 
@@ -9,6 +10,8 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
+
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
 var generations atomic.Uint64
@@ -16,7 +19,7 @@ var generations atomic.Uint64
 // LoadSchema reads SDL, checks it and our directives, and reports every problem at once: first those of
 // syntax, then those of the type system, then those of our directives' meaning, each stage in source order.
 func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaError) {
-	l := &loader{opt: opt, uses: map[any][]use{}, alias: map[string]string{}}
+	l := &loader{opt: opt, uses: map[any][]use{}, broken: map[any]bool{}, alias: map[string]string{}}
 	doc := l.parse(sources)
 	if l.failed() {
 		return nil, l.sorted()
@@ -24,8 +27,9 @@ func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaEr
 	l.readLinks(doc)
 	l.takeDirectives(doc)
 	l.hideEnums(doc)
+	before := len(l.errs)
 	l.checkStructure(doc)
-	if l.failed() {
+	if len(l.errs) > before {
 		return nil, l.sorted()
 	}
 	l.supplyQuery(doc)
@@ -34,6 +38,7 @@ func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaEr
 		l.addParserError(err)
 		return nil, l.sorted()
 	}
+	l.checkInterfaceArguments(tree)
 	s := l.build(tree, doc)
 	l.resolve(s)
 	if l.failed() {
@@ -50,6 +55,8 @@ type loader struct {
 	// uses holds our directives, taken out of the document: by *ast.FieldDefinition, *ast.ArgumentDefinition
 	// or the name of a type.
 	uses map[any][]use
+	// broken marks elements with a directive of ours that could not be read: nothing more is said about them.
+	broken map[any]bool
 	// alias maps names that @link imported to ours.
 	alias map[string]string
 	// emptyQuery is set when the SDL has no query root.
@@ -103,8 +110,15 @@ func (l *loader) parse(sources []SchemaSource) *ast.SchemaDocument {
 			l.addParserError(err)
 			continue
 		}
+		if at, message := lexicalProblem(src.Text); at >= 0 {
+			where := locationAt(src.Text, at)
+			l.errs = append(l.errs, &SchemaError{Position{src.Name, where.Line, where.Column}, message})
+		}
 		doc.Merge(part)
 	}
+	doc.Definitions = slices.DeleteFunc(doc.Definitions, func(def *ast.Definition) bool {
+		return def.Kind == ast.Scalar && builtinLeaf(def.Name).Kind != scalar.Custom // said again: no harm
+	})
 	return doc
 }
 

@@ -60,9 +60,8 @@ func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 	if err != nil {
 		return nil, syntaxError(src, err, lim)
 	}
-	if at := loneSurrogate(src.Input); at >= 0 {
-		return nil, &Error{Code: code.ParseFailed, Locations: []Location{locationAt(src.Input, at)},
-			Message: "Syntax Error: Invalid Unicode escape sequence: half of a surrogate pair."}
+	if at, message := lexicalProblem(src.Input); at >= 0 {
+		return nil, &Error{Code: code.ParseFailed, Message: "Syntax Error: " + message, Locations: []Location{locationAt(src.Input, at)}}
 	}
 	if len(tree.Operations) == 0 && len(tree.Fragments) == 0 {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: Unexpected <EOF>."}

@@ -206,6 +206,9 @@ var matchOps = map[string]filter.Op{
 
 // resolveArgument decides how an argument of a root field filters.
 func (l *loader) resolveArgument(f *Field, a *Argument, def *ast.ArgumentDefinition, payload *Type) {
+	if l.broken[def] {
+		return
+	}
 	match, where := l.taken(def, "match"), l.taken(def, "where")
 	coordinate := fmt.Sprintf("argument %s of %s.%s", a.Name, f.Parent.Name, f.Name)
 	switch {

@@ -6,34 +6,68 @@ import (
 	"unicode/utf8"
 )
 
-// loneSurrogate finds the first escape in a string of a document that is half a surrogate pair, which is no
-// character (https://spec.graphql.org, "String Value"); the parser would read U+FFFD. at is the byte offset
-// of the backslash, -1 for none. The text is one that the parser has accepted.
-func loneSurrogate(text string) (at int) {
-	if !strings.Contains(text, `\ud`) && !strings.Contains(text, `\uD`) {
-		return -1
-	}
+// lexicalProblem finds what the parser's lexer overlooks in a text that it accepts: an escape of half a surrogate
+// pair in a string, which is no character (it would be read as U+FFFD), and a name or a dot directly after a
+// number (https://spec.graphql.org, "String Value" and "Int Value"). at is a byte offset, -1 for no problem.
+func lexicalProblem(text string) (at int, message string) {
 	for i := 0; i < len(text); {
+		c := text[i]
 		switch {
-		case text[i] == '#':
-			if end := strings.IndexAny(text[i:], "\n\r"); end >= 0 {
-				i += end
-			} else {
-				return -1
+		case isNameStart(c):
+			for i++; i < len(text) && (isNameStart(text[i]) || isDigit(text[i])); i++ {
 			}
+		case isDigit(c):
+			if i = numberEnd(text, i); i < len(text) && (isNameStart(text[i]) || text[i] == '.') {
+				return i, "Invalid number: it must not be followed by a name or a dot."
+			}
+		case c == '#':
+			end := strings.IndexAny(text[i:], "\n\r")
+			if end < 0 {
+				return -1, ""
+			}
+			i += end
 		case strings.HasPrefix(text[i:], `"""`):
 			i = blockEnd(text, i+3)
-		case text[i] == '"':
+		case c == '"':
 			end, bad := stringEnd(text, i+1)
 			if bad >= 0 {
-				return bad
+				return bad, "Invalid Unicode escape sequence: half of a surrogate pair."
 			}
 			i = end
 		default:
 			i++
 		}
 	}
-	return -1
+	return -1, ""
+}
+
+func isNameStart(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' }
+
+func isDigit(c byte) bool { return c >= '0' && c <= '9' }
+
+// numberEnd returns the offset after the number that begins at i, after its sign.
+func numberEnd(text string, i int) int {
+	digits := func() {
+		for i < len(text) && isDigit(text[i]) {
+			i++
+		}
+	}
+	digits()
+	if i+1 < len(text) && text[i] == '.' && isDigit(text[i+1]) {
+		i++
+		digits()
+	}
+	if i < len(text) && text[i]|0x20 == 'e' {
+		j := i + 1
+		if j < len(text) && (text[j] == '+' || text[j] == '-') {
+			j++
+		}
+		if j < len(text) && isDigit(text[j]) {
+			i = j
+			digits()
+		}
+	}
+	return i
 }
 
 // blockEnd returns the offset after the block string whose content begins at i.

@@ -1,0 +1,116 @@
+package gql
+
+import (
+	"strings"
+	"testing"
+)
+
+const payloadSDL = `
+enum E { A B } scalar Any
+type P { id: ID name: String n: Int f: Float b: Boolean e: E any: Any tags: [String!] inner: P list: [P!] }
+`
+
+// TestSchemaErrors has the place and a part of the text of every problem of a schema; the payload types above
+// precede each SDL, so that its lines count from 5.
+func TestSchemaErrors(t *testing.T) {
+	for _, c := range []struct {
+		name, sdl string
+		want      []string // "line: text"
+	}{
+		{"fine", `type Subscription { p(id: ID): P }`, nil},
+		{"syntax", `type Subscription { p(: P }`, []string{`5: Expected`}},
+		{"unknown type", `type Subscription { p: Q a: R }`, []string{`5: Unknown type "Q"`, `5: Unknown type "R"`}},
+		{"unknown directive", "type Subscription { p: P @sourc }", []string{`5: Unknown directive "@sourc". Did you mean "@source"?`}},
+		{"duplicate type", `type P { a: Int } type Subscription { p: P }`, []string{`5: There can be only one type named "P"`}},
+		{"duplicate field", "type Subscription { p: P\np: P }", []string{`6: Field "Subscription.p" can only`}},
+		{"input as output", `input I { a: Int } type Subscription { p: I }`, []string{`5: The type of Subscription.p must be an output type`}},
+		{"output as input", `type Subscription { p(id: P): P }`, []string{`5: The type of Subscription.p(id:) must be an input type`}},
+		{"several at once", "union U = E\ntype T implements P { id: ID }\nextend enum P { X }\ntype Subscription { p: P @deprecated(why: 1) }",
+			[]string{`5: Union U can only include object types, E is an enum`, `6: T can only implement interfaces`, `7: Cannot extend object type "P" as enum`, `8: Unknown argument "why"`}},
+		{"schema root", "schema { subscription: E }", []string{`5: The subscription root must be an object type`}},
+		{"oneOf", "input I @oneOf { a: Int! b: Int = 1 }\ntype Subscription { p: P }", []string{`5: OneOf input field I.a must be nullable`, `5: OneOf input field I.b cannot have a default`}},
+		{"interface field missing", "interface I { x: Int }\ntype T implements I { y: Int }\ntype Subscription { p: P }", []string{`6: For T to implement I`}},
+		{"bad default", "type Subscription { p(n: Int = \"x\"): P }", []string{`5: default of n: Int cannot represent non-integer value: "x"`}},
+		{"default cycle", "input A { b: B = {} }\ninput B { a: A = {} }\ntype Subscription { p: P }\ntype Query { q(a: A): Int }", []string{`5: the default of b rests on itself`}},
+
+		{"source", `type Subscription { p: P @source(channel: "__x") q: P @source(channel: "$x") r: P @source(channel: "a*") s: P @source(channel: "a b") t: P @source(channel: "") }`,
+			[]string{"5: channel \"__x\" of Subscription.p must not begin", "5: channel \"$x\"", "5: channel \"a*\" of Subscription.r must not contain", "5: channel \"a b\"", "5: channel \"\""}},
+		{"source types", `type Subscription { p: P @source(types: []) q: P @source(types: ["a b"]) }`, []string{"5: @source: types is empty", "5: event type"}},
+		{"source elsewhere", `type T { a: Int @source } type Subscription { p: P }`, []string{"5: @source on T.a: only fields of the subscription root"}},
+		{"source misplaced", `type T @source { a: Int } type Subscription { p: P }`, []string{"5: @source may not stand on an object type"}},
+		{"source twice", `type Subscription { p: P @source @source }`, []string{"5: @source stands here twice"}},
+		{"source arguments", `type Subscription { p: P @source(chanel: "x") q: P @source(channel: 1) r: P @source(channel: "a", channel: "b") }`,
+			[]string{"5: @source has no argument chanel", "5: argument channel of @source must be String, not 1", "5: @source gives argument channel twice"}},
+
+		{"argument without member", `type Subscription { p(nosuch: Int): P }`, []string{"5: argument nosuch of Subscription.p: P has no field of that name"}},
+		{"argument of list type", `type Subscription { p(tags: [String!]): P }`, []string{"5: argument tags of Subscription.p: EQ needs a single value"}},
+		{"argument of input type", `input I { a: Int } type Subscription { p(inner: I): P }`, []string{"5: argument inner of Subscription.p: an argument of input object type I filters with @where only"}},
+		{"match and where", `input I { id: F } input F { eq: ID } type Subscription { p(a: I @match(path: "id") @where): P }`, []string{"5: argument a of Subscription.p: @match and @where exclude"}},
+		{"match elsewhere", `type T { a(b: Int @match): Int } type Subscription { p: P }`, []string{"5: @match on argument b of T.a"}},
+		{"match on input", `input I { a: Int @match } type Subscription { p: P }`, []string{"5: @match may not stand on a member of an input object"}},
+		{"unknown op", `type Subscription { p(n: Int @match(op: LIKE)): P }`, []string{"5: argument op of @match must be MatchOp, not LIKE"}},
+		{"ops that need lists", `type Subscription { p(a: Int @match(path: "n", op: IN) b: Int @match(path: "n", op: NOT_IN) c: Int @match(path: "n", op: BETWEEN) d: Int @match(path: "n", op: CONTAINS_ANY)): P }`,
+			[]string{"5: argument a of Subscription.p: IN needs a list", "5: argument b of Subscription.p: NOT_IN needs a list", "5: argument c of Subscription.p: BETWEEN needs a list", "5: argument d of Subscription.p: CONTAINS_ANY needs a list"}},
+		{"ops that need no list", `type Subscription { p(a: [Int!] @match(path: "n", op: GT) b: [Int] @match(path: "n", op: CONTAINS) c: [[Int]] @match(path: "n", op: IN)): P }`,
+			[]string{"5: argument a of Subscription.p: GT needs a single value", "5: argument b of Subscription.p: CONTAINS needs a single value", "5: argument c of Subscription.p: a list of lists"}},
+		{"ops and kinds", `type Subscription { p(a: Boolean @match(path: "b", op: GT) b: E @match(path: "e", op: LTE) c: Int @match(path: "n", op: STARTS_WITH) d: String @match(path: "n", op: EXISTS) e: [Boolean] @match(path: "b", op: BETWEEN)): P }`,
+			[]string{"5: argument a of Subscription.p: GT needs a value with an order", "5: argument b of Subscription.p: LTE needs", "5: argument c of Subscription.p: STARTS_WITH needs String or ID", "5: argument d of Subscription.p: EXISTS needs Boolean", "5: argument e of Subscription.p: BETWEEN needs values with an order"}},
+		{"paths", `type Subscription { p(a: Int @match(path: "list.n") b: Int @match(path: "inner.list.n") c: Int @match(path: "") d: Int @match(path: "a..b") e: Int @match(path: "un.known") f: String @match(path: "tags", op: CONTAINS)): P }`,
+			[]string{"5: @match: path \"list.n\" crosses the list list", "5: @match: path \"inner.list.n\" crosses the list inner.list", "5: @match: path \"\" has an empty name", "5: @match: path \"a..b\""}},
+		{"owner and tenant", `type Subscription { p: P @owner(path: "list.id") @tenant(path: "inner..x") q: P @owner r: P @tenant(path: 1) }`,
+			[]string{"5: @owner: path \"list.id\" crosses", "5: @tenant: path \"inner..x\"", "5: @owner needs argument path", "5: argument path of @tenant must be String!"}},
+		{"owner elsewhere", `type T { a: Int @owner(path: "x") @tenant(path: "y") @delivery } type Subscription { p: P }`, []string{"5: @owner on T.a", "5: @tenant on T.a", "5: @delivery on T.a"}},
+		{"from", `type T { a: Int @from(path: "") b: Int @from(path: "x.y") } type Subscription { p: T @from(path: "x") }`,
+			[]string{"5: @from: the path is empty", "5: @from(path: \"x.y\"): a field reads one member", "5: @from on Subscription.p"}},
+		{"delivery", `type Subscription { p: P @delivery(overflow: LATEST) q: P @delivery(key: "id") r: P @delivery(maxMessages: 0) s: P @delivery(maxBytes: -1) t: P @delivery(overflow: NEVER) u: P @delivery(maxMessages: 3000000000) }`,
+			[]string{"5: @delivery: overflow: LATEST needs key", "5: @delivery: key has a meaning with", "5: @delivery: maxMessages must be greater than 0", "5: @delivery: maxBytes must be", "5: argument overflow of @delivery", "5: argument maxMessages of @delivery must be Int"}},
+
+		{"where", `input W { id: ID tags: [TF] inner: W list: W and: W or: [[W]] not: [W] e: EF } input TF { eq: String } input EF { gt: E in: E eq: [E] exists: Int }
+type Subscription { p(w: W @where, x: ID @where, y: [W] @where, z: TF @where): P }`, []string{
+			"5: @where filter W.id: it needs an input object", "5: @where filter W.tags: it needs", "5: @where filter W.list: the path crosses the list", "5: @where filter W.and: and takes a list",
+			"5: @where filter W.or: or takes a list", "5: @where filter W.not: not takes one", "5: @where filter EF.gt: GT needs", "5: @where filter EF.in: IN needs", "5: @where filter EF.eq: EQ needs", "5: @where filter EF.exists",
+			"6: argument x of Subscription.p: @where needs an input object, not ID", "6: argument y of Subscription.p: @where needs", "6: argument z of Subscription.p: TF has operators only"}},
+		{"access", `type T { a: Int @requiresScopes(scopes: []) b: Int @requiresScopes(scopes: [[]]) c: Int @requiresScopes(scopes: [["x"], []]) d: Int @requiresRole(roles: []) e: Int @requiresRole(roles: [""]) } type Subscription { p: P }`,
+			[]string{"5: @requiresScopes: the list of scopes is empty", "5: @requiresScopes: an empty list among", "5: @requiresScopes: an empty list among", "5: @requiresRole: the list of roles is empty", "5: @requiresRole: an empty name"}},
+		{"mask", `type T { a: Int! @requiresRole(roles: ["x"], deny: MASK) b: S! c: S } scalar S @requiresRole(roles: ["x"], deny: MASK) type Subscription { p: P! @requiresRole(roles: ["x"], deny: MASK) }`,
+			[]string{"5: T.a is non-null: deny: MASK", "5: T.b is non-null", "5: Subscription.p is non-null"}},
+		{"mask of a type in a union", "type T @requiresRole(roles: [\"x\"], deny: MASK) {\na: Int!\nb: Int }\nunion U = T | P\ntype Subscription { p: U }", []string{"6: T.a is non-null"}},
+		{"access misplaced", `union U @authenticated = P input I @authenticated { a: Int } type Subscription { p(id: ID @authenticated): P }`,
+			[]string{"5: @authenticated may not stand on a union", "5: @authenticated may not stand on an input object", "5: @authenticated may not stand on an argument"}},
+		{"unscoped elsewhere", `type T { a(user_id: ID @unscoped): Int } type Subscription { p: P }`, []string{"5: @unscoped on argument user_id of T.a"}},
+
+		{"own definition, compatible", `directive @owner(path: String!) on FIELD_DEFINITION directive @match(path: String, op: MatchOp = EQ) on ARGUMENT_DEFINITION enum MatchOp { EQ NE } type Subscription { p(n: Int @match(op: NE)): P @owner(path: "x") }`, nil},
+		{"own definition, incompatible", `directive @owner(path: Int!) on FIELD_DEFINITION
+directive @tenant(path: String!, more: Int) on FIELD_DEFINITION
+directive @from on FIELD_DEFINITION
+directive @where repeatable on ARGUMENT_DEFINITION
+directive @authenticated on FIELD_DEFINITION | UNION
+directive @match(path: String, op: MatchOp = NE) on ARGUMENT_DEFINITION
+type Subscription { p: P }`, []string{
+			"5: directive @owner is not compatible with FraiseQL's: argument path must be String!", "6: directive @tenant is not compatible with FraiseQL's: it has no argument more",
+			"7: directive @from is not compatible with FraiseQL's: argument path is missing", "8: directive @where is not compatible with FraiseQL's: it must not be repeatable",
+			"9: directive @authenticated is not compatible with FraiseQL's: it has no meaning on UNION", "10: directive @match is not compatible with FraiseQL's: argument op has another default"}},
+		{"federation", `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable", "@authenticated", {name: "@requiresScopes", as: "@scopes"}])
+type T @key(fields: "id") @federation__inaccessible { id: ID @shareable @authenticated @scopes(scopes: [["a"]]) } type Subscription { p: P }`, nil},
+		{"policy cannot be enforced", `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@policy"])
+type T { id: ID @policy(policies: [["a"]]) } type Subscription { p: P }`, []string{`6: Unknown directive "@policy"`}},
+		{"link of a foreign directive", `extend schema @link(url: "https://example.com/other/v1.0", import: ["@source"]) type Subscription { p: P }`, []string{"5: @link imports a directive @source that is not FraiseQL's"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, errs := LoadSchema([]SchemaSource{{"s.graphql", payloadSDL + "\n" + c.sdl}}, SchemaOptions{})
+			var got []string
+			for _, e := range errs {
+				got = append(got, e.Error())
+			}
+			if len(got) != len(c.want) {
+				t.Fatalf("got %d problems, want %d:\n%s", len(got), len(c.want), strings.Join(got, "\n"))
+			}
+			for i, want := range c.want {
+				line, text, _ := strings.Cut(want, ": ")
+				if !strings.HasPrefix(got[i], "s.graphql:"+line+":") || !strings.Contains(got[i], text) {
+					t.Errorf("problem %d: %s\nwant %s", i, got[i], want)
+				}
+			}
+		})
+	}
+}
