@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"sync"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -130,6 +131,8 @@ func (d *Driver) finish(s *scratch, size int) {
 	scratches.Put(s)
 }
 
+var errPanic = errors.New("the authenticator panicked")
+
 // authenticate judges connection_init on the pool.
 func (d *Driver) authenticate(payload []byte) {
 	handshake := d.handshake
@@ -138,6 +141,7 @@ func (d *Driver) authenticate(payload []byte) {
 		handshake = &Handshake{}
 	}
 	queued := d.host.pool.do(func(ctx context.Context) {
+		defer d.host.guard(func() { d.authenticated(nil, errPanic) })
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		d.authenticated(who, err)
 	})
@@ -168,7 +172,11 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		d.run(d.host.pool.ctx, req, who)
 		return
 	}
-	if !d.host.pool.do(func(ctx context.Context) { d.run(ctx, req, who) }) {
+	queued := d.host.pool.do(func(ctx context.Context) {
+		defer d.host.guard(func() { d.subscribed(req, Outcome{}) })
+		d.run(ctx, req, who)
+	})
+	if !queued {
 		d.subscribed(req, Outcome{Errors: AppendErrors(nil, code.RateLimited, "the server is busy, subscribe again later")})
 	}
 }

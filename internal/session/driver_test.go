@@ -227,3 +227,29 @@ func TestDriverLongMessage(t *testing.T) {
 		p.Closed()
 	})
 }
+
+// TestDriverPanics has the engine panic on the pool: it is reported, the client answered, the server goes on.
+func TestDriverPanics(t *testing.T) {
+	var reported []any
+	cfg := HostConfig{Panicked: func(v any, stack []byte) {
+		if len(stack) == 0 {
+			t.Error("no stack")
+		}
+		reported = append(reported, v)
+	}}
+	bubble(t, cfg, func(t *testing.T, w *world, p *peer) {
+		w.prepared = func(string) bool { return false }
+		w.before = func(*Request) { panic("subscribe") }
+		p.send(initText)
+		p.expect(t, ackReply)
+		p.send(subscribeText("1", "subscription { a }"))
+		p.expect(t, `{"id":"1","type":"error","payload":[{"message":"internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`)
+		w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { panic("authenticate") }
+		other := connect(p.host)
+		other.send(initText)
+		other.expect(t, `close 1013 Authentication is not available, try again later`)
+		if diff := cmp.Diff([]any{"subscribe", "authenticate"}, reported); diff != "" {
+			t.Error(diff)
+		}
+	})
+}

@@ -3,6 +3,7 @@ package session
 import (
 	"context"
 	"runtime"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -19,13 +20,17 @@ type HostConfig struct {
 	Waiting int
 	// CallTimeout bounds the context of such a call; 30 s.
 	CallTimeout time.Duration
+	// Panicked, if set, is told of a panic of the engine (of an authenticator, for example) in such a call; the
+	// client is answered as for an internal error. Without it the panic goes on.
+	Panicked func(value any, stack []byte)
 }
 
 // Host is what the drivers of one endpoint share.
 type Host struct {
-	engine  Engine
-	options *Options
-	pool    pool
+	engine   Engine
+	options  *Options
+	panicked func(value any, stack []byte)
+	pool     pool
 }
 
 // NewHost makes a host. It must be closed.
@@ -39,7 +44,7 @@ func NewHost(cfg HostConfig) *Host {
 	if cfg.CallTimeout <= 0 {
 		cfg.CallTimeout = 30 * time.Second
 	}
-	h := &Host{engine: cfg.Engine, options: NewOptions(cfg.Options)}
+	h := &Host{engine: cfg.Engine, options: NewOptions(cfg.Options), panicked: cfg.Panicked}
 	h.pool.init(cfg.Workers, cfg.Waiting, cfg.CallTimeout)
 	return h
 }
@@ -47,6 +52,17 @@ func NewHost(cfg HostConfig) *Host {
 // Close cancels what runs, refuses what comes later and waits for the workers. Connections should be closed
 // before. Idempotent.
 func (h *Host) Close() { h.pool.close() }
+
+// guard is deferred in calls of the engine: after a panic it reports it and runs answer.
+func (h *Host) guard(answer func()) {
+	if h.panicked == nil {
+		return
+	}
+	if v := recover(); v != nil {
+		h.panicked(v, debug.Stack())
+		answer()
+	}
+}
 
 // pool runs jobs on a bounded number of goroutines, which end when there is nothing to do.
 type pool struct {
