@@ -83,6 +83,9 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	host := session.NewHost(session.HostConfig{
 		Engine:  &gate{engine: e, cfg: &cfg},
 		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
+		Panicked: func(value any, stack []byte) {
+			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))
+		},
 	})
 	h, err := ws.New(ws.Config{
 		Poller: poller, Host: host, CheckOrigin: cfg.originAllowed, Credentials: cfg.handshake, Queue: &e.connLimits,
