@@ -58,57 +58,6 @@ func (l *loader) refuseEmpty(u *use, names []string) {
 	}
 }
 
-// Requirement is one access rule that applies to a selected field.
-type Requirement struct {
-	// Coordinate is where the rule stands: Type.field or Type.
-	Coordinate string
-	Access     *Access
-	// Mask is set when a caller who falls short gets null instead of a refusal.
-	Mask bool
-}
-
-// Requirements returns the access rules that apply to a field selected on a parent type (CONTRACT 3, check 5):
-// the field's, its type's, the parent's, and through an interface or union the same of every possible type.
-// All must hold. An Access with deny: MASK comes as two requirements if parts of it refuse. __typename needs
-// what its parent needs.
-func (s *Schema) Requirements(parent *Type, name string) []Requirement {
-	var out []Requirement
-	seen := map[*Access]bool{}
-	add := func(coordinate string, a *Access, mask bool) {
-		if a.Open() || seen[a] {
-			return
-		}
-		seen[a] = true
-		if a.Mask && (a.Authenticated || len(a.Scopes) > 0) {
-			out = append(out, Requirement{coordinate, &Access{Authenticated: a.Authenticated, Scopes: a.Scopes}, false})
-			a = &Access{Roles: a.Roles, Mask: true}
-		}
-		out = append(out, Requirement{coordinate, a, a.Mask && mask})
-	}
-	visit := func(t *Type) {
-		f := t.Field(name)
-		maskable := f != nil && !f.Type.NonNull
-		// A masked type is null where a field returns it; its own fields are only masked where it can be
-		// reached through an interface or a union, or is a root.
-		if !t.Access.Mask || t.abstract || t == s.Subscription {
-			add(t.Name, &t.Access, maskable)
-		}
-		if f == nil {
-			return
-		}
-		add(t.Name+"."+name, &f.Access, maskable)
-		named := f.Type.Name()
-		add(named.Name, &named.Access, maskable)
-	}
-	visit(parent)
-	for _, p := range parent.Possible {
-		if p != parent {
-			visit(p)
-		}
-	}
-	return out
-}
-
 // checkMasks refuses deny: MASK where null is not a value of the field.
 func (l *loader) checkMasks(s *Schema) {
 	report := func(pos Position, where string) {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 
 	"github.com/vektah/gqlparser/v2/ast"
+
+	"github.com/fraiseql/fraiseql-go/internal/filter"
 )
 
 // whereOperators are the members of a leaf of a @where filter, with the operator of MatchOp that each is.
@@ -12,6 +14,12 @@ var whereOperators = map[string]string{
 	"contains": "CONTAINS", "notContains": "NOT_CONTAINS", "not_contains": "NOT_CONTAINS",
 	"startsWith": "STARTS_WITH", "starts_with": "STARTS_WITH", "endsWith": "ENDS_WITH", "ends_with": "ENDS_WITH",
 	"exists": "EXISTS", "between": "BETWEEN", "containsAny": "CONTAINS_ANY", "contains_any": "CONTAINS_ANY",
+}
+
+// WhereOp returns the operator that a member of a leaf of a @where filter is; ok is false for other names.
+func WhereOp(name string) (op filter.Op, ok bool) {
+	op, ok = matchOps[whereOperators[name]]
+	return op, ok
 }
 
 // resolveWhere checks the input object of a @where argument.

@@ -7,41 +7,6 @@ import (
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
-// whereOp returns the operator of a member of a leaf of @where.
-func whereOp(name string) filter.Op {
-	switch name {
-	case "ne":
-		return filter.NE
-	case "gt":
-		return filter.GT
-	case "gte":
-		return filter.GTE
-	case "lt":
-		return filter.LT
-	case "lte":
-		return filter.LTE
-	case "in":
-		return filter.IN
-	case "notIn", "not_in":
-		return filter.NotIn
-	case "contains":
-		return filter.Contains
-	case "notContains", "not_contains":
-		return filter.NotContains
-	case "startsWith", "starts_with":
-		return filter.StartsWith
-	case "endsWith", "ends_with":
-		return filter.EndsWith
-	case "exists":
-		return filter.Exists
-	case "between":
-		return filter.Between
-	case "containsAny", "contains_any":
-		return filter.ContainsAny
-	}
-	return filter.EQ
-}
-
 // combines reports whether a member of @where combines filters and names no member of data.
 func combines(name string) bool { return name == "and" || name == "or" || name == "not" }
 
@@ -109,7 +74,8 @@ func (w *whereReader) leaf(input *gql.Type, r jsontape.Ref) *filter.Pred {
 		if in == nil || !given(w.tape, m) {
 			continue
 		}
-		p, err := filter.Compare(w.path, in.Type.Name().Leaf, whereOp(in.Name), w.tape, m)
+		op, _ := gql.WhereOp(in.Name) // the schema's loader has checked the names
+		p, err := filter.Compare(w.path, in.Type.Name().Leaf, op, w.tape, m)
 		if err != nil && w.err == nil {
 			w.err = err
 		}
