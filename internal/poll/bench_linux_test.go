@@ -1,3 +1,5 @@
+//go:build amd64 || arm64
+
 package poll
 
 import (
@@ -35,16 +37,69 @@ func cpu() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// BenchmarkRawWrite is what the system calls of BenchmarkFanOut cost alone.
+func BenchmarkRawWrite(b *testing.B) {
+	for name, connect := range map[string]func(testing.TB) (net.Conn, int){"socketpair": socketpair, "loopback": loopback} {
+		b.Run(name, func(b *testing.B) {
+			const conns = 1000
+			near, far := make([]int, conns), make([]int, conns)
+			for i := range near {
+				var server net.Conn
+				server, far[i] = connect(b)
+				near[i], _, _ = takeOver(server)
+				defer syscall.Close(far[i])
+				defer syscall.Close(near[i])
+			}
+			p, buf := make([]byte, 204), make([]byte, 64<<10)
+			var used time.Duration
+			b.ResetTimer()
+			for range b.N {
+				before := cpu()
+				for _, fd := range near {
+					if _, err := syscall.Write(fd, p); err != nil {
+						b.Fatal(err)
+					}
+				}
+				used += cpu() - before
+				b.StopTimer()
+				for _, fd := range far {
+					if _, err := syscall.Read(fd, buf); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.StartTimer()
+			}
+			b.ReportMetric(used.Seconds()/float64(b.N*conns)*1e6, "cpu-s/Mdelivery")
+		})
+	}
+}
+
 // BenchmarkFanOut enqueues one shared message of 200 bytes per round on 1,000 connections; `behind` messages
 // gather per connection before the writer gets its turn. The readers' CPU is not included: the far ends are read
 // between rounds, outside the measured time. It reports CPU-seconds per million deliveries.
 func BenchmarkFanOut(b *testing.B) {
 	for _, behind := range []int{1, 4, 16} {
-		b.Run(fmt.Sprintf("behind=%d", behind), func(b *testing.B) { fanOut(b, 1000, behind) })
+		b.Run(fmt.Sprintf("socketpair/behind=%d", behind), func(b *testing.B) { fanOut(b, socketpair, behind) })
+		b.Run(fmt.Sprintf("loopback/behind=%d", behind), func(b *testing.B) { fanOut(b, loopback, behind) })
 	}
 }
 
-func fanOut(b *testing.B, conns, behind int) {
+// loopback returns both ends of a TCP connection, the client's as a descriptor.
+func loopback(t testing.TB) (server net.Conn, client int) {
+	s, c := pair(t)
+	fd, _, err := takeOver(c)
+	if err == nil {
+		err = syscall.SetNonblock(fd, false)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s, fd
+}
+
+func fanOut(b *testing.B, connect func(testing.TB) (net.Conn, int), behind int) {
+	const conns = 1000
+
 	p, err := New(Options{Shards: 1, KeepMemory: true})
 	if err != nil {
 		b.Fatal(err)
@@ -53,7 +108,7 @@ func fanOut(b *testing.B, conns, behind int) {
 	owners, queues, far := make([]*owner, conns), make([]*queue.Queue, conns), make([]int, conns)
 	for i := range owners {
 		var server net.Conn
-		server, far[i] = socketpair(b)
+		server, far[i] = connect(b)
 		defer syscall.Close(far[i])
 		owners[i] = newOwner()
 		if err := p.Register(&owners[i].Conn, owners[i], Registration{Conn: server}); err != nil {
@@ -77,12 +132,12 @@ func fanOut(b *testing.B, conns, behind int) {
 			owners[i].io.Unlock()
 		}
 		sent += int64(conns * behind)
-		for p.Stats().Frames < sent {
-			runtime.Gosched()
+		if _, err := syscall.Read(far[conns-1], buf); err != nil { // written last: the dirty list is a FIFO
+			b.Fatal(err)
 		}
 		used += cpu() - before
 		b.StopTimer()
-		for _, fd := range far {
+		for _, fd := range far[:conns-1] {
 			if _, err := syscall.Read(fd, buf); err != nil {
 				b.Fatal(err)
 			}
@@ -195,5 +250,44 @@ func TestNullConnection(t *testing.T) {
 	}
 	if err := portable.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// A burst of connects is followed by one return of memory, when it is over.
+func TestMemoryReleased(t *testing.T) {
+	for _, keep := range []bool{false, true} {
+		p, err := New(Options{Shards: 1, Tick: time.Millisecond, KeepMemory: keep})
+		if err != nil {
+			t.Fatal(err)
+		}
+		connect := func(n int) {
+			for range n {
+				o := newOwner()
+				if err := p.Register(&o.Conn, o, Registration{}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		quiet := func() {
+			for from := p.Now(); p.Now() < from+3; {
+				runtime.Gosched()
+			}
+		}
+		connect(burst - 1)
+		quiet()
+		if n := p.Stats().Released; n != 0 {
+			t.Errorf("released %d times before the bound", n)
+		}
+		connect(1)
+		if !keep {
+			await(t, "release", func() bool { return p.Stats().Released == 1 })
+		}
+		quiet()
+		if n := p.Stats().Released; n > 1 || keep && n != 0 {
+			t.Errorf("released %d times", n)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 }

@@ -114,6 +114,13 @@ func (c *Conn) PeerClosed() {
 	c.flags |= flagParted
 }
 
+// owesClose reports whether the peer, which has ended its side, still waits for our answer to its close.
+func (c *Conn) owesClose() bool {
+	c.io.Lock()
+	defer c.io.Unlock()
+	return c.flags&(flagParted|flagSent|flagFailed) == flagParted
+}
+
 // startClosing begins the linger, once.
 func (c *Conn) startClosing() {
 	if c.state.CompareAndSwap(stateOpen, stateClosing) {

@@ -163,7 +163,9 @@ func (s *shard) read(c *Conn, buf []byte, drain bool) {
 			s.finish(c, errno, false)
 			return
 		case n == 0:
-			s.finish(c, io.EOF, false)
+			if !c.owesClose() { // else the hang-up that follows it ends the connection
+				s.finish(c, io.EOF, false)
+			}
 			return
 		default:
 			s.stats.bytesIn.Add(int64(n))

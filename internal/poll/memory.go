@@ -11,8 +11,9 @@ const burst = 1000
 // memory notices the end of a burst of connects: the garbage of 1,000 upgrades is then given back to the system
 // once (measured: 2.5 KB of resident memory per idle connection before, 1.5 KB after).
 type memory struct {
-	last, released int64
+	last, released int64 // connects
 	running        atomic.Bool
+	times          atomic.Int64
 }
 
 // settle is called once per tick, by one goroutine.
@@ -30,6 +31,7 @@ func (p *Poller) settle() {
 	m.released = n
 	p.wg.Go(func() {
 		debug.FreeOSMemory()
+		m.times.Add(1)
 		m.running.Store(false)
 	})
 }

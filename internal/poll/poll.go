@@ -65,7 +65,7 @@ type Owner interface {
 
 var (
 	// ErrClosed is the error of connections that a closing Poller ends, and of Register after that.
-	ErrClosed = errors.New("poller closed")
+	ErrClosed   = errors.New("poller closed")
 	errNoSocket = errors.New("register: a connection without a socket needs epoll")
 	// ErrReset is the error of connections ended by Abort, or because the peer did not read a close in time.
 	ErrReset = errors.New("connection reset by server")
@@ -242,6 +242,7 @@ type Stats struct {
 	Reads    int64 // reads that gave bytes
 	Writes   int64 // writes to sockets
 	Frames   int64 // items wholly written
+	Released int64 // times that memory was given back after a burst of connects
 }
 
 type counters struct {
@@ -266,5 +267,6 @@ func (p *Poller) Stats() Stats {
 		add(s)
 	}
 	add(p.portable)
+	t.Released = p.memory.times.Load()
 	return t
 }

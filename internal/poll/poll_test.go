@@ -349,3 +349,30 @@ func TestPollerClose(t *testing.T) {
 		}
 	})
 }
+
+// A peer that closes on the level of the protocol and ends its side at once still gets the answer, and the
+// connection ends without a linger.
+func TestPeerCloses(t *testing.T) {
+	backends(t, Options{Tick: time.Hour}, func(t *testing.T, p *Poller) {
+		for range 50 {
+			o := newOwner()
+			o.onBytes = func(o *owner, _ []byte) {
+				o.PeerClosed()
+				o.Control(queue.Control{Kind: queue.Close, Code: 1000, Data: []byte("bye")})
+			}
+			c := connect(t, p, o, Registration{})
+			if _, err := c.Write([]byte("close")); err != nil {
+				t.Fatal(err)
+			}
+			if err := c.CloseWrite(); err != nil {
+				t.Fatal(err)
+			}
+			if got := readLine(t, bufio.NewReader(c)); got != "close 1000 bye" {
+				t.Fatalf("got %q", got)
+			}
+			if err := <-o.closed; err != nil {
+				t.Fatalf("OnClose(%v)", err)
+			}
+		}
+	})
+}

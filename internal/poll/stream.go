@@ -2,6 +2,7 @@ package poll
 
 import (
 	"errors"
+	"io"
 	"net"
 	"sync"
 	"time"
@@ -17,6 +18,7 @@ type stream struct {
 	nc   net.Conn
 	wake chan struct{} // 1 slot
 	done chan struct{} // closed when the reader has ended
+	quit chan struct{} // closed when the writer has ended
 
 	serial sync.Mutex // one callback of the owner at a time
 
@@ -25,7 +27,7 @@ type stream struct {
 }
 
 func (p *Poller) registerStream(c *Conn, r Registration) {
-	st := &stream{c: c, nc: r.Conn, wake: make(chan struct{}, 1), done: make(chan struct{})}
+	st := &stream{c: c, nc: r.Conn, wake: make(chan struct{}, 1), done: make(chan struct{}), quit: make(chan struct{})}
 	c.stream = st
 	p.portableOnce.Do(func() { p.wg.Go(p.sweepLoop) })
 	p.portable.enter(c, r.Deadline)
@@ -82,6 +84,9 @@ func (st *stream) readLoop(first []byte) {
 		n, err := st.nc.Read(buf)
 		st.deliver(buf[:n])
 		if err != nil {
+			if err == io.EOF && c.owesClose() {
+				<-st.quit // the linger ends it if the peer does not read
+			}
 			st.finish(err)
 			return
 		}
@@ -133,6 +138,7 @@ func (st *stream) finish(err error) {
 
 // writeLoop writes what waits, until the connection has ended or the close is out.
 func (st *stream) writeLoop() {
+	defer close(st.quit)
 	var b batch
 	for {
 		select {
@@ -142,6 +148,9 @@ func (st *stream) writeLoop() {
 		}
 		for {
 			more, err := st.write(&b)
+			if err == errCloseSent {
+				return
+			}
 			if err != nil {
 				_ = st.nc.Close() // the reader ends it
 				return
@@ -179,16 +188,29 @@ func (st *stream) write(b *batch) (more bool, err error) {
 	}
 	c.shard.stats.frames.Add(int64(len(b.items)))
 	if b.closing {
-		c.io.Lock()
-		c.flags |= flagSent
-		parted := c.flags.has(flagParted)
-		c.io.Unlock()
-		if parted {
-			return false, st.nc.Close()
-		}
-		return false, closeWrite(st.nc)
+		return false, st.end()
 	}
 	return more, nil
+}
+
+// errCloseSent ends the writer of a connection whose close is out.
+var errCloseSent = errors.New("close sent")
+
+// end ends this side of a connection whose close is written.
+func (st *stream) end() error {
+	c := st.c
+	c.io.Lock()
+	c.flags |= flagSent
+	parted := c.flags.has(flagParted)
+	c.io.Unlock()
+	if parted {
+		_ = st.nc.Close()
+		return errCloseSent
+	}
+	if err := closeWrite(st.nc); err != nil {
+		return err
+	}
+	return errCloseSent
 }
 
 // closeWrite ends this side of a connection, so that the peer reads everything and then an end.
