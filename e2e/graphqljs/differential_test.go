@@ -23,7 +23,8 @@ const (
 var limits = gql.Limits{Depth: 100, Aliases: 10_000}
 
 // TestAgreesWithGraphQLJS compares, on 6,000 generated cases, whether a document is valid, whether variables
-// are accepted, and what they are coerced to.
+// are accepted and with which messages they are refused, what they are coerced to, and to what the arguments
+// of every field are then coerced.
 func TestAgreesWithGraphQLJS(t *testing.T) {
 	oracle := graphqljs.Start(t)
 	counts := map[string]int{}
@@ -39,7 +40,7 @@ func TestAgreesWithGraphQLJS(t *testing.T) {
 		reqs := make([]graphqljs.Request, casesPerSchema)
 		for i := range cases {
 			cases[i] = g.Case(schema)
-			reqs[i] = request("coerce", &cases[i])
+			reqs[i] = request("arguments", &cases[i])
 		}
 		for i, answer := range oracle.AskAll(reqs) {
 			stage := answer.Stage
@@ -111,6 +112,45 @@ func compare(s *gql.Schema, c *gqlgen.Case, stage string, want *graphqljs.Answer
 	}
 	if !bytes.Equal(got, want.Variables) && !sameJSON(got, want.Variables) {
 		return fmt.Sprintf("we coerce to %s", got)
+	}
+	var vars jsontape.Tape
+	if err := vars.Parse(got, jsontape.Limits{}); err != nil {
+		return fmt.Sprintf("our variables are not JSON: %v", err)
+	}
+	seen := map[*gql.FieldSelection]bool{}
+	return compareArguments(op.Selections, &vars, want, seen)
+}
+
+// compareArguments compares the arguments of every field of a selection.
+func compareArguments(list []gql.Selection, vars *jsontape.Tape, want *graphqljs.Answer, seen map[*gql.FieldSelection]bool) string {
+	for _, sel := range list {
+		if sel.Fragment != nil {
+			if problem := compareArguments(sel.Fragment.Selections, vars, want, seen); problem != "" {
+				return problem
+			}
+			continue
+		}
+		f := sel.Field
+		if seen[f] {
+			continue
+		}
+		seen[f] = true
+		if f.Field != nil && len(f.Field.Args) > 0 {
+			at := fmt.Sprintf("%d:%d", f.Position.Line, f.Position.Column)
+			theirs, known := want.Arguments[at]
+			got, errs := f.CoerceArguments(nil, vars)
+			switch {
+			case !known:
+				return "graphql-js knows no field at " + at
+			case len(errs) > 0 && errs[0].Message != theirs.Error:
+				return fmt.Sprintf("arguments at %s: we say %s, graphql-js %q %s", at, errs[0].Message, theirs.Error, theirs.Value)
+			case len(errs) == 0 && !bytes.Equal(got, theirs.Value) && !sameJSON(got, theirs.Value):
+				return fmt.Sprintf("arguments at %s: we coerce to %s, graphql-js %q %s", at, got, theirs.Error, theirs.Value)
+			}
+		}
+		if problem := compareArguments(f.Selections, vars, want, seen); problem != "" {
+			return problem
+		}
 	}
 	return ""
 }

@@ -6,6 +6,8 @@
 // {op: "coerce",   sdl, document, operationName?, variables?}        -> {variables} or {errors: [text]}
 // {op: "execute",  sdl, document, operationName?, variables?, event} -> {result} or {errors: [text]}
 // {op: "query",    sdl, document, operationName?, variables?}        -> {result} or {errors: [text]}
+// {op: "arguments", sdl, document, operationName?, variables?}       -> {variables, arguments: {"line:column": {value} or {error}}}
+//                                                                       for every selected field that takes arguments
 // {op: "case",     like execute}  -> {stage: "parse" | "validate" | "operation" | "coerce", errors: [text]}
 //                                    or {stage: "execute", variables, result}
 // {op: "introspection"}                                              -> {document}: the standard introspection query
@@ -16,8 +18,8 @@
 // Directives that the SDL uses and does not define are allowed.
 import { createInterface } from 'node:readline';
 import {
-  buildASTSchema, executeSync, getIntrospectionQuery, getNullableType, getOperationAST, getVariableValues, isListType,
-  isObjectType, parse, validate, validateSchema,
+  TypeInfo, buildASTSchema, executeSync, getArgumentValues, getIntrospectionQuery, getLocation, getNullableType, getOperationAST,
+  getVariableValues, isListType, isObjectType, parse, validate, validateSchema, visit, visitWithTypeInfo,
 } from 'graphql';
 
 const root = Symbol('root');
@@ -53,7 +55,26 @@ function schemaErrors({ sdl }) {
 
 function coerce(schema, operation, variables) {
   const { variableValues, errors } = getVariableValues(schema, operation.variableDefinitions ?? [], variables ?? {}, { maxErrors: 50 });
-  return errors ? { errors: texts(errors) } : { variables: variableValues.coerced };
+  return errors ? { errors: texts(errors) } : { variables: variableValues.coerced, variableValues };
+}
+
+// coerceArguments coerces the arguments of every field, wherever it stands in the document.
+function coerceArguments(schema, document, variableValues) {
+  const result = {};
+  const info = new TypeInfo(schema);
+  visit(document, visitWithTypeInfo(info, {
+    Field(node) {
+      const def = info.getFieldDef();
+      if (!def || def.args.length === 0) return;
+      const { line, column } = getLocation(node.loc.source, node.loc.start);
+      try {
+        result[`${line}:${column}`] = { value: getArgumentValues(def, node, variableValues) };
+      } catch (error) {
+        result[`${line}:${column}`] = { error: error.message };
+      }
+    },
+  }));
+  return result;
 }
 
 // read resolves every field: the root to the event, others to the member of their name.
@@ -95,8 +116,9 @@ function staged(request, stop) {
   if (stop === 'validate') return { errors: [] };
   const operation = getOperationAST(document, request.operationName || undefined);
   if (!operation) return { stage: 'operation', errors: ['no such operation'] };
-  const { variables, errors } = coerce(schema, operation, request.variables);
+  const { variables, variableValues, errors } = coerce(schema, operation, request.variables);
   if (errors) return { stage: 'coerce', errors };
+  if (stop === 'arguments') return { variables, arguments: coerceArguments(schema, document, variableValues) };
   if (stop === 'coerce') return { variables };
   const rootValue = stop === 'query' ? {} : { [root]: request.event };
   return { stage: 'execute', variables, result: run(request, schema, document, rootValue) };
@@ -111,6 +133,7 @@ function answer(request) {
     case 'parse':
     case 'validate':
     case 'coerce':
+    case 'arguments':
     case 'query':
       return staged(request, request.op);
     case 'execute':

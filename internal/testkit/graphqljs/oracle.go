@@ -33,6 +33,11 @@ type Answer struct {
 	Result    json.RawMessage `json:"result"`
 	Document  string          `json:"document"`
 	Fault     string          `json:"fault"`
+	// Arguments holds the coerced arguments of each field, by line:column.
+	Arguments map[string]struct {
+		Value json.RawMessage `json:"value"`
+		Error string          `json:"error"`
+	} `json:"arguments"`
 }
 
 // Oracle is a running graphql-js. It serves one goroutine.
