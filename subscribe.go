@@ -120,7 +120,11 @@ func (e *Engine) answer(op *gql.Operation, s *subscribing) ([]byte, []*gql.Error
 
 // join runs checks 1 and 5 and enters the subscription into the index.
 func (e *Engine) join(s *subscribing, p *plan.Plan, conn *queue.Conn, who *identity.Identity, req *session.Request) (*hub.Subscription, []*gql.Error) {
-	s.claims = p.Claims(s.claims[:0], &s.vars)
+	var sent plan.Variables
+	if len(req.Variables) > 0 {
+		sent = &s.raw
+	}
+	s.claims = p.Claims(s.claims[:0], &s.vars, sent)
 	if r := policy.AdmitScope(s.claims, who); r != nil {
 		e.observer.Checked(policy.Scope, 0, 1)
 		return nil, refusal(r)

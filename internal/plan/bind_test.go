@@ -198,7 +198,7 @@ func BenchmarkBind(b *testing.B) {
 	vars := mustVariables(b, p, `{"id":"0190e7a2"}`)
 	b.ReportAllocs()
 	for b.Loop() {
-		p.Claims(nil, vars)
+		p.Claims(nil, vars, nil)
 		p.Requirements(vars)
 		if _, errs := p.Bind(vars, 0); errs != nil {
 			b.Fatal(errs)

@@ -58,14 +58,15 @@ func (p *Plan) mayClaim(a *gql.Argument, seen map[*gql.Type]bool) bool {
 }
 
 // Claims appends what check 1 must verify: the user and tenant values given in arguments, input members at
-// any depth, filters, and, without a schema, variables. vars is the object made by CoerceVariables.
+// any depth, filters, and, without a schema, variables, those that the document does not define too. vars is
+// the object made by CoerceVariables, sent the one of the request; nil stands for none.
 //
 // An argument that filters by another operator than EQ, IN, CONTAINS or CONTAINS_ANY could reach others' events
 // with the caller's own value (NE, LT, …): such a claim is invalid. So is every operator but eq and in in a
 // @where, and anything under its `not`. @unscoped exempts an argument or member with all that is in it.
-func (p *Plan) Claims(dst []policy.Claim, vars Variables) []policy.Claim {
+func (p *Plan) Claims(dst []policy.Claim, vars, sent Variables) []policy.Claim {
 	schemaless := p.Root == nil
-	if len(p.claims) == 0 && !(schemaless && len(p.Operation.Variables) > 0) {
+	if len(p.claims) == 0 && !schemaless {
 		return dst
 	}
 	s := getScratch()
@@ -85,9 +86,10 @@ func (p *Plan) Claims(dst []policy.Claim, vars Variables) []policy.Claim {
 			c.argument(a, args.Member(rootNode, a.Name))
 		}
 	}
-	if schemaless && vars != nil {
-		c.tape = vars
-		c.untyped(rootNode)
+	for _, c.tape = range [...]Variables{vars, sent} {
+		if schemaless && c.tape != nil {
+			c.untyped(rootNode)
+		}
 	}
 	return c.claims
 }

@@ -69,7 +69,7 @@ func TestClaims(t *testing.T) {
 		{`subscription { order(wide: {userId: {ne: 1}}) { id } }`, "", ""},
 	} {
 		p := mustCompile(t, s, c.document)
-		if got := claimText(p.Claims(nil, mustVariables(t, p, c.variables))); got != c.want {
+		if got := claimText(p.Claims(nil, mustVariables(t, p, c.variables), nil)); got != c.want {
 			t.Errorf("%s %s: claims %q, want %q", c.document, c.variables, got, c.want)
 		}
 	}
@@ -84,9 +84,22 @@ func TestClaimsWithoutSchema(t *testing.T) {
 		{`subscription($userId: ID) { users(id: $userId) { id } }`, ``, ""},
 	} {
 		p := mustCompile(t, s, c.document)
-		if got := claimText(p.Claims(nil, mustVariables(t, p, c.variables))); got != c.want {
+		if got := claimText(p.Claims(nil, mustVariables(t, p, c.variables), nil)); got != c.want {
 			t.Errorf("%s %s: claims %q, want %q", c.document, c.variables, got, c.want)
 		}
+	}
+}
+
+// TestClaimsOfUndefinedVariables: without a schema, a variable claims whether or not the document defines it.
+func TestClaimsOfUndefinedVariables(t *testing.T) {
+	sent := mustTape(t, `{"user_id":"other","x":{"tenantId":7}}`)
+	p := mustCompile(t, mustSchema(t, ""), `subscription { users { id } }`)
+	if got, want := claimText(p.Claims(nil, nil, sent)), "user:user_id=other tenant:tenantId=7"; got != want {
+		t.Errorf("claims %q, want %q", got, want)
+	}
+	p = mustCompile(t, mustSchema(t, claimSDL), `subscription { order { id } }`)
+	if got := claimText(p.Claims(nil, nil, sent)); got != "" {
+		t.Errorf("claims %q with a schema, want none", got)
 	}
 }
 
@@ -96,7 +109,7 @@ func TestClaimNamesAreReplaceable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := claimText(p.Claims(nil, mustVariables(t, p, ""))), "tenant:notMine=n user:free=f"; got != want {
+	if got, want := claimText(p.Claims(nil, mustVariables(t, p, ""), nil)), "tenant:notMine=n user:free=f"; got != want {
 		t.Errorf("claims %q, want %q", got, want)
 	}
 }
