@@ -69,10 +69,14 @@ func (st *stream) kill(cause error) {
 		st.cause = cause
 	}
 	st.mu.Unlock()
-	if t, ok := st.nc.(*net.TCPConn); ok {
+	nc := st.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS: no farewell, which could block
+		nc = t.NetConn()
+	}
+	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
-	_ = st.nc.Close()
+	_ = nc.Close()
 }
 
 // readLoop hands over what the peer sends, and ends the connection.

@@ -2,6 +2,7 @@ package ws
 
 import (
 	"bufio"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -50,6 +51,9 @@ func (f *fixture) tryDial(line string, more ...[]byte) (*client, error) {
 	nc, err := net.Dial("tcp", f.addr)
 	if err != nil {
 		return nil, err
+	}
+	if f.secure {
+		nc = tls.Client(nc, &tls.Config{InsecureSkipVerify: true})
 	}
 	head := []byte(request(f.addr, line))
 	for _, m := range more {

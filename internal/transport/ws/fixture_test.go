@@ -144,12 +144,18 @@ type fixture struct {
 	handler *Handler
 	tally   *tally
 	addr    string
+	secure  bool
 }
 
 // serve starts a fixture; adjust may change the configuration.
 func serve(t testing.TB, opts poll.Options, adjust func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, tally: &tally{n: map[string]int{}}}
+	return start(t, opts, adjust, false)
+}
+
+func start(t testing.TB, opts poll.Options, adjust func(*Config), secure bool) *fixture {
+	t.Helper()
+	f := &fixture{t: t, secure: secure, tally: &tally{n: map[string]int{}}}
 	f.engine = &engine{policy: queue.Policy{Messages: 1000, Bytes: 4 << 20}, subs: map[string][]*hub.Subscription{}}
 	var err error
 	if f.poller, err = poll.New(opts); err != nil {
@@ -163,7 +169,12 @@ func serve(t testing.TB, opts poll.Options, adjust func(*Config)) *fixture {
 	if f.handler, err = New(cfg); err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(f.handler)
+	server := httptest.NewUnstartedServer(f.handler)
+	if secure {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
 	f.addr = server.Listener.Addr().String()
 	t.Cleanup(func() {
 		server.Close()

@@ -244,3 +244,22 @@ func TestExpiry(t *testing.T) {
 		c.want(`{"type":"connection_ack"}`, "close 4403 Forbidden: credentials have expired", "end")
 	})
 }
+
+// With TLS in the process goroutines serve the connection; a stalled one is reset all the same.
+func TestTLS(t *testing.T) {
+	f := start(t, poll.Options{Tick: time.Millisecond, Linger: 10 * time.Millisecond}, nil, true)
+	c := f.initialised()
+	c.send(subscribe("a", "known"))
+	await(t, "subscribed", func() bool { return f.engine.live("known") == 1 })
+	f.engine.publish("known", `1`)
+	c.want(`{"id":"a","type":"next","payload":{"data":1}}`)
+	for f.engine.publish("known", `"`+strings.Repeat("x", 100_000)+`"`) == 1 { // reads no more
+	}
+	await(t, "reset", func() bool { return f.handler.Connections() == 0 })
+	if f.tally.count(observe.ConnectionsClosed, "4290") != 1 {
+		t.Errorf("counted %v", f.tally.n)
+	}
+	c = f.initialised()
+	c.write(wsframe.AppendMaskedClose(nil, 1000, "", 1))
+	c.want("close 1000", "end")
+}
