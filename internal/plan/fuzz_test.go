@@ -1,0 +1,56 @@
+package plan_test
+
+import (
+	"encoding/json"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
+)
+
+// FuzzProject projects any JSON: every payload is valid JSON and UTF-8, has data, and is the same whether it is
+// appended to something or not.
+func FuzzProject(f *testing.F) {
+	for _, data := range []string{
+		event370, `{}`, `[]`, `"x"`, `7`, `{"__typename":"Customer","id":1,"email":null}`, `[{"__typename":"Order","parent":{"__typename":"Line"}},null]`,
+		`{"grid":[[1,[2],"3"],{}],"lines":[{"sku":5},{"sku":null}],"state":"open","extra":{"a":[1e999,"\ud800"]}}`,
+	} {
+		f.Add(data)
+	}
+	typed, untyped := mustSchema(f, shopSDL), mustSchema(f, "")
+	var bounds []*plan.Bound
+	for _, document := range []string{
+		`subscription { order { id total count note paid state extra tags grid lines { sku qty } customer { name email } strict { sku } } }`,
+		`subscription { matrix { id lines { qty } } }`,
+		`subscription { node { id __typename parent { id ... on Order { state } } ... on Customer { email } } }`,
+		`subscription { any { ... on Line { sku } ... on Node { id } } }`,
+	} {
+		bounds = append(bounds, mustBind(f, mustCompile(f, typed, document), "", 0))
+	}
+	for _, document := range []string{`subscription { users }`, `subscription { users { id lines { sku } ... on Order { total parent { id } } __typename } }`} {
+		bounds = append(bounds, mustBind(f, mustCompile(f, untyped, document), "", 0))
+	}
+	f.Fuzz(func(t *testing.T, data string) {
+		var tape jsontape.Tape
+		if tape.Parse([]byte(data), jsontape.Limits{}) != nil {
+			return
+		}
+		for _, b := range bounds {
+			out := append(b.AppendPayload(nil, &tape, jsontape.Root), '}')
+			var got struct {
+				Data   *json.RawMessage
+				Errors []struct{ Message string }
+			}
+			if err := json.Unmarshal(out, &got); err != nil || !utf8.Valid(out) {
+				t.Fatalf("%s\non %q gives %q: %v", b.Plan.Operation.Document.Text, data, out, err)
+			}
+			if got.Data == nil && len(got.Errors) == 0 {
+				t.Fatalf("%s\non %q gives %q: no data and no error", b.Plan.Operation.Document.Text, data, out)
+			}
+			if again := b.AppendPayload([]byte("head"), &tape, jsontape.Root); string(again)+"}" != "head"+string(out) {
+				t.Fatalf("%s\non %q gives %q, appended %q", b.Plan.Operation.Document.Text, data, out, again)
+			}
+		}
+	})
+}
