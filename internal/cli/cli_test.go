@@ -34,7 +34,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "port": port, "ready": ready, "metric": metric, "get": get, "term": term,
+			"exits": exits, "port": port, "ready": ready, "metric": metric, "get": get, "term": term, "draining": draining,
 		},
 	})
 }
@@ -104,6 +104,20 @@ func poll(ts *testscript.TestScript, url string, done func(status int, body stri
 // ready ADDRESS waits for a server.
 func ready(ts *testscript.TestScript, _ bool, args []string) {
 	poll(ts, "http://"+args[0]+"/readyz", func(status int, _ string) bool { return status == 200 })
+}
+
+// draining ADDRESS waits until nobody listens there.
+func draining(ts *testscript.TestScript, _ bool, args []string) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	for {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", args[0])
+		if err != nil {
+			ts.Check(ctx.Err())
+			return
+		}
+		ts.Check(conn.Close())
+	}
 }
 
 // metric ADDRESS NAME VALUE waits until a metric has a value.
