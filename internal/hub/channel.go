@@ -19,7 +19,7 @@ type channel struct {
 	mu      sync.Mutex
 	seq     uint64 // the newest event that began
 	shapes  []*shape
-	groups  map[string]*Group
+	groups  table[*Group]
 	tenants map[string]int // groups per tenant, for their bound
 	leaving []*Subscription
 	members int
@@ -47,7 +47,7 @@ func (c *channel) removeLocked(s *Subscription) {
 	g := cell.group
 	cell.remove(s)
 	g.eachBucket(func(b *bucket) { b.count(cell.domain, -1) })
-	if len(cell.members) == 0 {
+	if cell.len() == 0 {
 		c.hub.domains.release(cell.domain)
 		g.removeCell(cell)
 	}
@@ -71,14 +71,14 @@ func (c *channel) retireIfEmptyLocked() {
 }
 
 func (c *channel) removeGroupLocked(g *Group) {
-	delete(c.groups, g.key)
+	c.groups.remove(g)
 	c.hub.groups.Add(-1)
-	if c.tenants[g.tenant]--; c.tenants[g.tenant] <= 0 {
-		delete(c.tenants, g.tenant)
+	if c.tenants[g.maker.tenant]--; c.tenants[g.maker.tenant] == 0 {
+		delete(c.tenants, g.maker.tenant)
 	}
 	g.eachBucket(func(b *bucket) {
 		if b.groups--; b.groups == 0 {
-			delete(b.shape.table, b.key)
+			g.shape.table.remove(b)
 		}
 	})
 	if g.shape.groups--; g.shape.groups == 0 {
@@ -105,7 +105,7 @@ func (c *channel) shapeLocked(p *plan.Plan, paths []plan.KeyPath, limit int) *sh
 	if len(c.shapes) >= limit {
 		return nil
 	}
-	s := newShape(p, slices.Clone(paths))
+	s := newShape(c, p, slices.Clone(paths))
 	c.shapes = append(c.shapes, s)
 	return s
 }

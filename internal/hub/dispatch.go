@@ -117,34 +117,44 @@ func (c *channel) dispatchShapeLocked(d *dispatch, s *shape) {
 	if !d.appendKey(s) {
 		return
 	}
-	b := s.table[string(d.key)]
-	if b == nil {
+	b, ok := s.table.get(d.key)
+	if !ok {
 		return
 	}
 	if d.narrow(s); d.aud.Nobody {
-		d.deny(d.aud.Denied, b.members)
+		d.deny(d.aud.Denied, int(b.members))
 		return
 	}
-	if b.byTenant == nil {
-		for _, cell := range b.flat {
+	switch {
+	case b.one != nil:
+		c.dispatchCellLocked(d, b.one)
+	case b.many == nil: // a group that joins has no member yet
+	case b.many.byTenant == nil:
+		for _, cell := range b.many.flat {
 			c.dispatchCellLocked(d, cell)
 		}
-		return
+	default:
+		c.dispatchTenantsLocked(d, b)
 	}
+}
+
+// dispatchTenantsLocked visits the cells of the audience's tenant, or of all.
+func (c *channel) dispatchTenantsLocked(d *dispatch, b *bucket) {
+	tenants := b.many.byTenant
 	if d.aud.AnyTenant() {
-		for _, t := range b.byTenant {
+		for _, t := range tenants {
 			for _, cell := range t.cells {
 				c.dispatchCellLocked(d, cell)
 			}
 		}
 		return
 	}
-	t := b.byTenant[d.aud.Tenant]
+	t := tenants[d.aud.Tenant]
 	if t == nil {
-		d.out.Denied[policy.Tenant] += b.members
+		d.out.Denied[policy.Tenant] += int(b.members)
 		return
 	}
-	d.out.Denied[policy.Tenant] += b.members - t.members
+	d.out.Denied[policy.Tenant] += int(b.members) - t.members
 	for _, cell := range t.cells {
 		c.dispatchCellLocked(d, cell)
 	}
@@ -204,7 +214,7 @@ func (d *dispatch) deny(check policy.Check, n int) {
 
 // dispatchCellLocked runs checks 2 to 4 for the members of a cell and serves those that pass.
 func (c *channel) dispatchCellLocked(d *dispatch, cell *cell) {
-	n := len(cell.members)
+	n := cell.len()
 	if !d.aud.AllowsTenant(cell.domain.tenant) {
 		d.out.Denied[policy.Tenant] += n
 		return
@@ -236,8 +246,8 @@ func (c *channel) serveAllLocked(d *dispatch, cell *cell) {
 	if !d.prepare(g) {
 		return
 	}
-	for i := 0; i < len(cell.members); i++ {
-		d.serve(g, cell.members[i])
+	for i := 0; i < cell.len(); i++ {
+		d.serve(g, cell.at(i))
 		c.breatheLocked(d)
 	}
 }
@@ -253,9 +263,9 @@ func (c *channel) serveUsersLocked(d *dispatch, cell *cell, federated bool) int 
 			c.breatheLocked(d)
 		}
 	}
-	if len(cell.members) <= flatMembers {
-		for i := 0; i < len(cell.members); i++ {
-			if s := cell.members[i]; d.aud.AllowsUser(s.who.UserID) {
+	if cell.len() <= flatMembers {
+		for i := 0; i < cell.len(); i++ {
+			if s := cell.at(i); d.aud.AllowsUser(s.who.UserID) {
 				visit(s)
 			}
 		}
@@ -308,13 +318,13 @@ func (d *dispatch) prepare(g *Group) bool {
 		return false
 	}
 	d.out.Groups++
-	if g.lane != nil {
+	if g.lane() != nil {
 		d.enter(g)
 		g.pass = false
 		return false
 	}
 	g.message = d.slab.message()
-	g.message.Payload = d.project(g.bound)
+	g.message.Payload = d.project(g.projection)
 	d.finish(g, g.message)
 	return true
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"fmt"
+	"hash/maphash"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/event"
@@ -177,5 +178,27 @@ func TestDuplicatePositionsAreDropped(t *testing.T) {
 	w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":1}`)})
 	if next(s) == "" || next(s) != "" {
 		t.Error("an event at the last position must not be delivered again")
+	}
+}
+
+// A table finds by full text whatever the hashes are.
+func TestTableClashes(t *testing.T) {
+	var tb table[*bucket]
+	tb.init(maphash.MakeSeed())
+	a, b, c := &bucket{key: "a"}, &bucket{key: "b"}, &bucket{key: "c"}
+	tb.put(a)
+	h := maphash.String(tb.seed, "b") // as if a's hash were b's
+	tb.byHash = map[uint64]*bucket{h: a}
+	tb.put(b)
+	tb.put(c)
+	if got, ok := tb.get([]byte("b")); !ok || got != b || tb.len() != 3 {
+		t.Error("a value whose hash is taken must be found")
+	}
+	tb.remove(b)
+	if _, ok := tb.get([]byte("b")); ok || tb.len() != 2 {
+		t.Error("removed, and still found")
+	}
+	if got, ok := tb.get([]byte("c")); !ok || got != c {
+		t.Error("others must stay")
 	}
 }

@@ -116,6 +116,7 @@ func (h *Hub) create(s *shard, name string) *channel {
 		return c
 	}
 	c := &channel{hub: h, name: name}
+	c.groups.init(h.seed)
 	s.channels[name] = c
 	h.channels.Add(1)
 	h.cfg.Interest(name, true)

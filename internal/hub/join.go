@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 	"unsafe"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -44,7 +45,7 @@ func (h *Hub) Join(j *Join, begin func(*Subscription) bool) (*Subscription, []*g
 	if errs != nil {
 		return nil, errs
 	}
-	c := g.channel
+	c := g.channel()
 	s := j.subscription(c)
 	wanted := begin == nil || begin(s)
 	c.mu.Lock()
@@ -65,13 +66,13 @@ func (h *Hub) Join(j *Join, begin func(*Subscription) bool) (*Subscription, []*g
 func (h *Hub) reserve(j *Join, key []byte) (*Group, []*gql.Error) {
 	c := h.acquire(j.Plan.Channel)
 	defer c.mu.Unlock()
-	g := c.groups[string(key)]
-	if g == nil {
+	g, ok := c.groups.get(key)
+	if !ok {
 		c.members++
 		c.mu.Unlock()
 		bound, errs := j.Plan.Bind(j.Tape, j.Mask)
 		c.mu.Lock()
-		if g = c.groups[string(key)]; g == nil && len(errs) == 0 {
+		if g, ok = c.groups.get(key); !ok && len(errs) == 0 {
 			var err error
 			if g, err = c.newGroupLocked(string(key), bound, j); err != nil {
 				errs = []*gql.Error{{Code: code.LimitExceeded, Message: err.Error()}}
@@ -101,10 +102,9 @@ func (j *Join) subscription(c *channel) *Subscription {
 // as much of the identity as it may depend on (CONTRACT 5).
 func (j *Join) appendKey(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(uintptr(unsafe.Pointer(j.Plan))))
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(j.Mask))
-	dst = appendText(dst, j.Variables)
+	dst = binary.AppendUvarint(dst, uint64(j.Mask))
 	if j.Resolver == nil {
-		return dst
+		return append(dst, j.Variables...)
 	}
 	id := j.Identity
 	dst = appendText(dst, id.TenantID, id.FederationID, id.ServiceName)
@@ -114,9 +114,10 @@ func (j *Join) appendKey(dst []byte) []byte {
 	if j.Resolver.Context {
 		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(id.Roles)))
 		dst = appendText(dst, id.Roles...)
+		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(id.Scopes)))
 		dst = appendText(dst, id.Scopes...)
 	}
-	return dst
+	return append(dst, j.Variables...)
 }
 
 func appendText[T string | []byte](dst []byte, texts ...T) []byte {
@@ -130,10 +131,9 @@ func appendText[T string | []byte](dst []byte, texts ...T) []byte {
 // addLocked makes s a member of g, on the place that reserve kept.
 func (c *channel) addLocked(g *Group, s *Subscription) {
 	d := c.hub.domains.take(s.who)
-	cl := g.cell(d)
+	cl := g.cellOf(d)
 	if cl == nil {
-		cl = &cell{group: g, domain: d}
-		g.addCell(cl)
+		cl = g.newCell(d)
 	} else {
 		c.hub.domains.release(d)
 	}
@@ -145,22 +145,25 @@ func (c *channel) addLocked(g *Group, s *Subscription) {
 
 // newGroupLocked makes an empty group and its index entries; the caller adds its first member.
 func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, error) {
-	if len(c.groups) >= c.hub.cfg.GroupsPerChannel || c.tenants[j.Identity.TenantID] >= c.hub.cfg.GroupsPerTenant {
+	tenant := j.Identity.TenantID
+	if c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant {
 		return nil, errGroups
 	}
-	g := &Group{channel: c, key: key, bound: b.Projection, filter: b.Filter, tenant: j.Identity.TenantID}
+	g := &Group{key: key, projection: b.Projection, filter: b.Filter}
 	if j.Resolver != nil {
-		g.lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
+		g.more().lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
 	}
 	if err := c.indexLocked(g, b); err != nil {
 		return nil, err
 	}
-	if c.groups == nil {
-		c.groups = make(map[string]*Group)
+	// The domain stays readable after its last member has left: only its place in the table goes then.
+	g.maker = c.hub.domains.take(j.Identity)
+	c.hub.domains.release(g.maker)
+	if c.tenants == nil {
 		c.tenants = make(map[string]int)
 	}
-	c.groups[key] = g
-	c.tenants[g.tenant]++
+	c.groups.put(g)
+	c.tenants[tenant]++
 	g.shape.groups++
 	c.hub.groups.Add(1)
 	return g, nil
@@ -212,22 +215,18 @@ func (g *Group) enter(prefix []byte, keys []plan.Key) {
 }
 
 func (g *Group) enterBucket(key []byte) {
-	b := g.shape.table[string(key)]
-	if b == nil {
-		b = &bucket{shape: g.shape, key: string(key)}
-		g.shape.table[b.key] = b
+	b, ok := g.shape.table.get(key)
+	if !ok {
+		b = &bucket{key: string(key)}
+		g.shape.table.put(b)
 	}
 	switch {
 	case g.bucket == nil:
 		g.bucket = b
-		b.groups++
-	case g.bucket != b:
-		for _, other := range g.more {
-			if other == b {
-				return
-			}
-		}
-		g.more = append(g.more, b)
-		b.groups++
+	case g.bucket == b || g.rest != nil && slices.Contains(g.rest.buckets, b):
+		return
+	default:
+		g.more().buckets = append(g.more().buckets, b)
 	}
+	b.groups++
 }

@@ -50,7 +50,7 @@ type request struct {
 
 // enter appends the event to the group's lane. The resolver is called after the turn.
 func (d *dispatch) enter(g *Group) {
-	l := g.lane
+	l := g.rest.lane
 	if len(l.waiting) >= d.hub.cfg.Lane && !d.makeRoom(g) {
 		return
 	}
@@ -69,8 +69,8 @@ func (d *dispatch) enter(g *Group) {
 
 // makeRoom applies the queue policy to a full lane; it reports whether the event may enter.
 func (d *dispatch) makeRoom(g *Group) bool {
-	l := g.lane
-	switch g.bound.Plan.Delivery.Overflow {
+	l := g.rest.lane
+	switch g.projection.Plan.Delivery.Overflow {
 	case gql.OverflowDropOldest, gql.OverflowLatest:
 		l.waiting = slices.Delete(l.waiting, 0, 1)
 		d.results[queue.Dropped]++
@@ -96,30 +96,17 @@ func ownAudience(a policy.Audience) policy.Audience {
 	return a
 }
 
-func (g *Group) eachMember(f func(*Subscription)) {
-	if g.only != nil {
-		for _, s := range g.only.members {
-			f(s)
-		}
-	}
-	for _, c := range g.cells {
-		for _, s := range c.members {
-			f(s)
-		}
-	}
-}
-
 // settle puts a result in its place and enqueues what is then at the head of the lane.
 func (r *request) settle(m *queue.Message) {
 	g := r.group
-	c := g.channel
+	c := g.channel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r.done {
 		return
 	}
 	r.done, r.message = true, m
-	l := g.lane
+	l := g.rest.lane
 	for len(l.waiting) > 0 && l.waiting[0].done {
 		head := l.waiting[0]
 		l.waiting[0] = nil

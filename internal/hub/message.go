@@ -10,7 +10,7 @@ var anyLeaf = scalar.Leaf{Kind: scalar.Untyped}
 
 // finish sets what a message carries beside its payload: what LATEST compares.
 func (d *dispatch) finish(g *Group, m *queue.Message) {
-	path := g.bound.Plan.Delivery.Key
+	path := g.projection.Plan.Delivery.Key
 	if len(path) == 0 {
 		return
 	}

@@ -82,7 +82,7 @@ func (w *workers) resolve(r *request, tape *jsontape.Tape) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		value, err := r.group.lane.call(ctx, r)
+		value, err := r.group.rest.lane.call(ctx, r)
 		done <- result{value, err}
 	}()
 	select {
@@ -111,7 +111,7 @@ func (l *lane) call(ctx context.Context, r *request) (value []byte, err error) {
 // finish turns a resolver's result into the group's message. What went wrong is logged, never sent: the client
 // gets a masked error and nothing of the event.
 func (w *workers) finish(r *request, tape *jsontape.Tape, value []byte, err error) {
-	b := r.group.bound
+	b := r.group.projection
 	field := b.Plan.RootName
 	if err == nil {
 		if err = tape.Parse(value, jsontape.Limits{Depth: w.hub.cfg.Events.Depth, Bytes: w.hub.cfg.Events.Bytes}); err == nil {
