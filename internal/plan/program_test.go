@@ -3,6 +3,7 @@ package plan_test
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -133,4 +134,35 @@ func TestInvalidNestedInput(t *testing.T) {
 			t.Errorf("%s\ngot  %s\nwant %s", c.document, got, c.want)
 		}
 	}
+}
+
+// TestBindConcurrently binds and projects one plan from several goroutines, with more variants than it keeps.
+func TestBindConcurrently(t *testing.T) {
+	s := mustSchema(t, shopSDL)
+	var definitions, fields strings.Builder
+	for i := range 7 {
+		fmt.Fprintf(&definitions, "$v%d: Boolean! ", i)
+		fmt.Fprintf(&fields, "a%d: count @include(if: $v%d) ", i, i)
+	}
+	p := mustCompile(t, s, `subscription(`+definitions.String()+`) { order { `+fields.String()+`} }`)
+	tape := mustTape(t, `{"count":7}`)
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for n := range 128 {
+				var values, want []string
+				for i := range 7 {
+					values = append(values, fmt.Sprintf(`"v%d":%v`, i, n>>i&1 == 1))
+					if n>>i&1 == 1 {
+						want = append(want, fmt.Sprintf(`"a%d":7`, i))
+					}
+				}
+				b := mustBind(t, p, "{"+strings.Join(values, ",")+"}", 0)
+				if got := string(b.AppendPayload(nil, tape, jsontape.Root)); got != `{"data":{"order":{`+strings.Join(want, ",")+`}}` {
+					t.Errorf("variant %b gives %s", n, got)
+				}
+			}
+		})
+	}
+	wg.Wait()
 }
