@@ -121,7 +121,7 @@ func (d *Driver) finish(s *scratch, size int) {
 		s.actions[i] = Action{}
 		switch a.Kind {
 		case Authenticate:
-			d.authenticate(a.Data)
+			d.authenticate(a.Data, size)
 		case Subscribe:
 			d.subscribe(a.Request, a.Identity, size)
 		case Complete:
@@ -134,13 +134,13 @@ func (d *Driver) finish(s *scratch, size int) {
 var errPanic = errors.New("the authenticator panicked")
 
 // authenticate judges connection_init on the pool.
-func (d *Driver) authenticate(payload []byte) {
+func (d *Driver) authenticate(payload []byte, size int) {
 	handshake := d.handshake
 	d.handshake = nil
 	if handshake == nil {
 		handshake = &Handshake{}
 	}
-	queued := d.host.pool.do(func(ctx context.Context) {
+	queued := d.host.pool.do(size, func(ctx context.Context) {
 		defer d.host.guard(func() { d.authenticated(nil, errPanic) })
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		d.authenticated(who, err)
@@ -172,13 +172,24 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		d.run(d.host.pool.ctx, req, who)
 		return
 	}
-	queued := d.host.pool.do(func(ctx context.Context) {
+	queued := d.host.pool.do(size, func(ctx context.Context) {
 		defer d.host.guard(func() { d.subscribed(req, Outcome{}) })
+		if !d.wanted(req) {
+			d.subscribed(req, Outcome{})
+			return
+		}
 		d.run(ctx, req, who)
 	})
 	if !queued {
 		d.subscribed(req, Outcome{Errors: AppendErrors(nil, code.RateLimited, "the server is busy, subscribe again later")})
 	}
+}
+
+// wanted spares the work for an operation that was completed while it waited for a worker.
+func (d *Driver) wanted(req *Request) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.machine.Wanted(req)
 }
 
 func (d *Driver) run(ctx context.Context, req *Request, who *identity.Identity) {

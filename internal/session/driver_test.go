@@ -175,6 +175,34 @@ func TestDriverBusy(t *testing.T) {
 	})
 }
 
+// TestDriverBusyBytes bounds the messages that wait, and spares the work for what was completed meanwhile.
+func TestDriverBusyBytes(t *testing.T) {
+	bubble(t, HostConfig{Workers: 1, WaitingBytes: 250}, func(t *testing.T, w *world, p *peer) {
+		proceed := make(chan struct{})
+		var asked []string
+		w.before = func(req *Request) {
+			asked = append(asked, req.ID)
+			<-proceed
+		}
+		w.prepared = func(string) bool { return false }
+		p.send(initText)
+		p.expect(t, ackReply)
+		p.send(subscribeText("running", "subscription { a }"))
+		synctest.Wait()
+		for _, id := range []string{"a", "b", "c", "d"} {
+			p.send(subscribeText(id, "subscription { a }"))
+		}
+		p.expect(t, `{"id":"d","type":"error","payload":[{"message":"the server is busy, subscribe again later","extensions":{"code":"RATE_LIMITED"}}]}`)
+		p.send(completeText("b"))
+		close(proceed)
+		synctest.Wait()
+		if diff := cmp.Diff([]string{"running", "a", "c"}, asked); diff != "" || w.subscriptions() != 3 {
+			t.Errorf("%d subscriptions\n%s", w.subscriptions(), diff)
+		}
+		p.Closed()
+	})
+}
+
 // TestHostClose cancels what runs, waits for it and refuses what comes later.
 func TestHostClose(t *testing.T) {
 	bubble(t, HostConfig{}, func(t *testing.T, w *world, p *peer) {

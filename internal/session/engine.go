@@ -18,8 +18,8 @@ type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may
 	// block (key fetches, hooks): hosts run it off their reader. ErrForbidden (in the chain) refuses.
 	Authenticate(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
-	// Prepared reports whether an operation of a document is in the plan cache, so that Subscribe is quick enough to run on
-	// a reader.
+	// Prepared reports whether an operation of a document is in the plan cache, so that Subscribe is quick
+	// enough to run on a reader.
 	Prepared(query, operationName string) bool
 	// Subscribe starts an operation. results are enqueued on conn from the moment that it returns a
 	// subscription (never before req.Begin). Exactly one member of the outcome is set.
@@ -42,8 +42,9 @@ type Request struct {
 	Variables     []byte // JSON object or nil
 	Extensions    []byte // JSON object or nil
 
-	gate  gate
-	token uint32
+	gate   gate
+	token  uint32
+	weight uint16 // see Machine.waiting
 }
 
 // Begin is to be called by Engine.Subscribe once nothing can refuse the operation any more and before its

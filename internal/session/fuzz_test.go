@@ -153,6 +153,9 @@ func (w *wireWorld) end() {
 	for len(w.waiting) > 0 {
 		w.event('s')
 	}
+	if n := w.machine.waiting; n != 0 {
+		w.t.Fatalf("%d KiB are still being prepared", n)
+	}
 	if len(w.live) > 0 {
 		w.t.Fatalf("%d subscriptions are never completed", len(w.live))
 	}

@@ -15,9 +15,9 @@ type HostConfig struct {
 	// Workers bounds the goroutines for calls of the engine that may take long; 16 per CPU, at least 32. They
 	// are started when needed.
 	Workers int
-	// Waiting bounds the calls that wait for a worker; 65,536. Beyond it, connection_init is answered with
-	// close 1013 and subscribe with RATE_LIMITED.
-	Waiting int
+	// Waiting and WaitingBytes bound the calls that wait for a worker, and their messages; 65,536 and 256 MiB.
+	// Beyond them, connection_init is answered with close 1013 and subscribe with RATE_LIMITED.
+	Waiting, WaitingBytes int
 	// CallTimeout bounds the context of such a call; 30 s.
 	CallTimeout time.Duration
 	// Panicked, if set, is told of a panic of the engine (of an authenticator, for example) in such a call; the
@@ -41,11 +41,14 @@ func NewHost(cfg HostConfig) *Host {
 	if cfg.Waiting <= 0 {
 		cfg.Waiting = 1 << 16
 	}
+	if cfg.WaitingBytes <= 0 {
+		cfg.WaitingBytes = 256 << 20
+	}
 	if cfg.CallTimeout <= 0 {
 		cfg.CallTimeout = 30 * time.Second
 	}
 	h := &Host{engine: cfg.Engine, options: NewOptions(cfg.Options), panicked: cfg.Panicked}
-	h.pool.init(cfg.Workers, cfg.Waiting, cfg.CallTimeout)
+	h.pool.init(&cfg)
 	return h
 }
 
@@ -71,28 +74,37 @@ type pool struct {
 	timeout time.Duration
 	workers int
 	waiting int
+	limit   int // of bytes
 	wg      sync.WaitGroup
 
 	mu      sync.Mutex
-	jobs    []func(context.Context) // FIFO from next on
+	jobs    []job // FIFO from next on
 	next    int
+	bytes   int // of the messages of waiting jobs
 	running int
 	closed  bool
 }
 
-func (p *pool) init(workers, waiting int, timeout time.Duration) {
-	p.workers, p.waiting, p.timeout = workers, waiting, timeout
+// job is a call of the engine for a message of that size.
+type job struct {
+	run  func(context.Context)
+	size int
+}
+
+func (p *pool) init(cfg *HostConfig) {
+	p.workers, p.waiting, p.limit, p.timeout = cfg.Workers, cfg.Waiting, cfg.WaitingBytes, cfg.CallTimeout
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 }
 
 // do queues a job; false means that too many wait or that the pool is closed.
-func (p *pool) do(job func(context.Context)) bool {
+func (p *pool) do(size int, run func(context.Context)) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || len(p.jobs)-p.next >= p.waiting {
+	if p.closed || len(p.jobs)-p.next >= p.waiting || p.bytes+size > p.limit {
 		return false
 	}
-	p.jobs = append(p.jobs, job)
+	p.bytes += size
+	p.jobs = append(p.jobs, job{run, size})
 	if p.running < p.workers {
 		p.running++
 		p.wg.Add(1)
@@ -104,12 +116,12 @@ func (p *pool) do(job func(context.Context)) bool {
 func (p *pool) work() {
 	defer p.wg.Done()
 	for {
-		job := p.take()
-		if job == nil {
+		run := p.take()
+		if run == nil {
 			return
 		}
 		ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
-		job(ctx)
+		run(ctx)
 		cancel()
 	}
 }
@@ -123,8 +135,9 @@ func (p *pool) take() func(context.Context) {
 		p.jobs, p.next = nil, 0
 		return nil
 	}
-	job := p.jobs[p.next]
-	p.jobs[p.next] = nil
+	oldest := p.jobs[p.next]
+	p.bytes -= oldest.size
+	p.jobs[p.next] = job{}
 	p.next++
 	if p.next == len(p.jobs) {
 		p.jobs, p.next = p.jobs[:0], 0
@@ -133,7 +146,7 @@ func (p *pool) take() func(context.Context) {
 		clear(p.jobs[n:])
 		p.jobs, p.next = p.jobs[:n], 0
 	}
-	return job
+	return oldest.run
 }
 
 func (p *pool) close() {

@@ -33,6 +33,10 @@ type Options struct {
 	MessageBytes int
 	// MessageDepth bounds its nesting; 128.
 	MessageDepth int
+	// PreparingBytes bounds the messages of one connection whose subscribes wait for their outcome, each
+	// counted as 1 KiB at least and one of them always allowed; 4 MiB, at most 63 MiB. More are answered by
+	// `error`. Operations that the client has completed meanwhile count until their outcome is there.
+	PreparingBytes int
 	// EchoBytes bounds the payload of a ping that pong returns; 4 KiB. A longer one is answered without.
 	EchoBytes int
 }
@@ -41,6 +45,8 @@ const (
 	defaultMessageBytes = 1 << 20
 	defaultMessageDepth = 128
 	defaultEchoBytes    = 4 << 10
+	defaultPreparing    = 4 << 20
+	maxPreparing        = 63 << 20 // fits Machine.preparingKB
 	maxIDBytes          = 255
 )
 
@@ -55,6 +61,10 @@ func (o Options) withDefaults() Options {
 	if o.EchoBytes <= 0 {
 		o.EchoBytes = defaultEchoBytes
 	}
+	if o.PreparingBytes <= 0 {
+		o.PreparingBytes = defaultPreparing
+	}
+	o.PreparingBytes = min(o.PreparingBytes, maxPreparing)
 	return o
 }
 
@@ -87,7 +97,7 @@ type Action struct {
 type state uint8
 
 const (
-	waiting        state = iota // for connection_init
+	fresh          state = iota // waits for connection_init
 	authenticating              // connection_init has come
 	acknowledged
 	closed
@@ -101,6 +111,7 @@ type Machine struct {
 	who     *identity.Identity
 	ops     table
 	tokens  uint32
+	waiting uint16 // KiB of subscribes without an outcome
 	state   state
 }
 
@@ -137,20 +148,20 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 	case kindPong:
 		return dst
 	case kindInit:
-		if m.state != waiting {
+		if m.state != fresh {
 			return m.Shut(dst, CodeTooManyInitialise, "Too many initialisation requests")
 		}
 		m.state = authenticating
 		return append(dst, Action{Kind: Authenticate, Data: cloneBytes(in.payload)})
 	case kindSubscribe:
-		return m.subscribe(dst, &in, tape)
+		return m.subscribe(dst, &in, tape, len(message))
 	default:
 		return m.complete(dst, in.id)
 	}
 }
 
 // subscribe answers a well-formed subscribe message.
-func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape) []Action {
+func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size int) []Action {
 	if m.state != acknowledged {
 		return m.Shut(dst, CodeUnauthorized, "Unauthorized")
 	}
@@ -158,14 +169,23 @@ func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape) []Ac
 		return m.Shut(dst, CodeSubscriberExists, "Subscriber for "+in.unescapedID()+" already exists")
 	}
 	if limit := m.options.Subscriptions; limit > 0 && m.ops.len() >= limit {
-		refusal := AppendErrors(nil, code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
-		return append(dst, Action{Kind: Send, Data: AppendError(nil, in.id, refusal)})
+		return refuse(dst, in.id, code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
+	}
+	weight := uint16(min(size, maxPreparing)>>10 + 1)
+	if m.waiting > 0 && int(m.waiting)+int(weight) > m.options.PreparingBytes>>10 {
+		return refuse(dst, in.id, code.RateLimited, "too many operations of this connection are being prepared, subscribe again later")
 	}
 	m.tokens++
+	m.waiting += weight
 	req := in.request(tape)
-	req.token = m.tokens
+	req.token, req.weight = m.tokens, weight
 	m.ops.add(op{key: string(in.id), token: req.token})
 	return append(dst, Action{Kind: Subscribe, Request: req, Identity: m.who})
+}
+
+// refuse answers a subscribe by an error.
+func refuse(dst []Action, id []byte, errorCode, message string) []Action {
+	return append(dst, Action{Kind: Send, Data: AppendError(nil, id, AppendErrors(nil, errorCode, message))})
 }
 
 // complete ends an operation at the client's wish: nothing is answered, unknown ids are ignored.
@@ -212,8 +232,11 @@ func (m *Machine) Begin(req *Request, sub *hub.Subscription) bool {
 }
 
 // Subscribed is the answer to a Subscribe action. A late one, for an operation that the client has completed
-// or whose id is in use by another operation now, only completes its subscription.
+// or whose id is in use by another operation now, only completes its subscription. Every Subscribe action must
+// be answered, if only by the zero Outcome.
 func (m *Machine) Subscribed(dst []Action, req *Request, out Outcome) []Action {
+	m.waiting -= req.weight
+	req.weight = 0
 	if out.Subscription != nil {
 		if m.holds(req, out.Subscription) || m.Begin(req, out.Subscription) {
 			return dst
@@ -236,6 +259,9 @@ func (m *Machine) Subscribed(dst []Action, req *Request, out Outcome) []Action {
 	return append(dst, Action{Kind: Send, Data: AppendError(nil, id, out.Errors)})
 }
 
+// Wanted reports whether a request still waits for its outcome: if not, it need not be prepared any more.
+func (m *Machine) Wanted(req *Request) bool { return m.preparing(req) != nil }
+
 // preparing returns the operation of a request, if it still waits for its result.
 func (m *Machine) preparing(req *Request) *op {
 	if m.state == closed {
@@ -255,7 +281,9 @@ func (m *Machine) holds(req *Request, sub *hub.Subscription) bool {
 }
 
 // Ended says that the last message of a subscription is about to be written: its id is free from now on. It
-// must be called before the write, because the client may use the id again as soon as it has read it.
+// must be called before the write, because the client may use the id again as soon as it has read it. (A client
+// that completes the operation before it has read that message, and uses the id again at once, takes it for the
+// end of the new one. The protocol has no remedy: the message may be on the network already.)
 func (m *Machine) Ended(q *queue.Queue) {
 	var scratch [64]byte
 	id := q.AppendID(scratch[:0])
@@ -267,7 +295,7 @@ func (m *Machine) Ended(q *queue.Queue) {
 // Timeout says that the time for connection_init is over. A connection_init that is still being judged is
 // in time.
 func (m *Machine) Timeout(dst []Action) []Action {
-	if m.state != waiting {
+	if m.state != fresh {
 		return dst
 	}
 	return m.Shut(dst, CodeInitTimeout, "Connection initialisation timeout")

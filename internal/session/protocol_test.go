@@ -13,7 +13,7 @@ const (
 // TestProtocol has the rules of graphql-transport-ws, one case for each (PROTOCOLS: section 1). Messages that
 // are not well formed are in TestMalformed.
 func TestProtocol(t *testing.T) {
-	for _, group := range [][]protocolCase{initCases, pingCases, subscribeCases, queryCases, completeCases, reuseCases, lateCases, closeCases} {
+	for _, group := range [][]protocolCase{initCases, pingCases, subscribeCases, preparingCases, queryCases, completeCases, reuseCases, lateCases, closeCases} {
 		for _, c := range group {
 			t.Run(c.rule, func(t *testing.T) {
 				newPlayer(t, c.options).play(c.script)
@@ -248,6 +248,29 @@ var subscribeCases = []protocolCase{
 		> {"id":"1","type":"subscribe","payload":{"query":"{b}"}}
 		< close 4409 Subscriber for 1 already exists
 		< complete 1`},
+}
+
+var preparingCases = []protocolCase{
+	{rule: "too much is being prepared: error, until an outcome is there", options: Options{PreparingBytes: 2048}, script: ready + `
+		> {"id":"1","type":"subscribe","payload":{"query":"{a}"}}
+		< subscribe 1 {a}
+		> {"id":"2","type":"subscribe","payload":{"query":"{a}"}}
+		< subscribe 2 {a}
+		> {"id":"3","type":"subscribe","payload":{"query":"{a}"}}
+		< send {"id":"3","type":"error","payload":[{"message":"too many operations of this connection are being prepared, subscribe again later","extensions":{"code":"RATE_LIMITED"}}]}
+		sub 1
+		> {"id":"3","type":"subscribe","payload":{"query":"{a}"}}
+		< subscribe 3 {a}`},
+	{rule: "too much is being prepared: what the client has completed counts", options: Options{PreparingBytes: 1024}, script: ready + subscribe1 + `
+		> {"id":"1","type":"complete"}
+		> {"id":"2","type":"subscribe","payload":{"query":"{a}"}}
+		< send {"id":"2","type":"error","payload":[{"message":"too many operations of this connection are being prepared, subscribe again later","extensions":{"code":"RATE_LIMITED"}}]}
+		nothing 1
+		> {"id":"2","type":"subscribe","payload":{"query":"{a}"}}
+		< subscribe 2 {a}`},
+	{rule: "too much is being prepared: one is always allowed", options: Options{PreparingBytes: 1}, script: ready + subscribe1 + `
+		errors 1 [{"message":"m"}]
+		< send {"id":"1","type":"error","payload":[{"message":"m"}]}` + subscribe1},
 }
 
 var queryCases = []protocolCase{
