@@ -9,6 +9,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/config"
 )
 
 type discard struct{}
@@ -17,15 +18,29 @@ func (discard) Publish(_ context.Context, events ...event.Event) (bus.Receipt, e
 	return bus.Receipt{Accepted: len(events)}, nil
 }
 
-// benchmarkRequests sends NDJSON bodies past the network.
-func benchmarkRequests(b *testing.B, h http.Handler, body string) {
-	for b.Loop() {
-		r := httptest.NewRequest("POST", "http://localhost/events", strings.NewReader(body))
-		r.Header.Set("Content-Type", ndjson)
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code != http.StatusAccepted {
-			b.Fatal(w.Body.String())
-		}
+// BenchmarkPublish is POST /events past the network: checks, decoding, answer. The request and the recorder of
+// the benchmark itself are in the figures.
+func BenchmarkPublish(b *testing.B) {
+	cfg := &config.Config{Dev: true}
+	cfg.WithDefaults()
+	h := New(Options{Config: cfg, Publisher: discard{}}).Handler()
+	for _, c := range []struct{ name, contentType, body string }{
+		{"one", js, good},
+		{"array of 100", js, "[" + strings.Repeat(good+",", 99) + good + "]"},
+		{"100 lines", ndjson, strings.Repeat(good+"\n", 100)},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(c.body)))
+			for b.Loop() {
+				r := httptest.NewRequest("POST", "http://localhost/events", strings.NewReader(c.body))
+				r.Header.Set("Content-Type", c.contentType)
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, r)
+				if w.Code != http.StatusAccepted {
+					b.Fatal(w.Body.String())
+				}
+			}
+		})
 	}
 }

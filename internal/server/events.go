@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"errors"
-	"io"
 	"mime"
 	"net/http"
 	"os"
@@ -135,8 +134,10 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	// A recorder in a test has no deadlines; a server always does.
 	_ = http.NewResponseController(p.w).SetReadDeadline(time.Now().Add(bodyTimeout))
 	body := http.MaxBytesReader(p.w, p.r.Body, int64(cfg.PublishBytes))
-	lim := wire.Limits{EventBytes: cfg.EventBytes, EventDepth: cfg.EventDepth, BatchBytes: cfg.PublishBytes + 1, BatchEvents: cfg.PublishEvents}
-	events, err := decode(body, lim, lines)
+	lim := wire.Limits{EventBytes: cfg.EventBytes, EventDepth: cfg.EventDepth, BatchBytes: cfg.PublishBytes, BatchEvents: cfg.PublishEvents}
+	sc := scratches.Get().(*scratch)
+	defer sc.free()
+	events, err := sc.decode(body, lim, lines)
 	if err == nil && len(events) == 0 {
 		return nil, http.StatusBadRequest, []problem{{Code: code.BadUserInput, Message: "the body holds no event"}}
 	}
@@ -154,36 +155,6 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 		return nil, http.StatusRequestTimeout, []problem{{Code: code.BadUserInput, Message: "the body did not arrive in " + bodyTimeout.String()}}
 	}
 	return nil, http.StatusBadRequest, []problem{{Code: code.BadUserInput, Message: "the body could not be read to its end"}}
-}
-
-func decode(body io.Reader, lim wire.Limits, lines bool) ([]event.Event, error) {
-	if !lines {
-		text, err := io.ReadAll(body)
-		if err != nil {
-			return nil, err
-		}
-		d := wire.Decoder{Limits: lim}
-		return d.Batch(text)
-	}
-	var events []event.Event
-	var errs []error
-	for reader := wire.NewReader(body, lim); len(errs) < maxProblems; {
-		ev, err := reader.Next()
-		var about *event.Error
-		switch {
-		case errors.Is(err, io.EOF):
-			return events, errors.Join(errs...)
-		case err == nil:
-			events = append(events, ev)
-		case !errors.As(err, &about):
-			return nil, err
-		default:
-			if errs = append(errs, err); about.Code == code.LimitExceeded {
-				return nil, errors.Join(errs...)
-			}
-		}
-	}
-	return nil, errors.Join(errs...)
 }
 
 // mediaType judges Content-Type and Content-Encoding; lines is true for NDJSON.

@@ -338,13 +338,3 @@ func TestPublishIsCounted(t *testing.T) {
 		}
 	}
 }
-
-func BenchmarkPublish(b *testing.B) {
-	cfg := &config.Config{Dev: true}
-	cfg.WithDefaults()
-	lim := strings.Repeat(good+"\n", 100)
-	s := New(Options{Config: cfg, Publisher: discard{}})
-	b.ReportAllocs()
-	b.SetBytes(int64(len(lim)))
-	benchmarkRequests(b, s.Handler(), lim)
-}
