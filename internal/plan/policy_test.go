@@ -250,3 +250,16 @@ func TestMasksBeyond64Refuse(t *testing.T) {
 		t.Errorf("%d requirements, %d of them refusals, want 70 and 6", len(reqs), len(refusals))
 	}
 }
+
+func TestMaskOfTheRoot(t *testing.T) {
+	s := mustSchema(t, `type Subscription { a: A @requiresRole(roles: ["r"], deny: MASK) } type A { id: ID! }`)
+	p := mustCompile(t, s, `subscription { b: a { id } }`)
+	mask, refusal := policy.AdmitRole(p.Requirements(nil), &identity.Identity{UserID: "u"})
+	if refusal != nil {
+		t.Fatal(refusal)
+	}
+	got := string(mustBind(t, p, "", mask).AppendPayload(nil, mustTape(t, `{"id":1}`), jsontape.Root))
+	if want := `{"data":{"b":null}`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
