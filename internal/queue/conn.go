@@ -190,6 +190,11 @@ func (c *Conn) Untake(items []Item) {
 		return
 	}
 	c.flags |= connBusy
+	if n := len(items) - 1; n > 0 && items[n].Control.Kind == Close && items[n-1].Queue != nil {
+		c.flags |= connFlush // CloseAfter: the close waits behind the results again
+		c.control = &control{final: items[n].Control}
+		items = items[:n]
+	}
 	var controls []Control
 	for i := len(items) - 1; i >= 0; i-- {
 		it := &items[i]
