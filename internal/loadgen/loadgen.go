@@ -56,6 +56,9 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Batch bounds the events of one request; 500. Events that are due at the same time share a request.
 	Batch int
+	// Tick publishes what is due in steps of this length, as a producer does that gathers events: fewer, larger
+	// requests, and up to a tick more latency, which counts. 0: each event when it is due.
+	Tick time.Duration
 	// Publishers is the number of parallel publishers; 1. A room belongs to one of them.
 	Publishers int
 	// PublishURL takes events as NDJSON; default /events beside URL.

@@ -224,6 +224,30 @@ func TestOwnPublisher(t *testing.T) {
 	}
 }
 
+// TestTick gathers events: fewer calls than events, and the latency shows it.
+func TestTick(t *testing.T) {
+	s := newServer(t, faults{})
+	cfg := quick(s)
+	cfg.Tick = 50 * time.Millisecond
+	batches := 0
+	cfg.Publish = func(_ context.Context, events []Event) error {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		batches++
+		for _, e := range events {
+			s.publish(fmt.Appendf(nil, `{"channel":%q,"data":%s}`, e.Channel, e.Data))
+		}
+		return nil
+	}
+	r, err := Run(t.Context(), cfg)
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if batches >= quickEvents || r.Latency.Mean < 5000 {
+		t.Errorf("%d calls, latencies %+v", batches, r.Latency)
+	}
+}
+
 func TestIdle(t *testing.T) {
 	s := newServer(t, faults{})
 	cfg := quick(s)

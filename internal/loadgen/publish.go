@@ -85,11 +85,11 @@ func (r *run) publishLoad(ctx context.Context, p int) (int, error) {
 				continue
 			}
 			due := time.Duration(float64(i) / r.cfg.Rate * float64(time.Second))
-			if due > time.Since(r.start) {
+			if at := r.sendAt(due); at > time.Since(r.start) {
 				if len(batch) > 0 {
 					break
 				}
-				if err := r.waitUntil(ctx, due); err != nil {
+				if err := r.waitUntil(ctx, at); err != nil {
 					return published, err
 				}
 			}
@@ -108,6 +108,14 @@ func (r *run) publishLoad(ctx context.Context, p int) (int, error) {
 		}
 	}
 	return published, nil
+}
+
+// sendAt is when an event that is due then is published.
+func (r *run) sendAt(due time.Duration) time.Duration {
+	if tick := r.cfg.Tick; tick > 0 {
+		return (due + tick - 1) / tick * tick
+	}
+	return due
 }
 
 // waitUntil waits for a time since the start: coarsely, then to the microsecond.
