@@ -19,7 +19,7 @@ UNIT = $$(go list ./... | grep -v /e2e/)
 NPM_STAMPS = $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard e2e/*/package-lock.json))
 PYTHON_STAMP = .venv/.installed
 
-.PHONY: run build test check bench fuzz docs format vet arch race deps clean
+.PHONY: run build test check bench fuzz docs format vet arch portable race deps clean
 
 run:
 	go run ./cmd/fraiseql serve --demo $(RUN_ARGS)
@@ -30,7 +30,7 @@ build:
 test: deps build
 	go test -timeout 15m ./...
 
-check: format vet arch race
+check: format vet arch portable race
 	$(MAKE) fuzz FUZZTIME=3s
 
 format:
@@ -43,6 +43,11 @@ vet:
 
 arch:
 	go test ./internal/archtest/
+
+# Other systems take the portable paths: they must compile.
+portable:
+	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/fraiseql
+	GOOS=windows go build -o /dev/null ./cmd/fraiseql
 
 race:
 	go test -race -timeout 15m $(UNIT)

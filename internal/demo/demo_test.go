@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 )
@@ -132,6 +133,40 @@ func TestMachineDataIsWhatTheSchemaSays(t *testing.T) {
 			if !strings.Contains(fields, "\n  "+member+": ") {
 				t.Errorf("type %s lacks field %s", name, member)
 			}
+		}
+	}
+}
+
+// TestFiguresReachSubscribers publishes real measurements through an engine with the demo's schema.
+func TestFiguresReachSubscribers(t *testing.T) {
+	engine, err := fraiseql.New(fraiseql.Config{Schema: []fraiseql.SchemaSource{{Name: SchemaName, Text: Schema}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := engine.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	for id, query := range map[string]string{
+		"machine": `subscription { machine { host at cpu cores memory { used total } load processes uptime } }`,
+		"process": `subscription { process(minCpu: 0) { pid name cpu memory } }`,
+	} {
+		if _, err := engine.Register(t.Context(), fraiseql.Registration{ConnectionID: "c", SubscriptionID: id, Query: query}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	events, err := measure(newMeter(), time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := engine.Publish(t.Context(), events...); err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []string{"machine", "process"} {
+		message, err := engine.Next("c", id)
+		if err != nil || message == nil || strings.Contains(string(message), `"errors"`) {
+			t.Errorf("%s: %s, %v", id, message, err)
 		}
 	}
 }
