@@ -24,6 +24,7 @@ type benchCommand struct {
 	Duration         time.Duration `name:"duration" short:"d" placeholder:"TIME" default:"10s" help:"Measured time (default: ${default})."`
 	Warmup           time.Duration `name:"warmup" placeholder:"TIME" default:"2s" help:"Time before it, not measured; 0s: none (default: ${default})."`
 	Payload          int           `name:"payload" placeholder:"BYTES" default:"100" help:"Length of a text in each event (default: ${default})."`
+	Tick             time.Duration `name:"tick" placeholder:"TIME" default:"0s" help:"Publish what is due in steps of this length, in one request; 0s: each event when it is due (default: ${default})."`
 	Publishers       int           `name:"publishers" placeholder:"N" default:"1" help:"Parallel publishers (default: ${default})."`
 	Idle             bool          `name:"idle" help:"Publish nothing; measure the memory of idle connections."`
 	Channel          string        `name:"channel" placeholder:"NAME" default:"bench" help:"Channel, and root field; with several rooms NAME_0, NAME_1 … (default: ${default})."`
@@ -95,7 +96,7 @@ func (c *benchCommand) Run(ctx context.Context, env *Env) error {
 func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 	cfg := loadgen.Config{
 		Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
-		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
+		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
 	}
 	if c.Warmup == 0 {
 		cfg.Warmup = -1 // there, 0 is the default
