@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	readBytes  = 64 << 10 // scratch of a reader
+	readBytes  = 16 << 10 // scratch of a reader: what one connection may keep it busy with at a time
 	maxReads   = 4        // full reads of one connection before the others get their turn
 	eventBatch = 256
 

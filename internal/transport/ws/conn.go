@@ -29,9 +29,9 @@ type conn struct {
 
 	expires atomic.Uint32 // Unix time at which the credentials end, 0: never
 	since   uint32        // tick of the connect, then of the last traffic
-	// established says that the time for connection_init is over, pinged that a ping waits for traffic, ended
-	// that nothing is to be read any more.
-	established, pinged, ended bool
+	// known says that the client was acknowledged, established that the time for connection_init is over, pinged
+	// that a ping waits for traffic, ended that nothing is to be read any more.
+	known, established, pinged, ended bool
 }
 
 func newConn(h *Handler, credentials *session.Handshake) *conn {
@@ -61,14 +61,39 @@ func (c *conn) OnBytes(p []byte) {
 		c.since = c.out.Tick()
 	}
 	c.pinged = false
+	held := c.in.Held()
 	for len(p) > 0 && !c.ended {
-		m, rest, err := c.handler.decoder.Next(&c.in, p)
+		m, rest, err := c.decoder().Next(&c.in, p)
 		if err != nil {
 			c.end(wsframe.CodeOf(err))
-			return
+			break
 		}
 		c.receive(m)
 		p = rest
+	}
+	c.account(held)
+}
+
+// decoder is the one for what the client may send now. The identity is there before connection_ack is queued.
+func (c *conn) decoder() *wsframe.Decoder {
+	if !c.known {
+		c.known = c.driver.Identity() != nil
+	}
+	if c.known {
+		return &c.handler.decoder
+	}
+	return &c.handler.early
+}
+
+// account keeps the sum of what incomplete messages hold, and its bound. before is what this one held.
+func (c *conn) account(before int) {
+	h, now := c.handler, c.in.Held()
+	if now == before {
+		return
+	}
+	if sum := h.partial.Add(int64(now - before)); sum > h.cfg.PartialBytes && now > max(before, partialFree) {
+		c.end(session.CodeTryAgainLater, "The server is busy, try again later")
+		h.partial.Add(-int64(now))
 	}
 }
 
@@ -88,11 +113,18 @@ func (c *conn) receive(m wsframe.Message) {
 	}
 }
 
-// end closes from this side and reads no more.
+// end closes from this side and reads no more. The caller accounts for what c.in held.
 func (c *conn) end(code uint16, reason string) {
 	c.ended = true
 	c.in = wsframe.State{}
 	c.driver.Shut(code, reason)
+}
+
+// endNow is end outside of OnBytes.
+func (c *conn) endNow(code uint16, reason string) {
+	held := c.in.Held()
+	c.end(code, reason)
+	c.account(held)
 }
 
 // OnDeadline implements poll.Owner: time for connection_init, credentials, silence. It may come early.
@@ -111,7 +143,7 @@ func (c *conn) OnDeadline() {
 	if at := c.expires.Load(); at != 0 {
 		left := int64(at) - time.Now().Unix()
 		if left <= 0 {
-			c.end(session.CodeForbidden, "Forbidden: credentials have expired")
+			c.endNow(session.CodeForbidden, "Forbidden: credentials have expired")
 			return
 		}
 		if ticks := h.cfg.Poller.Ticks(time.Duration(left) * time.Second); next == 0 || ticks < next {
@@ -136,14 +168,16 @@ func (c *conn) checkSilence(now uint32) uint32 {
 	case silent < h.silence+h.patience:
 		return h.silence + h.patience - silent
 	default:
-		c.end(CodeGoingAway, "no answer to ping")
+		c.endNow(CodeGoingAway, "no answer to ping")
 		return 0
 	}
 }
 
 // OnClose implements poll.Owner.
 func (c *conn) OnClose(error) {
+	held := c.in.Held()
 	c.in = wsframe.State{}
+	c.account(held)
 	c.driver.Closed()
 	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode()), 1)
 	c.handler.leave()

@@ -177,7 +177,7 @@ func TestSlowClient(t *testing.T) {
 // Half a message holds what arrived, and 1,000 slow senders do not keep others from being served.
 func TestSlowLoris(t *testing.T) {
 	f := serve(t, poll.Options{KeepMemory: true}, nil)
-	m := text(`{"type":"connection_init","payload":{"x":"` + strings.Repeat("y", 60_000) + `"}}`)
+	m := text(`{"type":"connection_init","payload":{"x":"` + strings.Repeat("y", 20_000) + `"}}`)
 	const n = 300
 	conns := make([]*client, n)
 	for i := range conns {
@@ -318,4 +318,33 @@ func TestPingFlood(t *testing.T) {
 	if f.tally.count(observe.ConnectionsClosed, "4290") != 1 {
 		t.Errorf("counted %v", f.tally.n)
 	}
+}
+
+// Strangers may send less than clients that are known, and all incomplete messages together hold a bounded sum.
+func TestPartialBytes(t *testing.T) {
+	f := serve(t, poll.Options{}, func(c *Config) { c.PartialBytes = 100_000 })
+	stranger := f.dial(text(`{"type":"ping","payload":{"x":"` + strings.Repeat("y", earlyBytes) + `"}}`))
+	stranger.want("close 1009 message too big", "end")
+
+	c := f.initialised()
+	big := text(`{"type":"ping","payload":{"x":"` + strings.Repeat("y", earlyBytes+1000) + `"}}`)
+	c.write(big)
+	c.want(`{"type":"pong"}`)
+	await(t, "nothing held", func() bool { return f.handler.partial.Load() == 0 })
+
+	c.write(big[:60_000])
+	await(t, "held", func() bool { return f.handler.partial.Load() > 59_000 })
+	second := f.initialised()
+	second.write(big[:60_000])
+	second.want("close 1013 The server is busy, try again later", "end")
+	small := f.initialised()
+	small.write(text(`{"type":"ping"}`)[:10])
+	c.write(big[60_000:])
+	c.want(`{"type":"pong"}`)
+	small.write(text(`{"type":"ping"}`)[10:])
+	small.want(`{"type":"pong"}`)
+	c.write(big[:50_000])
+	await(t, "held", func() bool { return f.handler.partial.Load() > 49_000 })
+	c.nc.Close()
+	await(t, "nothing held", func() bool { return f.handler.partial.Load() == 0 })
 }

@@ -38,8 +38,12 @@ type Config struct {
 	Credentials func(*http.Request) *session.Handshake
 	// Queue bounds what waits for one connection.
 	Queue *queue.Limits
-	// MessageBytes bounds one message of a client; 1 MiB. Longer ones close with 1009.
+	// MessageBytes bounds one message of a client; 1 MiB. Longer ones close with 1009, and so do those above
+	// 64 KiB before connection_ack.
 	MessageBytes int
+	// PartialBytes bounds what incomplete messages hold over all connections; 64 MiB. Beyond it, a connection
+	// whose message is incomplete after 4 KiB is closed with 1013.
+	PartialBytes int64
 	// InitTimeout is how long a client may take to send connection_init; 3 s.
 	InitTimeout time.Duration
 	// PingInterval is the silence of the peer after which it is pinged; 30 s; negative: never.
@@ -64,6 +68,9 @@ func (c Config) withDefaults() Config {
 	if c.MessageBytes <= 0 {
 		c.MessageBytes = wsframe.DefaultMaxMessage
 	}
+	if c.PartialBytes <= 0 {
+		c.PartialBytes = 64 << 20
+	}
 	if c.InitTimeout <= 0 {
 		c.InitTimeout = 3 * time.Second
 	}
@@ -79,13 +86,22 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+const (
+	// earlyBytes bounds a message of a client that nobody knows yet.
+	earlyBytes = 64 << 10
+	// partialFree is what an incomplete message may hold when all together hold too much.
+	partialFree = 4 << 10
+)
+
 // Handler upgrades requests. It is an http.Handler.
 type Handler struct {
 	cfg      Config
+	early    wsframe.Decoder // before connection_ack
 	decoder  wsframe.Decoder
-	silence  uint32 // PingInterval in ticks, 0: never
-	patience uint32 // PongTimeout in ticks
-	opening  uint32 // InitTimeout in ticks
+	partial  atomic.Int64 // bytes held by incomplete messages
+	silence  uint32       // PingInterval in ticks, 0: never
+	patience uint32       // PongTimeout in ticks
+	opening  uint32       // InitTimeout in ticks
 
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
@@ -105,7 +121,8 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("websocket handler: Poller and Host are required")
 	}
 	cfg = cfg.withDefaults()
-	h := &Handler{cfg: cfg, decoder: wsframe.Decoder{MaxMessage: cfg.MessageBytes}, left: make(chan struct{}, 1)}
+	h := &Handler{cfg: cfg, left: make(chan struct{}, 1)}
+	h.decoder.MaxMessage, h.early.MaxMessage = cfg.MessageBytes, min(cfg.MessageBytes, earlyBytes)
 	h.opening, h.patience = cfg.Poller.Ticks(cfg.InitTimeout), cfg.Poller.Ticks(cfg.PongTimeout)
 	if cfg.PingInterval > 0 {
 		h.silence = cfg.Poller.Ticks(cfg.PingInterval)
