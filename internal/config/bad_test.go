@@ -137,6 +137,7 @@ var bad = []struct {
 	{"scope names in both", jwt + "security.scope: {user: [org_id], tenant: [OrgID]}", []string{`F:6: security.scope.tenant: "OrgID" is in security.scope.user too`}},
 	{"publish bytes", jwt + "limits.publish_bytes: 17MiB", []string{`F:6: limits.publish_bytes: can be at most 16MiB`}},
 	{"publish events", jwt + "limits.publish_events: 10001", []string{`F:6: limits.publish_events: can be at most 10000`}},
+	{"memory smaller than a request", jwt + "limits.publish_memory: 1MiB", []string{`F:6: limits.publish_memory: is less than limits.publish_bytes: a request of that size could never be taken`}},
 	{"event larger than a request", jwt + "limits.event_bytes: 17MiB", []string{`F:6: limits.event_bytes: is more than limits.publish_bytes: no such event could be published`}},
 	{"document larger than a message", jwt + "limits.document_bytes: 2MiB", []string{`F:6: limits.document_bytes: is more than limits.message_bytes: no such document could be sent`}},
 	{"queue larger than its connection", jwt + "limits.queue_bytes: 32MiB", []string{`F:6: limits.queue_bytes: is more than limits.connection_queue_bytes`}},

@@ -110,6 +110,8 @@ type Limits struct {
 	EventDepth                 int
 	PublishBytes               int
 	PublishEvents              int
+	PublishMemory              int
+	HTTPConnections            int
 	QueueMessages              int
 	QueueBytes                 int
 	ConnectionQueueBytes       int

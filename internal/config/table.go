@@ -103,6 +103,8 @@ var limitKeys = []Key{
 	{Path: "limits.event_depth", Type: Count, Default: "64", Doc: "Nesting of `data`.", field: func(c *Config) any { return &c.Limits.EventDepth }},
 	{Path: "limits.publish_bytes", Type: Bytes, Default: "16MiB", Doc: "Body of one `POST /events`; at most 16 MiB.", field: func(c *Config) any { return &c.Limits.PublishBytes }},
 	{Path: "limits.publish_events", Type: Count, Default: "10000", Doc: "Events of one `POST /events`; at most 10,000.", field: func(c *Config) any { return &c.Limits.PublishEvents }},
+	{Path: "limits.publish_memory", Type: Bytes, Default: "256MiB", Doc: "Bodies of `POST /events` that are worked on at the same time; beyond it: 429.", field: func(c *Config) any { return &c.Limits.PublishMemory }},
+	{Path: "limits.http_connections", Type: Count, Default: "10000", Presets: &[3]string{"0", "10000", "100000"}, Doc: "Connections that are not, or not yet, a client's WebSocket; 0: no bound. Lifted with `--dev`.", field: func(c *Config) any { return &c.Limits.HTTPConnections }},
 	{Path: "limits.queue_messages", Type: Count, Default: "1000", Presets: &[3]string{"1000", "1000", "10000"}, Doc: "Messages that wait for one subscription before its overflow policy acts.", field: func(c *Config) any { return &c.Limits.QueueMessages }},
 	{Path: "limits.queue_bytes", Type: Bytes, Default: "4MiB", Presets: &[3]string{"4MiB", "4MiB", "16MiB"}, Doc: "Bytes that wait for one subscription.", field: func(c *Config) any { return &c.Limits.QueueBytes }},
 	{Path: "limits.connection_queue_bytes", Type: Bytes, Default: "16MiB", Presets: &[3]string{"16MiB", "16MiB", "64MiB"}, Doc: "Bytes that wait for one connection.", field: func(c *Config) any { return &c.Limits.ConnectionQueueBytes }},

@@ -30,7 +30,7 @@ func (r *Resolved) settle() {
 		}
 	}
 	if c.Dev {
-		c.Limits.Connections, c.Publish.Rate = 0, 0
+		c.Limits.Connections, c.Limits.HTTPConnections, c.Publish.Rate = 0, 0, 0
 	}
 }
 

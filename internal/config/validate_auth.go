@@ -205,7 +205,7 @@ func (v *check) security() {
 func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
 // zeroMeans are the limits whose 0 has a meaning.
-var zeroMeans = []string{"limits.connections", "limits.subscriptions_per_connection", "limits.ping_interval"}
+var zeroMeans = []string{"limits.connections", "limits.http_connections", "limits.subscriptions_per_connection", "limits.ping_interval"}
 
 func (v *check) limits() {
 	l := &v.Config.Limits
@@ -227,6 +227,9 @@ func (v *check) limits() {
 	}
 	if l.PublishBytes > 16<<20 {
 		v.fail("limits.publish_bytes", "can be at most 16MiB")
+	}
+	if l.PublishMemory < l.PublishBytes {
+		v.fail("limits.publish_memory", "is less than limits.publish_bytes: a request of that size could never be taken")
 	}
 	if l.PublishEvents > 10_000 {
 		v.fail("limits.publish_events", "can be at most 10000")

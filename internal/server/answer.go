@@ -29,6 +29,7 @@ func refuse(w http.ResponseWriter, status int, problems ...problem) {
 func answer(w http.ResponseWriter, status int, body any) {
 	// The bodies are structs of texts and numbers: they can always be written.
 	text, _ := json.Marshal(body)
+	soon(w)
 	h := w.Header()
 	h.Set("Content-Type", "application/json; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(text)+1))
@@ -40,6 +41,7 @@ func answer(w http.ResponseWriter, status int, body any) {
 }
 
 func plain(w http.ResponseWriter, status int, text string) {
+	soon(w)
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)

@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"mime"
 	"net/http"
 	"os"
@@ -64,6 +65,14 @@ func (p *publish) run() {
 		p.refuse(status, *refusal)
 		return
 	}
+	back, ok := p.s.borrow(p.r.ContentLength)
+	if !ok && p.r.ContentLength <= int64(p.s.cfg.Limits.PublishBytes) {
+		p.busy(1, "too many requests at the same time (limits.publish_memory)")
+		return
+	}
+	if ok {
+		defer back()
+	}
 	events, status, problems := p.decode()
 	if problems == nil {
 		if problems = who.judge(events); problems != nil {
@@ -75,11 +84,16 @@ func (p *publish) run() {
 		return
 	}
 	if wait := who.take(time.Now(), len(events)); wait > 0 {
-		p.w.Header().Set("Retry-After", strconv.Itoa(wait))
-		p.refuse(http.StatusTooManyRequests, problem{Code: code.RateLimited, Message: rateMessage(p.s.cfg.Publish.Rate)})
+		p.busy(wait, fmt.Sprintf("more than %d events per second (publish.rate)", p.s.cfg.Publish.Rate))
 		return
 	}
 	p.publish(events)
+}
+
+// busy asks the publisher to come again after some seconds.
+func (p *publish) busy(seconds int, why string) {
+	p.w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	p.refuse(http.StatusTooManyRequests, problem{Code: code.RateLimited, Message: why})
 }
 
 // publish hands over to the engine. A request that was begun is finished even if the client goes away.

@@ -5,6 +5,7 @@ import (
 	"net/http/pprof"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 )
@@ -16,9 +17,9 @@ func (s *Server) Handler() http.Handler {
 	mux.Handle("/events", http.HandlerFunc(s.events))
 	s.health(mux)
 	if s.cfg.Dev {
-		mux.Handle("/metrics", only(http.MethodGet, s.metrics()))
+		mux.Handle("/metrics", only(http.MethodGet, bounded(s.metrics())))
 		if s.opts.Page != nil {
-			mux.Handle("/{$}", only(http.MethodGet, s.opts.Page))
+			mux.Handle("/{$}", only(http.MethodGet, bounded(s.opts.Page)))
 		}
 	}
 	mux.HandleFunc("/", notFound)
@@ -29,7 +30,7 @@ func (s *Server) Handler() http.Handler {
 func (s *Server) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.health(mux)
-	mux.Handle("/metrics", only(http.MethodGet, s.metrics()))
+	mux.Handle("/metrics", only(http.MethodGet, bounded(s.metrics())))
 	if s.cfg.Admin.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
@@ -66,7 +67,7 @@ func (s *Server) health(mux *http.ServeMux) {
 func (s *Server) graphql(w http.ResponseWriter, r *http.Request) {
 	if s.cfg.Dev && s.opts.GraphQLPage != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) &&
 		r.Header.Get("Upgrade") == "" && !r.URL.Query().Has("query") && accepts(r, "text/html") {
-		s.opts.GraphQLPage.ServeHTTP(w, r)
+		bounded(s.opts.GraphQLPage).ServeHTTP(w, r)
 		return
 	}
 	if s.draining.Load() {
@@ -74,6 +75,8 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusServiceUnavailable, problem{Code: code.BusUnavailable, Message: "the server is shutting down"})
 		return
 	}
+	// What an earlier answer on this connection was given must not end a stream.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	s.opts.GraphQL.ServeHTTP(w, r)
 }
 

@@ -47,6 +47,7 @@ const (
 	headerTimeout = 10 * time.Second
 	bodyTimeout   = 60 * time.Second
 	idleTimeout   = 2 * time.Minute
+	writeTimeout  = 30 * time.Second
 	headerBytes   = 64 << 10
 	// drainGrace is how long connections may take beyond the window until they are cut.
 	drainGrace = 5 * time.Second
@@ -59,6 +60,8 @@ type Server struct {
 	log      *slog.Logger
 	guard    *guard
 	tokens   []token
+	bodies   atomic.Int64 // bytes of bodies that are being worked on
+	waiting  waiting
 	ready    atomic.Bool
 	draining atomic.Bool
 	servers  []*listening
@@ -81,6 +84,7 @@ func New(opts Options) *Server {
 	}
 	s.tokens = newTokens(s.cfg)
 	s.guard = newGuard(s.cfg)
+	s.waiting.most = int64(s.cfg.Limits.HTTPConnections)
 	return s
 }
 
@@ -101,6 +105,10 @@ func (s *Server) Listen() error {
 }
 
 func (s *Server) listen(name, address string, h http.Handler) error {
+	state := func(net.Conn, http.ConnState) {}
+	if name == "main" {
+		state = s.connState
+	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("%s listener: %w", name, err)
@@ -110,6 +118,7 @@ func (s *Server) listen(name, address string, h http.Handler) error {
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
+		ConnState:         state,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 	}})
 	return nil

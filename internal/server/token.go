@@ -3,7 +3,6 @@ package server
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"fmt"
 	"math"
 	"net/http"
 	"slices"
@@ -116,8 +115,4 @@ func (t *token) take(now time.Time, n int) (wait int) {
 	}
 	reservation.CancelAt(now)
 	return max(1, int(math.Ceil(min(delay, time.Hour).Seconds())))
-}
-
-func rateMessage(perSecond int) string {
-	return fmt.Sprintf("more than %d events per second (publish.rate)", perSecond)
 }
