@@ -58,6 +58,9 @@ func (s *Schema) validate(doc *ast.QueryDocument) gqlerror.List {
 	if len(errs) > 0 {
 		return errs
 	}
+	if s.Schemaless {
+		return checkMerges(doc)
+	}
 	return run(s.ast, doc, []core.Rule{rules.OverlappingFieldsCanBeMergedRule})
 }
 
