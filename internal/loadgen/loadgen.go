@@ -71,6 +71,10 @@ type Config struct {
 	// Publish replaces the HTTP requests.
 	Publish func(ctx context.Context, events []Event) error
 
+	// Stalled is a number of further connections that subscribe to the first room and never read: what a slow
+	// client costs the others. They are not measured; Result.StalledClosed is how many the server ended.
+	Stalled int
+
 	// Idle opens the connections, publishes nothing, and measures memory in steps (Result.Idle).
 	Idle bool
 	// Settle is the quiet time before memory is read; 3 s.

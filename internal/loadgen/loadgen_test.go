@@ -248,6 +248,27 @@ func TestTick(t *testing.T) {
 	}
 }
 
+// TestStalled has connections that never read; the server ends the one of them that it is told to.
+func TestStalled(t *testing.T) {
+	s := newServer(t, faults{deliver: func(s *subscriber, seq int, text string) {
+		switch {
+		case s.number < 6:
+			s.send(text)
+		case s.number == 7 && seq == 50:
+			s.conn.CloseNow()
+		}
+	}})
+	cfg := quick(s)
+	cfg.Stalled, cfg.Connections, cfg.Subscriptions = 2, 6, 1
+	r, err := Run(t.Context(), cfg)
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if r.Stalled != 2 || r.StalledClosed != 1 || !strings.Contains(r.Text(), "2, of which the server closed 1") {
+		t.Error(r.Text())
+	}
+}
+
 func TestIdle(t *testing.T) {
 	s := newServer(t, faults{})
 	cfg := quick(s)

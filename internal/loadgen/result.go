@@ -26,6 +26,9 @@ type Result struct {
 	OutOfOrder          uint64  `json:"out_of_order"`
 	Corrupt             uint64  `json:"corrupt"`
 	ClosedConnections   int     `json:"closed_connections"`
+	// Stalled are the connections that never read, StalledClosed those of them that the server ended.
+	Stalled       int `json:"stalled,omitempty"`
+	StalledClosed int `json:"stalled_closed,omitempty"`
 	// Problem is the first thing that went wrong, if something did.
 	Problem string `json:"problem,omitempty"`
 
@@ -122,6 +125,9 @@ func (r *Result) Text() string {
 	row("out of order", "%d", r.OutOfOrder)
 	row("altered", "%d", r.Corrupt)
 	row("closed connections", "%d", r.ClosedConnections)
+	if r.Stalled > 0 {
+		row("stalled connections", "%d, of which the server closed %d", r.Stalled, r.StalledClosed)
+	}
 	if r.Problem != "" {
 		row("first problem", "%s", r.Problem)
 	}

@@ -21,6 +21,7 @@ type run struct {
 	start       time.Time
 	readers     []*reader
 	process     *process // of the server; nil when it is not known
+	stalled     []net.Conn
 
 	mu      sync.Mutex
 	clients []*client
@@ -49,6 +50,9 @@ func (r *run) close() {
 	for _, rd := range r.readers {
 		rd.close()
 	}
+	for _, conn := range r.stalled {
+		conn.Close()
+	}
 }
 
 // load is a run with events.
@@ -66,11 +70,15 @@ func (r *run) load(ctx context.Context) (*Result, error) {
 	if memory := r.process.memory(); memory > base && base > 0 {
 		result.Server.RSSKBPerConnection = float64(memory-base) / 1024 / float64(r.cfg.Connections)
 	}
+	if err := r.stall(ctx); err != nil {
+		return nil, err
+	}
 	r.cfg.Progress(fmt.Sprintf("publishing %g events/s for %v", r.cfg.Rate, r.cfg.Warmup+r.cfg.Duration))
 	if err := r.measure(ctx, result); err != nil {
 		return nil, err
 	}
 	r.collect(result)
+	result.Stalled, result.StalledClosed = len(r.stalled), r.stalledClosed()
 	return result, nil
 }
 

@@ -41,6 +41,8 @@ type subscriber struct {
 	conn *websocket.Conn
 	id   string
 	held string // by a fault
+	// number counts the subscribers of a channel from 0.
+	number int
 }
 
 func (s *subscriber) send(text string) {
@@ -102,6 +104,7 @@ func (s *server) subscribe(sub *subscriber, query string) {
 		sub.send(fmt.Sprintf(`{"id":%q,"type":"error","payload":[{"message":"no such field"}]}`, sub.id))
 		return
 	}
+	sub.number = len(s.subscribers[channel])
 	s.subscribers[channel] = append(s.subscribers[channel], sub)
 }
 
