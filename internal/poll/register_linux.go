@@ -23,17 +23,31 @@ func takeOver(nc net.Conn) (fd int, ok bool, err error) {
 	default:
 		return 0, false, nil
 	}
-	raw, err := sc.SyscallConn()
-	if err == nil {
-		err = errors.Join(raw.Control(func(old uintptr) {
-			r, _, errno := syscall.RawSyscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
-			if fd = int(r); errno != 0 {
-				err = os.NewSyscallError("fcntl", errno)
-			}
-		}), err)
+	fd, err = duplicate(sc)
+	if closing := nc.Close(); err == nil && closing != nil {
+		err = errors.Join(closing, syscall.Close(fd))
 	}
-	_ = nc.Close()
 	return fd, err == nil, err
+}
+
+// duplicate returns another descriptor of the same socket.
+func duplicate(sc syscall.Conn) (fd int, err error) {
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return -1, err
+	}
+	var errno syscall.Errno
+	if err := raw.Control(func(old uintptr) {
+		var r uintptr
+		r, _, errno = syscall.RawSyscall(syscall.SYS_FCNTL, old, syscall.F_DUPFD_CLOEXEC, 0)
+		fd = int(r)
+	}); err != nil {
+		return -1, err
+	}
+	if errno != 0 {
+		return -1, os.NewSyscallError("fcntl", errno)
+	}
+	return fd, nil
 }
 
 // registerFD makes a descriptor part of a shard.
