@@ -13,8 +13,8 @@ FUZZTIME ?= 30s
 BENCHTIME ?= 1s
 RUN_ARGS ?=
 STATICCHECK = go tool -modfile=tools.mod staticcheck
-# Packages that need no client, browser or running binary.
-UNIT = $$(go list ./... | grep -v /e2e/)
+# Packages that need no client, browser or running binary; archtest reads source and has a target of its own.
+UNIT = $$(go list ./... | grep -v -e /e2e/ -e /internal/archtest)
 # Lock files of the npm projects, and the stamps that say when they were installed.
 NPM_STAMPS = $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard e2e/*/package-lock.json))
 PYTHON_STAMP = .venv/.installed
