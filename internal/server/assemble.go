@@ -65,11 +65,14 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if page == nil {
 		page = devpage.Handler()
 	}
-	a.Server = New(Options{
+	a.Server, err = New(Options{
 		Config: cfg, GraphQL: graphql, Publisher: engine, Drain: engine.Drain, Metrics: m, Logger: log,
 		Ready: func() bool { return engine.Stats().BusConnected },
 		Page:  page, GraphQLPage: devpage.Handler(),
 	})
+	if err != nil {
+		return nil, errors.Join(err, a.Close(context.Background()))
+	}
 	return a, nil
 }
 

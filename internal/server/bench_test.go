@@ -23,7 +23,7 @@ func (discard) Publish(_ context.Context, events ...event.Event) (bus.Receipt, e
 func BenchmarkPublish(b *testing.B) {
 	cfg := &config.Config{Dev: true}
 	cfg.WithDefaults()
-	h := New(Options{Config: cfg, Publisher: discard{}}).Handler()
+	h := create(b, Options{Config: cfg, Publisher: discard{}}).Handler()
 	for _, c := range []struct{ name, contentType, body string }{
 		{"one", js, good},
 		{"array of 100", js, "[" + strings.Repeat(good+",", 99) + good + "]"},

@@ -57,12 +57,12 @@ func (p *publish) run() {
 		p.unavailable(0)
 		return
 	}
-	who, status, refusal := p.s.publisher(p.r)
-	if refusal != nil {
+	publisher, status, refusal := p.s.publish.identify(p.r.Header)
+	if status != 0 {
 		if status == http.StatusUnauthorized {
 			p.w.Header().Set("WWW-Authenticate", `Bearer realm="events"`)
 		}
-		p.refuse(status, *refusal)
+		p.refuse(status, refusal)
 		return
 	}
 	back, ok := p.s.borrow(p.r.ContentLength)
@@ -75,7 +75,7 @@ func (p *publish) run() {
 	}
 	events, status, problems := p.decode()
 	if problems == nil {
-		if problems = who.judge(events); problems != nil {
+		if problems = publisher.judge(events); problems != nil {
 			status = http.StatusForbidden
 		}
 	}
@@ -83,7 +83,7 @@ func (p *publish) run() {
 		p.refuse(status, problems...)
 		return
 	}
-	if wait := who.take(time.Now(), len(events)); wait > 0 {
+	if wait := publisher.take(time.Now(), len(events)); wait > 0 {
 		p.busy(wait, fmt.Sprintf("more than %d events per second (publish.rate)", p.s.cfg.Publish.Rate))
 		return
 	}

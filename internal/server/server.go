@@ -59,7 +59,7 @@ type Server struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	guard    *guard
-	tokens   []token
+	publish  *publishers
 	bodies   atomic.Int64 // bytes of bodies that are being worked on
 	waiting  waiting
 	ready    atomic.Bool
@@ -76,16 +76,20 @@ type listening struct {
 	http     *http.Server
 }
 
-// New makes a server. It does not listen yet.
-func New(opts Options) *Server {
+// New makes a server. It does not listen yet. The error lists what is wrong with publish tokens.
+func New(opts Options) (*Server, error) {
+	publish, err := newPublishers(opts.Config)
+	if err != nil {
+		return nil, err
+	}
 	s := &Server{opts: opts, cfg: opts.Config, log: opts.Logger, forced: make(chan struct{})}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.tokens = newTokens(s.cfg)
+	s.publish = publish
 	s.guard = newGuard(s.cfg)
 	s.waiting.most = int64(s.cfg.Limits.HTTPConnections)
-	return s
+	return s, nil
 }
 
 // Listen opens the listeners. Clients that connect now wait until Serve.

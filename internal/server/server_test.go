@@ -73,6 +73,15 @@ func page(text string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { plain(w, 200, text) })
 }
 
+func create(tb testing.TB, opts Options) *Server {
+	tb.Helper()
+	s, err := New(opts)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
 // start runs a server; change may alter its configuration and options.
 func start(t *testing.T, change func(*config.Config, *Options)) *fixture {
 	t.Helper()
@@ -88,7 +97,7 @@ func start(t *testing.T, change func(*config.Config, *Options)) *fixture {
 	if change != nil {
 		change(cfg, &opts)
 	}
-	f.Server = New(opts)
+	f.Server = create(t, opts)
 	if err := f.Listen(); err != nil {
 		t.Fatal(err)
 	}
@@ -292,7 +301,7 @@ func TestListenFails(t *testing.T) {
 	cfg := &config.Config{}
 	cfg.WithDefaults()
 	cfg.Listen, cfg.Admin.Listen = "127.0.0.1:0", busy.Addr().String()
-	s := New(Options{Config: cfg})
+	s := create(t, Options{Config: cfg})
 	if err := s.Listen(); err == nil || !strings.Contains(err.Error(), "admin listener: listen tcp "+busy.Addr().String()) {
 		t.Errorf("Listen = %v", err)
 	}
