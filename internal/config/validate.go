@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/fraiseql/fraiseql-go/event"
 )
 
 // Buses are the schemes that `bus` may have.
@@ -103,18 +105,12 @@ func (v *check) schema() {
 
 // pattern judges a channel name or prefix with *; the result is what is wrong, or "".
 func pattern(p string) string {
-	name := strings.TrimSuffix(p, "*")
-	switch {
-	case name == "" && p == "*":
+	name, prefix := strings.CutSuffix(p, "*")
+	if prefix && name == "" {
 		return ""
-	case name == "" || len(name) > 255:
-		return "must have 1 to 255 bytes"
-	case strings.HasPrefix(name, "__") || strings.HasPrefix(name, "$"):
-		return "begins with __ or $, which is reserved"
-	case strings.ContainsAny(name, "*>{}"):
-		return "must not contain * > { }; one * at the end stands for every ending"
-	case strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r == 0x7f || r == 0xa0 }):
-		return "must not contain white space or control characters"
+	}
+	if err := event.ValidateChannel(name); err != nil {
+		return err.Message
 	}
 	return ""
 }
