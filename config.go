@@ -185,6 +185,8 @@ func (c *Config) loadSchema() (*gql.Schema, error) {
 	schema, problems := gql.LoadSchema(sources, gql.SchemaOptions{
 		SnakeCase: c.SnakeCase,
 		Resolvers: func(field string) bool { _, ok := c.Resolvers[field]; return ok },
+
+		HideSuggestions: !c.Introspection,
 	})
 	errs := make([]error, len(problems))
 	for i, p := range problems {

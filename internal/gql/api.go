@@ -15,6 +15,9 @@ type SchemaOptions struct {
 	// Resolvers names the root fields that have a resolver: a scalar root is allowed for these only. nil
 	// postpones the check.
 	Resolvers func(field string) bool
+	// HideSuggestions leaves "Did you mean …?" out of the errors of documents: such hints name parts of the
+	// schema to those who may not introspect it.
+	HideSuggestions bool
 }
 
 // Limits bounds documents; zero means the default in the comment.

@@ -71,7 +71,7 @@ func (f *FieldSelection) argumentError(def *Argument, given *ArgumentValue, vars
 		e.Message = fmt.Sprintf(`%s of required type "%s" was not provided.`, coordinate, def.Type)
 		return e
 	}
-	c := literalCheck{vars: vars, report: func(path []any, at *Value, message string) {
+	c := literalCheck{vars: vars, hints: hints{hidden: true}, report: func(path []any, at *Value, message string) {
 		if e.Message == "" {
 			e.Message = fmt.Sprintf(`%s has invalid value%s: %s`, coordinate, pathText(path), message)
 			e.Locations = []Location{at.Location}

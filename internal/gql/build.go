@@ -23,6 +23,7 @@ func (l *loader) build(tree *ast.Schema, doc *ast.SchemaDocument) *Schema {
 		Types:       make(map[string]*Type, len(tree.Types)),
 		loaded: loaded{
 			ast: tree, refs: map[*ast.Type]*TypeRef{}, meta: map[string]*Field{}, snakeCase: l.opt.SnakeCase,
+			hints: hints{hidden: l.opt.HideSuggestions},
 		},
 	}
 	l.schema = s

@@ -15,6 +15,7 @@ type literalCheck struct {
 	static bool           // variables are not known yet and pass
 	vars   *jsontape.Tape // coerced variables, where not static
 	report func(path []any, at *Value, message string)
+	hints
 }
 
 // literal reports every problem of v as a value of type t.
@@ -43,7 +44,7 @@ func (c *literalCheck) literal(path []any, v *Value, t *TypeRef) {
 		c.object(path, v, t.Named)
 		return
 	}
-	if message := leafLiteralProblem(v, t.Named); message != "" {
+	if message := c.leafLiteralProblem(v, t.Named); message != "" {
 		c.report(path, v, message)
 	}
 }
@@ -91,7 +92,7 @@ func (c *literalCheck) object(path []any, v *Value, t *Type) {
 		if found == "" {
 			found = clip(literalText(v))
 		}
-		c.report(path, v, unknownMember(t, clip(name), found))
+		c.report(path, v, c.unknownMember(t, clip(name), found))
 	}
 	if !t.OneOf {
 		return
@@ -125,20 +126,21 @@ func oneOfMessage(t *Type) string {
 	return fmt.Sprintf(`Within OneOf Input Object type "%s", exactly one field must be specified, and the value for that field must be non-null.`, t.Name)
 }
 
-func unknownMember(t *Type, name, found string) string {
+// unknownMember words the error for a member that an input object does not have.
+func (h hints) unknownMember(t *Type, name, found string) string {
 	names := make([]string, len(t.Inputs))
 	for i, in := range t.Inputs {
 		names[i] = in.Name
 	}
 	head := fmt.Sprintf(`Expected value of type "%s" not to include unknown field "%s"`, t.Name, name)
-	if hint := didYouMean("", name, names); hint != "" {
+	if hint := h.didYouMean("", name, names); hint != "" {
 		return head + "." + hint + " Found: " + found + "."
 	}
 	return head + ", found: " + found + "."
 }
 
 // leafLiteralProblem says why a literal is no value of a scalar or enum, "" if it is one.
-func leafLiteralProblem(v *Value, t *Type) string {
+func (h hints) leafLiteralProblem(v *Value, t *Type) string {
 	switch t.Leaf.Kind {
 	case scalar.Int:
 		if v.Kind != IntValue {
@@ -169,10 +171,10 @@ func leafLiteralProblem(v *Value, t *Type) string {
 	case scalar.Enum:
 		text := clip(literalText(v))
 		if v.Kind != EnumValue {
-			return fmt.Sprintf(`Enum "%s" cannot represent non-enum value: %s.%s`, t.Name, text, didYouMean("the enum value", text, t.enumNames()))
+			return fmt.Sprintf(`Enum "%s" cannot represent non-enum value: %s.%s`, t.Name, text, h.didYouMean("the enum value", text, t.enumNames()))
 		}
 		if _, known := t.Leaf.Names[v.Text]; !known {
-			return fmt.Sprintf(`Value "%s" does not exist in "%s" enum.%s`, text, t.Name, didYouMean("the enum value", text, t.enumNames()))
+			return fmt.Sprintf(`Value "%s" does not exist in "%s" enum.%s`, text, t.Name, h.didYouMean("the enum value", text, t.enumNames()))
 		}
 	}
 	return ""

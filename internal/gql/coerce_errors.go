@@ -16,7 +16,7 @@ func (op *Operation) variableErrors(t *jsontape.Tape, raw jsontape.Ref) []*Error
 	var errs []*Error
 	for _, v := range op.Variables {
 		at := []Location{{v.Position.Line, v.Position.Column}}
-		c := inputCheck{tape: t, report: func(path []any, message string) {
+		c := inputCheck{tape: t, hints: op.Document.Schema.hints, report: func(path []any, message string) {
 			switch {
 			case len(errs) < maxInputErrors:
 				errs = append(errs, &Error{Code: code.BadUserInput, Locations: at,
@@ -48,6 +48,7 @@ func (op *Operation) variableErrors(t *jsontape.Tape, raw jsontape.Ref) []*Error
 type inputCheck struct {
 	tape   *jsontape.Tape
 	report func(path []any, message string)
+	hints
 }
 
 func (c *inputCheck) value(path []any, r jsontape.Ref, t *TypeRef) {
@@ -109,7 +110,7 @@ func (c *inputCheck) object(path []any, r jsontape.Ref, t *Type) {
 			continue
 		}
 		reported[name] = true
-		c.report(path, unknownMember(t, clip(name), c.inspect(r)))
+		c.report(path, c.unknownMember(t, clip(name), c.inspect(r)))
 	}
 	if !t.OneOf {
 		return
@@ -154,11 +155,11 @@ func (c *inputCheck) leaf(r jsontape.Ref, t *Type) string {
 		}
 	case scalar.Enum:
 		if kind != jsontape.String {
-			return fmt.Sprintf(`Enum "%s" cannot represent non-string value: %s.%s`, t.Name, found(), didYouMean("the enum value", found(), t.enumNames()))
+			return fmt.Sprintf(`Enum "%s" cannot represent non-string value: %s.%s`, t.Name, found(), c.didYouMean("the enum value", found(), t.enumNames()))
 		}
 		name := clip(string(c.tape.AppendString(nil, r)))
 		if _, known := t.Leaf.Names[name]; !known {
-			return fmt.Sprintf(`Value "%s" does not exist in "%s" enum.%s`, name, t.Name, didYouMean("the enum value", name, t.enumNames()))
+			return fmt.Sprintf(`Value "%s" does not exist in "%s" enum.%s`, name, t.Name, c.didYouMean("the enum value", name, t.enumNames()))
 		}
 	}
 	return ""

@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
@@ -159,5 +160,37 @@ func TestUnscoped(t *testing.T) {
 	f := s.Subscription.Field("p")
 	if !f.Arg("user_id").Unscoped || f.Arg("tenantId").Unscoped || !s.Types["W"].Input("userId").Unscoped || s.Types["W"].Input("tenantId").Unscoped {
 		t.Error("unscoped marks are wrong")
+	}
+}
+
+// TestHideSuggestions: no error of a document or a variable names parts of the schema that the client did not.
+func TestHideSuggestions(t *testing.T) {
+	for _, hidden := range []bool{false, true} {
+		s, errs := LoadSchema([]SchemaSource{{"s", ordersSDL}}, SchemaOptions{HideSuggestions: hidden})
+		if len(errs) > 0 {
+			t.Fatal(errs[0])
+		}
+		var messages []string
+		for _, doc := range []string{
+			`subscription { tickr { id } }`, `subscription { ticker { idd } }`, `subscription { ticker(limt: 1) { id } }`,
+			`subscription { ticker { ...F } } fragment F on Ordr { id }`, `subscription { orders(status: OPN) { id } }`,
+			`subscription { orders(where: {totl: null}) { id } }`,
+		} {
+			_, problems := s.Parse(doc, Limits{})
+			if len(problems) == 0 {
+				t.Fatalf("%s is accepted", doc)
+			}
+			messages = append(messages, problems[0].Message)
+		}
+		op := mustParse(t, s, `subscription($s: Status, $w: OrderWhere) { orders(status: $s, where: $w) { id } }`)
+		_, problems := op.CoerceVariables(nil, tapeOf(t, `{"s":"OPN","w":{"totl":1}}`), jsontape.Root)
+		for _, p := range problems {
+			messages = append(messages, p.Message)
+		}
+		for _, m := range messages {
+			if strings.Contains(m, "Did you mean") == hidden {
+				t.Errorf("hidden %v: %s", hidden, m)
+			}
+		}
 	}
 }

@@ -1,6 +1,7 @@
 package gql
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/vektah/gqlparser/v2/ast"
@@ -24,6 +25,22 @@ var typedRules = sync.OnceValue(func() []core.Rule {
 		rules.ScalarLeafsRule,
 		rules.VariablesAreInputTypesRule,
 	}, untypedRules()...)
+})
+
+// discreetRules are typedRules without suggestions.
+var discreetRules = sync.OnceValue(func() []core.Rule {
+	discreet := map[string]core.Rule{
+		rules.FieldsOnCorrectTypeRule.Name: rules.FieldsOnCorrectTypeRuleWithoutSuggestions,
+		rules.KnownArgumentNamesRule.Name:  rules.KnownArgumentNamesRuleWithoutSuggestions,
+		rules.KnownTypeNamesRule.Name:      rules.KnownTypeNamesRuleWithoutSuggestions,
+	}
+	list := slices.Clone(typedRules())
+	for i := range list {
+		if rule, ok := discreet[list[i].Name]; ok {
+			list[i] = rule
+		}
+	}
+	return list
 })
 
 // untypedRules are those that need no type system besides the standard's directives.
@@ -50,8 +67,11 @@ var untypedRules = sync.OnceValue(func() []core.Rule {
 // validate runs every rule. Errors carry the name of their rule.
 func (s *Schema) validate(doc *ast.QueryDocument) gqlerror.List {
 	list := typedRules()
-	if s.Schemaless {
+	switch {
+	case s.Schemaless:
 		list = untypedRules()
+	case s.hints.hidden:
+		list = discreetRules()
 	}
 	errs := run(s.ast, doc, append(list[:len(list):len(list)], s.valuesRule()))
 	errs = append(errs, s.checkRoots(doc)...)
@@ -93,7 +113,7 @@ func (s *Schema) valuesRule() core.Rule {
 				return
 			}
 			value := convertValue(v)
-			c := literalCheck{static: true, report: func(_ []any, at *Value, message string) {
+			c := literalCheck{static: true, hints: s.hints, report: func(_ []any, at *Value, message string) {
 				addError(core.Message("%s", message), core.At(&ast.Position{
 					Line: at.Location.Line, Column: at.Location.Column, Src: v.Position.Src}))
 			}}

@@ -54,6 +54,7 @@ type loaded struct {
 	refs      map[*ast.Type]*TypeRef
 	meta      map[string]*Field // __schema and __type
 	snakeCase bool
+	hints     hints
 }
 
 // Type is a named type.

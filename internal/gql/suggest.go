@@ -5,6 +5,16 @@ import (
 	"strings"
 )
 
+// hints gives suggestions, unless they are hidden.
+type hints struct{ hidden bool }
+
+func (h hints) didYouMean(kind, name string, options []string) string {
+	if h.hidden {
+		return ""
+	}
+	return didYouMean(kind, name, options)
+}
+
 // didYouMean returns ` Did you mean <kind> "a" or "b"?` for the options that look like name, or "".
 func didYouMean(kind, name string, options []string) string {
 	found := similar(name, options)
