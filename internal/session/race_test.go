@@ -29,40 +29,65 @@ func storm(w *world, channel string) (stop func()) {
 	return func() { close(done); wg.Wait() }
 }
 
-// TestRaceReuse uses one id again and again while events come and subscribes are still being prepared: a result
-// must belong to the operation that has the id, and nothing comes after complete. The generation is the alias
-// in the document.
+// TestRaceReuse has connections that use one id again and again while events come and subscribes are still being
+// prepared: a result must belong to the operation that has the id, nothing comes after complete, and no event is
+// left out between two results of an operation. The generation is the alias in the document.
 func TestRaceReuse(t *testing.T) {
 	w := newWorld(t)
 	w.prepared = func(string) bool { return rand.N(2) == 0 }
-	p := connect(newHost(t, w, HostConfig{Workers: 4}))
-	p.send(initText)
-	for len(p.read()) == 0 {
-		runtime.Gosched()
-	}
+	h := newHost(t, w, HostConfig{Workers: 4})
 	stop := storm(w, "a")
 	defer stop()
-	const generations = 64
-	received := 0
-	check := func(current int) {
-		for _, text := range p.read() {
-			received++
-			if want := fmt.Sprintf(`{"id":"1","type":"next","payload":{"data":{"g%d":`, current); !strings.HasPrefix(text, want) {
-				t.Fatalf("in generation %d: %s", current, text)
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			c := &reuser{t: t, peer: connect(h)}
+			c.send(initText)
+			for len(c.read()) == 0 {
+				runtime.Gosched()
 			}
-		}
+			for i := 0; i < 300 && !t.Failed(); i++ {
+				c.generation(i%64, i%8 == 0)
+			}
+			c.Closed()
+		})
 	}
-	for i := range 2000 {
-		g := i % generations
-		p.send(subscribeText("1", fmt.Sprintf("subscription { g%d: a { n } }", g)))
-		for before := received; i%8 == 0 && received == before; runtime.Gosched() {
-			check(g)
-		}
-		p.send(completeText("1"))
-		check(-1)
-	}
-	p.Closed()
+	wg.Wait()
 	settle(t, w)
+}
+
+// reuser is a client that uses the id 1 only.
+type reuser struct {
+	*peer
+	t        *testing.T
+	received int // in this generation
+	last     int // the event of the last result
+}
+
+// generation subscribes and completes; between them it waits for some results, if it is told to.
+func (c *reuser) generation(g int, wait bool) {
+	c.received = 0
+	c.send(subscribeText("1", fmt.Sprintf("subscription { g%d: a { n } }", g)))
+	for c.check(g); wait && c.received < 3 && !c.t.Failed(); runtime.Gosched() {
+		c.check(g)
+	}
+	c.send(completeText("1"))
+	c.check(-1)
+}
+
+// check reads what has come and compares it with the generation; there is none after complete.
+func (c *reuser) check(generation int) {
+	for _, text := range c.read() {
+		format := fmt.Sprintf(`{"id":"1","type":"next","payload":{"data":{"g%d":{"n":%%d}}}}`, generation)
+		n := 0
+		if _, err := fmt.Sscanf(text, format, &n); err != nil {
+			c.t.Errorf("in generation %d: %s", generation, text)
+		}
+		if c.received > 0 && n != c.last+1 {
+			c.t.Errorf("in generation %d: event %d after %d", generation, n, c.last)
+		}
+		c.received, c.last = c.received+1, n
+	}
 }
 
 // settle waits until late subscribes have let go of their subscriptions.
