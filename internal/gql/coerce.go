@@ -193,12 +193,15 @@ func appendString(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return append(dst, raw...)
 	}
-	return appendRequoted(dst, len(dst), t.AppendString(dst, r))
+	return requote(t.AppendString(dst, r), len(dst))
 }
 
-// appendRequoted quotes the text that stands in buf after start.
-func appendRequoted(dst []byte, start int, buf []byte) []byte {
-	return jsontape.AppendQuoted(dst, string(buf[start:]))
+// requote turns the text that stands in buf after start into a JSON string. The string is made behind the text
+// and moved over it: no buffer but buf.
+func requote(buf []byte, start int) []byte {
+	end := len(buf)
+	buf = jsontape.AppendQuoted(buf, buf[start:])
+	return buf[:start+copy(buf[start:], buf[end:])]
 }
 
 // appendCanonical appends any JSON without white space, strings in their canonical form.
@@ -221,7 +224,7 @@ func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 			if m != t.First(r) {
 				dst = append(dst, ',')
 			}
-			dst = appendRequoted(dst, len(dst), t.AppendName(dst, m))
+			dst = requote(t.AppendName(dst, m), len(dst))
 			dst = append(dst, ':')
 			dst = appendCanonical(dst, t, m)
 		}

@@ -24,7 +24,7 @@ func FuzzParse(f *testing.F) {
 	lim := Limits{Bytes: 4096, Tokens: 1000}
 	f.Fuzz(func(t *testing.T, text string) {
 		for _, s := range []*Schema{typed, untyped} {
-			doc, errs := s.Parse(text, lim)
+			doc, errs := s.parse(text, lim)
 			if (doc == nil) == (len(errs) == 0) {
 				t.Fatalf("document %v, errors %v", doc, errs)
 			}

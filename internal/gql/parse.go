@@ -30,7 +30,17 @@ func clipMessage(s string) string {
 // Parse parses and validates a document completely: the standard's rules, the single root field, limits.
 // Exactly one of the results is nil. Limits are checked before any rule whose cost could grow faster than
 // the document.
-func (s *Schema) Parse(text string, lim Limits) (*Document, []*Error) {
+func (s *Schema) Parse(text string, lim Limits) (doc *Document, errs []*Error) {
+	defer func() {
+		// No document is known to come here (see FuzzParse); one that does must not end the process.
+		if recover() != nil {
+			doc, errs = nil, []*Error{{Code: code.InternalServerError, Message: "The document could not be checked."}}
+		}
+	}()
+	return s.parse(text, lim)
+}
+
+func (s *Schema) parse(text string, lim Limits) (*Document, []*Error) {
 	lim = lim.withDefaults()
 	tree, err := parseDocument(text, lim)
 	if err != nil {
