@@ -27,6 +27,7 @@ type benchCommand struct {
 	Tick             time.Duration `name:"tick" placeholder:"TIME" default:"0s" help:"Publish what is due in steps of this length, in one request; 0s: each event when it is due (default: ${default})."`
 	Publishers       int           `name:"publishers" placeholder:"N" default:"1" help:"Parallel publishers (default: ${default})."`
 	Stalled          int           `name:"stalled" placeholder:"N" default:"0" help:"Further connections that subscribe and never read (default: ${default})."`
+	Churn            float64       `name:"churn" placeholder:"N" default:"0" help:"Connections per second that come, subscribe and break off beside the others (default: ${default})."`
 	Idle             bool          `name:"idle" help:"Publish nothing; measure the memory of idle connections."`
 	Channel          string        `name:"channel" placeholder:"NAME" default:"bench" help:"Channel, and root field; with several rooms NAME_0, NAME_1 … (default: ${default})."`
 	Tenant           string        `name:"tenant" placeholder:"ID" help:"tenant_id of each event."`
@@ -97,7 +98,7 @@ func (c *benchCommand) Run(ctx context.Context, env *Env) error {
 func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 	cfg := loadgen.Config{
 		Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
-		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Stalled: c.Stalled, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
+		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Stalled: c.Stalled, Churn: c.Churn, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
 	}
 	if c.Warmup == 0 {
 		cfg.Warmup = -1 // there, 0 is the default

@@ -75,6 +75,10 @@ type Config struct {
 	// client costs the others. They are not measured; Result.StalledClosed is how many the server ended.
 	Stalled int
 
+	// Churn is a number of connections per second that come beside the others, subscribe and break off without a
+	// close, half of them with a reset. They are not measured; Result.Churned is how many there were.
+	Churn float64
+
 	// Idle opens the connections, publishes nothing, and measures memory in steps (Result.Idle).
 	Idle bool
 	// Settle is the quiet time before memory is read; 3 s.

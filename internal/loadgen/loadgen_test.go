@@ -269,6 +269,20 @@ func TestStalled(t *testing.T) {
 	}
 }
 
+// TestChurn has connections come and go beside those that are measured.
+func TestChurn(t *testing.T) {
+	s := newServer(t, faults{})
+	cfg := quick(s)
+	cfg.Churn = 200
+	r, err := Run(t.Context(), cfg)
+	if err != nil || r.Err() != nil {
+		t.Fatal(err, r.Err())
+	}
+	if r.Churned < 10 || r.Churned > 51 || !strings.Contains(r.Text(), "churned") {
+		t.Errorf("%d churned\n%s", r.Churned, r.Text())
+	}
+}
+
 func TestIdle(t *testing.T) {
 	s := newServer(t, faults{})
 	cfg := quick(s)

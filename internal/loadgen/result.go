@@ -29,6 +29,8 @@ type Result struct {
 	// Stalled are the connections that never read, StalledClosed those of them that the server ended.
 	Stalled       int `json:"stalled,omitempty"`
 	StalledClosed int `json:"stalled_closed,omitempty"`
+	// Churned are the connections that came and broke off meanwhile.
+	Churned int `json:"churned,omitempty"`
 	// Problem is the first thing that went wrong, if something did.
 	Problem string `json:"problem,omitempty"`
 
@@ -127,6 +129,9 @@ func (r *Result) Text() string {
 	row("closed connections", "%d", r.ClosedConnections)
 	if r.Stalled > 0 {
 		row("stalled connections", "%d, of which the server closed %d", r.Stalled, r.StalledClosed)
+	}
+	if r.Churned > 0 {
+		row("churned connections", "%d", r.Churned)
 	}
 	if r.Problem != "" {
 		row("first problem", "%s", r.Problem)

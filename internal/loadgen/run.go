@@ -174,6 +174,8 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 			}
 		})
 	}
+	stop := r.churn(ctx, cancel, &result.Churned)
+	defer stop()
 	if err := pause(ctx, r.cfg.Warmup); err != nil {
 		wg.Wait()
 		return err
@@ -186,6 +188,7 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 	for _, n := range published {
 		result.Events += n
 	}
+	stop()
 	sent := time.Since(r.start)
 	err := r.drain(ctx)
 	result.Server.CPUSeconds, result.Client.CPUSeconds = (r.process.cpu() - cpu).Seconds(), (ownCPU() - own).Seconds()
