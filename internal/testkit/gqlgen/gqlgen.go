@@ -124,15 +124,6 @@ type composite struct {
 	possible   []string // object types that it can be
 }
 
-func (c *composite) field(name string) *Field {
-	for _, f := range c.fields {
-		if f.Name == name {
-			return f
-		}
-	}
-	return nil
-}
-
 var builtins = []string{"Int", "Float", "String", "ID", "Boolean"}
 
 // Schema makes a schema with enums, a custom scalar, input objects (@oneOf too), interfaces, unions, objects
