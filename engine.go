@@ -115,6 +115,7 @@ func (e *Engine) Stats() Stats {
 	}
 	for _, srv := range e.handlers() {
 		s.Connections += srv.Connections()
+		s.QueueBytes += srv.QueuedBytes()
 	}
 	return s
 }

@@ -57,8 +57,6 @@ const (
 	Subscribed
 	// Resolved counts resolver calls; label is `ok`, `error`, `timeout`, `panic` or `overflow`.
 	Resolved
-	// FieldErrors counts GraphQL errors put into events; label is the error code.
-	FieldErrors
 	// Counters is the number of counters.
 	Counters int = iota
 )
@@ -76,14 +74,13 @@ func (Discard) Counted(Counter, string, int)   {}
 
 // Stats are sizes as they are now, asked for at each scrape.
 type Stats struct {
-	Connections      int
-	Subscriptions    int
-	Groups           int
-	Channels         int
-	QueueMessages    int
-	QueueBytes       int64
-	PlanCacheEntries int
-	PlanCacheBytes   int64
+	Connections   int
+	Subscriptions int
+	Groups        int
+	Channels      int
+	// QueueBytes wait to be written, over all connections.
+	QueueBytes     int64
+	PlanCacheBytes int64
 	// BusConnected is false while the bus is out of reach.
 	BusConnected bool
 }

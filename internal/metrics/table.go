@@ -59,9 +59,7 @@ var table = []Metric{
 	{"fraiseql_subscriptions", Gauge, "", nil, "Live subscriptions."},
 	{"fraiseql_groups", Gauge, "", nil, "Groups of equal subscriptions."},
 	{"fraiseql_channels", Gauge, "", nil, "Channels with a subscriber."},
-	{"fraiseql_queue_messages", Gauge, "", nil, "Messages that wait to be written."},
 	{"fraiseql_queue_bytes", Gauge, "", nil, "Bytes that wait to be written."},
-	{"fraiseql_plan_cache_entries", Gauge, "", nil, "Compiled documents."},
 	{"fraiseql_plan_cache_bytes", Gauge, "", nil, "Memory of compiled documents, in bytes."},
 	{"fraiseql_bus_connected", Gauge, "", nil, "1 while the bus is in reach, else 0."},
 	{ready, Gauge, "", nil, "1 while `/readyz` says 200, else 0."},
@@ -72,7 +70,6 @@ var table = []Metric{
 	{counters[observe.Subscribed].name, Counter, "plan", []string{"cached", "compiled"}, "Subscriptions started."},
 	{counters[observe.SubscribesRefused].name, Counter, "code", codes(), "Operations refused."},
 	{counters[observe.Resolved].name, Counter, "result", []string{"ok", "error", "timeout", "panic", "overflow"}, "Resolver calls."},
-	{counters[observe.FieldErrors].name, Counter, "code", codes(), "GraphQL errors put into events."},
 	{buildInfo, Gauge, "version", nil, "Always 1; the version of the program."},
 }
 
@@ -88,7 +85,6 @@ var counters = [observe.Counters]struct{ name string }{
 	observe.SubscribesRefused:  {"fraiseql_subscribes_refused_total"},
 	observe.Subscribed:         {"fraiseql_subscribes_total"},
 	observe.Resolved:           {"fraiseql_resolver_calls_total"},
-	observe.FieldErrors:        {"fraiseql_field_errors_total"},
 }
 
 func codes() []string {

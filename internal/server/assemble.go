@@ -67,8 +67,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	}
 	a.Server, err = New(Options{
 		Config: cfg, GraphQL: graphql, Publisher: engine, Drain: engine.Drain, Metrics: m, Logger: log,
-		Ready: func() bool { return engine.Stats().BusConnected },
-		Page:  page, GraphQLPage: devpage.Handler(),
+		Page: page, GraphQLPage: devpage.Handler(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))

@@ -133,6 +133,17 @@ func New(cfg Config) (*Handler, error) {
 // Connections is the number of open connections.
 func (h *Handler) Connections() int { return int(h.open.Load()) }
 
+// QueuedBytes is how many bytes of results wait to be written. It visits every connection: about a millisecond
+// for 50,000.
+func (h *Handler) QueuedBytes() (n int64) {
+	h.cfg.Poller.Each(func(o poll.Owner) {
+		if c, ok := o.(*conn); ok && c.handler == h {
+			n += int64(c.out.Bytes())
+		}
+	})
+	return n
+}
+
 // Drain refuses new connections from now on, closes the open ones with code and reason after what waits for
 // them, in random order spread evenly over window, and waits until all are gone. With ctx over it returns its
 // error and leaves the rest to Poller.Close. Clients retry 1001, 1012 and 1013 (PROTOCOLS 1).
