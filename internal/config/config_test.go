@@ -219,6 +219,30 @@ func TestPrintHidesTheBusPassword(t *testing.T) {
 	}
 }
 
+// TestExampleOfTheReference loads the file that the reference shows.
+func TestExampleOfTheReference(t *testing.T) {
+	_, rest, found := strings.Cut(referenceHead, "```yaml\n")
+	text, _, closed := strings.Cut(rest, "```")
+	if !found || !closed {
+		t.Fatal("the reference has no example")
+	}
+	text = strings.Replace(text, "schema.graphql", "s.graphql", 1)
+	r, err := Load(Source{File: write(t, text), Environ: []string{"ORDERS_TOKEN=0123456789abcdef"}})
+	if err != nil || len(r.Warnings) > 0 {
+		t.Errorf("%v %v", err, r.Warnings)
+	}
+}
+
+func TestTokensFromTheEnvironment(t *testing.T) {
+	r, err := Load(Source{File: write(t, minimal), Environ: []string{`FRAISEQL_PUBLISH_TOKENS=[{token: 0123456789abcdef, channels: [a]}]`}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]Token{{Token: "0123456789abcdef", Channels: []string{"a"}}}, r.Config.Publish.Tokens); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestTable(t *testing.T) {
 	env := map[string]string{}
 	for _, k := range Keys() {

@@ -1,5 +1,7 @@
 package config
 
+import "slices"
+
 // Type is the type of a key's value.
 type Type string
 
@@ -44,10 +46,10 @@ var Presets = []string{"development", "production", "high-throughput"}
 // Keys returns the table in the order of the reference. The caller must not change it.
 func Keys() []Key { return keys }
 
-var keys = append(append(append([]Key{}, generalKeys...), authKeys...), limitKeys...)
+var keys = slices.Concat(generalKeys, authKeys, publishKeys, limitKeys)
 
 var generalKeys = []Key{
-	{Path: "preset", Type: Choice, When: "`production`; with `--dev`: `development`", Choices: Presets, Flag: "preset", Doc: "A set of defaults; the reference names what each changes. A preset never opens anything.", field: func(c *Config) any { return &c.Preset }},
+	{Path: "preset", Type: Choice, When: "`production`; with `--dev`: `development`", Choices: Presets, Flag: "preset", Doc: "A set of defaults; see [presets](#presets). A preset never opens anything.", field: func(c *Config) any { return &c.Preset }},
 	{Path: "schema", Type: Paths, Flag: "schema", Doc: "SDL files, read as one schema; glob patterns are allowed.", field: func(c *Config) any { return &c.Schema.Files }},
 	{Path: "schema.naming", Type: Choice, Default: "exact", Choices: []string{"exact", "snake_case"}, Doc: "How a field's member of `data` is found: `snake_case` reads `order_id` for `orderId`.", field: func(c *Config) any { return &c.Schema.Naming }},
 	{Path: "schemaless.enabled", Type: Bool, Default: "false", Flag: "schemaless", Doc: "Serve without a schema: the root field is the channel.", field: func(c *Config) any { return &c.Schemaless.Enabled }},
@@ -59,15 +61,18 @@ var generalKeys = []Key{
 	{Path: "bus_file", Type: Path, Doc: "File that holds the URL of the bus, for URLs with a password.", field: func(c *Config) any { return &c.BusFile }},
 	{Path: "origins", Type: List, Flag: "origins", Doc: "Web origins (`https://app.example.com`) whose pages may connect, besides the server's own; `*`: every one.", field: func(c *Config) any { return &c.Origins }},
 	{Path: "introspection", Type: Bool, When: "`false`; with `--dev`: `true`", Flag: "introspection", Doc: "Answer `__schema` and `__type`.", field: func(c *Config) any { return &c.Introspection }},
+	{Path: "drain.window", Type: Duration, Default: "10s", Presets: &[3]string{"1s", "10s", "30s"}, Flag: "drain-window", Doc: "After SIGTERM, closes are spread over this time, so that clients do not all come back at once.", field: func(c *Config) any { return &c.Drain.Window }},
+	{Path: "log.level", Type: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Flag: "log-level", Doc: "The least severe records that are written.", field: func(c *Config) any { return &c.Log.Level }},
+	{Path: "log.format", Type: Choice, Default: "json", Choices: []string{"json", "text"}, Presets: &[3]string{"text", "json", "json"}, Flag: "log-format", Doc: "Form of the log on standard error.", field: func(c *Config) any { return &c.Log.Format }},
+}
+
+var publishKeys = []Key{
 	{Path: "publish.tokens", Type: Tokens, Secret: true, Doc: "Who may publish over `POST /events`; see [publish tokens](#publish-tokens). None: nobody, with `--dev`: everybody.", field: func(c *Config) any { return &c.Publish.Tokens }},
 	{Path: "publish.rate", Type: Count, Default: "0", Doc: "Events per second that each publish token may send; 0: no bound. Lifted with `--dev`.", field: func(c *Config) any { return &c.Publish.Rate }},
 	{Path: "security.row_filter", Type: Choice, When: "`tenant` with a schema, `both` without", Choices: []string{"none", "tenant", "user", "both"}, Doc: "Which members of `data` (`tenant_id`, `user_id`) address an event whose envelope has none.", field: func(c *Config) any { return &c.Security.RowFilter }},
 	{Path: "security.isolation", Type: Choice, When: "`strict`; with `--dev` and no token key: `addressed`", Choices: []string{"strict", "addressed"}, Doc: "`strict`: an event without a tenant reaches nobody, unless it says `broadcast: true`.", field: func(c *Config) any { return &c.Security.Isolation }},
 	{Path: "security.scope.user", Type: List, Default: "[userid]", Doc: "Arguments that must equal the caller's user, compared without `_` and in lower case.", field: func(c *Config) any { return &c.Security.ScopeUser }},
 	{Path: "security.scope.tenant", Type: List, Default: "[tenantid]", Doc: "Arguments that must equal the caller's tenant, compared likewise.", field: func(c *Config) any { return &c.Security.ScopeTenant }},
-	{Path: "drain.window", Type: Duration, Default: "10s", Presets: &[3]string{"1s", "10s", "30s"}, Flag: "drain-window", Doc: "After SIGTERM, closes are spread over this time, so that clients do not all come back at once.", field: func(c *Config) any { return &c.Drain.Window }},
-	{Path: "log.level", Type: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Flag: "log-level", Doc: "The least severe records that are written.", field: func(c *Config) any { return &c.Log.Level }},
-	{Path: "log.format", Type: Choice, Default: "json", Choices: []string{"json", "text"}, Presets: &[3]string{"text", "json", "json"}, Flag: "log-format", Doc: "Form of the log on standard error.", field: func(c *Config) any { return &c.Log.Format }},
 }
 
 var authKeys = []Key{
