@@ -134,3 +134,25 @@ func TestPackagesAreInTheArchitecture(t *testing.T) {
 		}
 	}
 }
+
+// TestDependenciesAreExplained looks for every module that go.mod names and that our code imports, tests
+// included, in DEPENDENCIES.md.
+func TestDependenciesAreExplained(t *testing.T) {
+	explained := read(t, "DEPENDENCIES.md")
+	required := regexp.MustCompile(`(?m)^(?:require )?\s*(\S+\.\S+/\S*|pgregory\.net/\S+) v\S+`)
+	imported := map[string]bool{}
+	for _, f := range goFiles(t) {
+		for _, name := range f.imports() {
+			imported[name] = true
+		}
+	}
+	for _, found := range required.FindAllStringSubmatch(read(t, "go.mod"), -1) {
+		module := found[1]
+		for name := range imported {
+			if (name == module || strings.HasPrefix(name, module+"/")) && !strings.Contains(explained, "**"+module+"**") {
+				t.Errorf("DEPENDENCIES.md says nothing of %s", module)
+				break
+			}
+		}
+	}
+}
