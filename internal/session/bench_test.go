@@ -25,7 +25,9 @@ func BenchmarkSubscribeComplete(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		actions = p.machine.Receive(actions[:0], subscribe, &p.tape)
+		req := actions[0].Request
 		actions = p.machine.Receive(actions[:0], complete, &p.tape)
+		actions = p.machine.Subscribed(actions[:0], req, Outcome{})
 	}
 }
 
