@@ -19,8 +19,12 @@ import (
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
-// maxProblems bounds the errors of one answer.
-const maxProblems = 10
+const (
+	// maxProblems bounds the errors of one answer.
+	maxProblems = 10
+	// publishTimeout bounds the wait for the bus.
+	publishTimeout = 30 * time.Second
+)
 
 // events is POST /events (CONTRACT 7).
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
@@ -98,7 +102,9 @@ func (p *publish) busy(seconds int, why string) {
 
 // publish hands over to the engine. A request that was begun is finished even if the client goes away.
 func (p *publish) publish(events []event.Event) {
-	receipt, err := p.s.opts.Publisher.Publish(context.WithoutCancel(p.r.Context()), events...)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(p.r.Context()), publishTimeout)
+	defer cancel()
+	receipt, err := p.s.opts.Publisher.Publish(ctx, events...)
 	if err == nil {
 		p.status = http.StatusAccepted
 		answer(p.w, p.status, struct {
@@ -106,7 +112,7 @@ func (p *publish) publish(events []event.Event) {
 		}{receipt.Accepted})
 		return
 	}
-	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrClosed) {
+	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
 		p.s.log.Warn("bus unavailable", "accepted", receipt.Accepted, "of", len(events), "error", err)
 		p.unavailable(receipt.Accepted)
 		return

@@ -185,6 +185,40 @@ func TestBadBodies(t *testing.T) {
 	}
 }
 
+const bearer = "Bearer " + anyToken
+
+// badRequests are sent to a server with tokens, or to one without (closed) or with small limits (tight).
+var badRequests = []struct {
+	name, method, server, query, body string
+	headers                           []string
+	status                            int
+	part                              string
+}{
+	{"GET", "GET", "", "", "", []string{"Authorization", bearer}, 405, "POST"},
+	{"PUT", "PUT", "", "", good, []string{"Authorization", bearer}, 405, "POST"},
+	{"OPTIONS", "OPTIONS", "", "", "", nil, 405, "POST"},
+	{"no token", "POST", "", "", good, nil, 401, "UNAUTHENTICATED"},
+	{"unknown token", "POST", "", "", good, []string{"Authorization", "Bearer nope-0123456789abcdef"}, 401, "not valid"},
+	{"beginning of a token", "POST", "", "", good, []string{"Authorization", bearer[:20]}, 401, "not valid"},
+	{"token in another case", "POST", "", "", good, []string{"Authorization", "Bearer " + strings.ToUpper(anyToken)}, 401, "not valid"},
+	{"empty token", "POST", "", "", good, []string{"Authorization", "Bearer "}, 401, "UNAUTHENTICATED"},
+	{"basic", "POST", "", "", good, []string{"Authorization", "Basic YTpi"}, 401, "Bearer"},
+	{"two tokens", "POST", "", "", good, []string{"Authorization", bearer, "Authorization", bearer}, 401, "Bearer"},
+	{"token in the query", "POST", "", "?access_token=" + anyToken, good, nil, 401, "UNAUTHENTICATED"},
+	{"no tokens configured", "POST", "closed", "", good, []string{"Authorization", bearer}, 403, "publish.tokens"},
+	{"channel", "POST", "", "", ev(""), []string{"Authorization", "Bearer " + ordersToken}, 403, `"member":"channel"`},
+	{"channel prefix", "POST", "", "", `{"channel":"ordersx","type":"t","data":{}}`, []string{"Authorization", "Bearer " + ordersToken}, 403, `"member":"channel"`},
+	{"one channel of two", "POST", "", "", "[" + good + "," + ev("") + "]", []string{"Authorization", "Bearer " + ordersToken}, 403, `"index":1`},
+	{"broadcast", "POST", "", "", `{"channel":"orders","type":"t","data":{},"broadcast":true}`, []string{"Authorization", "Bearer " + ordersToken}, 403, `"member":"broadcast"`},
+	{"no tenant", "POST", "", "", good, []string{"Authorization", "Bearer " + tenantToken}, 403, `"member":"tenant_id"`},
+	{"foreign tenant", "POST", "", "", ev(`,"tenant_id":"t3"`), []string{"Authorization", "Bearer " + tenantToken}, 403, `"member":"tenant_id"`},
+	{"broadcast instead of a tenant", "POST", "", "", ev(`,"broadcast":true`), []string{"Authorization", "Bearer " + tenantToken}, 403, `"member":"broadcast"`},
+	{"gzip", "POST", "", "", good, []string{"Authorization", bearer, "Content-Encoding", "gzip"}, 415, "Content-Encoding"},
+	{"foreign origin", "POST", "", "", good, []string{"Authorization", bearer, "Origin", "https://evil.example"}, 403, "origins"},
+	{"body too large", "POST", "tight", "", good + strings.Repeat(" ", 1000), []string{"Authorization", bearer}, 413, "limits.publish_bytes"},
+	{"batch too large", "POST", "tight", "", "[" + strings.Repeat(good+",", 3) + good + "]", []string{"Authorization", bearer}, 413, "3 events"},
+}
+
 func TestBadRequests(t *testing.T) {
 	f := start(t, withTokens)
 	closed := start(t, nil)
@@ -192,42 +226,11 @@ func TestBadRequests(t *testing.T) {
 		withTokens(c, o)
 		c.Limits.PublishBytes, c.Limits.PublishEvents = 1000, 3
 	})
-	bearer := "Bearer " + anyToken
-	for _, c := range []struct {
-		name, method, url, body string
-		headers                 []string
-		status                  int
-		part                    string
-	}{
-		{"GET", "GET", f.url, "", []string{"Authorization", bearer}, 405, "POST"},
-		{"PUT", "PUT", f.url, good, []string{"Authorization", bearer}, 405, "POST"},
-		{"OPTIONS", "OPTIONS", f.url, "", nil, 405, "POST"},
-		{"no token", "POST", f.url, good, nil, 401, "UNAUTHENTICATED"},
-		{"unknown token", "POST", f.url, good, []string{"Authorization", "Bearer nope-0123456789abcdef"}, 401, "not valid"},
-		{"beginning of a token", "POST", f.url, good, []string{"Authorization", bearer[:20]}, 401, "not valid"},
-		{"token in another case", "POST", f.url, good, []string{"Authorization", "Bearer " + strings.ToUpper(anyToken)}, 401, "not valid"},
-		{"empty token", "POST", f.url, good, []string{"Authorization", "Bearer "}, 401, "UNAUTHENTICATED"},
-		{"basic", "POST", f.url, good, []string{"Authorization", "Basic YTpi"}, 401, "Bearer"},
-		{"two tokens", "POST", f.url, good, []string{"Authorization", bearer, "Authorization", bearer}, 401, "Bearer"},
-		{"token in the query", "POST", f.url + "/events?access_token=" + anyToken, good, nil, 401, "UNAUTHENTICATED"},
-		{"no tokens configured", "POST", closed.url, good, []string{"Authorization", bearer}, 403, "publish.tokens"},
-		{"channel", "POST", f.url, ev(""), []string{"Authorization", "Bearer " + ordersToken}, 403, `"member":"channel"`},
-		{"channel prefix", "POST", f.url, `{"channel":"ordersx","type":"t","data":{}}`, []string{"Authorization", "Bearer " + ordersToken}, 403, `"member":"channel"`},
-		{"one channel of two", "POST", f.url, "[" + good + "," + ev("") + "]", []string{"Authorization", "Bearer " + ordersToken}, 403, `"index":1`},
-		{"broadcast", "POST", f.url, `{"channel":"orders","type":"t","data":{},"broadcast":true}`, []string{"Authorization", "Bearer " + ordersToken}, 403, `"member":"broadcast"`},
-		{"no tenant", "POST", f.url, good, []string{"Authorization", "Bearer " + tenantToken}, 403, `"member":"tenant_id"`},
-		{"foreign tenant", "POST", f.url, ev(`,"tenant_id":"t3"`), []string{"Authorization", "Bearer " + tenantToken}, 403, `"member":"tenant_id"`},
-		{"broadcast instead of a tenant", "POST", f.url, ev(`,"broadcast":true`), []string{"Authorization", "Bearer " + tenantToken}, 403, `"member":"broadcast"`},
-		{"gzip", "POST", f.url, good, []string{"Authorization", bearer, "Content-Encoding", "gzip"}, 415, "Content-Encoding"},
-		{"foreign origin", "POST", f.url, good, []string{"Authorization", bearer, "Origin", "https://evil.example"}, 403, "origins"},
-		{"body too large", "POST", tight.url, good + strings.Repeat(" ", 1000), []string{"Authorization", bearer}, 413, "limits.publish_bytes"},
-		{"batch too large", "POST", tight.url, "[" + strings.Repeat(good+",", 3) + good + "]", []string{"Authorization", bearer}, 413, "3 events"},
-	} {
+	urls := map[string]string{"": f.url, "closed": closed.url, "tight": tight.url}
+	for _, c := range badRequests {
 		t.Run(c.name, func(t *testing.T) {
-			if !strings.Contains(c.url, "/events") {
-				c.url += "/events"
-			}
-			got := send(t, c.method, c.url, c.body, append(c.headers, "Content-Type", js)...)
+			path := "/events" + c.query
+			got := send(t, c.method, urls[c.server]+path, c.body, append([]string{"Content-Type", js}, c.headers...)...)
 			if got.status != c.status || !strings.Contains(got.body, c.part) {
 				t.Errorf("%d %s, want %d %s", got.status, got.body, c.status, c.part)
 			}

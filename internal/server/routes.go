@@ -70,11 +70,6 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) {
 		bounded(s.opts.GraphQLPage).ServeHTTP(w, r)
 		return
 	}
-	if s.draining.Load() {
-		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, problem{Code: code.BusUnavailable, Message: "the server is shutting down"})
-		return
-	}
 	// What an earlier answer on this connection was given must not end a stream.
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	s.opts.GraphQL.ServeHTTP(w, r)

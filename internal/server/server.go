@@ -152,7 +152,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	s.setReady(true)
-	s.log.Info("ready", "listen", s.Addr(), "admin", s.AdminAddr(), "dev", s.cfg.Dev)
+	s.log.Info("ready", "listen", s.Addr(), "admin", s.AdminAddr(), "dev", s.cfg.Dev, "isolation", s.cfg.Security.Isolation)
 	var cause error
 	select {
 	case <-ctx.Done():
