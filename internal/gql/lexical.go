@@ -7,8 +7,9 @@ import (
 )
 
 // lexicalProblem finds what the parser's lexer overlooks in a text that it accepts: an escape of half a surrogate
-// pair in a string, which is no character (it would be read as U+FFFD), and a name or a dot directly after a
-// number (https://spec.graphql.org, "String Value" and "Int Value"). at is a byte offset, -1 for no problem.
+// pair in a string, which is no character (it would be read as U+FFFD), a name or a dot directly after a number
+// (https://spec.graphql.org, "String Value" and "Int Value"), and a quote directly after a block string, which
+// it would take for content. at is a byte offset, -1 for no problem.
 func lexicalProblem(text string) (at int, message string) {
 	for i := 0; i < len(text); {
 		c := text[i]
@@ -27,7 +28,9 @@ func lexicalProblem(text string) (at int, message string) {
 			}
 			i += end
 		case strings.HasPrefix(text[i:], `"""`):
-			i = blockEnd(text, i+3)
+			if i = blockEnd(text, i+3); i < len(text) && text[i] == '"' {
+				return i, "Invalid block string: a quote directly after its end."
+			}
 		case c == '"':
 			end, bad := stringEnd(text, i+1)
 			if bad >= 0 {
