@@ -143,7 +143,7 @@ func (l Limits) validate() error {
 		{"ResolverWorkers", l.ResolverWorkers}, {"ResolverLane", l.ResolverLane}, {"ResolverTimeout", int(l.ResolverTimeout)},
 	} {
 		if d.n < 0 {
-			errs = append(errs, fmt.Errorf("Limits.%s is %d: it must not be negative", d.name, d.n))
+			errs = append(errs, fmt.Errorf("config: Limits.%s is %d: it must not be negative", d.name, d.n))
 		}
 	}
 	return errors.Join(errs...)
@@ -220,7 +220,7 @@ func (c *Config) checkResolvers(schema *gql.Schema) error {
 	var errs []error
 	for name := range c.Resolvers {
 		if schema.Subscription == nil || schema.Subscription.Field(name) == nil {
-			errs = append(errs, fmt.Errorf("Resolvers[%q]: the schema has no field Subscription.%s", name, name))
+			errs = append(errs, fmt.Errorf("config: Resolvers[%q]: the schema has no field Subscription.%s", name, name))
 		}
 	}
 	slices.SortFunc(errs, func(a, b error) int { return len(a.Error()) - len(b.Error()) })

@@ -129,11 +129,11 @@ func TestReceiveWaits(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	e := chatEngine(t)
 	for query, code := range map[string]string{
-		`subscription {`:                                             "GRAPHQL_PARSE_FAILED",
-		`subscription { nope }`:                                      "GRAPHQL_VALIDATION_FAILED",
+		`subscription {`:        "GRAPHQL_PARSE_FAILED",
+		`subscription { nope }`: "GRAPHQL_VALIDATION_FAILED",
 		`subscription { everything { id } message(room: 1) { id } }`: "GRAPHQL_VALIDATION_FAILED",
 		`subscription($r: ID!) { message(room: $r) { id } }`:         "BAD_USER_INPUT",
-		`mutation { x }`:                                             "GRAPHQL_VALIDATION_FAILED",
+		`mutation { x }`: "GRAPHQL_VALIDATION_FAILED",
 	} {
 		_, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: query})
 		var refused *fraiseql.Error

@@ -223,7 +223,8 @@ func (sh *shard) wait() {
 	for i := range t.at {
 		if c := t.at[i].Load(); c != nil && c != tomb {
 			c.turn.Lock()
-			c.turn.Unlock() //nolint:staticcheck // only to have waited
+			//lint:ignore SA2001 the turn is taken only to have waited for it
+			c.turn.Unlock()
 		}
 	}
 }

@@ -69,12 +69,6 @@ func (b *Bus) shardOf(name string) (*shard, uint64) {
 	return &b.shards[hash&(1<<shardBits-1)], hash
 }
 
-// find returns the channel of that name, or nil.
-func (b *Bus) find(name string) *channel {
-	sh, hash := b.shardOf(name)
-	return sh.slots.Load().find(hash, name)
-}
-
 // channel returns the channel of that name, made if needed, or nil when the bus is closed.
 func (b *Bus) channel(name string) *channel {
 	sh, hash := b.shardOf(name)

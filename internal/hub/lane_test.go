@@ -65,7 +65,6 @@ func TestResolverFailuresAreMasked(t *testing.T) {
 	w := newWorld(t, Addressing{})
 	var logged error
 	w.hub.cfg.Failed = func(_ string, err error) { logged = err }
-	w.hub.cfg.Timeout = time.Millisecond
 	stuck := make(chan struct{})
 	t.Cleanup(func() { close(stuck) })
 	for name, c := range map[string]struct {
@@ -77,6 +76,10 @@ func TestResolverFailuresAreMasked(t *testing.T) {
 		"invalid": {func(*event.Event) ([]byte, error) { return []byte("{secret"), nil }, "RESOLVER_FAILED"},
 		"timeout": {func(*event.Event) ([]byte, error) { <-stuck; return nil, nil }, "RESOLVER_TIMEOUT"},
 	} {
+		w.hub.cfg.Timeout = time.Minute
+		if name == "timeout" {
+			w.hub.cfg.Timeout = time.Millisecond
+		}
 		s, news := w.joinResolved(`subscription { order { id } }`, user("u"), &Resolver{
 			Resolve: func(_ context.Context, ev *event.Event, _ []byte, _ *identity.Identity) ([]byte, error) {
 				return c.resolve(ev)

@@ -278,7 +278,7 @@ func TestChurn(t *testing.T) {
 	if err != nil || r.Err() != nil {
 		t.Fatal(err, r.Err())
 	}
-	if r.Churned < 10 || r.Churned > 51 || !strings.Contains(r.Text(), "churned") {
+	if r.Churned < 10 || r.Churned > 500 || !strings.Contains(r.Text(), "churned") {
 		t.Errorf("%d churned\n%s", r.Churned, r.Text())
 	}
 }

@@ -57,7 +57,6 @@ type wireWorld struct {
 	*player
 	waiting []*Request // subscribes that are not answered yet
 	live    []*hub.Subscription
-	done    map[*hub.Subscription]bool
 }
 
 func (w *wireWorld) line(line []byte) {
