@@ -61,6 +61,13 @@ func (c *counts) Counted(counter observe.Counter, label string, n int) {
 	}
 }
 
+// reset forgets what was counted of checks.
+func (c *counts) reset() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.allowed, c.denied = [policy.Checks]int{}, [policy.Checks]int{}
+}
+
 func (c *counts) of(check policy.Check) (allowed, denied int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

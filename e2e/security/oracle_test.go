@@ -14,6 +14,7 @@ import (
 type world struct {
 	schemaless bool
 	strict     bool
+	filtered   bool // callers may give arguments
 	filter     fraiseql.RowFilter
 	owner      string // @owner path, empty: none
 	tenant     string // @tenant path, empty: none

@@ -11,6 +11,7 @@ import (
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
+	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 const (
@@ -49,7 +50,8 @@ func (t *tally) add(u tally) {
 // runWorld subscribes callers, publishes events one by one and looks at every queue after each.
 func runWorld(t *testing.T, d dice, w *world) (n tally) {
 	b := membus.New(membus.Options{})
-	cfg := fraiseql.Config{Bus: b, Security: fraiseql.Security{RowFilter: w.filter}}
+	seen := newCounts()
+	cfg := fraiseql.Config{Bus: b, Observer: seen, Security: fraiseql.Security{RowFilter: w.filter}}
 	if w.strict {
 		cfg.Security.Isolation = fraiseql.IsolationStrict
 	}
@@ -73,22 +75,43 @@ func runWorld(t *testing.T, d dice, w *world) (n tally) {
 	}
 	for i := range events {
 		ev := d.event(i)
+		seen.reset()
 		if !publishAnyhow(t, e, b, w, ev) {
 			n.refused++
 		}
+		arrived, denied := 0, 0
 		for k, c := range all {
 			n.cases++
 			if subs[k] == nil {
 				continue
 			}
 			if compare(t, w, c, ev, subs[k]) {
-				n.arrived++
+				arrived++
 			} else {
-				n.denied++
+				denied++
 			}
+		}
+		n.arrived += arrived
+		n.denied += denied
+		if !w.filtered && w.wants(ev.Type) {
+			counted(t, seen, ev, arrived, denied)
 		}
 	}
 	return n
+}
+
+// counted compares what the engine counted for one event with what happened, where no argument filters: who
+// passed the last check got it, everybody else was denied by one of the three.
+func counted(t *testing.T, seen *counts, ev *fraiseql.Event, arrived, denied int) {
+	t.Helper()
+	sum := 0
+	for _, check := range []policy.Check{policy.Tenant, policy.Row, policy.Federation} {
+		_, n := seen.of(check)
+		sum += n
+	}
+	if allowed, _ := seen.of(policy.Federation); allowed != arrived || sum != denied {
+		t.Fatalf("event %+v %s: %d allowed and %d denied counted, %d arrived and %d did not", *ev, ev.Data, allowed, sum, arrived, denied)
+	}
 }
 
 // subscribe returns nil when the caller is refused, as the oracle must say too.
@@ -165,7 +188,7 @@ func (d dice) pick(list ...string) string { return list[d.IntN(len(list))] }
 func (d dice) some(n int) bool { return d.IntN(n) == 0 }
 
 func (d dice) world() *world {
-	w := &world{strict: d.some(2), filter: fraiseql.RowFilter(d.IntN(5)), schemaless: d.some(5)}
+	w := &world{strict: d.some(2), filtered: d.some(2), filter: fraiseql.RowFilter(d.IntN(5)), schemaless: d.some(5)}
 	if w.schemaless {
 		return w
 	}
@@ -262,11 +285,11 @@ func (d dice) caller(w *world) *caller {
 			c.identity.Scopes = append(c.identity.Scopes, scope)
 		}
 	}
-	if d.some(6) {
+	if w.filtered && d.some(4) {
 		s := d.pick(c.identity.UserID, c.identity.UserID, "alice", "eve", "")
 		c.userArg = &s
 	}
-	if d.some(6) {
+	if w.filtered && d.some(4) {
 		s := d.pick("a", "b", "1")
 		c.kindArg = &s
 	}
