@@ -15,6 +15,8 @@ func hostile() map[string]string {
 	docs["objects under one key!"] = wrap(strings.Repeat("lines { sku count sku count sku count } ", 190))
 	docs["big objects under one key!"] = wrap(strings.Repeat("customer { "+strings.Repeat("id ", 48)+"} ", 190))
 	docs["many aliases of objects"] = wrap(numbered(190, "a%d: customer { "+strings.Repeat("id ", 40)+"} "))
+	docs["many fields of one key under many aliases"] = wrap(numbered(48, "a%d: customer { "+strings.Repeat("id ", 195)+"} "))
+	docs["pairs of pairs"] = wrap(strings.Repeat("lines { sku }", 100) + strings.Repeat("customer { id }", 99) + strings.Repeat("id", 1))
 	docs["inline fragments"] = wrap(strings.Repeat("... { ", 900) + "id" + strings.Repeat("}", 900))
 	docs["inline fragments side by side!"] = wrap(strings.Repeat("... on Order { id } ", 1900))
 	var b strings.Builder

@@ -17,6 +17,9 @@ import (
 // maxErrors bounds how many problems of one document are reported, as graphql-js does.
 const maxErrors = 100
 
+// overlapBudget times the limit of tokens is how many fields the rule about merging may look at.
+const overlapBudget = 40
+
 // maxMessage bounds the bytes of a message: most of them quote the document.
 const maxMessage = 500
 
@@ -51,6 +54,14 @@ func (s *Schema) parse(text string, lim Limits) (*Document, []*Error) {
 	}
 	if errs := s.validate(tree); len(errs) > 0 {
 		return nil, clientErrors(errs)
+	}
+	errs, ok := s.checkOverlaps(tree, overlapBudget*lim.Tokens)
+	if len(errs) > 0 {
+		return nil, clientErrors(errs)
+	}
+	if !ok {
+		return nil, []*Error{{Code: code.LimitExceeded, Locations: []Location{{1, 1}},
+			Message: "The document merges too many fields of interfaces and objects."}}
 	}
 	return s.convert(text, tree), nil
 }

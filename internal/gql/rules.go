@@ -11,8 +11,8 @@ import (
 	"github.com/vektah/gqlparser/v2/validator/rules"
 )
 
-// typedRules are the rules of the standard but the overlapping-fields rule, which needs documents that keep
-// the others.
+// typedRules are the rules of the standard that the parser's package has, but those that are ours: values,
+// single root fields, and the merging of fields.
 var typedRules = sync.OnceValue(func() []core.Rule {
 	return append([]core.Rule{
 		rules.FieldsOnCorrectTypeRule,
@@ -64,7 +64,8 @@ var untypedRules = sync.OnceValue(func() []core.Rule {
 	}
 })
 
-// validate runs every rule. Errors carry the name of their rule.
+// validate runs every rule but the one about merging fields, which needs a document that keeps the others.
+// Errors carry the name of their rule.
 func (s *Schema) validate(doc *ast.QueryDocument) gqlerror.List {
 	list := typedRules()
 	switch {
@@ -74,14 +75,7 @@ func (s *Schema) validate(doc *ast.QueryDocument) gqlerror.List {
 		list = discreetRules()
 	}
 	errs := run(s.ast, doc, append(list[:len(list):len(list)], s.valuesRule()))
-	errs = append(errs, s.checkRoots(doc)...)
-	if len(errs) > 0 {
-		return errs
-	}
-	if s.Schemaless {
-		return checkMerges(doc)
-	}
-	return run(s.ast, doc, []core.Rule{rules.OverlappingFieldsCanBeMergedRule})
+	return append(errs, s.checkRoots(doc)...)
 }
 
 // run walks the document once for a list of rules.
