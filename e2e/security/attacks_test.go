@@ -1,6 +1,7 @@
 package security
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/hmac"
@@ -264,4 +265,26 @@ func TestKeysOfAnIssuer(t *testing.T) {
 		t.Errorf("a right token: %+v", m)
 	}
 	connect(down.URL).refusedWith(t, bearer(signed(`{"alg":"ES256","kid":"k1"}`, key)), codeTryAgainLater, "keys_unavailable")
+}
+
+// shortLived admits everybody for a moment.
+type shortLived struct{}
+
+// Authenticate implements fraiseql.Authenticator.
+func (shortLived) Authenticate(context.Context, fraiseql.Credentials) (*fraiseql.Identity, error) {
+	return &fraiseql.Identity{UserID: "alice", TenantID: "acme", ExpiresAt: time.Now().Add(time.Second)}, nil
+}
+
+// TestAnIdentityThatExpiresIsClosed in the middle of its stream.
+func TestAnIdentityThatExpiresIsClosed(t *testing.T) {
+	s := serve(t, fraiseql.Config{Schema: schema()}, fraiseql.HandlerConfig{Authenticator: shortLived{}})
+	c := s.connect(t, nil)
+	c.subscribe("op", `subscription { order { id } }`, nil)
+	s.publish(t, order("in time", nil))
+	if got := c.next("op"); got != `{"order":{"id":"in time"}}` {
+		t.Errorf("got %s", got)
+	}
+	if got := c.closed(); got != codeForbidden {
+		t.Errorf("closed with %d", got)
+	}
 }

@@ -1,0 +1,23 @@
+package security
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+)
+
+// TestMain fails when goroutines are left after all tests.
+func TestMain(m *testing.M) {
+	before := runtime.NumGoroutine()
+	code := m.Run()
+	for range 1_000_000 {
+		if runtime.NumGoroutine() <= before {
+			os.Exit(code)
+		}
+		runtime.Gosched()
+	}
+	stacks := make([]byte, 1<<20)
+	fmt.Fprintf(os.Stderr, "goroutines left:\n%s", stacks[:runtime.Stack(stacks, true)])
+	os.Exit(1)
+}
