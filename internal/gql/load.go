@@ -105,8 +105,13 @@ func (l *loader) parse(sources []SchemaSource) *ast.SchemaDocument {
 	doc := &ast.SchemaDocument{}
 	for i, src := range sources {
 		l.order[src.Name] = i
-		part, err := parser.ParseSchema(&ast.Source{Name: src.Name, Input: src.Text})
+		source := &ast.Source{Name: src.Name, Input: src.Text}
+		part, err := parser.ParseSchema(source)
 		if err != nil {
+			var ge *gqlerror.Error
+			if errors.As(err, &ge) {
+				err = lexerError(source, ge)
+			}
 			l.addParserError(err)
 			continue
 		}

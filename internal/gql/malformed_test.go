@@ -67,6 +67,26 @@ func checkClientError(t *testing.T, doc string, e *Error) {
 	}
 }
 
+// TestTokensThatCannotBeRead: the error says what is wrong with the token.
+func TestTokensThatCannotBeRead(t *testing.T) {
+	for _, c := range []struct{ text, want string }{
+		{`subscription { a(x: "abc) }`, `Syntax Error: Unterminated string.`},
+		{`subscription { a(x: "\x") }`, `Syntax Error: Invalid character escape sequence: \x.`},
+		{"subscription { a(x: \"\x01\") }", `Syntax Error: Invalid character within String: "\u0001".`},
+		{`subscription { a(x: 01) }`, `Syntax Error: Invalid number, unexpected digit after 0: "1".`},
+		{`subscription { a ~ }`, `Syntax Error: Cannot parse the unexpected character "~".`},
+	} {
+		_, errs := Schemaless().Parse(c.text, Limits{})
+		if len(errs) != 1 || errs[0].Message != c.want || errs[0].Locations[0].Column < 16 {
+			t.Errorf("%s: %v", c.text, errs)
+		}
+		_, problems := LoadSchema([]SchemaSource{{"s", "type T { a(x: Int = " + c.text[20:] + "): Int }"}}, SchemaOptions{})
+		if len(problems) != 1 || strings.Contains(problems[0].Message, "<Invalid>") {
+			t.Errorf("%s in a schema: %v", c.text, problems)
+		}
+	}
+}
+
 // TestHostileDocuments wants documents that make naive rules slow to be refused by a limit or a rule, or to be
 // cheap; BenchmarkParseHostile says what each costs.
 func TestHostileDocuments(t *testing.T) {

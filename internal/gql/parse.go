@@ -95,6 +95,7 @@ func syntaxError(src *ast.Source, err error, lim Limits) *Error {
 	e := &Error{Code: code.ParseFailed, Message: "Syntax Error: the document cannot be read."}
 	var ge *gqlerror.Error
 	if errors.As(err, &ge) {
+		ge = lexerError(src, ge)
 		e.Message = clipMessage("Syntax Error: " + ge.Message)
 		for _, l := range ge.Locations {
 			e.Locations = append(e.Locations, Location{l.Line, l.Column})
@@ -113,6 +114,23 @@ func syntaxError(src *ast.Source, err error, lim Limits) *Error {
 		e.Locations = []Location{{1, 1}}
 	}
 	return e
+}
+
+// lexerError finds what is wrong with a token that cannot be read: the parser only says that it is invalid.
+func lexerError(src *ast.Source, err *gqlerror.Error) *gqlerror.Error {
+	if !strings.Contains(err.Message, lexer.Invalid.String()) {
+		return err
+	}
+	for lex := lexer.New(src); ; {
+		tok, err2 := lex.ReadToken()
+		var better *gqlerror.Error
+		if errors.As(err2, &better) && better != nil {
+			return better
+		}
+		if tok.Kind == lexer.EOF || tok.Kind == lexer.Invalid {
+			return err
+		}
+	}
 }
 
 // tokenLocation finds the first token past a count.

@@ -22,11 +22,6 @@ func (l *loader) resolve(s *Schema) {
 				l.refuseRootDirectives(f, fd)
 			}
 		}
-		for _, in := range def.Fields {
-			if t.Kind == InputType {
-				l.taken(in, "unscoped")
-			}
-		}
 	}
 	l.checkMasks(s)
 }
@@ -41,7 +36,7 @@ func (l *loader) refuseRootDirectives(f *Field, fd *ast.FieldDefinition) {
 		}
 	}
 	for _, a := range fd.Arguments {
-		for _, name := range []string{"match", "where", "unscoped"} {
+		for _, name := range []string{"match", "where"} {
 			if u := l.taken(a, name); u != nil {
 				l.errorAt(u.pos, fmt.Sprintf("@%s on argument %s of %s.%s: only arguments of the subscription root's fields filter",
 					name, a.Name, f.Parent.Name, f.Name))

@@ -77,7 +77,8 @@ type Subscription { p(w: W @where, x: ID @where, y: [W] @where, z: TF @where): P
 		{"mask of a type in a union", "type T @requiresRole(roles: [\"x\"], deny: MASK) {\na: Int!\nb: Int }\nunion U = T | P\ntype Subscription { p: U }", []string{"6: T.a is non-null"}},
 		{"access misplaced", `union U @authenticated = P input I @authenticated { a: Int } type Subscription { p(id: ID @authenticated): P }`,
 			[]string{"5: @authenticated may not stand on a union", "5: @authenticated may not stand on an input object", "5: @authenticated may not stand on an argument"}},
-		{"unscoped elsewhere", `type T { a(user_id: ID @unscoped): Int } type Subscription { p: P }`, []string{"5: @unscoped on argument user_id of T.a"}},
+		{"unscoped on an argument of any field", `type T { a(user_id: ID @unscoped): Int } type Subscription { p: T }`, nil},
+		{"unscoped elsewhere", `type T { a: Int @unscoped } type Subscription { p: P }`, []string{"5: @unscoped may not stand on a field"}},
 
 		{"own definition, compatible", `directive @owner(path: String!) on FIELD_DEFINITION directive @match(path: String, op: MatchOp = EQ) on ARGUMENT_DEFINITION enum MatchOp { EQ NE } type Subscription { p(n: Int @match(op: NE)): P @owner(path: "x") }`, nil},
 		{"own definition, incompatible", `directive @owner(path: Int!) on FIELD_DEFINITION
