@@ -71,7 +71,7 @@ func nameErrors(member string) *textErrors {
 
 // Validate checks the envelope by the rules of CONTRACT 2 and returns the first thing that is wrong. An
 // absent id or timestamp is right: Publish fills them in. The content of Data is not looked at, only that
-// there is some. It does not allocate.
+// there is some. It does not allocate: the errors are shared, and must be copied before they are changed.
 func (e *Event) Validate() *Error {
 	if err := ValidateChannel(e.Channel); err != nil {
 		return err

@@ -81,6 +81,9 @@ func (b *Bus) append(c *channel, e *event.Event) uint64 {
 		now := time.Now()
 		c.times[i] = now.UnixNano()
 		c.expireLocked(now, b.retentionOf(c))
+		for c.count > 1 && c.text > controlBytes {
+			c.dropLocked()
+		}
 		return c.last
 	}
 	b.shareLocked(c)

@@ -43,6 +43,7 @@ const (
 	defaultControlRetention = 24 * time.Hour
 	// controlEvents and nodeEvents bound the channels that are outside the byte budget.
 	controlEvents = 100_000
+	controlBytes  = 4 << 20 // of each
 	nodeEvents    = 1_000
 	nodeRetention = time.Minute
 	nodeChannels  = 4_096
