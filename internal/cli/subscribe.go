@@ -24,7 +24,6 @@ type subscribeCommand struct {
 	Variables string            `name:"variables" placeholder:"JSON" help:"Variables, as a JSON object."`
 	Var       map[string]string `name:"var" short:"v" placeholder:"NAME=VALUE" mapsep:"none" help:"One variable: JSON, or else text."`
 	Operation string            `name:"operation" placeholder:"NAME" help:"Which operation of the document to run."`
-	Resume    bool              `name:"resume" help:"After a reconnect, ask for what was missed."`
 	Count     int               `name:"count" short:"n" placeholder:"N" help:"End after N results (default: never)."`
 	Timeout   time.Duration     `name:"timeout" placeholder:"TIME" help:"End after this time (default: never). With --count, fewer results are then a failure."`
 	Attempts  int               `name:"attempts" placeholder:"N" default:"10" help:"Give up after so many failures to connect in a row; 0: never (default: ${default})."`
@@ -86,7 +85,7 @@ func (c *subscribeCommand) Run(ctx context.Context, env *Env) error {
 }
 
 func (c *subscribeCommand) config(env *Env) (wsclient.Config, error) {
-	cfg := wsclient.Config{OperationName: c.Operation, Resume: c.Resume, Attempts: c.Attempts, Header: http.Header{}}
+	cfg := wsclient.Config{OperationName: c.Operation, Attempts: c.Attempts, Header: http.Header{}}
 	var err error
 	if cfg.Query, err = c.document(env); err != nil {
 		return cfg, err
