@@ -1,4 +1,28 @@
 // Package fraiseql is a GraphQL subscriptions engine: events go in, each is matched against live
 // subscriptions, checked for who may see it, cut down to the selected fields, serialised once per group of
 // equal subscriptions and queued for every subscriber.
+//
+// New builds an Engine from a Config: a schema with the directives of docs/reference/directives.md, or none; a
+// bus, by default one in memory; resolvers; limits. Engine.Handler is the http.Handler that clients connect to
+// with graphql-transport-ws. Engine.Publish takes events:
+//
+//	engine, err := fraiseql.New(fraiseql.Config{
+//		Schema: []fraiseql.SchemaSource{{Name: "schema.graphql", Text: sdl}},
+//	})
+//	handler, err := engine.Handler(fraiseql.HandlerConfig{Authenticator: auth})
+//	http.Handle("/graphql", handler)
+//	receipt, err := engine.Publish(ctx, fraiseql.Event{
+//		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
+//	})
+//
+// Without a transport, Engine.Register makes subscriptions whose messages are taken with Engine.Next.
+//
+// Concurrency: every method of Engine may be called by any number of goroutines. Events of one channel reach a
+// subscription in the order in which the bus accepted them; channels run in parallel. No goroutine is held per
+// subscription, nor, on Linux, per connection. docs/locks.md has the order of locks.
+//
+// Security: the five checks of docs/security.md run for every subscription and event and fail closed. A nil
+// Authenticator admits nobody unless HandlerConfig.Anonymous says so.
+//
+// The package links no driver of a bus and no metrics library; both are given to it.
 package fraiseql
