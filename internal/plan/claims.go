@@ -161,6 +161,26 @@ func (c *claimer) where(t *gql.Type, r jsontape.Ref, negated bool) {
 			c.operators(tenant, in, m, negated)
 		case !in.Type.Name().WhereLeaf():
 			c.where(in.Type.Name(), m, negated)
+		default:
+			c.operands(in.Type.Name(), m, negated)
+		}
+	}
+}
+
+// operands looks into the values that a leaf of a filter is compared with: those of a custom scalar may be
+// objects that hold claims.
+func (c *claimer) operands(leaf *gql.Type, r jsontape.Ref, negated bool) {
+	for m := c.tape.First(r); m != jsontape.None; m = c.tape.After(r, m) {
+		op := leaf.Input(string(c.tape.AppendName(nil, m)))
+		if op == nil || op.Unscoped || !given(c.tape, m) {
+			continue
+		}
+		before := len(c.claims)
+		c.untyped(m)
+		if negated || op.Name != "eq" && op.Name != "in" {
+			for i := range c.claims[before:] {
+				c.claims[before+i].Invalid = true
+			}
 		}
 	}
 }

@@ -21,9 +21,10 @@ type Subscription {
 }
 type Order { userId: ID tenant_id: Int id(userId: ID, by: By): ID }
 input By { deep: [By!] tenantId: ID free: ID userId: ID @unscoped data: JSON }
-input OrderWhere { userId: Ops customer: Nested and: [OrderWhere!] not: OrderWhere tenantId: Ops @unscoped }
+input OrderWhere { userId: Ops customer: Nested meta: JSONOps open: JSONOps @unscoped and: [OrderWhere!] not: OrderWhere tenantId: Ops @unscoped }
 input Nested { tenant_id: Ops }
 input Ops { eq: ID ne: ID in: [ID!] }
+input JSONOps { eq: JSON ne: JSON in: [JSON!] notIn: [JSON!] }
 scalar JSON
 `
 
@@ -67,6 +68,12 @@ func TestClaims(t *testing.T) {
 		{`subscription { order(where: {not: {and: [{userId: {eq: 1}}]}}) { id } }`, "", "user:userId=!"},
 		{`subscription { order(where: {and: [{customer: {tenant_id: {eq: 1}}}], tenantId: {ne: 1}}) { id } }`, "", "tenant:tenant_id=1"},
 		{`subscription { order(wide: {userId: {ne: 1}}) { id } }`, "", ""},
+		{`subscription { order(where: {meta: {eq: {user_id: "u"}}}) { id } }`, "", "user:user_id=u"},
+		{`subscription { order(where: {and: [{meta: {in: [{a: [{tenantID: 1}]}, {userId: null}]}}]}) { id } }`, "", "tenant:tenantID=1"},
+		{`subscription($m: JSON) { order(where: {meta: {ne: $m}}) { id } }`, `{"m":{"user\u005fid":"u"}}`, "user:user_id=u!"},
+		{`subscription { order(where: {meta: {notIn: [{userId: 1}]}}) { id } }`, "", "user:userId=1!"},
+		{`subscription { order(where: {not: {meta: {eq: {userId: 1}}}}) { id } }`, "", "user:userId=1!"},
+		{`subscription { order(where: {open: {eq: {userId: 1}}}) { id } }`, "", ""},
 	} {
 		p := mustCompile(t, s, c.document)
 		if got := claimText(p.Claims(nil, mustVariables(t, p, c.variables), nil)); got != c.want {
