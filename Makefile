@@ -2,7 +2,8 @@
 # make test    every test, with real clients and a browser; installs what they need
 # make check   format, vet, staticcheck, architecture, race detector, short fuzzing
 # make build   bin/fraiseql, one static binary
-# make bench   the benchmarks behind BENCHMARKS.md
+# make bench   measure what BENCHMARKS.md shows, about a quarter of an hour on a quiet machine, and write it
+#              (BENCH_ARGS=-short: seconds, to see that it works; bench-docs: write it from bench/results)
 # make fuzz    every fuzz target for FUZZTIME
 # make docs    write the generated reference pages again
 SHELL := /bin/bash
@@ -10,7 +11,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := build
 
 FUZZTIME ?= 30s
-BENCHTIME ?= 1s
+BENCH_ARGS ?=
 RUN_ARGS ?=
 STATICCHECK = go tool -modfile=tools.mod staticcheck
 # Packages that need no client, browser or running binary; archtest reads source and has a target of its own.
@@ -19,7 +20,7 @@ UNIT = $$(go list ./... | grep -v -e /e2e/ -e /internal/archtest)
 NPM_STAMPS = $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard e2e/*/package-lock.json))
 PYTHON_STAMP = .venv/.installed
 
-.PHONY: run build test check bench fuzz docs format vet arch portable race deps clean
+.PHONY: run build test check bench bench-docs fuzz docs format vet arch portable race deps clean
 
 run:
 	go run ./cmd/fraiseql serve --demo $(RUN_ARGS)
@@ -62,7 +63,10 @@ fuzz:
 	done
 
 bench:
-	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) $(UNIT)
+	go run ./bench/run $(BENCH_ARGS)
+
+bench-docs:
+	go run ./bench/run -docs
 
 docs:
 	go test $$(git grep -l 'Generated from' -- 'internal/*.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -update

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+const printed = `# go test -run '^$' -bench '^BenchmarkX$' .
+goos: linux
+pkg: github.com/fraiseql/fraiseql-go
+BenchmarkPublishNext-2   	   76064	     900 ns/op	      1011 cpu-ns/op	     1100000 events/s	     831 B/op	       0 allocs/op
+BenchmarkPublishNext-2   	   76064	     900 ns/op	      1011 cpu-ns/op	     1300000 events/s	     831 B/op	       0 allocs/op
+PASS
+pkg: github.com/fraiseql/fraiseql-go/internal/hub
+BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 16000 ns/op
+BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 17000 ns/op
+BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 14000 ns/op
+BenchmarkRoute/subscriptions=10000 	 1	 400 ns/op
+BenchmarkRoute/subscriptions=1000000 	 1	 1000 ns/op
+ok  	github.com/fraiseql/fraiseql-go/internal/hub	2s
+`
+
+func TestParseGoBench(t *testing.T) {
+	got, err := parseGoBench(strings.NewReader(printed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]float64{1100000, 1300000}, got[". PublishNext events/s"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]float64{16000, 17000, 14000}, got["internal/hub Dispatch/subscriptions=100/groups=100 ns/op"]); diff != "" {
+		t.Error(diff)
+	}
+	if diff := cmp.Diff([]float64{400}, got["internal/hub Route/subscriptions=10000 ns/op"]); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// save writes a run.
+func save(t *testing.T, results, name string, r run, records []record) {
+	t.Helper()
+	dir := filepath.Join(results, name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.write(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, benchFile), []byte(printed), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Create(filepath.Join(dir, scenarioFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	w := bufio.NewWriter(file)
+	for i := range records {
+		if err := json.NewEncoder(w).Encode(&records[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rounds are three rounds: the p99 of the others without a stalled client is 10, 12 and 11 ms, with one half more.
+func rounds(lost uint64) (list []record) {
+	add := func(r record, p99 int64, rate, delivered float64) {
+		r.Result.Latency.P99, r.Result.Rate, r.Result.DeliveriesPerSecond, r.Result.Connections = p99, rate, delivered, 100
+		r.WallSeconds, r.OthersCPU, r.Command = 10, 1, "fraiseql bench "+r.Scenario
+		list = append(list, r)
+	}
+	for i, p99 := range []int64{10_000, 12_000, 11_000} {
+		add(record{Scenario: fanOut, Round: i + 1}, p99, 1000, 100_000)
+		add(record{Scenario: slow, Variant: without, Round: i + 1}, p99, 100, 100_000)
+		with := record{Scenario: slow, Variant: with, Round: i + 1}
+		with.Result.Lost, with.Result.StalledClosed = lost, 1
+		add(with, p99*3/2, 100, 100_000)
+		add(record{Scenario: saturated, Variant: "2000 events/s", Round: i + 1}, p99, 2000, 200_000)
+		add(record{Scenario: saturated, Variant: "4000 events/s", Round: i + 1}, p99, 4000, 395_000)
+		add(record{Scenario: saturated, Variant: "6000 events/s", Round: i + 1}, p99, 6000, 500_000)
+	}
+	return list
+}
+
+// TestDocument shows medians, spreads, aims and misses.
+func TestDocument(t *testing.T) {
+	results := t.TempDir()
+	whole := run{Complete: true, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Machine: machine{Cores: 2, CPU: "fast one"}}
+	save(t, results, "2026-01-02", whole, rounds(0))
+	text, err := document(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| CPU | fast one, 2 cores |",
+		"| CPU of others | 5.0 % of the machine at most", // 1 s of 2 × 10 s
+		"| one event to 100 subscriptions in 100 groups | 16.0 µs | 14.0 µs – 17.0 µs | ≤ 15 µs | **missed** |",
+		"- one event to 100 subscriptions in 100 groups: 16.0 µs, aim ≤ 15 µs.",
+		"- one event to 100 subscriptions in one group: not measured.",
+		"| 1,000,000 subscriptions against 10,000 | 2.50 × | 2.50 × – 2.50 × | ≤ 4 × | met |",
+		"| 1,200,000/s | 1,100,000/s – 1,300,000/s | ≥ 1,000,000/s; moonshot 2,000,000 | met |",
+		"latency p99 | 11.0 ms | 10.0 ms – 12.0 ms | < 10 ms | **missed** |",
+		"with : without | 1.50 × | 1.50 × – 1.50 × | ≤ 1.20 ×",
+		"as many events as are held: deliveries/s | 395,000/s | 395,000/s – 395,000/s | – |",
+		"| 2 | 12.0 ms | 18.0 ms | 1.50 × | 0 | 0 | closed by the server |",
+		"[bench/results/2026-01-02](bench/results/2026-01-02)",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+	save(t, results, "2026-01-03", whole, rounds(3))
+	if text, err = document(results); err != nil || !strings.Contains(text, "altered | 3 | 3 – 3 | 0 | **missed** |") {
+		t.Errorf("losses are no miss: %v\n%s", err, text)
+	}
+}
+
+// TestUnpublished passes over runs that are not worth showing.
+func TestUnpublished(t *testing.T) {
+	results := t.TempDir()
+	none, err := document(filepath.Join(results, "nothing"))
+	if err != nil || !strings.Contains(none, "No run has been published.") {
+		t.Fatalf("%v\n%s", err, none)
+	}
+	for i, r := range []run{{}, {Complete: true, Busy: true}, {Complete: true, Short: true}} {
+		save(t, results, fmt.Sprint("2027-", i), r, nil)
+	}
+	text, err := document(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(none, text); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestUnits(t *testing.T) {
+	got := []string{nanoseconds(0.5), nanoseconds(17.25), nanoseconds(421), nanoseconds(1500), nanoseconds(15_040), nanoseconds(9_990_000), perSecond(999), perSecond(1_234_567),
+		quoted([]string{"-run", "^$", ""})}
+	want := []string{"0.50 ns", "17.2 ns", "421 ns", "1.50 µs", "15.0 µs", "9.99 ms", "999/s", "1,234,567/s", "-run '^$' ''"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if m := []float64{median([]float64{3, 1, 2}), median([]float64{4, 1})}; m[0] != 2 || m[1] != 2.5 {
+		t.Errorf("medians %v", m)
+	}
+}

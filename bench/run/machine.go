@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// The files of a run.
+const (
+	runFile      = "run.json"
+	benchFile    = "go-bench.txt"
+	scenarioFile = "scenarios.jsonl"
+)
+
+// run is what is known about a run besides its figures.
+type run struct {
+	Started    time.Time `json:"started"`
+	Finished   time.Time `json:"finished"`
+	Complete   bool      `json:"complete"`
+	Short      bool      `json:"short,omitempty"`
+	Busy       bool      `json:"busy"`
+	LoadBefore float64   `json:"load_before"`
+	LoadAfter  float64   `json:"load_after"`
+	Commit     string    `json:"commit"`
+	Modified   bool      `json:"modified"` // the tree had changes that are not committed
+	Count      int       `json:"count"`
+	BenchTime  string    `json:"benchtime"`
+	Rounds     int       `json:"rounds"`
+	Machine    machine   `json:"machine"`
+}
+
+// machine is where a run was made.
+type machine struct {
+	CPU      string `json:"cpu"`
+	Cores    int    `json:"cores"`
+	MemoryKB int64  `json:"memory_kb"`
+	Kernel   string `json:"kernel"`
+	System   string `json:"system"`
+	Go       string `json:"go"`
+}
+
+// published reports whether the figures of a run may be shown.
+func (r *run) published() bool { return r.Complete && !r.Busy && !r.Short }
+
+// begin notes the facts at the start.
+func begin(o *options) *run {
+	load := loadAverage()
+	r := &run{
+		Started: time.Now().UTC().Truncate(time.Second), Short: o.short, LoadBefore: load, Busy: load > quiet(),
+		Count: o.count, BenchTime: o.time, Rounds: o.rounds, Machine: facts(),
+	}
+	git := func(args ...string) string {
+		command := exec.Command("git", args...)
+		command.Dir = o.root
+		out, err := command.Output()
+		if err != nil {
+			return "" // not a clone: an archive has no commit to name
+		}
+		return strings.TrimSpace(string(out))
+	}
+	r.Commit, r.Modified = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""
+	return r
+}
+
+// finish notes the end. A part of a run is not complete.
+func (r *run) finish(o *options) {
+	r.Finished, r.LoadAfter, r.Complete = time.Now().UTC().Truncate(time.Second), loadAverage(), o.only == ""
+}
+
+func (r *run) write(dir string) error {
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, runFile), append(text, '\n'), 0o644)
+}
+
+// quiet is the load average up to which a machine counts as idle: half a process per core.
+func quiet() float64 { return float64(runtime.NumCPU()) / 2 }
+
+// awaitQuiet waits for a while until nothing else runs.
+func awaitQuiet(ctx context.Context, o *options) error {
+	if o.short || loadAverage() <= quiet() {
+		return nil
+	}
+	o.log("load average %.2f: waiting up to %v until it is at most %.2f", loadAverage(), o.wait, quiet())
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for end := time.After(o.wait); loadAverage() > quiet(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// loadAverage is that of the last minute; 0 where the system does not tell.
+func loadAverage() float64 {
+	first, _, _ := strings.Cut(read("/proc/loadavg"), " ")
+	load, _ := strconv.ParseFloat(first, 64)
+	return load
+}
+
+func facts() machine {
+	return machine{
+		CPU: field(read("/proc/cpuinfo"), "model name"), Cores: runtime.NumCPU(), MemoryKB: kilobytes(field(read("/proc/meminfo"), "MemTotal")),
+		Kernel: strings.TrimSpace(read("/proc/sys/kernel/osrelease")), System: runtime.GOOS + "/" + runtime.GOARCH, Go: runtime.Version(),
+	}
+}
+
+// read returns a file of /proc, or nothing where there is none.
+func read(file string) string {
+	text, _ := os.ReadFile(file)
+	return string(text)
+}
+
+// field returns the value of the first line `name: value`.
+func field(text, name string) string {
+	for line := range strings.Lines(text) {
+		if key, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(key) == name {
+			return strings.TrimSpace(value)
+		}
+	}
+	return ""
+}
+
+func kilobytes(value string) int64 {
+	n, _ := strconv.ParseInt(strings.TrimSuffix(value, " kB"), 10, 64)
+	return n
+}
+
+// cpuUse is CPU time so far, of the whole machine and of this process with the children that it has waited for.
+type cpuUse struct{ all, own time.Duration }
+
+func readCPU() cpuUse {
+	var use cpuUse
+	first, _, _ := strings.Cut(read("/proc/stat"), "\n")
+	const ticksPerSecond, idle, ioWait, guest = 100, 4, 5, 9
+	for i, f := range strings.Fields(first) {
+		if n, err := strconv.ParseInt(f, 10, 64); err == nil && i != idle && i != ioWait && i < guest {
+			use.all += time.Duration(n) * time.Second / ticksPerSecond
+		}
+	}
+	for _, who := range []int{syscall.RUSAGE_SELF, syscall.RUSAGE_CHILDREN} {
+		var u syscall.Rusage
+		if syscall.Getrusage(who, &u) == nil {
+			use.own += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+		}
+	}
+	return use
+}
+
+// others is the CPU time that was not ours between two readings, in seconds: other processes, interrupts and
+// what a hypervisor took away.
+func (c cpuUse) others(before cpuUse) float64 {
+	return max(0, ((c.all - before.all) - (c.own - before.own)).Seconds())
+}

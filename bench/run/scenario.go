@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/loadgen"
+)
+
+// record is one run of the command: a line of the raw results.
+type record struct {
+	Scenario string `json:"scenario"`
+	Variant  string `json:"variant,omitempty"`
+	Round    int    `json:"round"`
+	Command  string `json:"command"`
+	ExitCode int    `json:"exit_code"` // 1: a delivery was not right
+
+	LoadBefore  float64 `json:"load_before"`
+	LoadAfter   float64 `json:"load_after"`
+	OthersCPU   float64 `json:"others_cpu_seconds"` // of processes that are not of this run
+	WallSeconds float64 `json:"wall_seconds"`
+
+	Result loadgen.Result `json:"result"`
+}
+
+// The scenarios.
+const (
+	fanOut    = "fan-out"
+	idle      = "idle"
+	slow      = "slow client"
+	saturated = "saturated fan-out"
+)
+
+// The variants of the slow client.
+const (
+	without = "without"
+	with    = "with one stalled client"
+)
+
+// recorder runs the command and keeps what it says.
+type recorder struct {
+	o      *options
+	binary string
+	file   *os.File
+}
+
+// scenarios runs all of them, round by round.
+func scenarios(ctx context.Context, o *options, binary, name string) (err error) {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := file.Close(); err == nil {
+			err = closed
+		}
+	}()
+	r := &recorder{o, binary, file}
+	rounds := o.rounds
+	if o.short {
+		rounds = 1
+	}
+	for round := 1; round <= rounds; round++ {
+		if err := r.round(ctx, round); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// round runs each scenario once; the slow client as a pair.
+func (r *recorder) round(ctx context.Context, round int) error {
+	if _, err := r.run(ctx, record{Scenario: fanOut, Round: round}, r.args("-c", "100", "-r", "1000", "-d", "10s", "--warmup", "2s")); err != nil {
+		return err
+	}
+	if _, err := r.run(ctx, record{Scenario: idle, Round: round}, r.args("--idle", "-c", "10000")); err != nil {
+		return err
+	}
+	// The warm-up is long enough for the socket of the stalled client to be full, so that all of what is measured
+	// happens while its queue fills and overflows.
+	common := []string{"-c", "1000", "-r", "100", "-d", "10s", "--warmup", "15s", "--payload", "2000"}
+	for _, variant := range []string{without, with} {
+		args := common
+		if variant == with {
+			args = append(append([]string(nil), common...), "--stalled", "1")
+		}
+		if _, err := r.run(ctx, record{Scenario: slow, Variant: variant, Round: round}, r.args(args...)); err != nil {
+			return err
+		}
+	}
+	return r.saturate(ctx, round)
+}
+
+// rungs are the events per second, to 100 connections each, that are tried until one is too many.
+var rungs = []int{2000, 4000, 6000, 8000, 10_000, 12_000, 15_000, 20_000, 30_000, 40_000, 60_000}
+
+// saturate goes up the ladder. The last rung that was sustained is the figure of the round; the one that was not is
+// kept in the raw results as well.
+func (r *recorder) saturate(ctx context.Context, round int) error {
+	for _, rate := range rungs {
+		last, err := r.run(ctx, record{Scenario: saturated, Variant: strconv.Itoa(rate) + " events/s", Round: round},
+			r.args("-c", "100", "-r", strconv.Itoa(rate), "-d", "4s", "--warmup", "1s", "--tick", "5ms"))
+		if err != nil {
+			return err
+		}
+		if !last.sustained() || r.o.short {
+			return nil
+		}
+	}
+	return nil
+}
+
+// sustained reports whether a rate was held: every delivery right, and at least 98 % of them in the time.
+func (r *record) sustained() bool {
+	return r.ExitCode == 0 && r.Result.DeliveriesPerSecond >= 0.98*r.Result.Rate*float64(r.Result.Connections)
+}
+
+// args are the arguments of a scenario, made small for a short run.
+func (r *recorder) args(args ...string) []string {
+	args = append([]string{"bench", "--json"}, args...)
+	if !r.o.short {
+		return args
+	}
+	small := map[string]string{"-c": "3", "-d": "300ms", "--warmup": "100ms"}
+	for i := range args[:len(args)-1] {
+		if value, ok := small[args[i]]; ok {
+			args[i+1] = value
+		}
+	}
+	return args
+}
+
+// run runs the command once and writes the record. A command that ends without a result is an error; deliveries
+// that were not right are figures.
+func (r *recorder) run(ctx context.Context, rec record, args []string) (*record, error) {
+	rec.Command = "fraiseql " + strings.Join(args, " ")
+	r.o.log("round %d, %s %s: %s", rec.Round, rec.Scenario, rec.Variant, rec.Command)
+	command := exec.CommandContext(ctx, r.binary, args...)
+	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) } // it ends its server
+	command.WaitDelay = 20 * time.Second
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	rec.LoadBefore = loadAverage()
+	before, start := readCPU(), time.Now()
+	err := command.Run()
+	rec.WallSeconds, rec.OthersCPU, rec.LoadAfter = time.Since(start).Seconds(), readCPU().others(before), loadAverage()
+	var failed *exec.ExitError
+	if errors.As(err, &failed) && failed.ExitCode() == 1 {
+		err, rec.ExitCode = nil, 1
+	}
+	if err == nil {
+		err = json.Unmarshal(out.Bytes(), &rec.Result)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w\n%s", rec.Command, err, errs.Bytes())
+	}
+	if rec.ExitCode != 0 {
+		r.o.log("  %s", bytes.TrimSpace(errs.Bytes()))
+	}
+	rec.Result.Server.PID = 0 // of no use to anybody else
+	line, err := json.Marshal(&rec)
+	if err != nil {
+		return nil, err
+	}
+	_, err = r.file.Write(append(line, '\n'))
+	return &rec, err
+}
