@@ -100,7 +100,8 @@ type process struct {
 	Memory float64 `json:"memory"`
 }
 
-// measure turns one reading into events: one for the machine, one for each busy process.
+// measure turns one reading into events: one for the machine, one for each busy process. They are broadcasts, so
+// that they arrive where tenants are isolated too.
 func measure(m meter, now time.Time) ([]event.Event, error) {
 	figures, busy := m.read(now)
 	data, err := json.Marshal(figures)
@@ -108,13 +109,13 @@ func measure(m meter, now time.Time) ([]event.Event, error) {
 		return nil, fmt.Errorf("encode figures: %w", err)
 	}
 	events := make([]event.Event, 0, 1+len(busy))
-	events = append(events, event.Event{Channel: "machine", Type: "machine.measured", Data: data})
+	events = append(events, event.Event{Channel: "machine", Type: "machine.measured", Broadcast: true, Data: data})
 	for _, p := range busy {
 		data, err := json.Marshal(p)
 		if err != nil {
 			return nil, fmt.Errorf("encode process: %w", err)
 		}
-		events = append(events, event.Event{Channel: "processes", Type: "process.measured", Data: data})
+		events = append(events, event.Event{Channel: "processes", Type: "process.measured", Broadcast: true, Data: data})
 	}
 	return events, nil
 }

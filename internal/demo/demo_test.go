@@ -139,7 +139,10 @@ func TestMachineDataIsWhatTheSchemaSays(t *testing.T) {
 
 // TestFiguresReachSubscribers publishes real measurements through an engine with the demo's schema.
 func TestFiguresReachSubscribers(t *testing.T) {
-	engine, err := fraiseql.New(fraiseql.Config{Schema: []fraiseql.SchemaSource{{Name: SchemaName, Text: Schema}}})
+	engine, err := fraiseql.New(fraiseql.Config{
+		Schema:   []fraiseql.SchemaSource{{Name: SchemaName, Text: Schema}},
+		Security: fraiseql.Security{Isolation: fraiseql.IsolationStrict},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -177,7 +177,7 @@ byId("chat").addEventListener("submit", async (event) => {
     at: new Date().toISOString(),
   };
   try {
-    await publish({ channel: "chat", type: "message.posted", data: message });
+    await publish({ channel: "chat", type: "message.posted", broadcast: true, data: message });
     byId("text").value = "";
   } catch (error) {
     byId("refused").textContent = `Not sent: ${error.message}`;
