@@ -2,7 +2,6 @@ package scalar
 
 import (
 	"bytes"
-	"math/big"
 	"strconv"
 )
 
@@ -105,8 +104,26 @@ func appendExponent(dst []byte, d decimal) []byte {
 	if d.far == nil {
 		return strconv.AppendInt(dst, int64(d.point-1), 10)
 	}
-	e, _ := new(big.Int).SetString(string(d.far), 10)
-	return e.Add(e, big.NewInt(int64(d.point-1))).Append(dst, 10)
+	digits, add := bytes.TrimLeft(d.far, "+-0"), d.point-1
+	if d.far[0] == '-' {
+		dst, add = append(dst, '-'), -add
+	}
+	return appendSum(dst, digits, add)
+}
+
+// appendSum appends the sum of an integer of many digits and one that is smaller: in linear time, as the digits
+// may fill an event.
+func appendSum(dst, digits []byte, add int) []byte {
+	start := len(dst)
+	dst = append(append(dst, '0'), digits...)
+	for i := len(dst) - 1; add != 0; i-- {
+		sum := int(dst[i]-'0') + add
+		digit := (sum%10 + 10) % 10
+		dst[i] = '0' + byte(digit)
+		add = (sum - digit) / 10
+	}
+	text := bytes.TrimLeft(dst[start:], "0")
+	return append(dst[:start], text...)
 }
 
 // compareDecimal orders two numbers whose exponents fit.
