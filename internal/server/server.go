@@ -45,10 +45,13 @@ type Options struct {
 // Timeouts of HTTP. A connection that became a WebSocket or a stream has those of its protocol.
 const (
 	headerTimeout = 10 * time.Second
-	bodyTimeout   = 60 * time.Second
-	idleTimeout   = 2 * time.Minute
-	writeTimeout  = 30 * time.Second
-	headerBytes   = 64 << 10
+	// requestTimeout bounds head and body together, except where a handler reads the body (bodyTimeout) or
+	// takes the connection over.
+	requestTimeout = 20 * time.Second
+	bodyTimeout    = 60 * time.Second
+	idleTimeout    = 2 * time.Minute
+	writeTimeout   = 30 * time.Second
+	headerBytes    = 64 << 10
 	// drainGrace is how long connections may take beyond the window until they are cut.
 	drainGrace = 5 * time.Second
 )
@@ -109,23 +112,29 @@ func (s *Server) Listen() error {
 }
 
 func (s *Server) listen(name, address string, h http.Handler) error {
-	state := func(net.Conn, http.ConnState) {}
-	if name == "main" {
-		state = s.connState
-	}
 	l, err := net.Listen("tcp", address)
 	if err != nil {
 		return fmt.Errorf("%s listener: %w", name, err)
 	}
-	s.servers = append(s.servers, &listening{name, l, &http.Server{
+	s.servers = append(s.servers, &listening{name, l, s.http(name, h)})
+	return nil
+}
+
+// http makes the HTTP server of a listener.
+func (s *Server) http(name string, h http.Handler) *http.Server {
+	server := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: headerTimeout,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
-		ConnState:         state,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}})
-	return nil
+	}
+	if name == "main" {
+		server.ConnState = s.connState
+		// net/http waits for a body that no handler has read before it answers.
+		server.ReadTimeout = requestTimeout
+	}
+	return server
 }
 
 // Addr is the address of the main listener, AdminAddr that of the operators', "" when there is none.
