@@ -55,9 +55,11 @@ func (e *Engine) plan(query, name string) (*plan.Plan, *gql.Operation, []*gql.Er
 		e.observer.Counted(observe.Subscribed, "cached", 1)
 		return p, p.Operation, nil
 	}
-	if p, ok := e.plans.Find(e.schema.Generation, query, name); ok {
-		e.observer.Counted(observe.Subscribed, "cached", 1)
-		return p, p.Operation, nil
+	if len(query) <= e.limits.DocumentBytes { // comments count, whatever is known about the rest
+		if p, ok := e.plans.Find(e.schema.Generation, query, name); ok {
+			e.observer.Counted(observe.Subscribed, "cached", 1)
+			return p, p.Operation, nil
+		}
 	}
 	doc, errs := e.schema.Parse(query, e.limits.documents())
 	if len(errs) > 0 {
