@@ -105,7 +105,7 @@ func document(results string) (string, error) {
 	d.writeFacts(&b)
 	all := figures(d)
 	writeMisses(&b, d, all)
-	b.WriteString("\n## Figures\n\nMedian over the runs, with the smallest and the largest. One event has 370 bytes; 5 of its 12 fields are asked for.\n\n")
+	b.WriteString("\n## Figures\n\nMedian over the runs, with the smallest and the largest. In-process, an event has 370 bytes and 12 fields, of which 5 are asked for; over\nthe WebSocket, `fraiseql bench` publishes events with a text of 100 bytes by HTTP.\n\n")
 	writeTable(&b, d, all)
 	d.writeSlow(&b)
 	d.writeCommands(&b)
@@ -188,7 +188,7 @@ func (d *data) writeSlow(b *strings.Builder) {
 	if len(a) == 0 || len(w) == 0 {
 		return
 	}
-	b.WriteString("\n## The slow client, round by round\n\n1,000 subscribers of one channel, 100 events/s; with and without one more that never reads.\n\n")
+	b.WriteString("\n## The slow client, round by round\n\n1,000 subscribers of one channel, 50 events/s of 10 kB; without and with one more that never reads. Measured from when its socket is\nfull, while its queue fills and overflows, until the server gives it up.\n\n")
 	b.WriteString("| round | p99 without | p99 with | ratio | lost without | lost with | stalled client |\n|---|---|---|---|---|---|---|\n")
 	for i := range min(len(a), len(w)) {
 		end := "still connected"

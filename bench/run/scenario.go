@@ -84,9 +84,9 @@ func (r *recorder) round(ctx context.Context, round int) error {
 	if _, err := r.run(ctx, record{Scenario: idle, Round: round}, r.args("--idle", "-c", "10000")); err != nil {
 		return err
 	}
-	// The warm-up is long enough for the socket of the stalled client to be full, so that all of what is measured
-	// happens while its queue fills and overflows.
-	common := []string{"-c", "1000", "-r", "100", "-d", "10s", "--warmup", "15s", "--payload", "2000"}
+	// The warm-up is long enough for the socket of the stalled client to be full: what is measured begins when its
+	// queue begins to fill, and lasts until it overflowed and the server gave the client up.
+	common := []string{"-c", "1000", "-r", "50", "-d", "16s", "--warmup", "9s", "--payload", "10000"}
 	for _, variant := range []string{without, with} {
 		args := common
 		if variant == with {
