@@ -1,23 +1,11 @@
 package membus
 
 import (
-	"fmt"
 	"os"
-	"runtime"
 	"testing"
+
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
 
 // TestMain fails when goroutines are left after all tests.
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	for range 1_000_000 {
-		if runtime.NumGoroutine() <= before {
-			os.Exit(code)
-		}
-		runtime.Gosched()
-	}
-	stacks := make([]byte, 1<<20)
-	fmt.Fprintf(os.Stderr, "goroutines left:\n%s", stacks[:runtime.Stack(stacks, true)])
-	os.Exit(1)
-}
+func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }

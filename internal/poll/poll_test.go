@@ -13,21 +13,10 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
 
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	for range 1_000_000 {
-		if runtime.NumGoroutine() <= before {
-			os.Exit(code)
-		}
-		runtime.Gosched()
-	}
-	stacks := make([]byte, 1<<20)
-	fmt.Fprintf(os.Stderr, "goroutines left:\n%s", stacks[:runtime.Stack(stacks, true)])
-	os.Exit(1)
-}
+func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
 
 // owner is a connection with a framing of lines: `<id>:<payload>`, a control text as it is, `close <code>
 // <reason>`.

@@ -3,7 +3,6 @@ package ws
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"runtime"
@@ -16,23 +15,11 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
-func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
-	code := m.Run()
-	http.DefaultTransport.(*http.Transport).CloseIdleConnections()
-	for range 1_000_000 {
-		if runtime.NumGoroutine() <= before {
-			os.Exit(code)
-		}
-		runtime.Gosched()
-	}
-	stacks := make([]byte, 1<<20)
-	fmt.Fprintf(os.Stderr, "goroutines left:\n%s", stacks[:runtime.Stack(stacks, true)])
-	os.Exit(1)
-}
+func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
 
 // engine is a session.Engine whose subscriptions are fed by publish. A query's text is its channel;
 // `known…` is prepared, `{…}` is answered once, `bad` is refused.
