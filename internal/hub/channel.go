@@ -20,11 +20,13 @@ type channel struct {
 	seq     uint64 // the newest event that began
 	shapes  []*shape
 	groups  table[*Group]
-	tenants map[string]int // groups per tenant, for their bound
-	leaving []*Subscription
-	members int
-	running bool // between two parts of a dispatch: leaves are postponed
-	dead    bool
+	tenants map[string]int  // groups per tenant, for their bound
+	leaving []*Subscription // completed while running
+	// abandoned are groups in which a place was given back while running.
+	abandoned []*Group
+	members   int
+	running   bool // between two parts of a dispatch: leaves are postponed
+	dead      bool
 }
 
 // leave takes a completed subscription out of the index.
@@ -55,8 +57,13 @@ func (c *channel) removeLocked(s *Subscription) {
 	c.unreserveLocked(g)
 }
 
-// unreserveLocked gives a place in a group back; an empty group goes, and an empty channel.
+// unreserveLocked gives a place in a group back; an empty group goes, and an empty channel. In the middle of a
+// dispatch it waits for its end: a shape that goes moves another one, which the dispatch could then miss.
 func (c *channel) unreserveLocked(g *Group) {
+	if c.running {
+		c.abandoned = append(c.abandoned, g)
+		return
+	}
 	if g.members--; g.members == 0 {
 		c.removeGroupLocked(g)
 	}

@@ -23,7 +23,7 @@ type dispatch struct {
 	base    policy.Audience
 	aud     policy.Audience // base, narrowed by the paths of the shape at work
 	seq     uint64
-	now     uint32
+	now     uint32 // see clock
 	budget  int
 	slab    slab
 	last    *plan.Projection // whose payload of this event is payload
@@ -36,9 +36,9 @@ type dispatch struct {
 	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
 	discarded string
 
-	results  [queue.Gone + 1]int
-	requests []*request
-	out      observe.Dispatch
+	results results
+	lanes   []*Group // a resolver must be called for each, once per mention
+	out     observe.Dispatch
 }
 
 // memberBatch is how many members are served before joins and leaves get a chance.
@@ -50,8 +50,8 @@ func newDispatch(h *Hub) *dispatch { return &dispatch{hub: h} }
 func (d *dispatch) begin(m *bus.Message) {
 	d.event, d.at, d.discarded = &m.Event, m.Position, ""
 	d.out = observe.Dispatch{Latency: -1}
-	d.results = [queue.Gone + 1]int{}
-	d.requests = d.requests[:0]
+	d.results = results{}
+	d.lanes = d.lanes[:0]
 	d.last, d.payload = nil, nil
 	d.buf, d.owners = d.buf[:0], d.owners[:0]
 	if d.timed++; d.timed%16 == 0 {
@@ -78,7 +78,7 @@ func (d *dispatch) open(m *bus.Message) string {
 func (d *dispatch) end() {
 	d.event, d.tape = nil, nil
 	d.base, d.aud = policy.Audience{}, policy.Audience{}
-	clear(d.requests)
+	clear(d.lanes)
 	clear(d.owners)
 }
 
@@ -91,7 +91,7 @@ func (c *channel) dispatch(d *dispatch) {
 		return
 	}
 	c.last = d.at
-	d.now = uint32(d.event.Timestamp.Unix())
+	d.now = 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.seq++
@@ -103,14 +103,23 @@ func (c *channel) dispatch(d *dispatch) {
 		}
 	}
 	c.running = false
+	c.removePostponedLocked()
+	if d.timed%16 == 0 {
+		d.out.Latency = time.Since(d.started)
+	}
+}
+
+func (c *channel) removePostponedLocked() {
 	for i, s := range c.leaving {
 		c.removeLocked(s)
 		c.leaving[i] = nil
 	}
 	c.leaving = c.leaving[:0]
-	if d.timed%16 == 0 {
-		d.out.Latency = time.Since(d.started)
+	for i, g := range c.abandoned {
+		c.unreserveLocked(g)
+		c.abandoned[i] = nil
 	}
+	c.abandoned = c.abandoned[:0]
 }
 
 func (c *channel) dispatchShapeLocked(d *dispatch, s *shape) {
@@ -344,13 +353,24 @@ func (d *dispatch) serve(g *Group, s *Subscription) {
 	if s.joined >= d.seq {
 		return
 	}
-	if s.expires != 0 && s.expires <= d.now {
+	if s.expires != 0 && s.expires <= d.clock() {
 		d.results[queue.Gone]++
 		return
 	}
 	r := s.Enqueue(g.message)
 	d.results[r]++
-	if r <= queue.Dropped {
+	if r.Waits() {
 		d.out.Enqueued++
 	}
 }
+
+// clock returns the present second. It is read once per event, and only where a subscription expires. The
+// event's own timestamp says nothing here: its publisher chose it.
+func (d *dispatch) clock() uint32 {
+	if d.now == 0 {
+		d.now = unixNow()
+	}
+	return d.now
+}
+
+func unixNow() uint32 { return uint32(min(time.Now().Unix(), 1<<32-1)) }

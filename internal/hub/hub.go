@@ -146,6 +146,7 @@ func (h *Hub) Deliver(m *bus.Message) int {
 	d.begin(m)
 	if c == nil {
 		h.cfg.Observer.Dispatched(&d.out)
+		d.end()
 		return 0
 	}
 	if reason := d.open(m); reason != "" {
@@ -166,15 +167,23 @@ func (h *Hub) report(d *dispatch) {
 		h.cfg.Observer.Counted(observe.EventsDiscarded, d.discarded, 1)
 		return
 	}
-	for r, n := range d.results {
-		if n != 0 && dropLabels[r] != "" {
-			h.cfg.Observer.Counted(observe.Dropped, dropLabels[r], n)
-		}
-	}
-	for i := range d.requests {
-		h.workers.submit(d.requests[i])
+	d.results.report(h.cfg.Observer)
+	for _, g := range d.lanes {
+		h.workers.submit(g)
 	}
 	h.cfg.Observer.Dispatched(&d.out)
 }
 
-var dropLabels = [...]string{queue.Dropped: "drop_oldest", queue.Refused: "drop_newest", queue.Closed: "close", queue.Gone: ""}
+// results counts what became of messages, by queue.Result.
+type results [queue.Gone + 1]int
+
+var dropLabels = [queue.Gone + 1]string{queue.Dropped: "drop_oldest", queue.Replaced: "latest", queue.Refused: "drop_newest", queue.Closed: "close"}
+
+// report tells the observer of those that were dropped.
+func (rs *results) report(o observe.Observer) {
+	for r, n := range rs {
+		if n != 0 && dropLabels[r] != "" {
+			o.Counted(observe.Dropped, dropLabels[r], n)
+		}
+	}
+}

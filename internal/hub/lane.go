@@ -45,45 +45,71 @@ type request struct {
 	seq      uint64
 	key      string // LATEST
 	message  *queue.Message
-	done     bool // guarded by the channel's mu
+	// Guarded by the channel's mu: a worker has taken it, its result is there.
+	started, done bool
 }
 
 // enter appends the event to the group's lane. The resolver is called after the turn.
 func (d *dispatch) enter(g *Group) {
 	l := g.rest.lane
-	if len(l.waiting) >= d.hub.cfg.Lane && !d.makeRoom(g) {
-		return
+	promised := false
+	if len(l.waiting) >= d.hub.cfg.Lane {
+		var enters bool
+		if enters, promised = d.makeRoom(g); !enters {
+			return
+		}
 	}
 	r := &request{group: g, event: *d.event, audience: ownAudience(d.aud), seq: d.seq}
 	var m queue.Message
 	d.finish(g, &m)
 	r.key = m.Key
 	l.waiting = append(l.waiting, r)
-	d.requests = append(d.requests, r)
-	g.eachMember(func(s *Subscription) {
-		if s.joined < d.seq && r.audience.AllowsUser(s.who.UserID) {
-			d.out.Enqueued++
-		}
-	})
+	if !promised {
+		d.lanes = append(d.lanes, g)
+	}
+	r.eachReader(func(*Subscription) { d.out.Enqueued++ })
 }
 
-// makeRoom applies the queue policy to a full lane; it reports whether the event may enter.
-func (d *dispatch) makeRoom(g *Group) bool {
+// makeRoom applies the queue policy to a full lane; it reports whether the event may enter, and whether a
+// worker was promised to one that had to leave for it.
+func (d *dispatch) makeRoom(g *Group) (enters, promised bool) {
 	l := g.rest.lane
+	newest := request{group: g, audience: d.aud, seq: d.seq}
+	result := queue.Dropped
 	switch g.projection.Plan.Delivery.Overflow {
-	case gql.OverflowDropOldest, gql.OverflowLatest:
-		l.waiting = slices.Delete(l.waiting, 0, 1)
-		d.results[queue.Dropped]++
-		return true
 	case gql.OverflowDropNewest:
-		d.results[queue.Refused]++
-		return false
+		newest.eachReader(func(s *Subscription) {
+			s.Missed()
+			d.results[queue.Refused]++
+		})
+		return false, false
+	case gql.OverflowClose:
+		newest.eachReader(func(s *Subscription) {
+			if s.Overflow() {
+				d.results[queue.Closed]++
+			}
+		})
+		return false, false
+	case gql.OverflowLatest:
+		result = queue.Replaced
 	}
-	g.eachMember(func(s *Subscription) {
-		s.Overflow()
-		d.results[queue.Closed]++
+	oldest := l.waiting[0]
+	l.waiting = slices.Delete(l.waiting, 0, 1)
+	oldest.eachReader(func(s *Subscription) {
+		s.Missed()
+		d.results[result]++
 	})
-	return false
+	l.deliverLocked(&d.results)
+	return true, !oldest.started
+}
+
+// eachReader calls f for every member of the group that the event is for.
+func (r *request) eachReader(f func(*Subscription)) {
+	r.group.eachMember(func(s *Subscription) {
+		if s.joined < r.seq && r.audience.AllowsUser(s.who.UserID) {
+			f(s)
+		}
+	})
 }
 
 // ownAudience copies the texts that lie in scratch.
@@ -96,32 +122,52 @@ func ownAudience(a policy.Audience) policy.Audience {
 	return a
 }
 
-// settle puts a result in its place and enqueues what is then at the head of the lane.
-func (r *request) settle(m *queue.Message) {
-	g := r.group
+// startRequest hands the oldest event of the lane that no worker has taken to one; nil when there is none any
+// more, or nobody who waits for it.
+func (g *Group) startRequest() *request {
 	c := g.channel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if r.done {
-		return
-	}
-	r.done, r.message = true, m
 	l := g.rest.lane
+	if g.members == 0 {
+		l.waiting = nil
+	}
+	for _, r := range l.waiting {
+		if !r.started {
+			r.started = true
+			return r
+		}
+	}
+	return nil
+}
+
+// settle puts a result in its place (nil: no message) and enqueues what is then at the head of the lane.
+func (r *request) settle(m *queue.Message) {
+	var dropped results
+	c := r.group.channel()
+	c.mu.Lock()
+	if !r.done {
+		r.done, r.message = true, m
+		r.group.rest.lane.deliverLocked(&dropped)
+	}
+	c.mu.Unlock()
+	dropped.report(c.hub.cfg.Observer)
+}
+
+// deliverLocked enqueues the results at the head of the lane, up to the first that is due.
+func (l *lane) deliverLocked(rs *results) {
 	for len(l.waiting) > 0 && l.waiting[0].done {
 		head := l.waiting[0]
 		l.waiting[0] = nil
 		l.waiting = l.waiting[1:]
-		if head.message != nil {
-			head.deliverLocked()
+		if head.message == nil {
+			continue
 		}
+		now := unixNow()
+		head.eachReader(func(s *Subscription) {
+			if s.expires == 0 || s.expires > now {
+				rs[s.Enqueue(head.message)]++
+			}
+		})
 	}
-}
-
-func (r *request) deliverLocked() {
-	now := uint32(r.event.Timestamp.Unix())
-	r.group.eachMember(func(s *Subscription) {
-		if s.joined < r.seq && r.audience.AllowsUser(s.who.UserID) && (s.expires == 0 || s.expires > now) {
-			s.Enqueue(r.message)
-		}
-	})
 }

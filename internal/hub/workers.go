@@ -14,15 +14,15 @@ import (
 // ErrSkip from a resolver means: no message for this event.
 var ErrSkip = errors.New("no message for this event")
 
-// workers run resolvers: a bounded number of goroutines, started when there is work, over a queue that the
-// lanes bound.
+// workers run resolvers: a bounded number of goroutines, started when there is work. backlog names a group
+// once for each event in its lane that no worker has taken, so that the lanes bound it.
 type workers struct {
 	hub     *Hub
 	ctx     context.Context
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	mu      sync.Mutex
-	backlog []*request
+	backlog []*Group
 	running int
 	closed  bool
 }
@@ -40,13 +40,14 @@ func (w *workers) close() {
 	w.wg.Wait()
 }
 
-func (w *workers) submit(r *request) {
+// submit asks for one event of a group's lane to be resolved.
+func (w *workers) submit(g *Group) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return
 	}
-	w.backlog = append(w.backlog, r)
+	w.backlog = append(w.backlog, g)
 	if w.running < w.hub.cfg.Workers {
 		w.running++
 		w.wg.Go(w.run)
@@ -63,11 +64,13 @@ func (w *workers) run() {
 			w.mu.Unlock()
 			return
 		}
-		r := w.backlog[0]
+		g := w.backlog[0]
 		w.backlog[0] = nil
 		w.backlog = w.backlog[1:]
 		w.mu.Unlock()
-		w.resolve(r, &tape)
+		if r := g.startRequest(); r != nil {
+			w.resolve(r, &tape)
+		}
 	}
 }
 

@@ -102,6 +102,8 @@ const (
 	Enqueued Result = iota
 	// Dropped: it waits, and older messages were dropped for it.
 	Dropped
+	// Replaced is Dropped by the policy Latest.
+	Replaced
 	// Refused: it was dropped itself.
 	Refused
 	// Closed: the queue was full and its connection (or pulled subscription) is now closed for it.
@@ -109,6 +111,9 @@ const (
 	// Gone: the subscription or connection had ended before.
 	Gone
 )
+
+// Waits reports whether the message was taken.
+func (r Result) Waits() bool { return r <= Replaced }
 
 const (
 	flagReady      uint8 = 1 << iota // in the connection's ready list
@@ -189,7 +194,7 @@ func (q *Queue) Enqueue(m *Message) Result {
 		r = q.makeRoomLocked(m)
 	}
 	switch r {
-	case Enqueued, Dropped:
+	case Enqueued, Dropped, Replaced:
 		q.pushLocked(m)
 	case Closed:
 		if c.flags&connPull == 0 {
@@ -243,10 +248,15 @@ func (q *Queue) Ended() bool {
 	return q.flags&flagEnded != 0
 }
 
-// Overflow closes the connection, or ends the pulled subscription, as a full queue of that policy would.
-func (q *Queue) Overflow() {
+// Overflow closes the connection, or ends the pulled subscription, as a full queue of policy CloseConnection
+// does. It reports whether this call did.
+func (q *Queue) Overflow() bool {
 	c := q.conn
 	c.mu.Lock()
+	if q.flags&(flagEnded|flagEnding|flagOverflowed) != 0 || c.flags&(connShut|connClosing) != 0 {
+		c.mu.Unlock()
+		return false
+	}
 	if c.flags&connPull != 0 {
 		q.flags |= flagOverflowed
 	} else {
@@ -257,6 +267,14 @@ func (q *Queue) Overflow() {
 	if wake {
 		c.sink.Wake()
 	}
+	return true
+}
+
+// Missed counts a message that was dropped on its way here, for subscribers that asked to be told.
+func (q *Queue) Missed() {
+	q.conn.mu.Lock()
+	defer q.conn.mu.Unlock()
+	q.drops++
 }
 
 // Pop takes the oldest message of this subscription, for pull. overflowed is set when there is none and the
@@ -299,7 +317,7 @@ func (q *Queue) lenLocked() int {
 func (q *Queue) makeRoomLocked(m *Message) Result {
 	r := Enqueued
 	if q.policy.Overflow == Latest && q.dropKeyLocked(m.Key) {
-		r = Dropped
+		r = Replaced
 	}
 	if q.fitsLocked(m) {
 		return r
@@ -308,6 +326,9 @@ func (q *Queue) makeRoomLocked(m *Message) Result {
 	case DropOldest, Latest:
 		for q.first != nil && !q.fitsLocked(m) {
 			q.dropFirstLocked()
+		}
+		if q.policy.Overflow == Latest {
+			return Replaced
 		}
 		return Dropped
 	case DropNewest:
