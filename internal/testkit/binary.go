@@ -12,7 +12,7 @@ import (
 // binary is the path of the built command, set by Main.
 var binary string
 
-// Main builds the command once for a package's tests, runs them and removes it. Call it from TestMain:
+// Main builds the command once for a package's tests, runs them as NoLeaks does and removes it. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 func Main(m *testing.M) int {
@@ -29,7 +29,7 @@ func Main(m *testing.M) int {
 		fmt.Fprintf(os.Stderr, "testkit: go build ./cmd/fraiseql: %v\n%s", err, out)
 		return 1
 	}
-	return m.Run()
+	return NoLeaks(m)
 }
 
 // Binary returns the path of the built command.
