@@ -39,6 +39,7 @@ format:
 	if [ -n "$$unformatted" ]; then echo "not formatted (run gofmt -w):"; echo "$$unformatted"; exit 1; fi
 
 vet:
+	go mod tidy -diff
 	go vet ./...
 	$(STATICCHECK) ./...
 
