@@ -96,7 +96,7 @@ type Limits struct {
 	EventBytes                 int           // of data, 1 MiB
 	EventDepth                 int           // 64
 	QueueMessages              int           // 1,000 per subscription
-	QueueBytes                 int           // 4 MiB per subscription
+	QueueBytes                 int           // 4 MiB per subscription; at most 1 GiB
 	ConnectionQueueBytes       int           // 16 MiB per connection
 	SubscriptionsPerConnection int           // 0: no bound
 	GroupsPerChannel           int           // 2,000,000
@@ -146,8 +146,14 @@ func (l Limits) validate() error {
 			errs = append(errs, fmt.Errorf("config: Limits.%s is %d: it must not be negative", d.name, d.n))
 		}
 	}
+	if l.QueueBytes > maxQueueBytes {
+		errs = append(errs, fmt.Errorf("Limits.QueueBytes is %d: it must not be more than %d", l.QueueBytes, maxQueueBytes))
+	}
 	return errors.Join(errs...)
 }
+
+// maxQueueBytes is the most that one subscription may have waiting: queues count in 32 bits.
+const maxQueueBytes = 1 << 30
 
 func (l *Limits) documents() gql.Limits {
 	return gql.Limits{Bytes: l.DocumentBytes, Tokens: l.DocumentTokens, Depth: l.DocumentDepth, Aliases: l.DocumentAliases}

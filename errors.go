@@ -7,7 +7,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
-	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -111,7 +111,7 @@ func appendErrors(dst []byte, errs []*gql.Error) []byte {
 }
 
 func appendError(dst []byte, e *gql.Error) []byte {
-	dst = appendQuoted(append(dst, `{"message":`...), e.Message)
+	dst = jsontape.AppendQuoted(append(dst, `{"message":`...), e.Message)
 	if len(e.Locations) > 0 {
 		dst = append(dst, `,"locations":[`...)
 		for i, l := range e.Locations {
@@ -129,7 +129,7 @@ func appendError(dst []byte, e *gql.Error) []byte {
 	if c == "" {
 		c = code.InternalServerError
 	}
-	dst = appendQuoted(append(dst, `,"extensions":{"code":`...), c)
+	dst = jsontape.AppendQuoted(append(dst, `,"extensions":{"code":`...), c)
 	return append(dst, "}}"...)
 }
 
@@ -144,15 +144,10 @@ func appendPath(dst []byte, path []any) []byte {
 		}
 		switch p := p.(type) {
 		case string:
-			dst = appendQuoted(dst, p)
+			dst = jsontape.AppendQuoted(dst, p)
 		case int:
 			dst = strconv.AppendInt(dst, int64(p), 10)
 		}
 	}
 	return append(dst, ']')
-}
-
-func appendQuoted(dst []byte, s string) []byte {
-	dst = session.AppendEscaped(append(dst, '"'), []byte(s))
-	return append(dst, '"')
 }

@@ -2,48 +2,84 @@ package fraiseql_test
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"strings"
 
 	"github.com/fraiseql/fraiseql-go"
 )
 
-// A subscription without a transport: its messages are taken one by one.
+// A subscription that is pulled: register, publish, next.
 func Example() {
 	ctx := context.Background()
-	engine, err := fraiseql.New(fraiseql.Config{Schema: []fraiseql.SchemaSource{{Name: "schema.graphql", Text: `
-		type Order { id: ID! total: Float! }
-		type Subscription {
-			orders(minTotal: Float @match(path: "total", op: GTE)): Order! @source(channel: "orders")
-		}`}}})
+	e, err := fraiseql.New(fraiseql.Config{Schema: []fraiseql.SchemaSource{{Name: "orders.graphql", Text: `
+		type Subscription { orderChanged(id: ID!): Order @source(channel: "orders") }
+		type Order { id: ID! status: String }`}}})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer func() { _ = engine.Close(ctx) }()
-
-	subscription, err := engine.Register(ctx, fraiseql.Registration{
-		ConnectionID: "c", SubscriptionID: "large", Query: `subscription { orders(minTotal: 100) { id } }`,
-		Identity: fraiseql.Identity{UserID: "anne", TenantID: "acme"},
+	defer e.Close(ctx)
+	s, err := e.Register(ctx, fraiseql.Registration{
+		ConnectionID: "conn1", SubscriptionID: "sub1",
+		Query: `subscription($id: ID!) { orderChanged(id: $id) { status } }`, Variables: []byte(`{"id": "7"}`),
 	})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	for _, ev := range []fraiseql.Event{
-		{Channel: "orders", Type: "placed", TenantID: "acme", Data: []byte(`{"id":"1","total":20}`)},
-		{Channel: "orders", Type: "placed", TenantID: "acme", Data: []byte(`{"id":"2","total":250}`)},
-		{Channel: "orders", Type: "placed", TenantID: "globex", Data: []byte(`{"id":"3","total":900}`)},
-	} {
-		if _, err := engine.Publish(ctx, ev); err != nil {
-			fmt.Println(err)
-		}
+	receipt, err := e.Publish(ctx,
+		fraiseql.Event{Channel: "orders", Type: "changed", Data: []byte(`{"id": 7, "status": "paid"}`)},
+		fraiseql.Event{Channel: "orders", Type: "changed", Data: []byte(`{"id": 8, "status": "open"}`)})
+	fmt.Println(receipt.Accepted, receipt.Delivered, err)
+	message, err := s.Receive(ctx)
+	fmt.Println(string(message), err)
+	// Output:
+	// 2 1 <nil>
+	// {"id":"sub1","type":"next","payload":{"data":{"orderChanged":{"status":"paid"}}}} <nil>
+}
+
+// A resolver computes the value of a root field, once for all subscriptions that are equal.
+func ExampleResolver() {
+	ctx := context.Background()
+	e, err := fraiseql.New(fraiseql.Config{
+		Schema: []fraiseql.SchemaSource{{Text: `
+			type Subscription { greeting(name: String!): String @source(channel: "people") }
+			type Person { name: String }`}},
+		Resolvers: map[string]fraiseql.Resolver{},
+	})
+	fmt.Println(e == nil, strings.Contains(err.Error(), "needs a resolver"))
+
+	e, err = fraiseql.New(fraiseql.Config{
+		Schema: []fraiseql.SchemaSource{{Text: `
+			type Subscription { greeting(name: String @match(path: "name")): String @source(channel: "people") }`}},
+		Resolvers: map[string]fraiseql.Resolver{"greeting": {
+			Resolve: func(_ context.Context, ev *fraiseql.Event, _ json.RawMessage, _ *fraiseql.ResolverContext) (any, error) {
+				var who struct{ Name string }
+				if err := json.Unmarshal(ev.Data, &who); err != nil {
+					return nil, err
+				}
+				return "Hello, " + who.Name, nil
+			},
+		}},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	for {
-		message, ok, err := subscription.Next(nil)
-		if err != nil || !ok {
-			break
-		}
-		fmt.Println(string(message))
+	defer e.Close(ctx)
+	s, err := e.Register(ctx, fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: `subscription { greeting }`})
+	if err != nil {
+		fmt.Println(err)
+		return
 	}
-	// Output: {"id":"large","type":"next","payload":{"data":{"orders":{"id":"2"}}}}
+	if _, err := e.Publish(ctx, fraiseql.Event{Channel: "people", Type: "came", Data: []byte(`{"name": "Ada"}`)}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	message, err := s.Receive(ctx)
+	fmt.Println(string(message), err)
+	// Output:
+	// true true
+	// {"id":"s","type":"next","payload":{"data":{"greeting":"Hello, Ada"}}} <nil>
 }

@@ -30,7 +30,8 @@ type HandlerConfig struct {
 	// Authenticator is asked once per connection, with what connection_init and the HTTP request presented; nil
 	// needs Anonymous.
 	Authenticator Authenticator
-	// Anonymous admits clients that present no credentials, with an empty identity.
+	// Anonymous admits clients that present no credentials, with an empty identity: those to whom the
+	// Authenticator answers an *identity.Error with reason Missing.
 	Anonymous bool
 	// Cookie names the cookie that may carry a token; it counts only beside an Origin that passes.
 	Cookie string
@@ -95,9 +96,13 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, errors.Join(err, poller.Close())
 	}
+	made := &endpoint{h, poller, host}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.endpoints = append(e.endpoints, &endpoint{h, poller, host})
+	if e.closed.Load() { // Close sets it before it reads the list
+		return nil, errors.Join(errors.New("make a handler: the engine is closed"), made.close())
+	}
+	e.endpoints = append(e.endpoints, made)
 	return h, nil
 }
 
@@ -164,14 +169,15 @@ type gate struct {
 // Authenticate implements session.Engine.
 func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
 	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr}
-	_, err := c.Bearer()
-	var why *identity.Error
-	missing := errors.As(err, &why) && why.Reason == identity.Missing
-	if g.cfg.Authenticator == nil || missing && g.cfg.Anonymous {
+	if g.cfg.Authenticator == nil {
 		return &identity.Identity{}, nil
 	}
 	id, err := g.cfg.Authenticator.Authenticate(ctx, c)
 	if err != nil {
+		var why *identity.Error
+		if g.cfg.Anonymous && errors.As(err, &why) && why.Reason == identity.Missing {
+			return &identity.Identity{}, nil
+		}
 		return nil, g.refuse(err)
 	}
 	if id == nil {

@@ -55,7 +55,8 @@ func (p *pulls) len() int {
 type pullConn struct {
 	queue.Conn
 	id      string
-	subs    map[string]*Subscription // guarded by pulls.mu; nil while being prepared
+	subs    map[string]*Subscription // guarded by pulls.mu; their sub is nil while being prepared
+	counted bool                     // guarded by pulls.mu; it had a subscription, and the observer knows of it
 	waiters atomic.Int32
 	mu      sync.Mutex
 	news    chan struct{} // closed and replaced when something arrived; guarded by mu
@@ -110,7 +111,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		errs = refused(code.ValidationFailed, "The operation is not a subscription.")
 	}
 	if errs != nil {
-		e.pulls.forget(s)
+		e.pulls.giveUp(s)
 		e.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
 		return nil, public(errs)
 	}
@@ -127,7 +128,6 @@ func (p *pulls) reserve(e *Engine, connection, subscription string) (*Subscripti
 		c = &pullConn{id: connection, subs: make(map[string]*Subscription)}
 		c.InitPull(c, &e.connLimits)
 		p.conns[connection] = c
-		e.observer.Counted(observe.ConnectionsOpened, "pull", 1)
 	}
 	if _, taken := c.subs[subscription]; taken {
 		return nil, ErrDuplicateSubscription
@@ -143,6 +143,10 @@ func (p *pulls) reserve(e *Engine, connection, subscription string) (*Subscripti
 func (p *pulls) settle(s *Subscription, sub *hub.Subscription) {
 	p.mu.Lock()
 	s.sub = sub
+	if !s.conn.counted {
+		s.conn.counted = true
+		s.engine.observer.Counted(observe.ConnectionsOpened, "pull", 1)
+	}
 	gone := p.conns[s.conn.id] != s.conn
 	p.mu.Unlock()
 	if gone {
@@ -150,12 +154,26 @@ func (p *pulls) settle(s *Subscription, sub *hub.Subscription) {
 	}
 }
 
-// forget removes a subscription from its connection, and the connection when it was the last.
+// forget removes a subscription from its connection, which stays until CompleteConnection.
 func (p *pulls) forget(s *Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.forgetLocked(s)
+}
+
+func (p *pulls) forgetLocked(s *Subscription) {
 	if s.conn.subs[s.id] == s {
 		delete(s.conn.subs, s.id)
+	}
+}
+
+// giveUp forgets a subscription that was refused, and with it a connection that never had one.
+func (p *pulls) giveUp(s *Subscription) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgetLocked(s)
+	if c := s.conn; !c.counted && len(c.subs) == 0 && p.conns[c.id] == c {
+		delete(p.conns, c.id)
 	}
 }
 
@@ -275,7 +293,9 @@ func (e *Engine) CompleteConnection(connectionID string) bool {
 	if c == nil {
 		return false
 	}
-	e.observer.Counted(observe.ConnectionsClosed, "1000", 1)
+	if c.counted { // out of the table: nobody changes it
+		e.observer.Counted(observe.ConnectionsClosed, "1000", 1)
+	}
 	c.close(subs)
 	return true
 }

@@ -42,10 +42,18 @@ func (r Resolver) internal() *hub.Resolver {
 		}
 		switch v := value.(type) {
 		case json.RawMessage:
-			return v, nil
+			return orNull(v), nil
 		case []byte:
-			return v, nil
+			return orNull(v), nil
 		}
 		return json.Marshal(value)
 	}}
+}
+
+// orNull lets a nil slice stand for null, as nil of any other type does.
+func orNull(text []byte) []byte {
+	if text == nil {
+		return []byte("null")
+	}
+	return text
 }

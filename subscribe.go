@@ -32,7 +32,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
-	p, op, errs := e.plan(req.Query, req.OperationName)
+	p, op, origin, errs := e.plan(req.Query, req.OperationName)
 	if errs != nil {
 		return nil, nil, errs
 	}
@@ -46,21 +46,28 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 		return nil, result, errs
 	}
 	sub, errs := e.join(s, p, conn, who, req)
+	if sub != nil {
+		e.observer.Counted(observe.Subscribed, origin, 1)
+	}
 	return sub, nil, errs
 }
 
-// plan returns the plan of a document's operation, or, when it is not a subscription, the operation.
-func (e *Engine) plan(query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
-	if p, ok := e.plans.Get(e.schema.Generation, query, name); ok {
-		e.observer.Counted(observe.Subscribed, "cached", 1)
-		return p, p.Operation, nil
+// plan returns the plan of a document's operation, or, when it is not a subscription, the operation. origin is
+// the label of observe.Subscribed.
+func (e *Engine) plan(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
+	p, ok := e.plans.Get(e.schema.Generation, query, name)
+	if !ok && len(query) <= e.limits.DocumentBytes { // comments count, whatever is known about the rest
+		p, ok = e.plans.Find(e.schema.Generation, query, name)
 	}
-	if len(query) <= e.limits.DocumentBytes { // comments count, whatever is known about the rest
-		if p, ok := e.plans.Find(e.schema.Generation, query, name); ok {
-			e.observer.Counted(observe.Subscribed, "cached", 1)
-			return p, p.Operation, nil
-		}
+	if ok {
+		return p, p.Operation, "cached", nil
 	}
+	p, op, errs = e.compile(query, name)
+	return p, op, "compiled", errs
+}
+
+// compile is plan for a document that is not known.
+func (e *Engine) compile(query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
 	doc, errs := e.schema.Parse(query, e.limits.documents())
 	if len(errs) > 0 {
 		return nil, nil, errs
@@ -82,7 +89,6 @@ func (e *Engine) plan(query, name string) (*plan.Plan, *gql.Operation, []*gql.Er
 	if !e.serves(p.Channel) {
 		return nil, nil, refused(code.ValidationFailed, "This server has no channel of that name.")
 	}
-	e.observer.Counted(observe.Subscribed, "compiled", 1)
 	return e.plans.Put(e.schema.Generation, query, name, p), op, nil
 }
 
@@ -167,7 +173,7 @@ func (e *Engine) policy(p *plan.Plan) *queue.Policy {
 	if known, ok := e.policies.Load(key); ok {
 		return known.(*queue.Policy)
 	}
-	q := &queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: key.bytes}
+	q := &queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: min(key.bytes, maxQueueBytes)}
 	if q.Messages <= 0 {
 		q.Messages = e.limits.QueueMessages
 	}

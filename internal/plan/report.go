@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
 
 // maxErrors bounds the field errors of one event; those beyond leave their null without an error.
@@ -50,7 +51,7 @@ func (r *report) append(dst []byte) []byte {
 
 func (e *fieldError) append(dst []byte) []byte {
 	dst = append(dst, `{"message":`...)
-	dst = appendQuoted(dst, e.message)
+	dst = jsontape.AppendQuoted(dst, e.message)
 	dst = append(dst, `,"path":[`...)
 	for i, s := range e.path {
 		if i > 0 {
@@ -59,29 +60,12 @@ func (e *fieldError) append(dst []byte) []byte {
 		if s.key == "" {
 			dst = strconv.AppendInt(dst, int64(s.index), 10)
 		} else {
-			dst = appendQuoted(dst, s.key)
+			dst = jsontape.AppendQuoted(dst, s.key)
 		}
 	}
 	dst = append(dst, `],"extensions":{"code":`...)
-	dst = appendQuoted(dst, e.code)
+	dst = jsontape.AppendQuoted(dst, e.code)
 	return append(dst, "}}"...)
-}
-
-// appendQuoted appends valid UTF-8 as a JSON string.
-func appendQuoted(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
-	dst = append(dst, '"')
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '"' || c == '\\':
-			dst = append(dst, '\\', c)
-		case c < 0x20:
-			dst = append(dst, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
-		default:
-			dst = append(dst, c)
-		}
-	}
-	return append(dst, '"')
 }
 
 // fail reports an error at the present path.
