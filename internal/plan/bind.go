@@ -171,7 +171,9 @@ func (b *binder) fail(a *argument) {
 func (b *binder) where(a *argument, node jsontape.Ref) {
 	w := whereReader{schema: b.plan.Operation.Document.Schema, tape: b.args, payload: a.where.payload}
 	b.rest = append(b.rest, w.object(a.where.input, a.where.payload, node))
-	if w.err != nil {
+	if w.err == errComparisons {
+		b.err = &gql.Error{Code: code.LimitExceeded, Message: "Argument " + a.name + " has " + errComparisons.Error() + ": use in for lists of values."}
+	} else if w.err != nil {
 		b.fail(a)
 	}
 	for _, k := range a.where.keys {

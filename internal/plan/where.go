@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
@@ -13,13 +15,21 @@ func combines(name string) bool { return name == "and" || name == "or" || name =
 // whereReader walks a coerced @where value along its input type. It makes the predicate, and on the way the
 // requirements of what the filter reads. Null members are as if they were not there.
 type whereReader struct {
-	schema  *gql.Schema
-	tape    *jsontape.Tape
-	payload *gql.Type // of the root field
-	path    []string
-	needs   []policy.Requirement
-	err     error
+	schema   *gql.Schema
+	tape     *jsontape.Tape
+	payload  *gql.Type // of the root field
+	path     []string
+	needs    []policy.Requirement
+	compared int // comparisons so far
+	err      error
 }
+
+// maxComparisons is how many comparisons a @where may have: each is evaluated for events that reach the group, in
+// their channel's turn, and takes some hundred bytes, many times what it takes in a variable. The values of a
+// list are one comparison.
+const maxComparisons = 1000
+
+var errComparisons = fmt.Errorf("more than %d comparisons", maxComparisons)
 
 // object reads a filter: all of its members must hold, {} is true. payload is the type that is filtered, nil
 // if it is in no type.
@@ -73,6 +83,10 @@ func (w *whereReader) leaf(input *gql.Type, r jsontape.Ref) *filter.Pred {
 		in := input.Input(string(w.tape.AppendName(nil, m)))
 		if in == nil || !given(w.tape, m) {
 			continue
+		}
+		if w.compared++; w.compared > maxComparisons {
+			w.err = errComparisons
+			break
 		}
 		op, _ := gql.WhereOp(in.Name) // the schema's loader has checked the names
 		p, err := filter.Compare(w.path, in.Type.Name().Leaf, op, w.tape, m)
