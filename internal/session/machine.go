@@ -37,6 +37,10 @@ type Options struct {
 	// counted as 1 KiB at least and one of them always allowed; 4 MiB, at most 63 MiB. More are answered by
 	// `error`. Operations that the client has completed meanwhile count until their outcome is there.
 	PreparingBytes int
+	// HeldBytes bounds the messages of one connection's active operations, each counted in whole KiB (below that
+	// Subscriptions is the bound): their variables are kept as long as they last, several times over. 16 MiB.
+	// More are answered by `error`.
+	HeldBytes int
 	// EchoBytes bounds the payload of a ping that pong returns; 4 KiB. A longer one is answered without.
 	EchoBytes int
 }
@@ -46,7 +50,8 @@ const (
 	defaultMessageDepth = 128
 	defaultEchoBytes    = 4 << 10
 	defaultPreparing    = 4 << 20
-	maxPreparing        = 63 << 20 // fits Machine.preparingKB
+	maxPreparing        = 63 << 20 // fits Machine.waiting
+	defaultHeld         = 16 << 20
 	maxIDBytes          = 255
 )
 
@@ -65,6 +70,9 @@ func (o Options) withDefaults() Options {
 		o.PreparingBytes = defaultPreparing
 	}
 	o.PreparingBytes = min(o.PreparingBytes, maxPreparing)
+	if o.HeldBytes <= 0 {
+		o.HeldBytes = defaultHeld
+	}
 	return o
 }
 
@@ -175,11 +183,15 @@ func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size
 	if m.waiting > 0 && int(m.waiting)+int(weight) > m.options.PreparingBytes>>10 {
 		return refuse(dst, in.id, code.RateLimited, "too many operations of this connection are being prepared, subscribe again later")
 	}
+	held := weight - 1
+	if held > 0 && m.ops.held()+int(held) > m.options.HeldBytes>>10 {
+		return refuse(dst, in.id, code.LimitExceeded, "the subscriptions of this connection hold too much, with variables that are too long")
+	}
 	m.tokens++
 	m.waiting += weight
 	req := in.request(tape)
 	req.token, req.weight = m.tokens, weight
-	m.ops.add(op{key: string(in.id), token: req.token})
+	m.ops.add(op{key: string(in.id), token: req.token, held: held})
 	return append(dst, Action{Kind: Subscribe, Request: req, Identity: m.who})
 }
 

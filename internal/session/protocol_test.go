@@ -1,6 +1,9 @@
 package session
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 const (
 	subscribe1 = `
@@ -13,7 +16,7 @@ const (
 // TestProtocol has the rules of graphql-transport-ws, one case for each (PROTOCOLS: section 1). Messages that
 // are not well formed are in TestMalformed.
 func TestProtocol(t *testing.T) {
-	for _, group := range [][]protocolCase{initCases, pingCases, subscribeCases, preparingCases, queryCases, completeCases, reuseCases, lateCases, closeCases} {
+	for _, group := range [][]protocolCase{initCases, pingCases, subscribeCases, preparingCases, heldCases, queryCases, completeCases, reuseCases, lateCases, closeCases} {
 		for _, c := range group {
 			t.Run(c.rule, func(t *testing.T) {
 				newPlayer(t, c.options).play(c.script)
@@ -271,6 +274,25 @@ var preparingCases = []protocolCase{
 	{rule: "too much is being prepared: one is always allowed", options: Options{PreparingBytes: 1}, script: ready + subscribe1 + `
 		errors 1 [{"message":"m"}]
 		< send {"id":"1","type":"error","payload":[{"message":"m"}]}` + subscribe1},
+}
+
+var longVariables = strings.Repeat("x", 1500)
+
+var heldCases = []protocolCase{
+	{rule: "too much is held: error, until an operation ends", options: Options{HeldBytes: 2048}, script: live1 + `
+		> {"id":"2","type":"subscribe","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< subscribe 2 {b} {"v":"` + longVariables + `"}
+		sub 2
+		> {"id":"3","type":"subscribe","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< subscribe 3 {b} {"v":"` + longVariables + `"}
+		> {"id":"4","type":"subscribe","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< send {"id":"4","type":"error","payload":[{"message":"the subscriptions of this connection hold too much, with variables that are too long","extensions":{"code":"LIMIT_EXCEEDED"}}]}
+		> {"id":"5","type":"subscribe","payload":{"query":"{b}"}}
+		< subscribe 5 {b}
+		> {"id":"2","type":"complete"}
+		< complete 2
+		> {"id":"4","type":"subscribe","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< subscribe 4 {b} {"v":"` + longVariables + `"}`},
 }
 
 var queryCases = []protocolCase{

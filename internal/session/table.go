@@ -7,6 +7,7 @@ type op struct {
 	key   string
 	sub   *hub.Subscription // nil while the operation is being prepared
 	token uint32            // of the request: an id that is used again has another one
+	held  uint16            // KiB of its message
 }
 
 func (o *op) is(id []byte) bool {
@@ -43,6 +44,14 @@ func (t *table) len() int {
 		n += len(t.more.ops)
 	}
 	return n
+}
+
+// held is the KiB of the messages of all operations.
+func (t *table) held() (sum int) {
+	for o := range t.all {
+		sum += int(o.held)
+	}
+	return sum
 }
 
 // indexed reports whether operations must keep their keys.
