@@ -1,0 +1,260 @@
+package queue
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"unsafe"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// text is a message with a payload, and a key before a colon.
+func text(s string) *Message {
+	key, _, _ := strings.Cut(s, ":")
+	return &Message{Payload: []byte(s), Key: key}
+}
+
+// pulled is what Pop gives until nothing is left.
+func pulled(q *Queue) (lines []string) {
+	for {
+		it, ok, _ := q.Pop()
+		if !ok {
+			return lines
+		}
+		lines = append(lines, string(it.Message.Payload))
+	}
+}
+
+func pulling() *Conn {
+	c := &Conn{}
+	c.InitPull(&sink{}, nil)
+	return c
+}
+
+func TestPolicies(t *testing.T) {
+	for _, tt := range []struct {
+		name    string
+		policy  Policy
+		in      []string
+		results []Result
+		want    []string
+		drops   uint32
+	}{
+		{"close", Policy{CloseConnection, 2, 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Closed, Gone}, []string{"a", "b"}, 0},
+		{"oldest", Policy{DropOldest, 2, 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Dropped, Dropped}, []string{"c", "d"}, 2},
+		{"newest", Policy{DropNewest, 2, 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Refused, Refused}, []string{"a", "b"}, 2},
+		{"latest keeps the newest of each key", Policy{Latest, 9, 100}, []string{"a:1", "b:1", "c:1", "b:2", "a:2"},
+			[]Result{Enqueued, Enqueued, Enqueued, Replaced, Replaced}, []string{"c:1", "b:2", "a:2"}, 2},
+		{"latest of one key", Policy{Latest, 9, 100}, []string{"a:1", "a:2", "a:3"}, []Result{Enqueued, Replaced, Replaced}, []string{"a:3"}, 2},
+		{"latest beyond the bound", Policy{Latest, 2, 100}, []string{"a:1", "b:1", "c:1"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "c:1"}, 1},
+		{"latest at the bound, known key", Policy{Latest, 2, 100}, []string{"a:1", "b:1", "a:2"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "a:2"}, 1},
+		{"bytes, close", Policy{CloseConnection, 9, 4}, []string{"aa", "bb", "c"}, []Result{Enqueued, Enqueued, Closed}, []string{"aa", "bb"}, 0},
+		{"bytes, oldest: as many as it takes", Policy{DropOldest, 9, 4}, []string{"a", "b", "c", "dddd"}, []Result{Enqueued, Enqueued, Enqueued, Dropped}, []string{"dddd"}, 3},
+		{"bytes, newest: a small one fits later", Policy{DropNewest, 9, 4}, []string{"aaa", "bb", "c"}, []Result{Enqueued, Refused, Enqueued}, []string{"aaa", "c"}, 1},
+		{"one always fits an empty queue", Policy{CloseConnection, 9, 4}, []string{"too large"}, []Result{Enqueued}, []string{"too large"}, 0},
+		{"a large one after all others have gone", Policy{DropOldest, 9, 4}, []string{"a", "too large", "b"}, []Result{Enqueued, Dropped, Dropped}, []string{"b"}, 2},
+	} {
+		c := pulling()
+		q := c.queue("q", tt.policy)
+		var results []Result
+		for _, s := range tt.in {
+			results = append(results, q.Enqueue(text(s)))
+		}
+		if diff := cmp.Diff(tt.results, results); diff != "" {
+			t.Errorf("%s: results %s", tt.name, diff)
+		}
+		if q.drops != tt.drops {
+			t.Errorf("%s: %d drops, want %d", tt.name, q.drops, tt.drops)
+		}
+		if diff := cmp.Diff(tt.want, pulled(q)); diff != "" {
+			t.Errorf("%s: %s", tt.name, diff)
+		}
+		if _, _, over := q.Pop(); over != (tt.policy.Overflow == CloseConnection && results[len(results)-1] >= Closed) {
+			t.Errorf("%s: overflowed %v", tt.name, over)
+		}
+		if c.Bytes() != 0 || q.bytes != 0 || q.rest != nil {
+			t.Errorf("%s: %d bytes left over", tt.name, c.Bytes())
+		}
+	}
+}
+
+// The bytes of a connection bound all its subscriptions together; one message still fits an empty queue.
+func TestConnectionBytes(t *testing.T) {
+	c, _ := connected(&Limits{Bytes: 10})
+	a, b := c.queue("a", Policy{DropNewest, 100, 100}), c.queue("b", Policy{DropNewest, 100, 100})
+	for i, want := range []Result{Enqueued, Enqueued, Refused} {
+		if r := a.Enqueue(text("12345")); r != want {
+			t.Errorf("message %d: %v", i, r)
+		}
+	}
+	if r := b.Enqueue(text("12345")); r != Enqueued {
+		t.Errorf("the first of another subscription: %v", r)
+	}
+	if r := b.Enqueue(text("1")); r != Refused || c.Bytes() != 15 {
+		t.Errorf("%v with %d bytes", r, c.Bytes())
+	}
+	b.Complete()
+	if c.Bytes() != 10 {
+		t.Errorf("%d bytes after a complete", c.Bytes())
+	}
+}
+
+func TestDropsAreToldOnce(t *testing.T) {
+	c := pulling()
+	q := &Queue{}
+	q.Init(c, &Policy{DropOldest, 1, 100}, []byte("q"), true)
+	for range 3 {
+		q.Enqueue(text("x"))
+	}
+	q.Missed()
+	if it, _, _ := q.Pop(); it.Dropped != 3 || !it.Extensions {
+		t.Errorf("%+v", it)
+	}
+	q.Enqueue(text("x"))
+	if it, _, _ := q.Pop(); it.Dropped != 0 {
+		t.Errorf("%+v", it)
+	}
+}
+
+func TestCloseDropsResultsAndComesOnce(t *testing.T) {
+	for name, shut := range map[string]func(c *Conn, q *Queue){
+		"control":       func(c *Conn, _ *Queue) { c.Control(Control{Kind: Close, Code: 4290}) },
+		"queue is full": func(_ *Conn, q *Queue) { q.Enqueue(text("x")) },
+		"lane is full":  func(_ *Conn, q *Queue) { q.Overflow() },
+	} {
+		c, s := connected(nil)
+		q := c.queue("q", Policy{CloseConnection, 1, 100})
+		q.Enqueue(text("waits"))
+		for range 3 {
+			shut(c, q)
+		}
+		if q.Overflow() {
+			t.Errorf("%s: closed twice", name)
+		}
+		c.Control(Control{Data: []byte("late")})
+		c.CloseAfter(1001, "")
+		q.End(&Message{})
+		items, _ := c.Take(nil, 100)
+		if diff := cmp.Diff([]string{"close 4290"}, describe(items)); diff != "" || s.wakes != 2 || c.Bytes() != 0 {
+			t.Errorf("%s: %d wakes, %d bytes %s", name, s.wakes, c.Bytes(), diff)
+		}
+	}
+}
+
+// A client that asks and does not read is closed; what was answered before comes first.
+func TestTooManyControlMessages(t *testing.T) {
+	c, _ := connected(&Limits{ControlMessages: 2})
+	for i := range 5 {
+		c.Control(Control{Data: fmt.Append(nil, i)})
+	}
+	items, _ := c.Take(nil, 100)
+	if diff := cmp.Diff([]string{"0", "1", "close 4290"}, describe(items)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestCloseAfterLetsResultsOut(t *testing.T) {
+	c, _ := connected(nil)
+	q := c.queue("q", wide)
+	q.Enqueue(text("1"))
+	q.Enqueue(text("2"))
+	c.CloseAfter(1012, "bye")
+	if r := q.Enqueue(text("3")); r != Gone || !c.Closing() {
+		t.Errorf("%v, closing %v", r, c.Closing())
+	}
+	items, more := c.Take(nil, 1)
+	if diff := cmp.Diff([]string{"q:1"}, describe(items)); diff != "" || !more {
+		t.Errorf("more %v %s", more, diff)
+	}
+	items, more = c.Take(nil, 1<<20)
+	if diff := cmp.Diff([]string{"q:2", "close 1012"}, describe(items)); diff != "" || more {
+		t.Errorf("more %v %s", more, diff)
+	}
+	if items, _ = c.Take(nil, 100); len(items) != 0 {
+		t.Errorf("again: %v", describe(items))
+	}
+}
+
+// Subscriptions take turns, whatever each of them has waiting.
+func TestRoundRobin(t *testing.T) {
+	c, s := connected(nil)
+	a, b := c.queue("a", wide), c.queue("b", wide)
+	for _, m := range []string{"1", "2", "3"} {
+		a.Enqueue(text(m))
+	}
+	b.Enqueue(text("1"))
+	items, _ := c.Take(nil, 1<<20)
+	if diff := cmp.Diff([]string{"a:1", "b:1", "a:2", "a:3"}, describe(items)); diff != "" {
+		t.Error(diff)
+	}
+	if s.wakes != 1 {
+		t.Errorf("%d wakes", s.wakes)
+	}
+	if b.Enqueue(text("2")); s.wakes != 2 {
+		t.Error("an emptied connection must wake its sink again")
+	}
+}
+
+// While the peer does not read, what waits is in no slab that others keep alive.
+func TestBlockedConnectionsOwnTheirBytes(t *testing.T) {
+	shared := &Message{Payload: []byte("before"), Cursor: []byte("c"), Key: "k"}
+	c, _ := connected(nil)
+	q := c.queue("q", wide)
+	for range 3 {
+		q.Enqueue(shared)
+	}
+	c.Block(true)
+	c.Block(true)
+	q.Enqueue(shared)
+	c.Block(false)
+	q.Enqueue(shared)
+	items, _ := c.Take(nil, 1<<20)
+	for i, it := range items {
+		m := it.Message
+		own := unsafe.SliceData(m.Payload) != unsafe.SliceData(shared.Payload)
+		if own != (i < 4) || string(m.Payload) != "before" || string(m.Cursor) != "c" || m.Key != "k" {
+			t.Errorf("message %d: own %v, %+v", i, own, m)
+		}
+	}
+	if len(items) != 5 || c.Bytes() != 0 {
+		t.Errorf("%d items, %d bytes left", len(items), c.Bytes())
+	}
+}
+
+func TestCompleteEndAndShut(t *testing.T) {
+	c, _ := connected(nil)
+	a, b := c.queue("a", wide), c.queue("b", wide)
+	a.Enqueue(text("1"))
+	if !a.Complete() || a.Complete() || !a.Ended() {
+		t.Error("complete works once")
+	}
+	b.End(&Message{Payload: []byte("last")})
+	b.End(&Message{Payload: []byte("again")})
+	if a.Enqueue(text("2")) != Gone || b.Enqueue(text("2")) != Gone || a.Overflow() || c.Closing() {
+		t.Error("nothing goes into what has ended")
+	}
+	items, _ := c.Take(nil, 1<<20)
+	if diff := cmp.Diff([]string{"b:last"}, describe(items)); diff != "" {
+		t.Error(diff)
+	}
+	d := c.queue("d", wide)
+	d.Enqueue(text("x"))
+	c.Control(Control{Data: []byte("x")})
+	c.Shut()
+	c.Shut()
+	if items, more := c.Take(nil, 100); len(items) != 0 || more || c.Bytes() != 0 || d.Enqueue(text("y")) != Gone {
+		t.Error("something is left in a connection that was shut")
+	}
+}
+
+func TestIDs(t *testing.T) {
+	c, _ := connected(nil)
+	for _, n := range []int{0, 1, inlineID, inlineID + 1, 500} {
+		id := strings.Repeat("x", n)
+		q := c.queue(id, wide)
+		if string(q.AppendID(nil)) != id || q.IDLen() != n || !q.IDIs([]byte(id)) || q.IDIs([]byte(id+"y")) {
+			t.Errorf("an id of %d bytes", n)
+		}
+	}
+}
