@@ -153,8 +153,11 @@ func (c *HandlerConfig) originAllowed(r *http.Request) bool {
 func (c *HandlerConfig) handshake(r *http.Request) *session.Handshake {
 	h := &session.Handshake{Authorization: strings.Join(r.Header.Values("Authorization"), ", "), RemoteAddr: r.RemoteAddr}
 	if c.Cookie != "" && c.originAllowed(r) {
-		if cookie, err := r.Cookie(c.Cookie); err == nil {
-			h.Cookie = cookie.Value
+		for i, cookie := range r.CookiesNamed(c.Cookie) {
+			if i > 0 { // a sibling domain can add one: none is chosen, two are no token
+				h.Cookie += ", "
+			}
+			h.Cookie += cookie.Value
 		}
 	}
 	return h

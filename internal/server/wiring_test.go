@@ -167,6 +167,7 @@ func TestCredentials(t *testing.T) {
 		{"header", wsclient.Config{Header: header("Authorization", "Bearer "+good)}, false},
 		{"cookie with an allowed origin", wsclient.Config{Header: header("Cookie", "session="+good, "Origin", app)}, false},
 		{"cookie without an origin", wsclient.Config{Header: header("Cookie", "session="+good)}, true},
+		{"two cookies of that name", wsclient.Config{Header: header("Cookie", "session="+good+"; session="+expired, "Origin", app)}, true},
 		{"another cookie", wsclient.Config{Header: header("Cookie", "other="+good, "Origin", app)}, true},
 		{"nothing", wsclient.Config{}, true},
 		{"expired", wsclient.Config{Token: expired}, true},
