@@ -85,7 +85,7 @@ func (c *channel) removeGroupLocked(g *Group) {
 	}
 	g.eachBucket(func(b *bucket) {
 		if b.groups--; b.groups == 0 {
-			g.shape.table.remove(b)
+			g.shape.remove(b)
 		}
 	})
 	if g.shape.groups--; g.shape.groups == 0 {

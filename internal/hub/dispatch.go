@@ -126,8 +126,8 @@ func (c *channel) dispatchShapeLocked(d *dispatch, s *shape) {
 	if !d.appendKey(s) {
 		return
 	}
-	b, ok := s.table.get(d.key)
-	if !ok {
+	b := s.find(d.key)
+	if b == nil {
 		return
 	}
 	if d.narrow(s); d.aud.Nobody {

@@ -20,6 +20,7 @@ type Group struct {
 	first      cell   // of the domain that came first, or none
 	members    int32
 	pass       bool
+	keyed      bool // LATEST compares a value of the event
 }
 
 // groupRest is what few groups have.

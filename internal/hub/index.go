@@ -23,19 +23,20 @@ const (
 
 // shape is a root field together with the set of equality paths that its subscriptions constrain.
 type shape struct {
+	types         []string          // of events; empty: every one
+	keys          [][]jsontape.Name // paths, prepared for looking up
+	all           *bucket           // the one bucket of a shape without paths
+	tenant, owner []jsontape.Name   // @tenant and @owner
+	table         table[*bucket]
+
 	channel *channel
-	plan    *plan.Plan // any plan of the shape: root field, types, @owner, @tenant
+	plan    *plan.Plan // any plan of the shape
 	paths   []plan.KeyPath
-	table   table[*bucket]
-	// groups whose constraints have this shape; with an empty IN a group has no bucket.
-	groups int
-	// names of paths, @tenant and @owner, prepared for looking up
-	keys          [][]jsontape.Name
-	tenant, owner []jsontape.Name
+	groups  int // that have this shape; with an empty IN a group has no bucket
 }
 
 func newShape(c *channel, p *plan.Plan, paths []plan.KeyPath) *shape {
-	s := &shape{channel: c, plan: p, paths: paths}
+	s := &shape{types: p.Types, channel: c, plan: p, paths: paths}
 	s.table.init(c.hub.seed)
 	for _, k := range paths {
 		s.keys = append(s.keys, jsontape.MakeNames(k.Path))
@@ -62,7 +63,32 @@ func (s *shape) fits(p *plan.Plan, paths []plan.KeyPath) bool {
 	return true
 }
 
+// find returns the bucket of a key, nil if there is none.
+func (s *shape) find(key []byte) *bucket {
+	if len(s.keys) == 0 {
+		return s.all
+	}
+	b, _ := s.table.get(key)
+	return b
+}
+
+func (s *shape) put(b *bucket) {
+	if len(s.keys) == 0 {
+		s.all = b
+		return
+	}
+	s.table.put(b)
+}
+
+func (s *shape) remove(b *bucket) {
+	if len(s.keys) == 0 {
+		s.all = nil
+		return
+	}
+	s.table.remove(b)
+}
+
 // wants reports whether the shape takes events of that type.
 func (s *shape) wants(eventType string) bool {
-	return len(s.plan.Types) == 0 || slices.Contains(s.plan.Types, eventType)
+	return len(s.types) == 0 || slices.Contains(s.types, eventType)
 }

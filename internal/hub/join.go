@@ -149,7 +149,7 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 	if c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant {
 		return nil, errGroups
 	}
-	g := &Group{key: key, projection: b.Projection, filter: b.Filter}
+	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0}
 	if j.Resolver != nil {
 		g.more().lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
 	}
@@ -215,10 +215,10 @@ func (g *Group) enter(prefix []byte, keys []plan.Key) {
 }
 
 func (g *Group) enterBucket(key []byte) {
-	b, ok := g.shape.table.get(key)
-	if !ok {
+	b := g.shape.find(key)
+	if b == nil {
 		b = &bucket{key: string(key)}
-		g.shape.table.put(b)
+		g.shape.put(b)
 	}
 	switch {
 	case g.bucket == nil:

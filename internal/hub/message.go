@@ -10,10 +10,10 @@ var anyLeaf = scalar.Leaf{Kind: scalar.Untyped}
 
 // finish sets what a message carries beside its payload: what LATEST compares.
 func (d *dispatch) finish(g *Group, m *queue.Message) {
-	path := g.projection.Plan.Delivery.Key
-	if len(path) == 0 {
+	if !g.keyed {
 		return
 	}
+	path := g.projection.Plan.Delivery.Key
 	var buf [64]byte
 	if key, ok := anyLeaf.AppendKey(buf[:0], d.tape, d.tape.Lookup(jsontape.Root, path)); ok {
 		m.Key = string(key)
