@@ -169,7 +169,7 @@ const inlineBytes = 8 << 10
 func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 	req.gate = d
 	if size <= inlineBytes && d.host.engine.Prepared(req.Query, req.OperationName) {
-		d.run(d.host.pool.ctx, req, who)
+		d.inline(req, who)
 		return
 	}
 	queued := d.host.pool.do(size, func(ctx context.Context) {
@@ -183,6 +183,12 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 	if !queued {
 		d.subscribed(req, Outcome{Errors: AppendErrors(nil, code.RateLimited, "the server is busy, subscribe again later")})
 	}
+}
+
+// inline runs a subscribe on the reader; what serves one client must not end it for the others.
+func (d *Driver) inline(req *Request, who *identity.Identity) {
+	defer d.host.guard(func() { d.subscribed(req, Outcome{}) })
+	d.run(d.host.pool.ctx, req, who)
 }
 
 // wanted spares the work for an operation that was completed while it waited for a worker.

@@ -258,7 +258,7 @@ func TestDriverLongMessage(t *testing.T) {
 	})
 }
 
-// TestDriverPanics has the engine panic on the pool: it is reported, the client answered, the server goes on.
+// TestDriverPanics has the engine panic on the pool and on a reader: it is reported, the client answered, the server goes on.
 func TestDriverPanics(t *testing.T) {
 	var reported []any
 	cfg := HostConfig{Panicked: func(v any, stack []byte) {
@@ -274,11 +274,14 @@ func TestDriverPanics(t *testing.T) {
 		p.expect(t, ackReply)
 		p.send(subscribeText("1", "subscription { a }"))
 		p.expect(t, `{"id":"1","type":"error","payload":[{"message":"internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`)
+		w.prepared = func(string) bool { return true } // on the reader
+		p.send(subscribeText("1", "subscription { a }"))
+		p.expect(t, `{"id":"1","type":"error","payload":[{"message":"internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`)
 		w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { panic("authenticate") }
 		other := connect(p.host)
 		other.send(initText)
 		other.expect(t, `close 1013 Authentication is not available, try again later`)
-		if diff := cmp.Diff([]any{"subscribe", "authenticate"}, reported); diff != "" {
+		if diff := cmp.Diff([]any{"subscribe", "subscribe", "authenticate"}, reported); diff != "" {
 			t.Error(diff)
 		}
 	})
