@@ -76,7 +76,7 @@ func (e *Event) Validate() *Error {
 	if err := ValidateChannel(e.Channel); err != nil {
 		return err
 	}
-	if err := checkName(e.Type, errType); err != nil {
+	if err := ValidateType(e.Type); err != nil {
 		return err
 	}
 	if e.ID != "" {
@@ -126,6 +126,10 @@ func ValidateChannel(name string) *Error {
 	}
 	return nil
 }
+
+// ValidateType checks an event type as every door does, @source included: as ValidateChannel, but no text is
+// reserved.
+func ValidateType(name string) *Error { return checkName(name, errType) }
 
 // What bytes are, as far as the rules ask.
 const (

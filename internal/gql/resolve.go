@@ -6,8 +6,8 @@ import (
 
 	"github.com/vektah/gqlparser/v2/ast"
 
+	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/filter"
-	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
 // resolve gives our directives their meaning, which needs the whole type system.
@@ -76,8 +76,8 @@ func (l *loader) resolveRoot(f *Field, fd *ast.FieldDefinition) {
 		f.Source.Types = u.list("types")
 		l.checkEventTypes(u)
 	}
-	if problem := channelProblem(f.Source.Channel); problem != "" {
-		l.errorAt(at, fmt.Sprintf("channel %q of %s.%s %s", f.Source.Channel, f.Parent.Name, f.Name, problem))
+	if err := event.ValidateChannel(f.Source.Channel); err != nil {
+		l.errorAt(at, fmt.Sprintf("channel %q of %s.%s %s", f.Source.Channel, f.Parent.Name, f.Name, err.Message))
 	}
 	payload := f.Type.Name()
 	if payload.IsLeaf() && l.opt.Resolvers != nil && !l.opt.Resolvers(f.Name) {
@@ -96,8 +96,8 @@ func (l *loader) checkEventTypes(u *use) {
 		l.errorAt(u.pos, "@source: types is empty; leave it out to take every type")
 	}
 	for _, name := range u.list("types") {
-		if problem := nameProblem(name); problem != "" {
-			l.errorAt(u.pos, fmt.Sprintf("event type %q of @source %s", name, problem))
+		if err := event.ValidateType(name); err != nil {
+			l.errorAt(u.pos, fmt.Sprintf("event type %q of @source %s", name, err.Message))
 		}
 	}
 }
@@ -192,13 +192,6 @@ func (l *loader) positive(u *use, arg string) int {
 	return n
 }
 
-var matchOps = map[string]filter.Op{
-	"EQ": filter.EQ, "NE": filter.NE, "GT": filter.GT, "GTE": filter.GTE, "LT": filter.LT, "LTE": filter.LTE,
-	"IN": filter.IN, "NOT_IN": filter.NotIn, "CONTAINS": filter.Contains, "NOT_CONTAINS": filter.NotContains,
-	"STARTS_WITH": filter.StartsWith, "ENDS_WITH": filter.EndsWith, "EXISTS": filter.Exists,
-	"BETWEEN": filter.Between, "CONTAINS_ANY": filter.ContainsAny,
-}
-
 // resolveArgument decides how an argument of a root field filters.
 func (l *loader) resolveArgument(f *Field, a *Argument, def *ast.ArgumentDefinition, payload *Type) {
 	if l.broken[def] {
@@ -216,18 +209,18 @@ func (l *loader) resolveArgument(f *Field, a *Argument, def *ast.ArgumentDefinit
 		if match.has("path") {
 			path = l.path(match, "path", payload)
 		}
-		op := match.text("op")
+		op, _ := filter.ParseOp(match.text("op")) // a value of enum MatchOp: it was checked
 		if problem := operatorProblem(op, a.Type); problem != "" {
 			l.errorAt(match.pos, fmt.Sprintf("%s: %s", coordinate, problem))
 		}
-		a.Match = &Match{Path: path, Op: matchOps[op], Leaf: a.Type.Name().Leaf}
+		a.Match = &Match{Path: path, Op: op, Leaf: a.Type.Name().Leaf}
 	default:
 		if payload.reads(l.schema.Member(payload, a.Name)) == nil {
 			l.errorAt(def.Position, fmt.Sprintf("%s: %s has no field of that name; say with @match(path:) what it compares, or with @where that it is a filter",
 				coordinate, payload.Name))
 			return
 		}
-		if problem := operatorProblem("EQ", a.Type); problem != "" {
+		if problem := operatorProblem(filter.EQ, a.Type); problem != "" {
 			l.errorAt(def.Position, fmt.Sprintf("%s: %s", coordinate, problem))
 		}
 		a.Match = &Match{Path: []string{l.schema.Member(payload, a.Name)}, Op: filter.EQ, Leaf: a.Type.Name().Leaf}
@@ -256,57 +249,17 @@ func (s *Schema) Member(t *Type, name string) string {
 }
 
 // operatorProblem says why an operator cannot take an argument of a type, "" if it can.
-func operatorProblem(op string, t *TypeRef) string {
+func operatorProblem(op filter.Op, t *TypeRef) string {
 	named := t.Name()
 	if !named.IsLeaf() {
 		return fmt.Sprintf("an argument of input object type %s filters with @where only", named.Name)
 	}
-	list := t.Elem != nil
-	if list && t.Elem.Elem != nil {
-		return "a list of lists cannot filter"
+	depth := 0
+	for e := t.Elem; e != nil; e = e.Elem {
+		depth++
 	}
-	kind := named.Leaf.Kind
-	switch op {
-	case "IN", "NOT_IN", "BETWEEN", "CONTAINS_ANY":
-		if !list {
-			return fmt.Sprintf("%s needs a list, not %s", op, t)
-		}
-		if op == "BETWEEN" && !ordered(kind) {
-			return fmt.Sprintf("BETWEEN needs values with an order (Int, Float, String, ID), not %s", named.Name)
-		}
-		return ""
-	}
-	if list {
-		return fmt.Sprintf("%s needs a single value, not %s; use IN or CONTAINS_ANY for a list", op, t)
-	}
-	switch op {
-	case "EXISTS":
-		if kind != scalar.Boolean {
-			return fmt.Sprintf("EXISTS needs Boolean, not %s", t)
-		}
-	case "STARTS_WITH", "ENDS_WITH":
-		if kind != scalar.String && kind != scalar.ID {
-			return fmt.Sprintf("%s needs String or ID, not %s", op, t)
-		}
-	case "GT", "GTE", "LT", "LTE":
-		if !ordered(kind) {
-			return fmt.Sprintf("%s needs a value with an order (Int, Float, String, ID), not %s", op, t)
-		}
+	if err := op.Check(depth, named.Leaf.Kind); err != nil {
+		return fmt.Sprintf("%v; it is %s", err, t)
 	}
 	return ""
-}
-
-func ordered(k scalar.Kind) bool {
-	return k == scalar.Int || k == scalar.Float || k == scalar.String || k == scalar.ID
-}
-
-// channelProblem applies CONTRACT 2's rules for channels.
-func channelProblem(name string) string {
-	switch {
-	case strings.HasPrefix(name, "__"), strings.HasPrefix(name, "$"):
-		return "must not begin with __ or $"
-	case strings.ContainsAny(name, "*>{}"):
-		return "must not contain * > { or }"
-	}
-	return nameProblem(name)
 }

@@ -8,19 +8,8 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 )
 
-// whereOperators are the members of a leaf of a @where filter, with the operator of MatchOp that each is.
-var whereOperators = map[string]string{
-	"eq": "EQ", "ne": "NE", "gt": "GT", "gte": "GTE", "lt": "LT", "lte": "LTE", "in": "IN", "notIn": "NOT_IN", "not_in": "NOT_IN",
-	"contains": "CONTAINS", "notContains": "NOT_CONTAINS", "not_contains": "NOT_CONTAINS",
-	"startsWith": "STARTS_WITH", "starts_with": "STARTS_WITH", "endsWith": "ENDS_WITH", "ends_with": "ENDS_WITH",
-	"exists": "EXISTS", "between": "BETWEEN", "containsAny": "CONTAINS_ANY", "contains_any": "CONTAINS_ANY",
-}
-
 // WhereOp returns the operator that a member of a leaf of a @where filter is; ok is false for other names.
-func WhereOp(name string) (op filter.Op, ok bool) {
-	op, ok = matchOps[whereOperators[name]]
-	return op, ok
-}
+func WhereOp(name string) (op filter.Op, ok bool) { return filter.ParseWhereName(name) }
 
 // resolveWhere checks the input object of a @where argument.
 func (l *loader) resolveWhere(a *Argument, pos *ast.Position, coordinate string, payload *Type) {
@@ -41,7 +30,7 @@ func (l *loader) resolveWhere(a *Argument, pos *ast.Position, coordinate string,
 // WhereLeaf reports whether an input object is a leaf of a @where filter: all its members are operators.
 func (t *Type) WhereLeaf() bool {
 	for _, in := range t.Inputs {
-		if whereOperators[in.Name] == "" {
+		if _, ok := WhereOp(in.Name); !ok {
 			return false
 		}
 	}
@@ -118,7 +107,8 @@ func (w *whereCheck) leaf(t *Type) {
 	}
 	w.seen[whereAt{t, nil}] = true
 	for _, in := range t.Inputs {
-		if problem := operatorProblem(whereOperators[in.Name], in.Type); problem != "" {
+		op, _ := WhereOp(in.Name)
+		if problem := operatorProblem(op, in.Type); problem != "" {
 			w.report(in, t, problem)
 		}
 	}
