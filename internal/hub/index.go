@@ -15,7 +15,7 @@ const (
 	flatCells = 16
 	// flatMembers is how many members of a cell are looked through one by one; beyond, by user.
 	flatMembers = 16
-	// maxShapes per channel; later subscriptions use their first path only, and twice that is refused.
+	// maxShapes per channel; later subscriptions use their first path only, and beyond twice that none.
 	maxShapes = 64
 	// maxKeys is how many combinations of IN values are index entries; beyond, the first path only.
 	maxKeys = 64

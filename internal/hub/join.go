@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/binary"
 	"errors"
+	"math"
 	"slices"
 	"unsafe"
 
@@ -30,10 +31,7 @@ type Join struct {
 	Extensions bool
 }
 
-var (
-	errGroups = errors.New("too many different subscriptions on this channel: use variables rather than literals, and fewer variants")
-	errShapes = errors.New("too many different sets of arguments on this channel")
-)
+var errGroups = errors.New("too many different subscriptions on this channel: use variables rather than literals, and fewer variants")
 
 // Join adds a subscription to its channel's index: events accepted after it returns are for it. begin, if
 // any, is called without a lock once nothing can refuse the subscription any more and before it can receive;
@@ -68,15 +66,10 @@ func (h *Hub) reserve(j *Join, key []byte) (*Group, []*gql.Error) {
 	defer c.mu.Unlock()
 	g, ok := c.groups.get(key)
 	if !ok {
+		var errs []*gql.Error
 		c.members++
-		c.mu.Unlock()
-		bound, errs := j.Plan.Bind(j.Tape, j.Mask)
-		c.mu.Lock()
-		if g, ok = c.groups.get(key); !ok && len(errs) == 0 {
-			var err error
-			if g, err = c.newGroupLocked(string(key), bound, j); err != nil {
-				errs = []*gql.Error{{Code: code.LimitExceeded, Message: err.Error()}}
-			}
+		if g, errs = c.bindLocked(j, key, j.Plan.Bind); g == nil && errs == nil {
+			g, errs = c.bindLocked(j, key, j.Plan.BindUnkeyed)
 		}
 		c.members--
 		if len(errs) > 0 {
@@ -86,6 +79,22 @@ func (h *Hub) reserve(j *Join, key []byte) (*Group, []*gql.Error) {
 	}
 	g.members++
 	c.members++
+	return g, nil
+}
+
+// bindLocked returns the group of a key, made with bind unless there is one by then; neither group nor error when
+// the channel has no shape left for its index keys. It lets go of the lock while it binds.
+func (c *channel) bindLocked(j *Join, key []byte, bind func(plan.Variables, policy.Mask) (*plan.Bound, []*gql.Error)) (*Group, []*gql.Error) {
+	c.mu.Unlock()
+	bound, errs := bind(j.Tape, j.Mask)
+	c.mu.Lock()
+	if g, ok := c.groups.get(key); ok || len(errs) > 0 {
+		return g, errs
+	}
+	g, err := c.newGroupLocked(string(key), bound, j)
+	if err != nil {
+		return nil, []*gql.Error{{Code: code.LimitExceeded, Message: err.Error()}}
+	}
 	return g, nil
 }
 
@@ -143,7 +152,8 @@ func (c *channel) addLocked(g *Group, s *Subscription) {
 	c.hub.subscriptions.Add(1)
 }
 
-// newGroupLocked makes an empty group and its index entries; the caller adds its first member.
+// newGroupLocked makes an empty group and its index entries; the caller adds its first member. It returns nil, and no
+// error, when there is no shape for the keys of b.
 func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, error) {
 	tenant := j.Identity.TenantID
 	if c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant {
@@ -153,8 +163,8 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 	if j.Resolver != nil {
 		g.more().lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
 	}
-	if err := c.indexLocked(g, b); err != nil {
-		return nil, err
+	if !c.indexLocked(g, b) {
+		return nil, nil
 	}
 	// The domain stays readable after its last member has left: only its place in the table goes then.
 	g.maker = c.hub.domains.take(j.Identity)
@@ -169,8 +179,10 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 	return g, nil
 }
 
-// indexLocked finds the shape of a group and enters it under each combination of its key values.
-func (c *channel) indexLocked(g *Group, b *plan.Bound) error {
+// indexLocked finds the shape of a group and enters it under each combination of its key values. It reports
+// whether the channel may have that shape: one without keys always, or whoever varies arguments (without a schema
+// they are any) would lock others out.
+func (c *channel) indexLocked(g *Group, b *plan.Bound) bool {
 	keys := b.Keys
 	combinations := 1
 	for _, k := range keys {
@@ -187,13 +199,17 @@ func (c *channel) indexLocked(g *Group, b *plan.Bound) error {
 		if len(keys) > 1 {
 			keys, g.filter = keys[:1], b.Residual
 		}
-		g.shape = c.shapeLocked(b.Plan, keyPaths(paths[:0], b, keys), 2*maxShapes)
+		limit := 2 * maxShapes
+		if len(keys) == 0 {
+			limit = math.MaxInt
+		}
+		g.shape = c.shapeLocked(b.Plan, keyPaths(paths[:0], b, keys), limit)
 	}
 	if g.shape == nil {
-		return errShapes
+		return false
 	}
 	g.enter(nil, keys)
-	return nil
+	return true
 }
 
 func keyPaths(dst []plan.KeyPath, b *plan.Bound, keys []plan.Key) []plan.KeyPath {

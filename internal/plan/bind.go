@@ -43,13 +43,23 @@ const maxVariants = 32
 // Bind evaluates arguments and conditions with coerced variables (the object made by CoerceVariables) and
 // the field mask.
 func (p *Plan) Bind(vars Variables, mask policy.Mask) (*Bound, []*gql.Error) {
+	return p.bind(vars, mask, false)
+}
+
+// BindUnkeyed is Bind without index keys: the filter holds every argument. It is for channels that have as many
+// shapes as they may.
+func (p *Plan) BindUnkeyed(vars Variables, mask policy.Mask) (*Bound, []*gql.Error) {
+	return p.bind(vars, mask, true)
+}
+
+func (p *Plan) bind(vars Variables, mask policy.Mask, unkeyed bool) (*Bound, []*gql.Error) {
 	projection, err := p.projectionFor(vars, mask)
 	if err != nil {
 		return nil, []*gql.Error{err}
 	}
 	s := getScratch()
 	defer s.free()
-	b := binder{plan: p, scratch: s}
+	b := binder{plan: p, scratch: s, unkeyed: unkeyed}
 	if len(p.args) > 0 {
 		args, errs := s.arguments(p.root, vars)
 		if errs != nil {
@@ -136,6 +146,7 @@ type binder struct {
 	plan    *Plan
 	args    *jsontape.Tape
 	scratch *scratch
+	unkeyed bool
 	rest    []*filter.Pred
 	others  []*filter.Pred // of keys after the first
 	err     *gql.Error
@@ -191,6 +202,9 @@ func (b *binder) where(a *argument, node jsontape.Ref) {
 
 // key adds an index key if the value can be one: equal values once, at most maxIn.
 func (b *binder) key(equality int, node jsontape.Ref) bool {
+	if b.unkeyed {
+		return false
+	}
 	s := b.scratch
 	m := mark{equality: equality, text: len(s.keys), value: len(s.ends)}
 	leaf := &b.plan.Equality[equality].Leaf

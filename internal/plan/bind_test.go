@@ -53,6 +53,10 @@ func admits(t *testing.T, b *plan.Bound, data string) bool {
 	if all != first {
 		t.Errorf("%s: keys and filter say %v, first key and residual %v", data, all, first)
 	}
+	unkeyed, errs := b.Plan.BindUnkeyed(mustTape(t, string(b.Variables)), 0)
+	if len(errs) > 0 || len(unkeyed.Keys) > 0 || unkeyed.Filter.Match(tape, jsontape.Root) != all {
+		t.Errorf("%s: keys and filter say %v, bound without keys %v %v", data, all, !all, errs)
+	}
 	return all
 }
 
