@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
@@ -33,7 +32,8 @@ type HandlerConfig struct {
 	// Anonymous admits clients that present no credentials, with an empty identity: those to whom the
 	// Authenticator answers an *identity.Error with reason Missing.
 	Anonymous bool
-	// Cookie names the cookie that may carry a token; it counts only beside an Origin that passes.
+	// Cookie names the cookie that may carry a token; it counts only beside an Origin that is the request's own
+	// host or named in Origins: "*" is not enough, since any page's request carries it.
 	Cookie string
 	// Origins that may connect beside the request's own host, as scheme://host[:port]; "*" is every one.
 	Origins []string
@@ -56,10 +56,9 @@ func (c *HandlerConfig) validate() error {
 	if c.Authenticator == nil && !c.Anonymous {
 		errs = append(errs, errors.New("HandlerConfig: set Authenticator, or Anonymous to admit everybody"))
 	}
-	for _, o := range c.Origins {
-		if u, err := url.Parse(o); o != "*" && (err != nil || u.Host == "" || u.Path != "" || u.Scheme == "") {
-			errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
-		}
+	_, bad := origin.Parse(c.Origins)
+	for _, o := range bad {
+		errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
 	}
 	return errors.Join(errs...)
 }
@@ -81,6 +80,7 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start connection layer: %w", err)
 	}
+	allowed, _ := origin.Parse(cfg.Origins)
 	host := session.NewHost(session.HostConfig{
 		Engine:  &gate{engine: e, cfg: &cfg},
 		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
@@ -89,7 +89,10 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 		},
 	})
 	h, err := ws.New(ws.Config{
-		Poller: poller, Host: host, CheckOrigin: cfg.originAllowed, Credentials: cfg.handshake, Queue: &e.connLimits,
+		Poller: poller, Host: host,
+		CheckOrigin:  func(r *http.Request) bool { return allowed.Judge(r) != origin.Foreign },
+		Credentials:  func(r *http.Request) *session.Handshake { return cfg.handshake(r, &allowed) },
+		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Observer: e.observer,
 	})
@@ -135,24 +138,11 @@ func (e *endpoint) close() error {
 	return err
 }
 
-// originAllowed reports whether a request's Origin is its own host or configured.
-func (c *HandlerConfig) originAllowed(r *http.Request) bool {
-	origins := r.Header.Values("Origin")
-	if len(origins) != 1 {
-		return false
-	}
-	if slices.ContainsFunc(c.Origins, func(o string) bool { return o == "*" || strings.EqualFold(o, origins[0]) }) {
-		return true
-	}
-	u, err := url.Parse(origins[0])
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && strings.EqualFold(u.Host, r.Host)
-}
-
-// handshake takes from a request what authentication may use. A cookie counts only beside an Origin that
-// passes: without one, nothing says that a page of ours made the request.
-func (c *HandlerConfig) handshake(r *http.Request) *session.Handshake {
+// handshake takes from a request what authentication may use. A cookie counts only beside an Origin that is our
+// own or named: else nothing says that a page of ours made the request, for browsers add cookies to any.
+func (c *HandlerConfig) handshake(r *http.Request, allowed *origin.List) *session.Handshake {
 	h := &session.Handshake{Authorization: strings.Join(r.Header.Values("Authorization"), ", "), RemoteAddr: r.RemoteAddr}
-	if c.Cookie != "" && c.originAllowed(r) {
+	if v := allowed.Judge(r); c.Cookie != "" && (v == origin.Own || v == origin.Listed) {
 		for i, cookie := range r.CookiesNamed(c.Cookie) {
 			if i > 0 { // a sibling domain can add one: none is chosen, two are no token
 				h.Cookie += ", "

@@ -4,12 +4,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -18,8 +17,7 @@ type guard struct {
 	dev        bool
 	anyAddress bool
 	listenHost string
-	origins    []string // scheme://host[:port], lower case, default ports left out
-	everyone   bool
+	origins    origin.List
 	cookies    bool
 }
 
@@ -28,22 +26,8 @@ func newGuard(c *config.Config) *guard {
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
 		g.listenHost = strings.ToLower(host)
 	}
-	for _, o := range c.Origins {
-		if o == "*" {
-			g.everyone = true
-		} else if u, err := url.Parse(o); err == nil {
-			g.origins = append(g.origins, originOf(u))
-		}
-	}
+	g.origins, _ = origin.Parse(c.Origins) // config has refused what is none
 	return g
-}
-
-func originOf(u *url.URL) string {
-	host := strings.ToLower(u.Host)
-	if port := u.Port(); u.Scheme == "http" && port == "80" || u.Scheme == "https" && port == "443" {
-		host = strings.TrimSuffix(host, ":"+port)
-	}
-	return strings.ToLower(u.Scheme) + "://" + host
 }
 
 // host reports whether a request's Host is a name of ours. Under --dev everything is open on this machine, so a
@@ -67,24 +51,8 @@ func (g *guard) host(host string) bool {
 // origin reports whether a page may talk to us: it is served from the request's own host, or is in `origins`.
 // A request without Origin does not come from a page.
 func (g *guard) origin(r *http.Request) (allowed, cross bool) {
-	values := r.Header.Values("Origin")
-	if len(values) == 0 {
-		return true, false
-	}
-	u, err := url.Parse(values[0])
-	if len(values) > 1 || err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return g.everyone && len(values) == 1, true
-	}
-	if sameHost(u, r.Host) {
-		return true, false
-	}
-	return g.everyone || slices.Contains(g.origins, originOf(u)), true
-}
-
-// sameHost compares an origin with Host; the scheme is unknown behind a proxy that ends TLS.
-func sameHost(origin *url.URL, host string) bool {
-	own := &url.URL{Scheme: origin.Scheme, Host: host}
-	return originOf(own) == originOf(origin)
+	v := g.origins.Judge(r)
+	return v != origin.Foreign, v != origin.Absent && v != origin.Own
 }
 
 // guarded refuses requests of foreign hosts and origins before anything else looks at them, and answers the
@@ -115,7 +83,7 @@ func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 	h.Set("Access-Control-Expose-Headers", "Retry-After")
-	if g.cookies && !g.everyone {
+	if g.cookies && !g.origins.Everyone() {
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
