@@ -36,6 +36,9 @@ type dispatch struct {
 	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
 	discarded string
 
+	// Under isolation strict: a shape was left out for want of a tenant; another one had one.
+	isolated, addressed bool
+
 	results results
 	lanes   []*Group // a resolver must be called for each, once per mention
 	out     observe.Dispatch
@@ -50,7 +53,7 @@ func newDispatch(h *Hub) *dispatch { return &dispatch{hub: h} }
 func (d *dispatch) begin(m *bus.Message) {
 	d.event, d.at, d.discarded = &m.Event, m.Position, ""
 	d.out = observe.Dispatch{Latency: -1}
-	d.results = results{}
+	d.results, d.isolated, d.addressed = results{}, false, false
 	d.lanes = d.lanes[:0]
 	d.last, d.payload = nil, nil
 	d.buf, d.owners = d.buf[:0], d.owners[:0]
@@ -198,7 +201,10 @@ func (d *dispatch) narrow(s *shape) {
 		d.aud = d.aud.WithTenant(at)
 	}
 	if d.hub.cfg.Address.Strict {
+		addressed := !d.aud.Nobody
 		d.aud = d.aud.Isolated(d.event)
+		d.isolated = d.isolated || addressed && d.aud.Nobody
+		d.addressed = d.addressed || !d.aud.Nobody
 	}
 	if s.owner == nil {
 		return

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -147,6 +148,22 @@ func TestStrictIsolation(t *testing.T) {
 	w.publish(event.Event{Channel: "orders", TenantID: "a", Data: []byte(`{"id":2}`)})
 	if got := next(s); got != `{"data":{"order":{"id":"2"}}}` {
 		t.Errorf("got %s", got)
+	}
+	if n := w.counts.counted[fmt.Sprint(observe.EventsDiscarded, " isolation")]; n != 1 {
+		t.Errorf("%d events counted as discarded, want the one without a tenant", n)
+	}
+}
+
+// Two arguments that compare one member, each by an enum of its own: neither hides the other's values.
+func TestEnumsOfOnePath(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	a := w.join(newConn(), w.plan(`subscription { state(a: OPEN) { id } }`), `{}`, user("u"))
+	b := w.join(newConn(), w.plan(`subscription { state(b: LATE) { id } }`), `{}`, user("u"))
+	for _, status := range []string{"OPEN", "LATE"} {
+		w.publish(event.Event{Channel: "state", Data: fmt.Appendf(nil, `{"id":1,"status":%q}`, status)})
+	}
+	if a.Len() != 1 || b.Len() != 1 {
+		t.Errorf("%d and %d messages, want one each", a.Len(), b.Len())
 	}
 }
 

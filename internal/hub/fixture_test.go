@@ -21,10 +21,13 @@ const testSDL = `
 type Subscription {
   order(id: ID, status: [String!] @match(path: "status", op: IN), min: Int @match(path: "total", op: GTE)): Order @source(channel: "orders")
   mine: Order @source(channel: "owned") @owner(path: "owners")
+  state(a: Early @match(path: "status"), b: Late @match(path: "status")): Order
   latest: Order @source(channel: "latest") @delivery(overflow: LATEST, key: "id", maxMessages: 3)
   oldest: Order @source(channel: "oldest") @delivery(overflow: DROP_OLDEST, maxMessages: 3)
   newest: Order @source(channel: "newest") @delivery(overflow: DROP_NEWEST, maxMessages: 3)
 }
+enum Early { OPEN PAID }
+enum Late { LATE LOST }
 type Order { id: ID! status: String total: Int customer: String city: String note: String a: Int b: Int c: Int d: Int e: Boolean f: Float }
 `
 

@@ -167,6 +167,9 @@ func (h *Hub) report(d *dispatch) {
 		h.cfg.Observer.Counted(observe.EventsDiscarded, d.discarded, 1)
 		return
 	}
+	if d.isolated && !d.addressed {
+		h.cfg.Observer.Counted(observe.EventsDiscarded, "isolation", 1)
+	}
 	d.results.report(h.cfg.Observer)
 	for _, g := range d.lanes {
 		h.workers.submit(g)

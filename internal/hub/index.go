@@ -5,6 +5,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
 // The index of a channel: shape → canonical values → bucket → cells. Everything here is guarded by the
@@ -57,6 +58,9 @@ func (s *shape) fits(p *plan.Plan, paths []plan.KeyPath) bool {
 	}
 	for i := range paths {
 		if s.paths[i].Leaf.Kind != paths[i].Leaf.Kind || !slices.Equal(s.paths[i].Path, paths[i].Path) {
+			return false
+		}
+		if s.paths[i].Leaf.Kind == scalar.Enum && s.paths[i].Name != paths[i].Name { // of two enums, maybe
 			return false
 		}
 	}
