@@ -44,6 +44,7 @@ func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaEr
 	if l.failed() {
 		return nil, l.sorted()
 	}
+	s.indexMembers()
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ import (
 	"github.com/vektah/gqlparser/v2/ast"
 
 	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
@@ -79,6 +80,8 @@ type Type struct {
 	inputs map[string]*Argument
 	// abstract is set for an object that an interface or a union can be.
 	abstract bool
+	// Members are what the fields of an object type read, nil when there are more than a set holds.
+	Members *jsontape.NameSet
 }
 
 // Field returns the field of that name, or nil.
@@ -131,6 +134,7 @@ type Field struct {
 	Type        *TypeRef
 	Args        []*Argument
 	From        string // member of data that it reads (@from, or naming rule, or Name)
+	Slot        int    // of From in the parent's Members
 	Access      Access
 	Position    Position
 	// Subscription roots only:

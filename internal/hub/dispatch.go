@@ -28,9 +28,10 @@ type dispatch struct {
 	slab    slab
 	last    *plan.Projection // whose payload of this event is payload
 	payload []byte
-	buf     []byte   // texts of addresses
-	key     []byte   // index key
-	owners  []string // list at an @owner path
+	memo    plan.Memo // what other projections of this event found
+	buf     []byte    // texts of addresses
+	key     []byte    // index key
+	owners  []string  // list at an @owner path
 	started time.Time
 	timed   uint8
 	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
@@ -56,6 +57,7 @@ func (d *dispatch) begin(m *bus.Message) {
 	d.results, d.isolated, d.addressed = results{}, false, false
 	d.lanes = d.lanes[:0]
 	d.last, d.payload = nil, nil
+	d.memo.Reset()
 	d.buf, d.owners = d.buf[:0], d.owners[:0]
 	if d.timed++; d.timed%16 == 0 {
 		d.started = time.Now()
@@ -339,16 +341,22 @@ func (d *dispatch) prepare(g *Group) bool {
 		return false
 	}
 	g.message = d.slab.message()
-	g.message.Payload = d.project(g.projection)
+	g.message.Payload = d.project(g)
 	d.finish(g, g.message)
 	return true
 }
 
 // project returns the event's payload. Groups of one document that differ in arguments only, one after the
 // other, share the bytes.
-func (d *dispatch) project(p *plan.Projection) []byte {
-	if d.last != p {
-		d.payload = d.slab.project(func(dst []byte) []byte { return p.AppendPayload(dst, d.tape, jsontape.Root) })
+func (d *dispatch) project(g *Group) []byte {
+	if p := g.projection; d.last != p {
+		several := g.channel().groups.len() > 1
+		d.payload = d.slab.project(func(dst []byte) []byte {
+			if several {
+				return p.AppendShared(dst, d.tape, &d.memo)
+			}
+			return p.AppendPayload(dst, d.tape, jsontape.Root)
+		})
 		d.last = p
 	}
 	return d.payload

@@ -72,6 +72,8 @@ const chunkFields = 32
 type chunk struct {
 	set    jsontape.NameSet
 	fields []field
+	// members is the set of all that the type's fields read, for an event that several programs read; nil: none.
+	members *jsontape.NameSet
 }
 
 // field writes one response field.
@@ -79,6 +81,7 @@ type field struct {
 	lead     []byte // `{"key":` or `,"key":`
 	constant string // the whole value, where it does not depend on the event
 	slot     int    // of the member in the chunk's set
+	member   int    // of the member in the type's set
 	key      string
 	value    value
 }
@@ -174,7 +177,7 @@ func (c *compiler) object(t *gql.Type, lists [][]gql.Selection) *object {
 	}
 	o := &object{name: t.Name}
 	c.objects[key] = o
-	b := builder{object: o}
+	b := builder{object: o, members: t.Members}
 	for _, g := range groups {
 		if c.size++; c.size > maxProgram {
 			break
@@ -193,7 +196,7 @@ func (c *compiler) object(t *gql.Type, lists [][]gql.Selection) *object {
 			b.add(g.key, field{value: value{kind: invalidValue, nonNull: def.Type.NonNull, field: fieldCoordinate(def)}})
 			continue
 		}
-		b.member(g.key, def.From, c.value(def.Type, g.lists(), fieldCoordinate(def)))
+		b.member(g.key, def.From, def.Slot, c.value(def.Type, g.lists(), fieldCoordinate(def)))
 	}
 	b.close()
 	return o
@@ -319,10 +322,11 @@ func (c *compiler) objectKey(name string, groups []*group) string {
 
 // builder cuts the fields of an object into chunks.
 type builder struct {
-	object *object
-	names  []string
-	fields []field
-	lead   byte
+	object  *object
+	members *jsontape.NameSet
+	names   []string
+	fields  []field
+	lead    byte
 }
 
 func (b *builder) add(key string, f field) {
@@ -340,7 +344,7 @@ func (b *builder) constant(key, text string) {
 }
 
 // member adds a field that reads a member; fields that read the same one share its slot.
-func (b *builder) member(key, name string, v value) {
+func (b *builder) member(key, name string, member int, v value) {
 	slot := 0
 	for slot < len(b.names) && b.names[slot] != name {
 		slot++
@@ -352,11 +356,11 @@ func (b *builder) member(key, name string, v value) {
 		}
 		b.names = append(b.names, name)
 	}
-	b.add(key, field{slot: slot, value: v})
+	b.add(key, field{slot: slot, member: member, value: v})
 }
 
 func (b *builder) cut() {
-	b.object.chunks = append(b.object.chunks, chunk{jsontape.MakeNameSet(b.names), b.fields})
+	b.object.chunks = append(b.object.chunks, chunk{jsontape.MakeNameSet(b.names), b.fields, b.members})
 	b.names, b.fields = nil, nil
 }
 

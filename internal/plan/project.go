@@ -57,6 +57,7 @@ func (p *Projection) appendWithErrors(dst []byte, t *jsontape.Tape, data jsontap
 type run struct {
 	tape   *jsontape.Tape
 	report *report // nil: the first error ends the run
+	memo   *Memo   // nil: the event is for this program alone
 }
 
 // value completes a value (https://spec.graphql.org, section 6.4.3).
@@ -123,6 +124,9 @@ func (x *run) object(dst []byte, o *object, r jsontape.Ref) ([]byte, bool) {
 }
 
 func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
+	if x.memo != nil && r == rootNode && c.members != nil {
+		return x.sharedChunk(dst, c)
+	}
 	var found [chunkFields]jsontape.Ref
 	x.tape.Select(r, &c.set, found[:])
 	ok := true

@@ -47,7 +47,7 @@ func (c *compiler) untypedObject(typ string, lists [][]gql.Selection, condition 
 		if c.size++; c.size > maxProgram {
 			break
 		}
-		b.member(g.key, g.fields[0].Name, c.untyped(g.fields, g.lists()))
+		b.member(g.key, g.fields[0].Name, 0, c.untyped(g.fields, g.lists()))
 	}
 	b.close()
 	return o

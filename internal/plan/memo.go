@@ -1,0 +1,73 @@
+package plan
+
+import (
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/scalar"
+)
+
+// Memo remembers what projections of one event have in common: where the members of the event's data are, and
+// the text of those that were written. The zero value is ready; Reset before each event. Measured: 100
+// different projections of an event in two thirds of the instructions.
+type Memo struct {
+	members  *jsontape.NameSet // whose places are in found
+	found    [jsontape.MaxNameSet]jsontape.Ref
+	rendered [jsontape.MaxNameSet]rendered
+	text     []byte
+}
+
+// rendered is the text of a member as a result of a leaf type.
+type rendered struct {
+	leaf       *scalar.Leaf // nil: not written yet
+	start, end int32        // in Memo.text
+}
+
+// Reset forgets the event.
+func (m *Memo) Reset() { m.members = nil }
+
+func (m *Memo) find(t *jsontape.Tape, members *jsontape.NameSet) {
+	if m.members == members {
+		return
+	}
+	t.Select(rootNode, members, m.found[:])
+	clear(m.rendered[:members.Len()])
+	m.members, m.text = members, m.text[:0]
+}
+
+// AppendShared is AppendPayload for an event whose data several projections read one after the other.
+func (p *Projection) AppendShared(dst []byte, t *jsontape.Tape, memo *Memo) []byte {
+	start := len(dst)
+	quick := run{tape: t, memo: memo}
+	if out, ok := quick.value(append(dst, p.head...), &p.root, rootNode); ok {
+		return append(out, '}')
+	}
+	return p.appendWithErrors(dst[:start], t, rootNode)
+}
+
+// sharedChunk is chunk for the event's data itself.
+func (x *run) sharedChunk(dst []byte, c *chunk) ([]byte, bool) {
+	m := x.memo
+	m.find(x.tape, c.members)
+	ok := true
+	for i := range c.fields {
+		f := &c.fields[i]
+		dst = append(dst, f.lead...)
+		if f.value.kind != leafValue || x.tape.Kind(m.found[f.member]) <= jsontape.Null {
+			if dst, ok = x.field(dst, f, m.found[f.member]); !ok {
+				return dst, false
+			}
+			continue
+		}
+		known := &m.rendered[f.member]
+		if known.leaf == f.value.leaf {
+			dst = append(dst, m.text[known.start:known.end]...)
+			continue
+		}
+		start := len(dst)
+		if dst, ok = f.value.leaf.AppendResult(dst, x.tape, m.found[f.member]); !ok {
+			return dst, false
+		}
+		*known = rendered{f.value.leaf, int32(len(m.text)), int32(len(m.text) + len(dst) - start)}
+		m.text = append(m.text, dst[start:]...)
+	}
+	return dst, true
+}
