@@ -69,26 +69,35 @@ func ParseOp(name string) (op Op, ok bool) {
 	return 0, false
 }
 
-// ParseWhereName reads a member name of a @where input, `notIn` or `not_in`.
+// ParseWhereName reads a member name of a @where input, `notIn` or `not_in`. It allocates nothing: it is asked for
+// each member of each filter that a client sends.
 func ParseWhereName(name string) (op Op, ok bool) {
 	for i := range ops {
-		if ops[i].where == name || snakeCase(ops[i].where) == name {
+		if ops[i].where == name || snakeCaseIs(ops[i].where, name) {
 			return Op(i), true
 		}
 	}
 	return 0, false
 }
 
-func snakeCase(name string) string {
-	var b []byte
-	for _, c := range []byte(name) {
+// snakeCaseIs reports whether name is the snake case of a camel-case name.
+func snakeCaseIs(camel, name string) bool {
+	at := 0
+	for i := range len(camel) {
+		c := camel[i]
 		if c >= 'A' && c <= 'Z' {
-			b = append(b, '_')
+			if at == len(name) || name[at] != '_' {
+				return false
+			}
+			at++
 			c |= 0x20
 		}
-		b = append(b, c)
+		if at == len(name) || name[at] != c {
+			return false
+		}
+		at++
 	}
-	return string(b)
+	return at == len(name)
 }
 
 // TakesList reports whether the operator's argument is a list.
