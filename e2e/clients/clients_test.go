@@ -3,6 +3,7 @@ package clients
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -64,6 +65,7 @@ auth:
     secret: %q
     issuer: "*"
     audience: "*"
+    leeway: 0s
 publish:
   tokens:
     - token: %q
@@ -90,12 +92,22 @@ const document = `subscription ($status: String) {
   orders(status: $status) { number total lines { product quantity } }
 }`
 
-// run starts a client against addr with a token of tenant acme.
-func run(t *testing.T, c client, addr, query string, variables map[string]any) *testkit.Script {
+// acme returns a token of tenant acme.
+func acme(t *testing.T, claims map[string]any) string {
 	t.Helper()
+	all := map[string]any{"sub": "u1", "tenant_id": "acme"}
+	maps.Copy(all, claims)
+	return testkit.Token(t, all)
+}
+
+// run starts a client against addr, by default with a token of tenant acme.
+func run(t *testing.T, c client, addr, query string, variables map[string]any, tokens ...string) *testkit.Script {
+	t.Helper()
+	if len(tokens) == 0 {
+		tokens = []string{acme(t, nil)}
+	}
 	task, err := json.Marshal(map[string]any{
-		"url": "ws://" + addr + "/graphql", "query": query, "variables": variables,
-		"token": testkit.Token(t, map[string]any{"sub": "u1", "tenant_id": "acme"}),
+		"url": "ws://" + addr + "/graphql", "query": query, "variables": variables, "tokens": tokens,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -242,6 +254,25 @@ func TestClientsReceiveThroughLosses(t *testing.T) {
 			s.Stop()
 		})
 	}
+}
+
+// TestClientsComeBackWithAFreshToken lets a token expire while its subscription is live: the close makes the client
+// ask for another one and subscribe again.
+func TestClientsComeBackWithAFreshToken(t *testing.T) {
+	server := testkit.Serve(t, "--config", configFile(t))
+	proxy := testkit.NewProxy(t, server.Addr)
+	short := acme(t, map[string]any{"exp": time.Now().Add(3 * time.Second).Unix()})
+	s := &subscriber{t: t, server: server, Script: run(t, clients()[0], proxy.Addr, document, map[string]any{"status": "paid"}, short, acme(t, nil))}
+	s.awaitLive()
+	for end := time.Now().Add(patience); proxy.Served() < 2; {
+		if time.Now().After(end) {
+			t.Fatal("the client did not connect again after its token had expired")
+		}
+		s.next(100 * time.Millisecond)
+	}
+	s.awaitLive()
+	s.expectBatch()
+	s.Stop()
 }
 
 // TestClientsReportRefusals checks that a refused operation reaches the application with its code, and that the

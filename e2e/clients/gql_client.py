@@ -1,6 +1,6 @@
 """PyPI gql over its websockets or its aiohttp transport, reconnecting.
 
-Takes the transport's name and one JSON argument {url, token, query, variables}; prints and stops like the Node
+Takes the transport's name and one JSON argument {url, tokens, query, variables}; prints and stops like the Node
 scripts (see harness.mjs).
 """
 
@@ -54,7 +54,7 @@ async def main() -> None:
     transport = TRANSPORTS[sys.argv[1]](
         url=task["url"],
         subprotocols=["graphql-transport-ws"],
-        init_payload={"authorization": f"Bearer {task['token']}"} if task.get("token") else {},
+        init_payload={"authorization": f"Bearer {task['tokens'][0]}"},
     )
     client = Client(transport=transport)
     again = retry(retry=retry_if_exception_type(Exception), wait=wait_fixed(0.05))

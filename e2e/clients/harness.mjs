@@ -1,4 +1,4 @@
-// What the Node scripts share. A script takes one JSON argument {url, token, query, variables}, subscribes, prints
+// What the Node scripts share. A script takes one JSON argument {url, tokens, query, variables}, subscribes, prints
 // a JSON line for each thing that happens ({"next":…}, {"error":…}, {"complete":true}) and unsubscribes when its
 // standard input ends. It exits 0 once everything is closed.
 import WebSocket from "ws";
@@ -26,7 +26,8 @@ export const options = {
   // By default a failed connect (an error, not a close) is final; an application that wants to survive a restart sets this.
   shouldRetry: () => true,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
-  connectionParams: task.token ? { authorization: `Bearer ${task.token}` } : undefined,
+  // Each connect takes the next token, the last one again and again.
+  connectionParams: () => ({ authorization: `Bearer ${task.tokens.length > 1 ? task.tokens.shift() : task.tokens[0]}` }),
 };
 
 // untilStdinEnds runs stop when the driver closes the script's standard input.
