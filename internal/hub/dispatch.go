@@ -371,8 +371,8 @@ func (d *dispatch) serve(g *Group, s *Subscription) {
 		d.results[queue.Gone]++
 		return
 	}
-	r := s.Enqueue(g.message)
-	d.results[r]++
+	r, messages := s.EnqueueCounted(g.message)
+	d.results[r] += messages
 	if r.Waits() {
 		d.out.Enqueued++
 	}

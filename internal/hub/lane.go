@@ -166,7 +166,8 @@ func (l *lane) deliverLocked(rs *results) {
 		now := unixNow()
 		head.eachReader(func(s *Subscription) {
 			if s.expires == 0 || s.expires > now {
-				rs[s.Enqueue(head.message)]++
+				r, messages := s.EnqueueCounted(head.message)
+				rs[r] += messages
 			}
 		})
 	}

@@ -183,13 +183,20 @@ func (q *Queue) Conn() *Conn { return q.conn }
 
 // Enqueue appends m, within the policy's bounds, and wakes the connection's sink if it slept.
 func (q *Queue) Enqueue(m *Message) Result {
+	r, _ := q.EnqueueCounted(m)
+	return r
+}
+
+// EnqueueCounted is Enqueue. It returns also of how many messages the result is true: a long message may drop
+// several short ones. 1 where none was dropped.
+func (q *Queue) EnqueueCounted(m *Message) (r Result, messages int) {
 	c := q.conn
 	c.mu.Lock()
 	if q.flags&(flagEnded|flagEnding|flagOverflowed) != 0 || c.flags&(connShut|connClosing) != 0 {
 		c.mu.Unlock()
-		return Gone
+		return Gone, 1
 	}
-	r := Enqueued
+	before := q.drops
 	if q.first != nil {
 		r = q.makeRoomLocked(m)
 	}
@@ -201,12 +208,13 @@ func (q *Queue) Enqueue(m *Message) Result {
 			c.closeLocked(CodeSlowConsumer, "slow consumer: queue full")
 		}
 	}
+	messages = max(1, int(q.drops-before))
 	wake := r != Refused && c.rouseLocked()
 	c.mu.Unlock()
 	if wake {
 		c.sink.Wake()
 	}
-	return r
+	return r, messages
 }
 
 // End appends the last message of the subscription, whatever the bounds; nothing goes in after it.

@@ -58,8 +58,17 @@ func TestPolicies(t *testing.T) {
 		c := pulling()
 		q := c.queue("q", tt.policy)
 		var results []Result
+		dropped := 0
 		for _, s := range tt.in {
-			results = append(results, q.Enqueue(text(s)))
+			r, messages := q.EnqueueCounted(text(s))
+			if results = append(results, r); r == Dropped || r == Replaced || r == Refused {
+				dropped += messages
+			} else if messages != 1 {
+				t.Errorf("%s: %d messages for %q", tt.name, messages, s)
+			}
+		}
+		if dropped != int(tt.drops) {
+			t.Errorf("%s: %d counted as dropped, want %d", tt.name, dropped, tt.drops)
 		}
 		if diff := cmp.Diff(tt.results, results); diff != "" {
 			t.Errorf("%s: results %s", tt.name, diff)
