@@ -24,8 +24,8 @@ type Observer interface {
 
 // Dispatch is what became of one event.
 type Dispatch struct {
-	// Latency is the time from Publish (or, on a bus with a wire, its arrival) to the last enqueue; negative:
-	// not measured.
+	// Latency is the time from when the bus hands the event over, its wait for the channel's turn included, to
+	// the last enqueue; negative: not measured (one event in sixteen is).
 	Latency time.Duration
 	// Groups that the event was projected for, Enqueued messages over all subscriptions.
 	Groups, Enqueued int
@@ -41,7 +41,8 @@ const (
 	PublishRefused Counter = iota
 	// EventsDiscarded counts events from the bus that reach nobody; label is `duplicate`, `isolation` or `invalid`.
 	EventsDiscarded
-	// Dropped counts messages dropped by a queue; label is `close`, `drop_oldest`, `drop_newest`, `latest` or `closed`.
+	// Dropped counts messages dropped because a queue, or a resolver's lane, was full; label is its policy: `close`,
+	// `drop_oldest`, `drop_newest` or `latest`.
 	Dropped
 	// ConnectionsOpened counts accepted connections; label is the transport (`websocket`, `sse`, `multipart`, `pull`).
 	ConnectionsOpened
