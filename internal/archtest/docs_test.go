@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"go/ast"
 	"os"
 	"path"
 	"path/filepath"
@@ -155,4 +156,53 @@ func TestDependenciesAreExplained(t *testing.T) {
 			}
 		}
 	}
+}
+
+// clientSide are packages whose locks never meet the engine's.
+var clientSide = []string{"internal/wsclient", "internal/loadgen"}
+
+// TestLocksAreDocumented looks for every mutex of the engine and the server, as package.Type.field, in docs/locks.md.
+func TestLocksAreDocumented(t *testing.T) {
+	text := read(t, "docs/locks.md")
+	for _, f := range goFiles(t) {
+		top, _, _ := strings.Cut(f.pkg, "/")
+		if f.test || top == "e2e" || top == "examples" || top == "bench" || anyMatches(append(clientSide, forTests...), f.pkg) {
+			continue
+		}
+		pkg := f.pkg
+		if pkg == "" {
+			pkg = "fraiseql"
+		}
+		for _, lock := range locks(f.syntax) {
+			if name := pkg + "." + lock; !strings.Contains(text, "`"+name+"`") {
+				t.Errorf("docs/locks.md says nothing of %s (%s)", name, f.path)
+			}
+		}
+	}
+}
+
+// locks returns the mutexes among the fields of a file's named structs, as Type.field.
+func locks(file *ast.File) []string {
+	var list []string
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.TypeSpec)
+		if !ok {
+			return true
+		}
+		body, ok := spec.Type.(*ast.StructType)
+		if !ok {
+			return true
+		}
+		for _, field := range body.Fields.List {
+			kind, ok := field.Type.(*ast.SelectorExpr)
+			if !ok || kind.Sel.Name != "Mutex" && kind.Sel.Name != "RWMutex" {
+				continue
+			}
+			for _, name := range field.Names {
+				list = append(list, spec.Name.Name+"."+name.Name)
+			}
+		}
+		return true
+	})
+	return list
 }
