@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
 
 // patience bounds each wait for something that must happen.
-const patience = 60 * time.Second
+const patience = 40 * time.Second
 
 // sdl has a field for each overflow policy, all with the same bounds and each with a channel of its own.
 const sdl = `

@@ -84,6 +84,7 @@ type stalled struct {
 
 // stall connects the others and the clients that do not read from the start.
 func stall(t *testing.T, s *server, field, series string, memory float64, clients int) *stalled {
+	s.equals("fraiseql_connections", 0)
 	x := &stalled{t: t, server: s, field: field, series: series, before: s.metrics()[series], memory: memory, pad: strings.Repeat("x", padBytes)}
 	x.crowd = gather(t, s, others, "subscription { "+field+"(kind: 0) { n } }")
 	for range clients {
@@ -122,10 +123,10 @@ func (x *stalled) round(number int) {
 	m := x.server.metrics()
 	// What a writer took and could not send goes back in front of the queue.
 	if waits, bound := m["fraiseql_queue_bytes"], float64(len(x.clients)*(maxMessages+4)*(padBytes+100)); waits > bound {
-		x.t.Errorf("round %d: %.0f bytes wait, at most %.0f may", number, waits, bound)
+		x.t.Fatalf("round %d: %.0f bytes wait, at most %.0f may", number, waits, bound)
 	}
 	if grown := m["process_resident_memory_bytes"] - x.memory; grown > maxGrowth {
-		x.t.Errorf("round %d: the server has grown by %.1f MB", number, grown/(1<<20))
+		x.t.Fatalf("round %d: the server has grown by %.1f MB", number, grown/(1<<20))
 	}
 }
 
