@@ -11,7 +11,6 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/observe"
-	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 // Receipt is what the bus acknowledged, see bus.Receipt.
@@ -26,10 +25,9 @@ const (
 
 // publication is the scratch of one Publish. Pooled.
 type publication struct {
-	batch []bus.Message
-	tapes []*jsontape.Tape
-	buf   []byte
-	errs  PublishErrors
+	batch  []bus.Message
+	parsed []*hub.Parsed
+	errs   PublishErrors
 }
 
 // tenantRoot is a root field whose events carry a tenant at a path.
@@ -49,24 +47,21 @@ type tenantRoot struct {
 func (e *Engine) Publish(ctx context.Context, events ...Event) (Receipt, error) {
 	p := e.publishing.Get().(*publication)
 	defer e.recycle(p)
-	now := time.Time{}
+	now := time.Now()
 	for i := range events {
 		p.batch = append(p.batch, bus.Message{Event: events[i]})
 		m := &p.batch[i]
 		if m.Event.Timestamp.IsZero() {
-			if now.IsZero() {
-				now = time.Now()
-			}
 			m.Event.Timestamp = now
 		}
 		if m.Event.ID == "" && m.Event.UID == (event.ID{}) {
-			m.Event.UID = event.NewID()
+			m.Event.UID = event.NewIDAt(now)
 		}
 		if err := e.check(p, i, &m.Event); err != nil && len(p.errs) < maxReported {
 			err.Index = i
 			p.errs = append(p.errs, err)
 		}
-		m.Parsed = p.tapes[i]
+		m.Parsed = p.parsed[i]
 	}
 	if len(p.errs) > 0 {
 		return Receipt{}, e.refuse(p)
@@ -106,10 +101,10 @@ func (e *Engine) refuse(p *publication) error {
 	return errs
 }
 
-// check validates event i of a publication and parses its data into the tape of that index.
+// check validates event i of a publication and parses its data.
 func (e *Engine) check(p *publication, i int, ev *event.Event) *PublishError {
-	if i >= len(p.tapes) {
-		p.tapes = append(p.tapes, new(jsontape.Tape))
+	if i >= len(p.parsed) {
+		p.parsed = append(p.parsed, new(hub.Parsed))
 	}
 	if err := ev.Validate(); err != nil {
 		var bad *event.Error
@@ -118,16 +113,12 @@ func (e *Engine) check(p *publication, i int, ev *event.Event) *PublishError {
 		}
 		return &PublishError{Code: code.InvalidValue, Message: err.Error()}
 	}
-	t := p.tapes[i]
-	if err := t.Parse(ev.Data, e.limits.events()); err != nil {
+	found := p.parsed[i]
+	if err := found.Parse(ev, &e.address, e.limits.events()); err != nil {
 		return badData(err)
 	}
-	if t.Kind(jsontape.Root) != jsontape.Object {
-		return &PublishError{Member: "data", Code: code.InvalidValue, Message: "must be a JSON object"}
-	}
-	var aud policy.Audience
-	aud, p.buf = e.address.Audience(ev, t, p.buf[:0])
-	if e.address.Strict && !e.hasTenantPath(ev, t) {
+	aud := found.Audience
+	if e.address.Strict && !e.hasTenantPath(ev, &found.Tape) {
 		aud = aud.Isolated(ev)
 	}
 	if aud.Nobody {
@@ -181,7 +172,7 @@ func (e *Engine) indexTenantRoots() {
 
 // recycle keeps a publication for later unless it grew large. It forgets the events.
 func (e *Engine) recycle(p *publication) {
-	if len(p.tapes) > keptBatch {
+	if len(p.parsed) > keptBatch {
 		return
 	}
 	clear(p.batch)

@@ -20,6 +20,9 @@ var lastID atomic.Uint64
 // random bits come from the runtime's ChaCha8 generators, which are seeded by the operating system.
 func NewID() ID { return newID(now(), rand.Uint64()) }
 
+// NewIDAt is NewID for a clock that was just read.
+func NewIDAt(now time.Time) ID { return newID(now, rand.Uint64()) }
+
 // anchor is a reading of both clocks. From it on, the monotonic one alone is read, which takes half the
 // time; the next anchor follows a second later, so that steps of the wall clock are seen.
 var anchor atomic.Pointer[time.Time]

@@ -19,7 +19,7 @@ type dispatch struct {
 	event   *event.Event
 	at      event.Position
 	tape    *jsontape.Tape
-	own     jsontape.Tape // for events that arrive unparsed
+	own     Parsed // for events that arrive unparsed
 	base    policy.Audience
 	aud     policy.Audience // base, narrowed by the paths of the shape at work
 	seq     uint64
@@ -67,15 +67,14 @@ func (d *dispatch) begin(m *bus.Message) {
 // open parses what did not come parsed and finds whom the event is for. It returns why the event is discarded,
 // one of the labels of observe.EventsDiscarded, or nothing.
 func (d *dispatch) open(m *bus.Message) string {
-	if t, ok := m.Parsed.(*jsontape.Tape); ok {
-		d.tape = t
-	} else {
-		d.tape = &d.own
-		if d.own.Parse(m.Event.Data, d.hub.cfg.Events) != nil || d.own.Kind(jsontape.Root) != jsontape.Object {
+	p, ok := m.Parsed.(*Parsed)
+	if !ok {
+		p = &d.own
+		if p.Parse(d.event, &d.hub.cfg.Address, d.hub.cfg.Events) != nil {
 			return "invalid"
 		}
 	}
-	d.base, d.buf = d.hub.cfg.Address.Audience(d.event, d.tape, d.buf)
+	d.tape, d.base = &p.Tape, p.Audience
 	return ""
 }
 
