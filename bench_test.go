@@ -22,7 +22,12 @@ const orderData = `{"id":"42","status":"open","total":1250,"customer":"Ada Lovel
 // BenchmarkPublishNext is the whole way in-process: publish, match, project, next; one subscriber per channel,
 // without a schema as the original's bindings are used.
 func BenchmarkPublishNext(b *testing.B) {
-	const channels = 1000
+	for _, channels := range []int{100, 1000, 10_000} {
+		b.Run(fmt.Sprintf("channels=%d", channels), func(b *testing.B) { publishNext(b, channels) })
+	}
+}
+
+func publishNext(b *testing.B, channels int) {
 	e := newEngine(b, fraiseql.Config{})
 	subs := make([]*fraiseql.Subscription, channels)
 	names := make([]string, channels)

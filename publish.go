@@ -3,7 +3,6 @@ package fraiseql
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -47,7 +46,7 @@ type tenantRoot struct {
 func (e *Engine) Publish(ctx context.Context, events ...Event) (Receipt, error) {
 	p := e.publishing.Get().(*publication)
 	defer e.recycle(p)
-	now := time.Now()
+	now := event.Now()
 	for i := range events {
 		p.batch = append(p.batch, bus.Message{Event: events[i]})
 		m := &p.batch[i]

@@ -18,7 +18,7 @@ var lastID atomic.Uint64
 // fraction, 62 random bits. The ids of one process are strictly increasing, over goroutines too; when more
 // than 4,096,000 a second are asked for, their time runs ahead of the clock rather than going back. The
 // random bits come from the runtime's ChaCha8 generators, which are seeded by the operating system.
-func NewID() ID { return newID(now(), rand.Uint64()) }
+func NewID() ID { return newID(Now(), rand.Uint64()) }
 
 // NewIDAt is NewID for a clock that was just read.
 func NewIDAt(now time.Time) ID { return newID(now, rand.Uint64()) }
@@ -27,7 +27,9 @@ func NewIDAt(now time.Time) ID { return newID(now, rand.Uint64()) }
 // time; the next anchor follows a second later, so that steps of the wall clock are seen.
 var anchor atomic.Pointer[time.Time]
 
-func now() time.Time {
+// Now is time.Now for what happens often: in the second after an anchor it is that anchor's wall clock plus
+// the monotonic time since.
+func Now() time.Time {
 	if a := anchor.Load(); a != nil {
 		if d := time.Since(*a); d >= 0 && d < time.Second {
 			return a.Add(d)

@@ -48,26 +48,46 @@ func (x *run) sharedChunk(dst []byte, c *chunk) ([]byte, bool) {
 	m := x.memo
 	m.find(x.tape, c.members)
 	ok := true
+	if c.leaves != nil {
+		for i := range c.leaves {
+			f := &c.leaves[i]
+			if dst, ok = m.appendLeaf(append(dst, f.lead...), x.tape, f.leaf, f.member, f.nonNull); !ok {
+				return dst, false
+			}
+		}
+		return dst, true
+	}
 	for i := range c.fields {
 		f := &c.fields[i]
 		dst = append(dst, f.lead...)
-		if f.value.kind != leafValue || x.tape.Kind(m.found[f.member]) <= jsontape.Null {
-			if dst, ok = x.field(dst, f, m.found[f.member]); !ok {
-				return dst, false
-			}
-			continue
+		if f.value.kind == leafValue {
+			dst, ok = m.appendLeaf(dst, x.tape, f.value.leaf, int32(f.member), f.value.nonNull)
+		} else {
+			dst, ok = x.field(dst, f, m.found[f.member])
 		}
-		known := &m.rendered[f.member]
-		if known.leaf == f.value.leaf {
-			dst = append(dst, m.text[known.start:known.end]...)
-			continue
-		}
-		start := len(dst)
-		if dst, ok = f.value.leaf.AppendResult(dst, x.tape, m.found[f.member]); !ok {
+		if !ok {
 			return dst, false
 		}
-		*known = rendered{f.value.leaf, int32(len(m.text)), int32(len(m.text) + len(dst) - start)}
-		m.text = append(m.text, dst[start:]...)
 	}
+	return dst, true
+}
+
+// appendLeaf appends a member as a result of a leaf type, from what was written before if it was.
+func (m *Memo) appendLeaf(dst []byte, t *jsontape.Tape, leaf *scalar.Leaf, member int32, nonNull bool) ([]byte, bool) {
+	known := &m.rendered[member&(jsontape.MaxNameSet-1)]
+	if known.leaf == leaf {
+		return append(dst, m.text[known.start:known.end]...), true
+	}
+	at := m.found[member]
+	if t.Kind(at) <= jsontape.Null {
+		return append(dst, "null"...), !nonNull
+	}
+	start := len(dst)
+	dst, ok := leaf.AppendResult(dst, t, at)
+	if !ok {
+		return dst, false
+	}
+	*known = rendered{leaf, int32(len(m.text)), int32(len(m.text) + len(dst) - start)}
+	m.text = append(m.text, dst[start:]...)
 	return dst, true
 }

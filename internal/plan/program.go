@@ -74,6 +74,17 @@ type chunk struct {
 	fields []field
 	// members is the set of all that the type's fields read, for an event that several programs read; nil: none.
 	members *jsontape.NameSet
+	// leaves are the fields once more if all are leaves, in a fourth of the memory: 100 programs of an event read
+	// that much less.
+	leaves []leafField
+}
+
+// leafField is a field that is a leaf.
+type leafField struct {
+	lead    string
+	leaf    *scalar.Leaf
+	member  int32
+	nonNull bool
 }
 
 // field writes one response field.
@@ -360,8 +371,20 @@ func (b *builder) member(key, name string, member int, v value) {
 }
 
 func (b *builder) cut() {
-	b.object.chunks = append(b.object.chunks, chunk{jsontape.MakeNameSet(b.names), b.fields, b.members})
+	b.object.chunks = append(b.object.chunks, chunk{jsontape.MakeNameSet(b.names), b.fields, b.members, leavesOf(b.fields)})
 	b.names, b.fields = nil, nil
+}
+
+func leavesOf(fields []field) []leafField {
+	leaves := make([]leafField, len(fields))
+	for i := range fields {
+		f := &fields[i]
+		if f.value.kind != leafValue {
+			return nil
+		}
+		leaves[i] = leafField{string(f.lead), f.value.leaf, int32(f.member), f.value.nonNull}
+	}
+	return leaves
 }
 
 func (b *builder) close() {

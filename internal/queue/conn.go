@@ -160,13 +160,16 @@ func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
 			return dst, true
 		}
 		q := c.first
-		it := q.popLocked()
+		dst = append(dst, Item{})
+		it := &dst[len(dst)-1]
+		q.popLocked(it)
 		sum += it.Message.size() + itemOverhead
-		c.unlinkLocked(q)
-		if q.first != nil {
+		if q.first == nil {
+			c.unlinkLocked(q)
+		} else if q.next != nil { // others wait: theirs come first
+			c.unlinkLocked(q)
 			c.linkLastLocked(q)
 		}
-		dst = append(dst, it)
 	}
 	if c.flags&connFlush != 0 {
 		c.flags &^= connFlush

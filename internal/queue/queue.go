@@ -294,7 +294,7 @@ func (q *Queue) Pop() (item Item, ok, overflowed bool) {
 	if q.first == nil {
 		return Item{}, false, q.flags&flagOverflowed != 0
 	}
-	item = q.popLocked()
+	q.popLocked(&item)
 	if q.first == nil {
 		c.unlinkLocked(q)
 	}
@@ -409,16 +409,15 @@ func (q *Queue) popFrontLocked() *Message {
 	return m
 }
 
-// popLocked takes the first message as an item; the ready list is the caller's.
-func (q *Queue) popLocked() Item {
+// popLocked takes the first message into it; the ready list is the caller's.
+func (q *Queue) popLocked(it *Item) {
 	m := q.popFrontLocked()
 	q.accountLocked(-m.size())
-	it := Item{Queue: q, Message: m}
+	it.Queue, it.Message = q, m
 	if q.flags&flagExtensions != 0 {
 		it.Extensions, it.Dropped = true, q.drops
 		q.drops = 0
 	}
-	return it
 }
 
 // pushFrontLocked gives an item back.
