@@ -36,6 +36,13 @@ func (m *Memo) find(t *jsontape.Tape, members *jsontape.NameSet) {
 // AppendShared is AppendPayload for an event whose data several projections read one after the other.
 func (p *Projection) AppendShared(dst []byte, t *jsontape.Tape, memo *Memo) []byte {
 	start := len(dst)
+	if p.flat != nil && t.Kind(rootNode) == jsontape.Object {
+		memo.find(t, p.flat.members)
+		if out, ok := memo.appendLeaves(append(dst, p.head...), t, p.flat.leaves); ok {
+			return append(out, "}}"...)
+		}
+		return p.appendWithErrors(dst[:start], t, rootNode)
+	}
 	quick := run{tape: t, memo: memo}
 	if out, ok := quick.value(append(dst, p.head...), &p.root, rootNode); ok {
 		return append(out, '}')
@@ -49,13 +56,7 @@ func (x *run) sharedChunk(dst []byte, c *chunk) ([]byte, bool) {
 	m.find(x.tape, c.members)
 	ok := true
 	if c.leaves != nil {
-		for i := range c.leaves {
-			f := &c.leaves[i]
-			if dst, ok = m.appendLeaf(append(dst, f.lead...), x.tape, f.leaf, f.member, f.nonNull); !ok {
-				return dst, false
-			}
-		}
-		return dst, true
+		return m.appendLeaves(dst, x.tape, c.leaves)
 	}
 	for i := range c.fields {
 		f := &c.fields[i]
@@ -66,6 +67,22 @@ func (x *run) sharedChunk(dst []byte, c *chunk) ([]byte, bool) {
 			dst, ok = x.field(dst, f, m.found[f.member])
 		}
 		if !ok {
+			return dst, false
+		}
+	}
+	return dst, true
+}
+
+func (m *Memo) appendLeaves(dst []byte, t *jsontape.Tape, leaves []leafField) ([]byte, bool) {
+	for i := range leaves {
+		f := &leaves[i]
+		dst = append(dst, f.lead...)
+		if known := &m.rendered[f.member&(jsontape.MaxNameSet-1)]; known.leaf == f.leaf {
+			dst = append(dst, m.text[known.start:known.end]...)
+			continue
+		}
+		var ok bool
+		if dst, ok = m.appendLeaf(dst, t, f.leaf, f.member, f.nonNull); !ok {
 			return dst, false
 		}
 	}

@@ -21,7 +21,8 @@ type Projection struct {
 	head []byte // `{"data":{"key":`
 	key  string // response key of the root
 	root value
-	size int // fields and objects in it
+	size int    // fields and objects in it
+	flat *chunk // of the root object, if all that is selected are leaves of it
 }
 
 type valueKind uint8
@@ -132,6 +133,9 @@ func (p *Plan) compileProgram(v variant) (*Projection, *gql.Error) {
 		out.root = value{kind: maskedValue}
 	}
 	out.size = c.size
+	if o := out.root.object; out.root.kind == objectValue && len(o.chunks) == 1 && o.chunks[0].members != nil && o.chunks[0].leaves != nil {
+		out.flat = &o.chunks[0]
+	}
 	return out, nil
 }
 
