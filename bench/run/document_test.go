@@ -16,13 +16,13 @@ import (
 const printed = `# go test -run '^$' -bench '^BenchmarkX$' .
 goos: linux
 pkg: github.com/fraiseql/fraiseql-go
-BenchmarkPublishNext-2   	   76064	     900 ns/op	      1011 cpu-ns/op	     1100000 events/s	     831 B/op	       0 allocs/op
-BenchmarkPublishNext-2   	   76064	     900 ns/op	      1011 cpu-ns/op	     1300000 events/s	     831 B/op	       0 allocs/op
+BenchmarkPublishNext/channels=100-2   	   76064	     900 ns/op	      1011 cpu-ns/op	     1100000 events/s	     831 B/op	       0 allocs/op
+BenchmarkPublishNext/channels=100-2   	   76064	     900 ns/op	      1011 cpu-ns/op	     1300000 events/s	     831 B/op	       0 allocs/op
 PASS
 pkg: github.com/fraiseql/fraiseql-go/internal/hub
-BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 16000 ns/op
-BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 17000 ns/op
-BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 14000 ns/op
+BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 16000 ns/op	     16000 dispatch-ns/op
+BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 17000 ns/op	     17000 dispatch-ns/op
+BenchmarkDispatch/subscriptions=100/groups=100-2 	 1	 14000 ns/op	     14000 dispatch-ns/op
 BenchmarkRoute/subscriptions=10000 	 1	 400 ns/op
 BenchmarkRoute/subscriptions=1000000 	 1	 1000 ns/op
 ok  	github.com/fraiseql/fraiseql-go/internal/hub	2s
@@ -33,7 +33,7 @@ func TestParseGoBench(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]float64{1100000, 1300000}, got[". PublishNext events/s"]); diff != "" {
+	if diff := cmp.Diff([]float64{1100000, 1300000}, got[". PublishNext/channels=100 events/s"]); diff != "" {
 		t.Error(diff)
 	}
 	if diff := cmp.Diff([]float64{16000, 17000, 14000}, got["internal/hub Dispatch/subscriptions=100/groups=100 ns/op"]); diff != "" {
