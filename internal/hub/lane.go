@@ -43,7 +43,7 @@ type request struct {
 	event    event.Event
 	audience policy.Audience
 	seq      uint64
-	key      string // LATEST
+	extra    *queue.Extra // LATEST
 	message  *queue.Message
 	// Guarded by the channel's mu: a worker has taken it, its result is there.
 	started, done bool
@@ -62,7 +62,7 @@ func (d *dispatch) enter(g *Group) {
 	r := &request{group: g, event: *d.event, audience: ownAudience(d.aud), seq: d.seq}
 	var m queue.Message
 	d.finish(g, &m)
-	r.key = m.Key
+	r.extra = m.Extra
 	l.waiting = append(l.waiting, r)
 	if !promised {
 		d.lanes = append(d.lanes, g)

@@ -16,6 +16,6 @@ func (d *dispatch) finish(g *Group, m *queue.Message) {
 	path := g.projection.Plan.Delivery.Key
 	var buf [64]byte
 	if key, ok := anyLeaf.AppendKey(buf[:0], d.tape, d.tape.Lookup(jsontape.Root, path)); ok {
-		m.Key = string(key)
+		m.Extra = &queue.Extra{Key: string(key)}
 	}
 }

@@ -11,7 +11,7 @@ type slab struct {
 
 const (
 	slabBytes    = 8 << 10
-	slabMessages = 64
+	slabMessages = 128
 	// slabRest is the least room that a payload is tried in.
 	slabRest = 512
 )

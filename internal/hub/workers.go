@@ -118,7 +118,7 @@ func (w *workers) finish(r *request, tape *jsontape.Tape, value []byte, err erro
 	field := b.Plan.RootName
 	if err == nil {
 		if err = tape.Parse(value, jsontape.Limits{Depth: w.hub.cfg.Events.Depth, Bytes: w.hub.cfg.Events.Bytes}); err == nil {
-			m := &queue.Message{Key: r.key, Payload: b.AppendResolved(nil, tape, jsontape.Root)}
+			m := &queue.Message{Extra: r.extra, Payload: b.AppendResolved(nil, tape, jsontape.Root)}
 			w.hub.cfg.Observer.Counted(observe.Resolved, "ok", 1)
 			r.settle(m)
 			return
@@ -140,5 +140,5 @@ func (w *workers) finish(r *request, tape *jsontape.Tape, value []byte, err erro
 	}
 	w.hub.cfg.Observer.Counted(observe.Resolved, label, 1)
 	w.hub.cfg.Failed(field, err)
-	r.settle(&queue.Message{Key: r.key, Payload: b.AppendFailed(nil, code, text)})
+	r.settle(&queue.Message{Extra: r.extra, Payload: b.AppendFailed(nil, code, text)})
 }

@@ -379,14 +379,22 @@ func (b *builder) cut() {
 	b.names, b.fields = nil, nil
 }
 
+// leavesOf returns the fields as leaves, nil if one of them is none. Their texts lie side by side.
 func leavesOf(fields []field) []leafField {
 	leaves := make([]leafField, len(fields))
+	var texts strings.Builder
 	for i := range fields {
 		f := &fields[i]
 		if f.value.kind != leafValue {
 			return nil
 		}
-		leaves[i] = leafField{string(f.lead), f.value.leaf, int32(f.member), f.value.nonNull}
+		texts.Write(f.lead)
+		leaves[i] = leafField{"", f.value.leaf, int32(f.member), f.value.nonNull}
+	}
+	rest := texts.String()
+	for i := range fields {
+		n := len(fields[i].lead)
+		leaves[i].lead, rest = rest[:n], rest[n:]
 	}
 	return leaves
 }

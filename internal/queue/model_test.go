@@ -34,7 +34,7 @@ func (n *naive) enqueue(m *Message) {
 	}
 	if n.policy.Overflow == Latest {
 		before := len(n.waiting)
-		n.waiting = slices.DeleteFunc(n.waiting, func(w *Message) bool { return w.Key == m.Key })
+		n.waiting = slices.DeleteFunc(n.waiting, func(w *Message) bool { return w.Key() == m.Key() })
 		n.drops += uint32(before - len(n.waiting))
 	}
 	if !n.fits(m) {
@@ -74,7 +74,7 @@ func TestQueueAgreesWithANaiveOne(t *testing.T) {
 			q, n := queues[i], models[i]
 			switch rapid.IntRange(0, 9).Draw(t, "what") {
 			case 0, 1, 2, 3, 4:
-				m := &Message{Payload: make([]byte, rapid.IntRange(0, 20).Draw(t, "size")), Key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")}
+				m := &Message{Payload: make([]byte, rapid.IntRange(0, 20).Draw(t, "size")), Extra: &Extra{Key: rapid.SampledFrom([]string{"a", "b", "c"}).Draw(t, "key")}}
 				q.Enqueue(m)
 				n.enqueue(m)
 			case 5, 6:
@@ -83,7 +83,7 @@ func TestQueueAgreesWithANaiveOne(t *testing.T) {
 					t.Fatalf("step %d: pop %v %v", step, ok, over)
 				}
 				if ok {
-					if len(it.Message.Payload) != len(n.waiting[0].Payload) || it.Message.Key != n.waiting[0].Key || it.Dropped != n.drops {
+					if len(it.Message.Payload) != len(n.waiting[0].Payload) || it.Message.Key() != n.waiting[0].Key() || it.Dropped != n.drops {
 						t.Fatalf("step %d: another message, or %d drops for %d", step, it.Dropped, n.drops)
 					}
 					n.waiting, n.drops = n.waiting[1:], 0
@@ -109,7 +109,7 @@ func takeAndGiveBack(t *rapid.T, c *Conn, queues []*Queue, models []*naive) {
 	written := rapid.IntRange(0, len(items)).Draw(t, "written")
 	for _, it := range items[:written] {
 		n := models[slices.Index(queues, it.Queue)]
-		if len(n.waiting) == 0 || it.Message.Key != n.waiting[0].Key || it.Dropped != n.drops {
+		if len(n.waiting) == 0 || it.Message.Key() != n.waiting[0].Key() || it.Dropped != n.drops {
 			t.Fatalf("took %+v", it)
 		}
 		n.waiting, n.drops = n.waiting[1:], 0

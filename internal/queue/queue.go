@@ -11,16 +11,43 @@ package queue
 type Message struct {
 	// Payload is an ExecutionResult without its closing brace: `{"data":{…}` with `,"errors":[…]` if any.
 	Payload []byte
-	// Cursor is the text of the position's cursor, for groups that asked; nil otherwise.
-	Cursor []byte
-	// Key is what LATEST compares.
-	Key string
+	// Extra is what few messages have; nil most of the time.
+	Extra *Extra
 	// End marks the last message of its subscription: `complete` when Payload is nil, else `error` with
 	// Payload the JSON array of errors.
 	End bool
 }
 
-func (m *Message) size() int { return len(m.Payload) + len(m.Cursor) }
+// Extra is what few messages carry beside their payload.
+type Extra struct {
+	// Cursor is the text of the position's cursor, for groups that asked; nil otherwise.
+	Cursor []byte
+	// Key is what LATEST compares.
+	Key string
+}
+
+func (m *Message) size() int {
+	if m.Extra == nil {
+		return len(m.Payload)
+	}
+	return len(m.Payload) + len(m.Extra.Cursor)
+}
+
+// Cursor returns the text of the position's cursor, nil if the group did not ask for it.
+func (m *Message) Cursor() []byte {
+	if m.Extra == nil {
+		return nil
+	}
+	return m.Extra.Cursor
+}
+
+// Key returns what LATEST compares.
+func (m *Message) Key() string {
+	if m.Extra == nil {
+		return ""
+	}
+	return m.Extra.Key
+}
 
 // ControlKind is what a control message is.
 type ControlKind uint8
@@ -324,7 +351,7 @@ func (q *Queue) lenLocked() int {
 // makeRoomLocked applies the overflow policy before m is pushed behind at least one waiting message.
 func (q *Queue) makeRoomLocked(m *Message) Result {
 	r := Enqueued
-	if q.policy.Overflow == Latest && q.dropKeyLocked(m.Key) {
+	if q.policy.Overflow == Latest && q.dropKeyLocked(m.Key()) {
 		r = Replaced
 	}
 	if q.fitsLocked(m) {
@@ -364,7 +391,7 @@ func (q *Queue) dropFirstLocked() {
 
 // dropKeyLocked removes the waiting message of that key, if there is one.
 func (q *Queue) dropKeyLocked(key string) bool {
-	if q.first.Key == key {
+	if q.first.Key() == key {
 		q.dropFirstLocked()
 		return true
 	}
@@ -457,6 +484,8 @@ func (q *Queue) accountLocked(n int) {
 func (m *Message) clone() *Message {
 	c := *m
 	c.Payload = append([]byte(nil), m.Payload...)
-	c.Cursor = append([]byte(nil), m.Cursor...)
+	if m.Extra != nil {
+		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key}
+	}
 	return &c
 }

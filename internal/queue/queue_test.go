@@ -12,7 +12,7 @@ import (
 // text is a message with a payload, and a key before a colon.
 func text(s string) *Message {
 	key, _, _ := strings.Cut(s, ":")
-	return &Message{Payload: []byte(s), Key: key}
+	return &Message{Payload: []byte(s), Extra: &Extra{Key: key}}
 }
 
 // pulled is what Pop gives until nothing is left.
@@ -207,7 +207,7 @@ func TestRoundRobin(t *testing.T) {
 
 // While the peer does not read, what waits is in no slab that others keep alive.
 func TestBlockedConnectionsOwnTheirBytes(t *testing.T) {
-	shared := &Message{Payload: []byte("before"), Cursor: []byte("c"), Key: "k"}
+	shared := &Message{Payload: []byte("before"), Extra: &Extra{Cursor: []byte("c"), Key: "k"}}
 	c, _ := connected(nil)
 	q := c.queue("q", wide)
 	for range 3 {
@@ -222,7 +222,7 @@ func TestBlockedConnectionsOwnTheirBytes(t *testing.T) {
 	for i, it := range items {
 		m := it.Message
 		own := unsafe.SliceData(m.Payload) != unsafe.SliceData(shared.Payload)
-		if own != (i < 4) || string(m.Payload) != "before" || string(m.Cursor) != "c" || m.Key != "k" {
+		if own != (i < 4) || string(m.Payload) != "before" || string(m.Cursor()) != "c" || m.Key() != "k" {
 			t.Errorf("message %d: own %v, %+v", i, own, m)
 		}
 	}

@@ -70,17 +70,17 @@ func AppendSuffix(dst []byte, it *queue.Item) []byte {
 // cursor of a subscriber that resumes and the number of results dropped before this one. Nothing if there is
 // nothing to say.
 func AppendExtensions(dst []byte, it *queue.Item) []byte {
-	if !it.Extensions || it.Message.Cursor == nil && it.Dropped == 0 {
+	if !it.Extensions || it.Message.Cursor() == nil && it.Dropped == 0 {
 		return dst
 	}
 	dst = append(dst, `,"extensions":{`...)
-	if it.Message.Cursor != nil {
+	if it.Message.Cursor() != nil {
 		dst = append(dst, `"cursor":"`...)
-		dst = append(dst, it.Message.Cursor...)
+		dst = append(dst, it.Message.Cursor()...)
 		dst = append(dst, '"')
 	}
 	if it.Dropped != 0 {
-		if it.Message.Cursor != nil {
+		if it.Message.Cursor() != nil {
 			dst = append(dst, ',')
 		}
 		dst = strconv.AppendUint(append(dst, `"dropped":`...), uint64(it.Dropped), 10)

@@ -68,7 +68,7 @@ func TestFramingAllocations(t *testing.T) {
 	buf := make([]byte, 0, 1024)
 	for _, m := range []*queue.Message{
 		{Payload: []byte(`{"data":{"x":1}`)},
-		{Payload: []byte(`{"data":{"x":1}`), Cursor: make([]byte, 60)},
+		{Payload: []byte(`{"data":{"x":1}`), Extra: &queue.Extra{Cursor: make([]byte, 60)}},
 		{Payload: make([]byte, 126-len(`{"id":"an-operation-id","type":"next","payload":}}`))},
 	} {
 		it := &queue.Item{Queue: q, Message: m, Extensions: true, Dropped: 3}
