@@ -42,7 +42,9 @@ type Engine struct {
 	pulls     pulls
 	mu        sync.Mutex
 	endpoints []*endpoint
-	closed    atomic.Bool
+	// refusedScope and refusedRole count subscribes refused by checks 1 and 5.
+	refusedScope, refusedRole atomic.Uint64
+	closed                    atomic.Bool
 }
 
 // New builds an engine and reports every problem of its configuration at once; problems of the schema come with

@@ -135,12 +135,14 @@ func (e *Engine) join(s *subscribing, p *plan.Plan, conn *queue.Conn, who *ident
 	s.claims = p.Claims(s.claims[:0], &s.vars, sent)
 	if r := policy.AdmitScope(s.claims, who); r != nil {
 		e.observer.Checked(policy.Scope, 0, 1)
+		e.refusedScope.Add(1)
 		return nil, refusal(r)
 	}
 	e.observer.Checked(policy.Scope, 1, 0)
 	mask, r := policy.AdmitRole(p.Requirements(&s.vars), who)
 	if r != nil {
 		e.observer.Checked(policy.Role, 0, 1)
+		e.refusedRole.Add(1)
 		return nil, refusal(r)
 	}
 	e.observer.Checked(policy.Role, 1, 0)

@@ -16,6 +16,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
+	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 // Config is what a hub needs to know; every member must be set.
@@ -52,10 +53,52 @@ type Hub struct {
 	channels      atomic.Int64
 }
 
+// shard is a part of the channels, with the totals of their events.
 type shard struct {
 	mu       sync.RWMutex
 	channels map[string]*channel
-	_        [24]byte // a shard's lock on a cache line of its own
+
+	events, messages, dropped atomic.Uint64
+	denied                    [policy.Checks]atomic.Uint64
+	_                         [32]byte // whole cache lines
+}
+
+// Totals are counts since the hub was made.
+type Totals struct {
+	// Events that were dispatched, Messages enqueued for subscriptions, Dropped by full queues.
+	Events, Messages, Dropped uint64
+	// Denied counts subscriptions per event and check; Scope and Role are zero.
+	Denied [policy.Checks]uint64
+}
+
+// Totals adds up the counts of all channels.
+func (h *Hub) Totals() (t Totals) {
+	for i := range h.shards {
+		s := &h.shards[i]
+		t.Events += s.events.Load()
+		t.Messages += s.messages.Load()
+		t.Dropped += s.dropped.Load()
+		for c := range s.denied {
+			t.Denied[c] += s.denied[c].Load()
+		}
+	}
+	return t
+}
+
+// count adds what became of an event. Most counters are zero and stay untouched.
+func (s *shard) count(d *dispatch) {
+	s.events.Add(1)
+	if n := d.out.Enqueued; n > 0 {
+		s.messages.Add(uint64(n))
+	}
+	if n := d.results.dropped(); n > 0 {
+		s.dropped.Add(uint64(n))
+	}
+	for c, n := range d.out.Denied {
+		if n > 0 {
+			s.denied[c].Add(uint64(n))
+		}
+	}
 }
 
 // New returns an empty hub.
@@ -83,8 +126,7 @@ func (h *Hub) shard(name string) *shard {
 }
 
 // lookup returns the channel of that name, nil if it has no subscribers.
-func (h *Hub) lookup(name string) *channel {
-	s := h.shard(name)
+func (s *shard) lookup(name string) *channel {
 	s.mu.RLock()
 	c := s.channels[name]
 	s.mu.RUnlock()
@@ -140,11 +182,13 @@ func (h *Hub) retireLocked(c *channel) {
 // Deliver dispatches one event and returns the number of subscriptions that it was enqueued for. Calls for one
 // channel must come one at a time and in bus order; other channels may run beside it.
 func (h *Hub) Deliver(m *bus.Message) int {
-	c := h.lookup(m.Event.Channel)
+	s := h.shard(m.Event.Channel)
+	c := s.lookup(m.Event.Channel)
 	d := h.scratch.Get().(*dispatch)
 	defer h.scratch.Put(d)
 	d.begin(m)
 	if c == nil {
+		s.events.Add(1)
 		h.cfg.Observer.Dispatched(&d.out)
 		d.end()
 		return 0
@@ -156,6 +200,7 @@ func (h *Hub) Deliver(m *bus.Message) int {
 	}
 	c.dispatch(d)
 	n := d.out.Enqueued
+	s.count(d)
 	h.report(d)
 	d.end()
 	return n
@@ -181,6 +226,16 @@ func (h *Hub) report(d *dispatch) {
 type results [queue.Gone + 1]int
 
 var dropLabels = [queue.Gone + 1]string{queue.Dropped: "drop_oldest", queue.Replaced: "latest", queue.Refused: "drop_newest", queue.Closed: "close"}
+
+// dropped is how many messages were dropped.
+func (rs *results) dropped() (n int) {
+	for r, k := range rs {
+		if dropLabels[r] != "" {
+			n += k
+		}
+	}
+	return n
+}
 
 // report tells the observer of those that were dropped.
 func (rs *results) report(o observe.Observer) {
