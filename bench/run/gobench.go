@@ -20,7 +20,7 @@ var goBenches = []goBenchmark{
 	{"./internal/jsontape", "^(BenchmarkParse|BenchmarkStandardValid|BenchmarkMember|BenchmarkSelectFive)$"},
 	{"./internal/filter", "^(BenchmarkMatch|BenchmarkAndOfThree)$"},
 	{"./internal/plan", "^(BenchmarkProject5of12|BenchmarkBind|BenchmarkCacheGet)$"},
-	{"./internal/hub", "^(BenchmarkDispatch|BenchmarkRoute|BenchmarkJoin|BenchmarkDenied)$"},
+	{"./internal/hub", "^(BenchmarkDispatch|BenchmarkDispatchArguments|BenchmarkRoute|BenchmarkJoin|BenchmarkDenied)$"},
 	{".", "^(BenchmarkPublishNext|BenchmarkPublish|BenchmarkSubscribe)$"},
 }
 

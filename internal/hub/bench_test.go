@@ -25,6 +25,21 @@ func (d *drainer) drain() {
 	}
 }
 
+// BenchmarkDispatchArguments is BenchmarkDispatch with 100 groups of one document that differ in the argument of a
+// range: each filters for itself, the bytes are shared.
+func BenchmarkDispatchArguments(b *testing.B) {
+	w := newWorld(b, Addressing{})
+	d := &drainer{}
+	p := w.plan(`subscription($min: Int) { order(min: $min) ` + fiveFields + ` }`)
+	for i := range 100 {
+		c := &queue.Conn{}
+		c.Init(nullSink{}, nil)
+		w.join(c, p, fmt.Sprintf(`{"min":%d}`, i), user("u"))
+		d.conns = append(d.conns, c)
+	}
+	w.run(b, d.drain)
+}
+
 // BenchmarkDispatch is the cost of one 370-byte event for 100 matching subscriptions, 5 of 12 fields, bytes
 // ready for each, queues emptied as by a writer.
 func BenchmarkDispatch(b *testing.B) {
