@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"strings"
 )
 
@@ -112,6 +113,12 @@ func (c *Credentials) payloadAuthorization() (value string, present bool, err er
 			return "", false, malformed
 		}
 		present = true
+	}
+	if end, err := dec.Token(); err != nil || end != json.Delim('}') {
+		return "", false, malformed
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return "", false, malformed
 	}
 	return value, present, nil
 }

@@ -72,6 +72,8 @@ func FuzzBearer(f *testing.F) {
 	f.Add([]byte(`{"x":[{"authorization":1}],"Authorization":"Bearer \u0061"}`), "")
 	f.Add([]byte(`{"authorization":null}`), "bearer  x")
 	f.Add([]byte("null"), "")
+	f.Add([]byte(`{"authorization":"Bearer 0"`), "1")
+	f.Add([]byte(`{"authorization":"Bearer 0"} {}`), "1")
 	f.Fuzz(func(t *testing.T, payload []byte, header string) {
 		c := Credentials{Payload: payload, Authorization: header}
 		token, err := c.Bearer()
