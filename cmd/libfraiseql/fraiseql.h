@@ -1,0 +1,156 @@
+/* The C interface of libfraiseql: what a host language needs to run the engine in its own process.
+ *
+ * Conventions
+ *   - Handles are positive int64 values, unique per process and never used twice. 0 is no handle.
+ *   - Texts go in as pointer and length (fq_text); the library copies what it keeps.
+ *   - Results come out in the caller's buffer (fq_out). A result that is longer than the buffer is put into a
+ *     block of malloc: owned is then 1, data points to it and the caller frees it.
+ *   - Functions return a count or a handle (>= 0), or one of the negative FQ_ constants. With FQ_ERROR, out holds
+ *     a JSON object {"code","message","errors":[{"code","message","locations":[{"line","column"}]}]}, safe to show.
+ *   - No function waits for the host language. Only those marked "blocks" may take longer than what they do takes.
+ *   - A panic inside becomes FQ_ERROR with code INTERNAL_SERVER_ERROR.
+ *   - Every function may be called from any thread.
+ */
+#ifndef FRAISEQL_H
+#define FRAISEQL_H
+
+#include <stdint.h>
+
+#define FQ_ABI 1
+
+#define FQ_ERROR (-1)        /* out says why */
+#define FQ_ACKNOWLEDGED (-2) /* published: the bus has it, the number of subscriptions is not known */
+#define FQ_ENDED (-3)        /* the subscription was completed: nothing more comes */
+#define FQ_SLOW (-4)         /* the subscription did not keep up and was ended, after what was queued */
+#define FQ_UNKNOWN (-5)      /* no such handle (any more) */
+
+/* data == NULL: absent. */
+typedef struct {
+  const char *data;
+  int64_t len;
+} fq_text;
+
+typedef struct {
+  char *data;    /* in: buffer; out: the same, or a block of malloc */
+  int64_t cap;   /* in: its size */
+  int64_t len;   /* out: length of the result */
+  int64_t owned; /* out: 1 when data is a block that the caller frees */
+} fq_out;
+
+/* Words that both sides read without a call. */
+typedef struct {
+  /* Not 0 when the subscriptions of a connection may have messages, or have ended. While it is 0, fq_next finds
+   * nothing. Valid until fq_engine_close. */
+  uint32_t ready;
+} fq_ready;
+
+typedef struct {
+  /* Calls that wait for fq_calls_take. */
+  uint32_t calls;
+} fq_shared;
+
+typedef struct {
+  fq_text connection_id, subscription_id, query, operation_name;
+  fq_text variables;  /* JSON object */
+  fq_text extensions; /* JSON object */
+  fq_text identity;   /* JSON object: user_id, tenant_id, roles, scopes, federation_id, service_name, expires_at */
+  int64_t resolver;   /* token of a resolver for this subscription alone; 0: that of its field or event type */
+  int64_t resolver_context; /* 1: that resolver takes the context */
+  int64_t connection;       /* out: handle of the connection */
+  fq_ready *ready;          /* out: of the connection */
+} fq_subscription;
+
+typedef struct {
+  fq_text channel, type, data; /* data: JSON object */
+  fq_text id, tenant_id, user_id, federation_id, service_name;
+  int64_t broadcast;
+} fq_event;
+
+/* What a call asks of the host. */
+#define FQ_CALL_RESOLVE 1
+#define FQ_CALL_AUTHENTICATE 2
+
+/* How a call was answered. */
+#define FQ_ANSWER_VALUE 0       /* text: JSON of the field's value; the identity's JSON */
+#define FQ_ANSWER_SKIP 1        /* resolver: no message for this event */
+#define FQ_ANSWER_FAILED 2      /* resolver: text is the reason, for the log; authenticate: could not be judged, 1013 */
+#define FQ_ANSWER_REFUSED 3     /* authenticate: 4403 */
+
+/* Token that a mailbox gives when calls wait. Other tokens are the caller's own, positive. */
+#define FQ_TOKEN_CALLS 0
+
+#define FQ_OUT_TEXT 0
+#define FQ_OUT_CLOSE 1
+
+/* Every function below is exported by the shared library under this name.
+ *
+ * int64 fq_abi(void)
+ *   FQ_ABI of the library.
+ *
+ * int64 fq_engine_new(fq_text *config, fq_shared **shared, fq_out *out)
+ *   config is a JSON object (docs/reference/c.md); its unknown members are errors. -> engine
+ * int64 fq_engine_close(int64 engine, fq_out *out)
+ *   Blocks. Ends everything of the engine, mailboxes included.
+ * int64 fq_metrics(int64 engine, fq_out *out)
+ *   A JSON object.
+ *
+ * int64 fq_subscribe(int64 engine, fq_subscription *s, fq_out *out)
+ *   out: the channel's name. -> subscription
+ * int64 fq_publish(int64 engine, fq_event *events, int64 n, fq_out *out)
+ *   All or nothing as far as validation goes. -> number of subscriptions, FQ_ACKNOWLEDGED
+ * int64 fq_next(int64 engine, int64 subscription, fq_out *out)
+ *   -> 1 message in out, 0 none waits, FQ_ENDED, FQ_SLOW
+ * int64 fq_take(int64 engine, int64 subscription, int64 max, fq_out *out)
+ *   Up to max messages, each uint32 length + bytes. -> count, FQ_ENDED and FQ_SLOW when there is none
+ * int64 fq_take_connection(int64 engine, int64 connection, int64 max, fq_out *out)
+ *   Up to max messages of any subscription, each int64 subscription + uint32 length + bytes. -> count
+ * int64 fq_complete(int64 engine, int64 subscription)
+ *   -> 1, or 0 when it was completed before
+ * int64 fq_complete_connection(int64 engine, int64 connection)
+ *   -> 1, or 0
+ *
+ * int64 fq_mailbox_new(int64 engine, int64 *fd, fq_out *out)
+ *   One per event loop. fd is an eventfd, readable when tokens wait; the library closes it. -> mailbox
+ * int64 fq_mailbox_take(int64 engine, int64 mailbox, int64 *tokens, int64 cap)
+ *   Tokens that were told since, each once. The fd is reset; it becomes readable again for later ones, and stays
+ *   readable when cap was too small. -> count
+ * int64 fq_mailbox_calls(int64 engine, int64 mailbox)
+ *   From now on this mailbox is told FQ_TOKEN_CALLS when calls wait; the one before it is not any more. mailbox 0:
+ *   none is.
+ * int64 fq_mailbox_close(int64 engine, int64 mailbox)
+ * int64 fq_watch(int64 engine, int64 subscription, int64 mailbox, int64 token)
+ *   Tells the mailbox once, when a message comes or the subscription ends. -> 0, or 1 when that is so already:
+ *   then nothing is told. A second watch replaces the first. mailbox 0 takes the watch back.
+ *
+ * int64 fq_resolver_set(int64 engine, fq_text *name, int64 token, int64 context, fq_out *out)
+ *   name: root field or event type. Subscriptions made from now on use it.
+ * int64 fq_calls_take(int64 engine, int64 max, fq_out *out)
+ *   Calls to answer, each: int64 id, int64 kind, int64 token, then texts as uint32 length + bytes, length
+ *   0xffffffff = absent. Resolve: token of the resolver; event (JSON object of the envelope without data), data,
+ *   variables, context. Authenticate: token of the session or 0; connection_init payload, request (JSON object).
+ *   -> count
+ * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
+ *   -> 1, or 0 when the call had timed out
+ *
+ * int64 fq_sessions_new(int64 engine, fq_text *config, fq_out *out)
+ *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions
+ * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)
+ *   The mailbox is told the token when the session has something to send: once until fq_session_take has
+ *   returned everything. -> session
+ * int64 fq_session_receive(int64 engine, int64 session, fq_text *message)
+ *   A whole text message of the client.
+ * int64 fq_session_take(int64 engine, int64 session, int64 max_bytes, fq_out *out)
+ *   What is to be sent, about max_bytes, each uint32 FQ_OUT_ kind + uint32 close code + uint32 length + bytes.
+ *   -> count; 0: nothing waits any more
+ * int64 fq_session_shut(int64 engine, int64 session, int64 code, fq_text *reason)
+ *   Closes from this side; the close is taken like every message.
+ * int64 fq_session_close(int64 engine, int64 session)
+ *   The client is gone: everything of the session ends.
+ *
+ * int64 fq_serve(int64 engine, fq_text *config, fq_out *out)
+ *   Listens on a TCP address and serves clients on threads of the library. out: {"host","port"}. -> server
+ * int64 fq_serve_stop(int64 engine, int64 server, int64 window_ms, fq_out *out)
+ *   Blocks. Closes its connections with 1012, spread over the window.
+ */
+
+#endif
