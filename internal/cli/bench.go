@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -20,11 +21,13 @@ type benchCommand struct {
 	Connections      int           `name:"connections" short:"c" placeholder:"N" default:"100" help:"Connections (default: ${default})."`
 	Subscriptions    int           `name:"subscriptions" short:"m" placeholder:"N" default:"1" help:"Subscriptions of each connection (default: ${default})."`
 	Rooms            int           `name:"rooms" placeholder:"N" default:"1" help:"Channels that the subscriptions are spread over; 1 is fan-out (default: ${default})."`
+	Query            string        `name:"query" placeholder:"DOC" help:"Document with a variable $room: Int! for all channels, whose events then go to one channel and differ in their member room (default: a field for each channel)."`
 	Rate             float64       `name:"rate" short:"r" placeholder:"N" default:"1000" help:"Events per second over all channels (default: ${default})."`
 	Duration         time.Duration `name:"duration" short:"d" placeholder:"TIME" default:"10s" help:"Measured time (default: ${default})."`
 	Warmup           time.Duration `name:"warmup" placeholder:"TIME" default:"2s" help:"Time before it, not measured; 0s: none (default: ${default})."`
 	Payload          int           `name:"payload" placeholder:"BYTES" default:"100" help:"Length of a text in each event (default: ${default})."`
 	Tick             time.Duration `name:"tick" placeholder:"TIME" default:"0s" help:"Publish what is due in steps of this length, in one request; 0s: each event when it is due (default: ${default})."`
+	Window           int           `name:"window" placeholder:"N" default:"0" help:"Instead of --rate: publish as fast as the server delivers, with so many events under way; 0: off (default: ${default})."`
 	Publishers       int           `name:"publishers" placeholder:"N" default:"1" help:"Parallel publishers (default: ${default})."`
 	Stalled          int           `name:"stalled" placeholder:"N" default:"0" help:"Further connections that subscribe and never read (default: ${default})."`
 	Churn            float64       `name:"churn" placeholder:"N" default:"0" help:"Connections per second that come, subscribe and break off beside the others (default: ${default})."`
@@ -34,6 +37,7 @@ type benchCommand struct {
 	Broadcast        bool          `name:"broadcast" help:"Publish broadcasts; servers with strict isolation need this or --tenant."`
 	TokenFile        string        `name:"token-file" placeholder:"FILE" help:"${token_file_help}"`
 	PublishTokenFile string        `name:"publish-token-file" placeholder:"FILE" help:"File with the publish token."`
+	PublishURL       string        `name:"publish-url" placeholder:"URL" help:"Where events are posted (default: /events of the server)."`
 	JSON             bool          `name:"json" help:"Print the result as JSON."`
 }
 
@@ -41,7 +45,7 @@ type benchCommand struct {
 func (*benchCommand) Help() string {
 	return `Opens the connections, publishes at a fixed rate, and checks each delivery: that none is lost, doubled, out of order or altered, and how late it is, counted from when its event was due. With a server on this machine its CPU seconds per million deliveries and its memory per connection are printed too.
 
-The server that is measured must serve a field with the name of each channel, whose type has room: Int, seq: Int, sent: Int, sum: Int and pad: String. The one that bench starts itself does.
+The server that is measured must serve a field with the name of each channel, whose type has room: Int, seq: Int, sent: Int, sum: Int and pad: String. The one that bench starts itself does. With --query, any server of graphql-transport-ws can be measured that takes the events by POST as newline-delimited JSON.
 
 Exit codes: 0 every delivery was right, 1 some were not, 2 wrong usage, 3 the server can't be reached.
 
@@ -53,13 +57,17 @@ Examples:
   fraiseql bench -c 1000 --rooms 1000 -r 20000 -d 30s
       1,000 channels with one subscriber each
 
+  fraiseql bench --url http://127.0.0.1:8000/graphql --channel tick --rooms 1000 -c 1000 --window 2000
+        --query 'subscription($room: Int!) { tick(room: $room) { room seq sent sum pad } }'
+      what another server delivers at most
+
   fraiseql bench --idle -c 10000
       memory of idle connections`
 }
 
 // Run measures.
 func (c *benchCommand) Run(ctx context.Context, env *Env) error {
-	if c.Connections < 1 || c.Subscriptions < 1 || c.Rooms < 1 || c.Publishers < 1 || c.Rate <= 0 || c.Payload < 0 || c.Duration <= 0 {
+	if c.Connections < 1 || c.Subscriptions < 1 || c.Rooms < 1 || c.Publishers < 1 || c.Rate <= 0 || c.Payload < 0 || c.Window < 0 || c.Duration <= 0 {
 		return usage("counts, --rate and --duration must be more than 0")
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -98,10 +106,15 @@ func (c *benchCommand) Run(ctx context.Context, env *Env) error {
 func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 	cfg := loadgen.Config{
 		Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
-		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Stalled: c.Stalled, Churn: c.Churn, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
+		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Window: c.Window, PublishURL: c.PublishURL, Stalled: c.Stalled, Churn: c.Churn, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
 	}
 	if c.Warmup == 0 {
 		cfg.Warmup = -1 // there, 0 is the default
+	}
+	if c.Query != "" {
+		cfg.Query = func(int) string { return c.Query }
+		cfg.Variables = func(room int) string { return `{"room":` + strconv.Itoa(room) + "}" }
+		cfg.ChannelOf = func(int) string { return c.Channel }
 	}
 	if env.StderrTerminal {
 		cfg.Progress = func(text string) { env.say("%s …", text) }
@@ -127,7 +140,9 @@ func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 func (c *benchCommand) schema() string {
 	var b strings.Builder
 	b.WriteString("type Subscription {\n")
-	if c.Rooms == 1 {
+	if c.Query != "" {
+		fmt.Fprintf(&b, "  %s(room: Int!): Tick\n", c.Channel)
+	} else if c.Rooms == 1 {
 		fmt.Fprintf(&b, "  %s: Tick\n", c.Channel)
 	} else {
 		for room := range c.Rooms {

@@ -139,10 +139,11 @@ func (p *parser) frame(c *client, first byte, payload []byte, now time.Duration)
 
 var (
 	idPrefix   = []byte(`{"id":"`)
-	idMember   = []byte(`"id":"`)
-	nextType   = []byte(`"type":"next"`)
-	pingType   = []byte(`"type":"ping"`)
-	pongType   = []byte(`"type":"pong"`)
+	idMember   = []byte(`"id":`)
+	typeMember = []byte(`"type":`)
+	nextType   = []byte(`"next"`)
+	pingType   = []byte(`"ping"`)
+	pongType   = []byte(`"pong"`)
 	seqMember  = []byte(`"seq":`)
 	sentMember = []byte(`"sent":`)
 	sumMember  = []byte(`"sum":`)
@@ -150,16 +151,19 @@ var (
 )
 
 // message handles a text message. It looks for the members that it knows instead of parsing JSON: events are
-// flat, and their text is ours.
+// flat, and their text is ours. Servers may put one space behind a colon.
 func (p *parser) message(c *client, m []byte, now time.Duration) error {
-	if !bytes.Contains(m[:min(len(m), 96)], nextType) {
+	if !hasType(m[:min(len(m), 96)], nextType) {
 		return p.otherMessage(c, m)
 	}
 	id, at := -1, 0
 	if bytes.HasPrefix(m, idPrefix) {
 		id, at = number(m, len(idPrefix))
 	} else if i := bytes.Index(m, idMember); i >= 0 {
-		id, at = number(m, i+len(idMember))
+		if i += len(idMember); i < len(m) && m[i] == ' ' {
+			i++
+		}
+		id, at = number(m, min(i+1, len(m)))
 	}
 	if id < 0 || id >= len(c.subs) {
 		return fmt.Errorf("%w: result for an unknown operation: %.100s", errProtocol, m)
@@ -212,12 +216,24 @@ func (p *parser) result(s *subscription, seq, sent uint32, now time.Duration) {
 // otherMessage answers a ping and refuses what ends an operation.
 func (p *parser) otherMessage(c *client, m []byte) error {
 	switch {
-	case bytes.Contains(m, pingType):
+	case hasType(m, pingType):
 		return c.write(appendFrame(nil, opText, []byte(`{"type":"pong"}`)))
-	case bytes.Contains(m, pongType):
+	case hasType(m, pongType):
 		return nil
 	}
 	return fmt.Errorf("unexpected message: %.300s", m)
+}
+
+// hasType reports whether the first member "type" of a message has a value, given in quotes.
+func hasType(m, value []byte) bool {
+	i := bytes.Index(m, typeMember)
+	if i < 0 {
+		return false
+	}
+	if i += len(typeMember); i < len(m) && m[i] == ' ' {
+		i++
+	}
+	return bytes.HasPrefix(m[i:], value)
 }
 
 // number reads the digits at m[i:]; -1 if there are none.

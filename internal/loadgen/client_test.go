@@ -26,6 +26,7 @@ func nextMessage(id, room, seq, sent int) string {
 // TestFeed cuts a stream at every place and at random ones: the same is counted.
 func TestFeed(t *testing.T) {
 	var stream []byte
+	spaces := strings.NewReplacer(":", ": ", ",", ", ")
 	for seq := 1; seq <= 20; seq++ {
 		message := nextMessage(seq%2, seq%2, (seq+1)/2, seq*1000)
 		switch seq % 4 {
@@ -36,6 +37,8 @@ func TestFeed(t *testing.T) {
 			stream = append(stream, serverFrame(0x80|opContinuation, message[9:])...)
 		case 1: // with 16 bits of length
 			stream = append(stream, serverFrame(0x80|opText, strings.Replace(message, `"x"`, `"`+strings.Repeat("x", 300)+`"`, 1))...)
+		case 2: // with spaces, as Python writes it
+			stream = append(stream, serverFrame(0x80|opText, spaces.Replace(message))...)
 		default:
 			stream = append(stream, serverFrame(0x80|opText, message)...)
 		}

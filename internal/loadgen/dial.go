@@ -109,7 +109,11 @@ func (r *run) roomOf(connection, i int) int {
 
 func (r *run) subscribeMessage(id, room int) []byte {
 	query, _ := json.Marshal(r.cfg.Query(room))
-	return []byte(`{"id":"` + strconv.Itoa(id) + `","type":"subscribe","payload":{"query":` + string(query) + `}}`)
+	variables := ""
+	if r.cfg.Variables != nil {
+		variables = `,"variables":` + r.cfg.Variables(room)
+	}
+	return []byte(`{"id":"` + strconv.Itoa(id) + `","type":"subscribe","payload":{"query":` + string(query) + variables + `}}`)
 }
 
 func initMessage(token string) []byte {

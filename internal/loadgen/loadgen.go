@@ -43,6 +43,8 @@ type Config struct {
 	Channel string
 	// Query returns the document for a room; default `subscription { <channel> { room seq sent sum pad } }`.
 	Query func(room int) string
+	// Variables, if set, returns the variables of a room's document as a JSON object.
+	Variables func(room int) string
 	// ChannelOf returns the channel of a room; default Channel, or Channel_<room> with several rooms.
 	ChannelOf func(room int) string
 	// PayloadBytes is the length of pad in each event; 100.
@@ -56,6 +58,10 @@ type Config struct {
 	DrainTimeout time.Duration
 	// Batch bounds the events of one request; 500. Events that are due at the same time share a request.
 	Batch int
+	// Window closes the loop: as many events are published as the server keeps up with, at most that many of which
+	// are not delivered everywhere. Rate and Tick then don't count, an event is due when it is published, and there is
+	// one publisher. 0: events come at Rate.
+	Window int
 	// Tick publishes what is due in steps of this length, as a producer does that gathers events: fewer, larger
 	// requests, and up to a tick more latency, which counts. 0: each event when it is due.
 	Tick time.Duration
@@ -175,6 +181,8 @@ func (c *Config) validate() (*url.URL, error) {
 		return nil, fmt.Errorf("%d rooms for %d subscriptions: every room needs one", c.Rooms, c.Connections*c.Subscriptions)
 	case c.Publishers > c.Rooms:
 		return nil, fmt.Errorf("%d publishers for %d rooms: a room belongs to one publisher", c.Publishers, c.Rooms)
+	case c.Window > 0 && c.Publishers > 1:
+		return nil, errors.New("a window has one publisher")
 	case float64(c.Warmup+c.Duration)/float64(time.Second)*c.Rate >= 1<<31 || c.Warmup+c.Duration > 30*time.Minute:
 		return nil, errors.New("the run is too long: at most 30 minutes and 2³¹ events")
 	}

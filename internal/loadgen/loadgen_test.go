@@ -175,6 +175,28 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// TestWindow publishes as fast as the server delivers, and never more than a few events ahead of it.
+func TestWindow(t *testing.T) {
+	for _, rooms := range []int{1, 4} {
+		s := newServer(t, faults{})
+		cfg := quick(s)
+		cfg.Rooms, cfg.Window, cfg.Rate = rooms, 3, 1
+		r, err := Run(t.Context(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Err() != nil || r.Events < 4 || r.Measured == 0 || r.Deliveries < uint64(r.Events*6/rooms-6) {
+			t.Errorf("%d rooms: %v\n%s", rooms, r.Err(), r.Text())
+		}
+	}
+	s := newServer(t, faults{deliver: func(*subscriber, int, string) {}})
+	cfg := quick(s)
+	cfg.Window, cfg.DrainTimeout = 3, time.Millisecond
+	if r, err := Run(t.Context(), cfg); err != nil || r.Events != 3 || r.Lost != 18 {
+		t.Errorf("nothing delivered: %v, %+v", err, r)
+	}
+}
+
 func TestRunEndsWithContext(t *testing.T) {
 	s := newServer(t, faults{})
 	cfg := quick(s)

@@ -74,6 +74,9 @@ func makePad(n int) string { return strings.Repeat("x", n) }
 // publishLoad is publisher p: it publishes each of its events when it is due, those that are due together in
 // one call, and returns how many there were.
 func (r *run) publishLoad(ctx context.Context, p int) (int, error) {
+	if r.cfg.Window > 0 {
+		return r.publishWindow(ctx)
+	}
 	total := int(r.cfg.Rate * (r.cfg.Warmup + r.cfg.Duration).Seconds())
 	sequence := make([]int, r.cfg.Rooms)
 	batch := make([]Event, 0, r.cfg.Batch)
@@ -136,9 +139,51 @@ func (r *run) waitUntil(ctx context.Context, due time.Duration) error {
 	}
 }
 
+// publishWindow publishes while fewer than Window events are under way.
+func (r *run) publishWindow(ctx context.Context) (int, error) {
+	subscribers := make([]uint64, r.cfg.Rooms)
+	for n := range r.cfg.Connections {
+		for i := range r.cfg.Subscriptions {
+			subscribers[r.roomOf(n, i)]++
+		}
+	}
+	ahead := make([]uint64, r.cfg.Window) // deliveries that are due once the event that many before was delivered
+	sequence := make([]int, r.cfg.Rooms)
+	batch := make([]Event, 0, r.cfg.Batch)
+	due := uint64(0)
+	for r.published < 1<<31-1 {
+		now := time.Since(r.start)
+		if now >= r.cfg.Warmup+r.cfg.Duration {
+			break
+		}
+		arrived := r.totals().all
+		for len(batch) < r.cfg.Batch && ahead[r.published%r.cfg.Window] <= arrived {
+			room := r.published % r.cfg.Rooms
+			due += subscribers[room]
+			ahead[r.published%r.cfg.Window] = due
+			sequence[room]++
+			batch = append(batch, r.event(room, sequence[room], now))
+			r.published++
+		}
+		if len(batch) == 0 {
+			sleep(100 * time.Microsecond)
+		} else if err := r.cfg.Publish(ctx, batch); err != nil {
+			return r.published, err
+		}
+		batch = batch[:0]
+		if ctx.Err() != nil {
+			return r.published, context.Cause(ctx)
+		}
+	}
+	return r.published, nil
+}
+
 // expected is the highest sequence number of each room after a complete run.
 func (r *run) expected(room int) int {
 	total := int(r.cfg.Rate * (r.cfg.Warmup + r.cfg.Duration).Seconds())
+	if r.cfg.Window > 0 {
+		total = r.published
+	}
 	n := total / r.cfg.Rooms
 	if room < total%r.cfg.Rooms {
 		n++

@@ -22,6 +22,7 @@ type run struct {
 	readers     []*reader
 	process     *process // of the server; nil when it is not known
 	stalled     []net.Conn
+	published   int // with a window: events so far; belongs to the publisher until it has ended
 
 	mu      sync.Mutex
 	clients []*client
