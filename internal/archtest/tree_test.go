@@ -59,7 +59,8 @@ func root(t *testing.T) string {
 // notOurs names folders whose content is not written here.
 var notOurs = map[string]bool{
 	".git": true, "node_modules": true, "vendor": true, "testdata": true, ".venv": true,
-	"bin": true, "dist": true, ".cache": true, "__pycache__": true,
+	"bin": true, "dist": true, ".cache": true, "__pycache__": true, ".venvs": true,
+	".mypy_cache": true, ".pytest_cache": true, ".ruff_cache": true,
 }
 
 // walk calls visit with every file of the tree, by its path from the root.
