@@ -1,7 +1,10 @@
 # make run     start the demo on http://127.0.0.1:4000
-# make test    every test, with real clients and a browser; installs what they need
-# make check   format, vet, staticcheck, architecture, race detector, short fuzzing
+# make test    every test, with real clients, a browser and four Pythons; installs what they need
+#              (test-go, test-python: one half; PYTHONS="3.12": fewer Pythons)
+# make check   format, vet, staticcheck, architecture, race detector, short fuzzing; ruff, mypy, stubtest, C warnings
+#              (check-go, check-python: one half)
 # make build   bin/fraiseql, one static binary
+# make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, about a quarter of an hour on a quiet machine, and write it
 #              (BENCH_ARGS=-short: seconds, to see that it works; bench-docs: write it from bench/results)
 # make fuzz    every fuzz target for FUZZTIME
@@ -19,8 +22,15 @@ UNIT = $$(go list ./... | grep -v -e /e2e/ -e /internal/archtest)
 # Lock files of the npm projects, and the stamps that say when they were installed.
 NPM_STAMPS = $(patsubst %/package-lock.json,%/node_modules/.installed,$(wildcard e2e/*/package-lock.json))
 PYTHON_STAMP = .venv/.installed
+# Versions of Python that the wheel is tested on, each in a virtual environment of its own. The wheel is built with the
+# oldest; PYTHON_FULL takes the long way where a test has one, and judges the code.
+PYTHONS ?= 3.10 3.11 3.12 3.13
+PYTHON_FULL ?= 3.12
+PYTEST_ARGS ?=
+FAULT_LIBRARY = $(CURDIR)/.cache/fault/libfraiseql.so
 
-.PHONY: run build test check bench bench-docs fuzz docs format vet arch portable race deps clean
+.PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-docs fuzz docs format vet \
+	arch portable race deps clean
 
 run:
 	go run ./cmd/fraiseql serve --demo $(RUN_ARGS)
@@ -28,11 +38,41 @@ run:
 build:
 	CGO_ENABLED=0 go build -trimpath -ldflags '-s -w' -o bin/fraiseql ./cmd/fraiseql
 
-test: deps build
+# The build backend itself: no frontend needs to be installed.
+wheel sdist:
+	@python=$$(.ci/python $(firstword $(PYTHONS))); rm -f dist/fraiseql_subscriptions-*$(if $(filter wheel,$@),.whl,.tar.gz); \
+	cd python && PYTHONDONTWRITEBYTECODE=1 "$$python" -c 'import build_backend; print("dist/" + build_backend.build_$@("../dist"))'
+
+test: test-go test-python
+
+test-go: deps build
 	go test -timeout 15m ./...
 
-check: format vet arch portable race
+# Two Pythons at a time; what each prints comes in one piece.
+test-python: deps build wheel $(PYTHONS:%=.venvs/%/.installed)
+	go build -tags fqfault -buildmode=c-shared -o $(FAULT_LIBRARY) ./cmd/libfraiseql
+	$(MAKE) --no-print-directory -j2 -O $(PYTHONS:%=test-python-%)
+
+.PHONY: $(PYTHONS:%=test-python-%)
+$(PYTHONS:%=test-python-%): test-python-%:
+	@echo "Python $*"
+	@.venvs/$*/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
+	cd python && FRAISEQL_TEST_FULL=$(filter $(PYTHON_FULL),$*) FRAISEQL_FAULT_LIBRARY=$(FAULT_LIBRARY) \
+	  ../.venvs/$*/bin/python -m pytest -q $(PYTEST_ARGS)
+
+check: check-go check-python
+
+check-go: format vet arch portable race
 	$(MAKE) fuzz FUZZTIME=3s
+
+PYTHON_SOURCES = python examples/python
+check-python: wheel .venvs/check/.installed $(PYTHONS:%=.venvs/%/.installed)
+	.venvs/check/bin/ruff check --config python/pyproject.toml $(PYTHON_SOURCES)
+	.venvs/check/bin/ruff format --config python/pyproject.toml --check $(PYTHON_SOURCES)
+	@.venvs/check/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
+	cd python && ../.venvs/check/bin/mypy
+	cd python && ../.venvs/check/bin/stubtest --mypy-config-file pyproject.toml fraiseql._native
+	.ci/c-warnings $(firstword $(PYTHONS)) $(lastword $(PYTHONS))
 
 format:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
@@ -88,5 +128,12 @@ $(PYTHON_STAMP): e2e/clients/requirements.txt | .ci/tools.stamp
 	.venv/bin/pip install --quiet --disable-pip-version-check -r e2e/clients/requirements.txt
 	@touch $@
 
+.venvs/check/.installed: python/requirements-check.txt
+.venvs/%/.installed: python/requirements-test.txt | .ci/tools.stamp
+	rm -rf .venvs/$*
+	"$$(.ci/python $(if $(filter check,$*),$(PYTHON_FULL),$*))" -m venv .venvs/$*
+	.venvs/$*/bin/pip install --quiet --disable-pip-version-check $(foreach file,$(filter %.txt,$^),-r $(file))
+	@touch $@
+
 clean:
-	rm -rf bin dist .venv e2e/*/node_modules
+	rm -rf bin dist .venv .venvs e2e/*/node_modules python/src/fraiseql/*.so
