@@ -45,8 +45,12 @@ type Config struct {
 	Limits   Limits
 	// Introspection answers __schema and __type.
 	Introspection bool
-	// Resolvers by the name of their root field.
+	// Resolvers by the name of their root field, or of an event type that a root field lists. Engine.SetResolver
+	// adds others later.
 	Resolvers map[string]Resolver
+	// LateResolvers accepts a schema with scalar root fields that have no resolver yet. Subscribing to such a field
+	// is refused until it has one.
+	LateResolvers bool
 	// Observer receives counts; nil discards them.
 	Observer Observer
 	// Logger receives what operators should know; nil discards it.
@@ -188,12 +192,11 @@ func (c *Config) loadSchema() (*gql.Schema, error) {
 	for i, s := range c.Schema {
 		sources[i] = gql.SchemaSource{Name: s.Name, Text: s.Text}
 	}
-	schema, problems := gql.LoadSchema(sources, gql.SchemaOptions{
-		SnakeCase: c.SnakeCase,
-		Resolvers: func(field string) bool { _, ok := c.Resolvers[field]; return ok },
-
-		HideSuggestions: !c.Introspection,
-	})
+	options := gql.SchemaOptions{SnakeCase: c.SnakeCase, HideSuggestions: !c.Introspection}
+	if !c.LateResolvers {
+		options.Resolvers = func(field string) bool { _, ok := c.Resolvers[field]; return ok }
+	}
+	schema, problems := gql.LoadSchema(sources, options)
 	errs := make([]error, len(problems))
 	for i, p := range problems {
 		errs[i] = p
@@ -205,8 +208,8 @@ func (c *Config) loadSchema() (*gql.Schema, error) {
 func (c *Config) validate() error {
 	errs := []error{c.Limits.validate()}
 	for name, r := range c.Resolvers {
-		if r.Resolve == nil {
-			errs = append(errs, fmt.Errorf("Resolvers[%q].Resolve is nil", name))
+		if err := r.validate(); err != nil {
+			errs = append(errs, fmt.Errorf("Resolvers[%q]: %w", name, err))
 		}
 	}
 	if len(c.Schema) > 0 && c.SchemalessChannels != nil {
@@ -218,15 +221,15 @@ func (c *Config) validate() error {
 	return errors.Join(errs...)
 }
 
-// checkResolvers reports resolvers without a root field.
+// checkResolvers reports resolvers without a root field or event type.
 func (c *Config) checkResolvers(schema *gql.Schema) error {
 	if schema.Schemaless {
 		return nil
 	}
 	var errs []error
 	for name := range c.Resolvers {
-		if schema.Subscription == nil || schema.Subscription.Field(name) == nil {
-			errs = append(errs, fmt.Errorf("config: Resolvers[%q]: the schema has no field Subscription.%s", name, name))
+		if !isRootField(schema, name) && !listsType(schema, name) {
+			errs = append(errs, fmt.Errorf("config: Resolvers[%q]: the schema has no field Subscription.%s, and no field lists it as an event type", name, name))
 		}
 	}
 	slices.SortFunc(errs, func(a, b error) int { return len(a.Error()) - len(b.Error()) })

@@ -31,7 +31,7 @@ type Engine struct {
 	address   hub.Addressing
 	observer  observe.Observer
 	log       *slog.Logger
-	resolvers map[string]*hub.Resolver
+	resolvers atomic.Pointer[resolvers]
 	// tenantRoots are the root fields with @tenant, by channel: their events carry a tenant at that path.
 	tenantRoots map[string][]tenantRoot
 	connLimits  queue.Limits
@@ -71,10 +71,7 @@ func New(cfg Config) (*Engine, error) {
 	e.connLimits = queue.Limits{Bytes: e.limits.ConnectionQueueBytes}
 	e.plans = plan.NewCache(e.limits.PlanCacheBytes)
 	e.indexTenantRoots()
-	e.resolvers = make(map[string]*hub.Resolver, len(cfg.Resolvers))
-	for name, r := range cfg.Resolvers {
-		e.resolvers[name] = r.internal()
-	}
+	e.setResolvers(cfg.Resolvers)
 	e.publishing.New = func() any { return new(publication) }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()

@@ -69,6 +69,9 @@ func (e *Engine) Publish(ctx context.Context, events ...Event) (Receipt, error) 
 		return Receipt{}, bus.ErrClosed
 	}
 	r, err := e.bus.Publish(ctx, p.batch)
+	for i := range p.batch { // deferred resolvers, outside of the bus's turns
+		e.hub.HandOver(p.parsed[i])
+	}
 	if r.Accepted > 0 {
 		e.observer.Published(r.Accepted)
 	}

@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -35,6 +36,9 @@ type Registration struct {
 	Variables                    []byte // JSON object or nil
 	Extensions                   []byte // JSON object or nil: {"drops": true} asks to be told of drops
 	Identity                     Identity
+	// Resolver is for this subscription alone; nil: that of its field or event type. Subscriptions that are equal
+	// otherwise and have the same pointer may share results. What it points to must not change.
+	Resolver *Resolver
 }
 
 // pulls are the connections without a transport.
@@ -97,6 +101,10 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	if r.ConnectionID == "" || r.SubscriptionID == "" || r.Query == "" {
 		return nil, errors.New("register subscription: ConnectionID, SubscriptionID and Query must not be empty")
 	}
+	own, err := r.Resolver.own()
+	if err != nil {
+		return nil, fmt.Errorf("register subscription: %w", err)
+	}
 	s, err := e.pulls.reserve(e, r.ConnectionID, r.SubscriptionID)
 	if err != nil {
 		return nil, err
@@ -106,7 +114,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		ID: r.SubscriptionID, EscapedID: session.AppendEscaped(nil, []byte(r.SubscriptionID)), Query: r.Query,
 		OperationName: r.OperationName, Variables: r.Variables, Extensions: r.Extensions,
 	}
-	sub, result, errs := e.subscribe(ctx, &s.conn.Conn, &who, req)
+	sub, result, errs := e.subscribe(&s.conn.Conn, &who, req, own)
 	if errs == nil && sub == nil && result != nil {
 		errs = refused(code.ValidationFailed, "The operation is not a subscription.")
 	}

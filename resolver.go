@@ -3,23 +3,40 @@ package fraiseql
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
 )
 
 // Skip from a resolver means: no message for this event.
 var Skip = hub.ErrSkip
 
-// Resolver computes the value of a root field, once per group of equal subscriptions and event (CONTRACT 5).
+// Resolver computes the value of a root field, once per group of equal subscriptions and event (CONTRACT 5). It has
+// exactly one of Resolve and Deferred.
+//
+// A subscription uses its own resolver, else that of its root field, else that of the type of each event; events
+// of types without one are then projected as they are, in their order among the others. Results of a group, in
+// whatever order they come, reach its subscribers in the order of the events. What goes wrong becomes a masked
+// GraphQL error at the field; the event is never sent in the place of a result.
 type Resolver struct {
 	// Resolve returns the field's value, which is projected like data: anything that encoding/json encodes, or
 	// the text itself as json.RawMessage or []byte; nil is null, Skip as the error means no message. ctx ends
 	// after Limits.ResolverTimeout. variables is the JSON object of the coerced variables. who is nil unless
-	// Context is set. Any other error, and a panic, becomes a masked GraphQL error at the field; the event is
-	// never sent in its place. It is called from a bounded set of goroutines and may publish.
+	// Context is set. Any other error, and a panic, fails. It is called from a bounded set of goroutines and may
+	// publish.
 	Resolve func(ctx context.Context, ev *Event, variables json.RawMessage, who *ResolverContext) (any, error)
+	// Deferred takes a request that is answered later, or at once, from any goroutine; Limits.ResolverTimeout after
+	// the call the engine answers for it that it took too long. On the memory bus it is called by the goroutine that
+	// publishes, after the batch was matched and before Publish returns. No lock is held then: it may publish, but
+	// must not block. A panic fails.
+	Deferred func(r *ResolveRequest)
 	// Context asks for the caller's identity; results are then shared by callers that are equal in it only.
 	Context bool
 }
@@ -30,13 +47,171 @@ type ResolverContext struct {
 	Roles, Scopes    []string
 }
 
-func (r Resolver) internal() *hub.Resolver {
-	return &hub.Resolver{Context: r.Context, Resolve: func(ctx context.Context, ev *event.Event, variables []byte, id *identity.Identity) ([]byte, error) {
-		var who *ResolverContext
-		if id != nil {
-			who = &ResolverContext{UserID: id.UserID, TenantID: id.TenantID, Roles: id.Roles, Scopes: id.Scopes}
+// ResolveRequest asks a deferred resolver for the value of a root field for one event and one group of
+// subscriptions. The first of Resolve, Skip and Fail answers it; they report false when it was answered before,
+// has timed out, or nobody waits for it any more. All methods are safe for concurrent use. What they return must
+// not be changed.
+type ResolveRequest hub.Request
+
+func (r *ResolveRequest) request() *hub.Request { return (*hub.Request)(r) }
+
+// Event returns the event, as it was published.
+func (r *ResolveRequest) Event() *Event { return r.request().Event() }
+
+// Variables returns the JSON object of the coerced variables.
+func (r *ResolveRequest) Variables() json.RawMessage { return r.request().Variables() }
+
+// Context returns who asks, nil unless the resolver has Context set.
+func (r *ResolveRequest) Context() *ResolverContext { return contextOf(r.request().Who()) }
+
+// Field returns the name of the root field.
+func (r *ResolveRequest) Field() string { return r.request().Field() }
+
+// Resolve answers with the JSON text of the field's value, nil for null. The text is not kept.
+func (r *ResolveRequest) Resolve(value json.RawMessage) bool {
+	return r.request().Resolve(orNull(value))
+}
+
+// Skip answers that there is no message for this event.
+func (r *ResolveRequest) Skip() bool { return r.request().Skip() }
+
+// Fail answers that the value could not be computed. err is for the log; subscribers get a masked error.
+func (r *ResolveRequest) Fail(err error) bool { return r.request().Fail(err) }
+
+// SetResolver sets the resolver of a root field or of an event type for subscriptions made from now on; those that
+// exist keep what they have. A name that the schema has as a root field means that field. Without a schema a name
+// means both, the field (the channel) and the event type.
+func (e *Engine) SetResolver(name string, r Resolver) error {
+	if err := r.validate(); err != nil {
+		return fmt.Errorf("set resolver %q: %w", name, err)
+	}
+	if err := e.checkResolverName(name); err != nil {
+		return fmt.Errorf("set resolver %q: %w", name, err)
+	}
+	made := r.internal()
+	for {
+		old := e.resolvers.Load()
+		if e.resolvers.CompareAndSwap(old, old.with(e.schema, name, made)) {
+			return nil
 		}
-		value, err := r.Resolve(ctx, ev, variables, who)
+	}
+}
+
+func (e *Engine) checkResolverName(name string) error {
+	if !e.schema.Schemaless && isRootField(e.schema, name) {
+		return nil
+	}
+	if err := event.ValidateType(name); err != nil {
+		return errors.New("the name " + err.Message)
+	}
+	if !e.schema.Schemaless && !takesType(e.schema, name) {
+		return errors.New("the schema has no such root field, and no root field takes events of such a type")
+	}
+	return nil
+}
+
+func (r *Resolver) validate() error {
+	if (r.Resolve == nil) == (r.Deferred == nil) {
+		return errors.New("a resolver has exactly one of Resolve and Deferred")
+	}
+	return nil
+}
+
+// resolvers are those of an engine at one time. They do not change.
+type resolvers struct {
+	fields, byType map[string]*hub.Resolver
+	types          *hub.Types // of byType
+}
+
+func (e *Engine) setResolvers(list map[string]Resolver) {
+	all := new(resolvers)
+	for name, r := range list {
+		all = all.with(e.schema, name, r.internal())
+	}
+	e.resolvers.Store(all)
+}
+
+// with returns a copy in which a name has another resolver.
+func (s *resolvers) with(schema *gql.Schema, name string, r *hub.Resolver) *resolvers {
+	c := *s
+	root := isRootField(schema, name)
+	if root || schema.Schemaless {
+		if c.fields = maps.Clone(s.fields); c.fields == nil {
+			c.fields = make(map[string]*hub.Resolver)
+		}
+		c.fields[name] = r
+	}
+	if !root {
+		if c.byType = maps.Clone(s.byType); c.byType == nil {
+			c.byType = make(map[string]*hub.Resolver)
+		}
+		c.byType[name] = r
+		c.types = hub.NewTypes(c.byType)
+	}
+	return &c
+}
+
+// of returns the resolver of the root field, else those by event type if one of them can apply.
+func (s *resolvers) of(p *plan.Plan) (*hub.Resolver, *hub.Types) {
+	if r := s.fields[p.RootName]; r != nil || s.types == nil {
+		return r, nil
+	}
+	if len(p.Types) > 0 && !slices.ContainsFunc(p.Types, func(t string) bool { return s.types.Of(t) != nil }) {
+		return nil, nil
+	}
+	return nil, s.types
+}
+
+// resolves reports whether what a subscription may need a resolver for has one: a field without parts, for every
+// type of event.
+func resolves(j *hub.Join) bool {
+	p := j.Plan
+	if j.Resolver != nil || p.Root == nil || !p.Root.Type.Name().IsLeaf() {
+		return true
+	}
+	return len(p.Types) > 0 && !slices.ContainsFunc(p.Types, func(t string) bool { return j.Types.Of(t) == nil })
+}
+
+func isRootField(schema *gql.Schema, name string) bool {
+	return schema.Subscription != nil && schema.Subscription.Field(name) != nil
+}
+
+// listsType reports whether a root field names that event type.
+func listsType(schema *gql.Schema, name string) bool {
+	return schema.Subscription != nil && slices.ContainsFunc(schema.Subscription.Fields, func(f *gql.Field) bool {
+		return slices.Contains(f.Source.Types, name)
+	})
+}
+
+// takesType reports whether a root field takes events of that type.
+func takesType(schema *gql.Schema, name string) bool {
+	return listsType(schema, name) || schema.Subscription != nil && slices.ContainsFunc(schema.Subscription.Fields, func(f *gql.Field) bool {
+		return len(f.Source.Types) == 0
+	})
+}
+
+// own returns the resolver of one registration, nil for none.
+func (r *Resolver) own() (*hub.Resolver, error) {
+	if r == nil {
+		return nil, nil
+	}
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	made := r.internal()
+	made.Same = r
+	return made, nil
+}
+
+func (r *Resolver) internal() *hub.Resolver {
+	made := &hub.Resolver{Context: r.Context}
+	if f := r.Deferred; f != nil {
+		made.Deferred = func(r *hub.Request) { f((*ResolveRequest)(r)) }
+		return made
+	}
+	f := r.Resolve
+	made.Resolve = func(ctx context.Context, ev *event.Event, variables []byte, id *identity.Identity) ([]byte, error) {
+		value, err := f(ctx, ev, variables, contextOf(id))
 		if err != nil {
 			return nil, err
 		}
@@ -47,7 +222,15 @@ func (r Resolver) internal() *hub.Resolver {
 			return orNull(v), nil
 		}
 		return json.Marshal(value)
-	}}
+	}
+	return made
+}
+
+func contextOf(id *identity.Identity) *ResolverContext {
+	if id == nil {
+		return nil
+	}
+	return &ResolverContext{UserID: id.UserID, TenantID: id.TenantID, Roles: id.Roles, Scopes: id.Scopes}
 }
 
 // orNull lets a nil slice stand for null, as nil of any other type does.

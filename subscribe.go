@@ -1,8 +1,6 @@
 package fraiseql
 
 import (
-	"context"
-
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -27,8 +25,9 @@ type subscribing struct {
 
 var emptyObject = []byte("{}")
 
-// subscribe runs an operation: a subscription joins, a query is answered in the outcome.
-func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) (*hub.Subscription, []byte, []*gql.Error) {
+// subscribe runs an operation: a subscription joins, a query is answered in the outcome. own is the resolver of
+// this subscription alone, nil: that of its field or event type.
+func (e *Engine) subscribe(conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver) (*hub.Subscription, []byte, []*gql.Error) {
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
@@ -45,7 +44,14 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 		result, errs := e.answer(op, s)
 		return nil, result, errs
 	}
-	sub, errs := e.join(s, p, conn, who, req)
+	s.join = hub.Join{Conn: conn, ID: req.EscapedID, Plan: p, Identity: who, Policy: e.policy(p), Resolver: own}
+	if own == nil {
+		s.join.Resolver, s.join.Types = e.resolvers.Load().of(p)
+	}
+	if !resolves(&s.join) {
+		return nil, nil, refused(code.ValidationFailed, "The field "+p.RootName+" needs a resolver, and there is none.")
+	}
+	sub, errs := e.join(s, req)
 	if sub != nil {
 		e.observer.Counted(observe.Subscribed, origin, 1)
 	}
@@ -126,8 +132,9 @@ func (e *Engine) answer(op *gql.Operation, s *subscribing) ([]byte, []*gql.Error
 	return introspect.Execute(op, &s.vars, introspect.Options{Allowed: e.cfg.Introspection})
 }
 
-// join runs checks 1 and 5 and enters the subscription into the index.
-func (e *Engine) join(s *subscribing, p *plan.Plan, conn *queue.Conn, who *identity.Identity, req *session.Request) (*hub.Subscription, []*gql.Error) {
+// join runs checks 1 and 5 on what s.join says so far and enters the subscription into the index.
+func (e *Engine) join(s *subscribing, req *session.Request) (*hub.Subscription, []*gql.Error) {
+	p, who := s.join.Plan, s.join.Identity
 	var sent plan.Variables
 	if len(req.Variables) > 0 {
 		sent = &s.raw
@@ -146,10 +153,8 @@ func (e *Engine) join(s *subscribing, p *plan.Plan, conn *queue.Conn, who *ident
 		return nil, refusal(r)
 	}
 	e.observer.Checked(policy.Role, 1, 0)
-	s.join = hub.Join{
-		Conn: conn, ID: req.EscapedID, Plan: p, Variables: s.buf, Tape: &s.vars, Mask: mask, Identity: who,
-		Policy: e.policy(p), Resolver: e.resolvers[p.RootName], Extensions: s.wantsDrops(req.Extensions, &e.limits),
-	}
+	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
+	s.join.Extensions = s.wantsDrops(req.Extensions, &e.limits)
 	return e.hub.Join(&s.join, req.Begin)
 }
 

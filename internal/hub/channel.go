@@ -78,6 +78,9 @@ func (c *channel) retireIfEmptyLocked() {
 }
 
 func (c *channel) removeGroupLocked(g *Group) {
+	if l := g.lane(); l != nil {
+		l.abandonLocked()
+	}
 	c.groups.remove(g)
 	c.hub.groups.Add(-1)
 	if c.tenants[g.maker.tenant]--; c.tenants[g.maker.tenant] == 0 {

@@ -19,7 +19,8 @@ type dispatch struct {
 	event   *event.Event
 	at      event.Position
 	tape    *jsontape.Tape
-	own     Parsed // for events that arrive unparsed
+	own     Parsed  // for events that arrive unparsed
+	parsed  *Parsed // own, or what came with the event
 	base    policy.Audience
 	aud     policy.Audience // base, narrowed by the paths of the shape at work
 	seq     uint64
@@ -74,13 +75,13 @@ func (d *dispatch) open(m *bus.Message) string {
 			return "invalid"
 		}
 	}
-	d.tape, d.base = &p.Tape, p.Audience
+	d.parsed, d.tape, d.base = p, &p.Tape, p.Audience
 	return ""
 }
 
 // end forgets the event, so that scratch keeps nothing alive.
 func (d *dispatch) end() {
-	d.event, d.tape = nil, nil
+	d.event, d.tape, d.parsed = nil, nil, nil
 	d.base, d.aud = policy.Audience{}, policy.Audience{}
 	clear(d.lanes)
 	clear(d.owners)
@@ -334,8 +335,7 @@ func (d *dispatch) prepare(g *Group) bool {
 		return false
 	}
 	d.out.Groups++
-	if g.lane() != nil {
-		d.enter(g)
+	if l := g.lane(); l != nil && d.enter(g, l) {
 		g.pass = false
 		return false
 	}

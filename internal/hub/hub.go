@@ -48,6 +48,9 @@ type Hub struct {
 	scratch sync.Pool // *dispatch
 	workers workers
 
+	deferred  deferred
+	answering sync.Pool // *answering
+
 	subscriptions atomic.Int64
 	groups        atomic.Int64
 	channels      atomic.Int64
@@ -109,12 +112,17 @@ func New(cfg Config) *Hub {
 	}
 	h.domains.init()
 	h.scratch.New = func() any { return newDispatch(h) }
+	h.answering.New = func() any { return new(answering) }
 	h.workers.init(h)
+	h.deferred.init(h)
 	return h
 }
 
-// Close stops the resolvers' workers and waits for them.
-func (h *Hub) Close() { h.workers.close() }
+// Close stops the resolvers' workers and waits for them. Deferred resolvers may answer later; nobody is told.
+func (h *Hub) Close() {
+	h.workers.close()
+	h.deferred.close()
+}
 
 // Sizes returns how many channels, groups and subscriptions live.
 func (h *Hub) Sizes() (channels, groups, subscriptions int) {
@@ -180,7 +188,8 @@ func (h *Hub) retireLocked(c *channel) {
 }
 
 // Deliver dispatches one event and returns the number of subscriptions that it was enqueued for. Calls for one
-// channel must come one at a time and in bus order; other channels may run beside it.
+// channel must come one at a time and in bus order; other channels may run beside it. A message that comes with
+// its Parsed is for HandOver afterwards; for others Deliver does that itself, at its end.
 func (h *Hub) Deliver(m *bus.Message) int {
 	s := h.shard(m.Event.Channel)
 	c := s.lookup(m.Event.Channel)
@@ -218,6 +227,9 @@ func (h *Hub) report(d *dispatch) {
 	d.results.report(h.cfg.Observer)
 	for _, g := range d.lanes {
 		h.workers.submit(g)
+	}
+	if d.parsed == &d.own { // nobody else will
+		h.HandOver(d.parsed)
 	}
 	h.cfg.Observer.Dispatched(&d.out)
 }

@@ -26,7 +26,9 @@ type Join struct {
 	Mask      policy.Mask
 	Identity  *identity.Identity // kept; must not change
 	Policy    *queue.Policy      // kept
-	Resolver  *Resolver          // kept; nil: none
+	// Resolver is for every event, Types by the type of the event; both kept, nil: none. Resolver goes first.
+	Resolver *Resolver
+	Types    *Types
 	// Extensions: the subscriber asked to be told of drops.
 	Extensions bool
 }
@@ -112,19 +114,8 @@ func (j *Join) subscription(c *channel) *Subscription {
 func (j *Join) appendKey(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(uintptr(unsafe.Pointer(j.Plan))))
 	dst = binary.AppendUvarint(dst, uint64(j.Mask))
-	if j.Resolver == nil {
-		return append(dst, j.Variables...)
-	}
-	id := j.Identity
-	dst = appendText(dst, id.TenantID, id.FederationID, id.ServiceName)
-	if j.Resolver.Context || j.Plan.Owner != nil {
-		dst = appendText(dst, id.UserID)
-	}
-	if j.Resolver.Context {
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(id.Roles)))
-		dst = appendText(dst, id.Roles...)
-		dst = binary.LittleEndian.AppendUint32(dst, uint32(len(id.Scopes)))
-		dst = appendText(dst, id.Scopes...)
+	if j.Resolver != nil || j.Types != nil {
+		dst = j.appendResolver(dst)
 	}
 	return append(dst, j.Variables...)
 }
@@ -160,8 +151,8 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 		return nil, errGroups
 	}
 	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0}
-	if j.Resolver != nil {
-		g.more().lane = &lane{resolver: j.Resolver, variables: append([]byte(nil), j.Variables...), context: j.Resolver.contextOf(j.Identity)}
+	if j.Resolver != nil || j.Types != nil {
+		g.more().lane = j.newLane()
 	}
 	if !c.indexLocked(g, b) {
 		return nil, nil

@@ -1,80 +1,163 @@
 package hub
 
 import (
-	"context"
 	"slices"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
-	"github.com/fraiseql/fraiseql-go/policy"
 )
 
-// Resolver computes the value of a root field for a group of subscriptions.
-type Resolver struct {
-	// Context: the function is given who asks; groups are split by it.
-	Context bool
-	// Resolve returns the JSON text of the field's value. who is nil without Context.
-	Resolve func(ctx context.Context, ev *event.Event, variables []byte, who *identity.Identity) ([]byte, error)
-}
-
-// contextOf is the part of an identity that a resolver may depend on: exactly what the group's key holds.
-func (r *Resolver) contextOf(id *identity.Identity) *identity.Identity {
-	if !r.Context {
-		return nil
-	}
-	return &identity.Identity{UserID: id.UserID, TenantID: id.TenantID, Roles: slices.Clone(id.Roles), Scopes: slices.Clone(id.Scopes)}
-}
-
-// lane is the order of a resolver group: events whose results are due, oldest first. Results come from any
-// goroutine in any order; they are enqueued in the order of the lane. Guarded by the channel's mu.
+// lane is the order of a group with a resolver: events whose results are due, oldest first. Results come from any
+// goroutine in any order; they are enqueued in the order of the lane. Guarded by the channel's mu; resolver,
+// types, variables and context never change.
 type lane struct {
-	resolver  *Resolver
+	resolver  *Resolver // of every event; nil: by its type
+	types     *Types
 	variables []byte
-	context   *identity.Identity
-	waiting   []*request
+	context   *identity.Identity // nil: no resolver asks for it
+	waiting   []*Request         // those before head have left
+	head      int
+	idle      int // of waiting, for a worker, and none has taken it
+	promised  int // workers that will look here, see workers.backlog
 }
 
-// request is one event of a lane.
-type request struct {
+// of returns the resolver of events of a type, nil when they pass unresolved.
+func (l *lane) of(eventType string) *Resolver {
+	if l.resolver != nil {
+		return l.resolver
+	}
+	return l.types.Of(eventType)
+}
+
+func (l *lane) len() int { return len(l.waiting) - l.head }
+
+func (l *lane) first() *Request { return l.waiting[l.head] }
+
+// push appends, in the room of those that left before it grows.
+func (l *lane) push(r *Request) {
+	if l.head > 0 && len(l.waiting) == cap(l.waiting) {
+		n := copy(l.waiting, l.waiting[l.head:])
+		clear(l.waiting[n:])
+		l.waiting, l.head = l.waiting[:n], 0
+	}
+	l.waiting = append(l.waiting, r)
+}
+
+// pop takes the first out.
+func (l *lane) pop() *Request {
+	r := l.waiting[l.head]
+	l.waiting[l.head] = nil
+	if l.head++; l.head == len(l.waiting) {
+		l.waiting, l.head = l.waiting[:0], 0
+	}
+	if !r.started {
+		l.idle--
+	}
+	return r
+}
+
+// Request is one event of a lane, and what a deferred resolver is asked. All methods are safe for concurrent use;
+// the first of Resolve, Skip and Fail answers.
+type Request struct {
 	group    *Group
+	resolver *Resolver // nil: it passed unresolved and its message is there
 	event    event.Event
-	audience policy.Audience
+	readers  readers
 	seq      uint64
 	extra    *queue.Extra // LATEST
-	message  *queue.Message
-	// Guarded by the channel's mu: a worker has taken it, its result is there.
+	// Guarded by the channel's mu: no worker need take it, its result is there, and what it is.
 	started, done bool
+	message       *queue.Message
+
+	answered   atomic.Bool // or not wanted any more
+	listed     bool        // the rest is guarded by deferred.mu
+	prev, next *Request
+	deadline   time.Duration
 }
 
-// enter appends the event to the group's lane. The resolver is called after the turn.
-func (d *dispatch) enter(g *Group) {
-	l := g.rest.lane
-	promised := false
-	if len(l.waiting) >= d.hub.cfg.Lane {
-		var enters bool
-		if enters, promised = d.makeRoom(g); !enters {
-			return
+// readers are the users that an event is for; none: everybody in the group, which is of one tenant and
+// federation.
+type readers struct {
+	user  string
+	users []string
+}
+
+func (r *readers) include(user string) bool {
+	switch {
+	case r.user != "":
+		return r.user == user
+	case len(r.users) > 0:
+		return user != "" && slices.Contains(r.users, user)
+	}
+	return true
+}
+
+// ownReaders copies the texts that lie in scratch.
+func (d *dispatch) ownReaders() (r readers) {
+	if r.user = d.aud.User; r.user == d.event.UserID {
+		r.user = d.event.UserID
+	} else {
+		r.user = strings.Clone(r.user)
+	}
+	r.users = slices.Clone(d.aud.Users)
+	for i, u := range r.users {
+		r.users[i] = strings.Clone(u)
+	}
+	return r
+}
+
+// enter appends the event to the group's lane; resolvers are called after the turn. It returns false for an event
+// that needs none while nothing waits: it is served like any other.
+func (d *dispatch) enter(g *Group, l *lane) bool {
+	by := l.of(d.event.Type)
+	if l.len() >= d.hub.cfg.Lane && !d.makeRoom(g) {
+		return true
+	}
+	if by == nil && l.len() == 0 {
+		return false
+	}
+	r := &Request{group: g, resolver: by, readers: d.ownReaders(), seq: d.seq}
+	switch {
+	case by == nil:
+		r.message = d.slab.message()
+		r.message.Payload = d.project(g)
+		d.finish(g, r.message)
+		r.started, r.done = true, true
+	case by.Deferred != nil:
+		r.prepare(d)
+		r.started = true
+		d.parsed.due = append(d.parsed.due, r)
+	default:
+		r.prepare(d)
+		if l.idle++; l.promised < l.idle {
+			l.promised++
+			d.lanes = append(d.lanes, g)
 		}
 	}
-	r := &request{group: g, event: *d.event, audience: ownAudience(d.aud), seq: d.seq}
-	var m queue.Message
-	d.finish(g, &m)
-	r.extra = m.Extra
-	l.waiting = append(l.waiting, r)
-	if !promised {
-		d.lanes = append(d.lanes, g)
-	}
+	l.push(r)
 	r.eachReader(func(*Subscription) { d.out.Enqueued++ })
+	return true
 }
 
-// makeRoom applies the queue policy to a full lane; it reports whether the event may enter, and whether a
-// worker was promised to one that had to leave for it.
-func (d *dispatch) makeRoom(g *Group) (enters, promised bool) {
+// prepare sets what a resolver and its result need of the event.
+func (r *Request) prepare(d *dispatch) {
+	r.event = *d.event
+	if r.group.keyed {
+		var m queue.Message
+		d.finish(r.group, &m)
+		r.extra = m.Extra
+	}
+}
+
+// makeRoom applies the queue policy to a full lane; it reports whether the event may enter.
+func (d *dispatch) makeRoom(g *Group) bool {
 	l := g.rest.lane
-	newest := request{group: g, audience: d.aud, seq: d.seq}
+	newest := Request{group: g, readers: readers{d.aud.User, d.aud.Users}, seq: d.seq}
 	result := queue.Dropped
 	switch g.projection.Plan.Delivery.Overflow {
 	case gql.OverflowDropNewest:
@@ -82,67 +165,64 @@ func (d *dispatch) makeRoom(g *Group) (enters, promised bool) {
 			s.Missed()
 			d.results[queue.Refused]++
 		})
-		return false, false
+		return false
 	case gql.OverflowClose:
 		newest.eachReader(func(s *Subscription) {
 			if s.Overflow() {
 				d.results[queue.Closed]++
 			}
 		})
-		return false, false
+		return false
 	case gql.OverflowLatest:
 		result = queue.Replaced
 	}
-	oldest := l.waiting[0]
-	l.waiting = slices.Delete(l.waiting, 0, 1)
+	oldest := l.pop()
+	oldest.take()
 	oldest.eachReader(func(s *Subscription) {
 		s.Missed()
 		d.results[result]++
 	})
 	l.deliverLocked(&d.results)
-	return true, !oldest.started
+	return true
 }
 
 // eachReader calls f for every member of the group that the event is for.
-func (r *request) eachReader(f func(*Subscription)) {
+func (r *Request) eachReader(f func(*Subscription)) {
 	r.group.eachMember(func(s *Subscription) {
-		if s.joined < r.seq && r.audience.AllowsUser(s.who.UserID) {
+		if s.joined < r.seq && r.readers.include(s.who.UserID) {
 			f(s)
 		}
 	})
 }
 
-// ownAudience copies the texts that lie in scratch.
-func ownAudience(a policy.Audience) policy.Audience {
-	a.Tenant, a.User = strings.Clone(a.Tenant), strings.Clone(a.User)
-	a.Users = slices.Clone(a.Users)
-	for i, u := range a.Users {
-		a.Users[i] = strings.Clone(u)
-	}
-	return a
-}
-
 // startRequest hands the oldest event of the lane that no worker has taken to one; nil when there is none any
-// more, or nobody who waits for it.
-func (g *Group) startRequest() *request {
+// more.
+func (g *Group) startRequest() *Request {
 	c := g.channel()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := g.rest.lane
-	if g.members == 0 {
-		l.waiting = nil
-	}
-	for _, r := range l.waiting {
+	l.promised--
+	for _, r := range l.waiting[l.head:] {
 		if !r.started {
 			r.started = true
+			l.idle--
 			return r
 		}
 	}
 	return nil
 }
 
+// abandonLocked empties the lane of a group without members: nobody waits for the results.
+func (l *lane) abandonLocked() {
+	for l.len() > 0 {
+		l.pop().take()
+	}
+	l.waiting = nil
+}
+
 // settle puts a result in its place (nil: no message) and enqueues what is then at the head of the lane.
-func (r *request) settle(m *queue.Message) {
+func (r *Request) settle(m *queue.Message) {
 	var dropped results
 	c := r.group.channel()
 	c.mu.Lock()
@@ -156,19 +236,23 @@ func (r *request) settle(m *queue.Message) {
 
 // deliverLocked enqueues the results at the head of the lane, up to the first that is due.
 func (l *lane) deliverLocked(rs *results) {
-	for len(l.waiting) > 0 && l.waiting[0].done {
-		head := l.waiting[0]
-		l.waiting[0] = nil
-		l.waiting = l.waiting[1:]
+	now := uint32(0)
+	for l.len() > 0 && l.first().done {
+		head := l.pop()
 		if head.message == nil {
 			continue
 		}
-		now := unixNow()
 		head.eachReader(func(s *Subscription) {
-			if s.expires == 0 || s.expires > now {
-				r, messages := s.EnqueueCounted(head.message)
-				rs[r] += messages
+			if s.expires != 0 {
+				if now == 0 {
+					now = unixNow()
+				}
+				if s.expires <= now {
+					return
+				}
 			}
+			r, messages := s.EnqueueCounted(head.message)
+			rs[r] += messages
 		})
 	}
 }

@@ -14,7 +14,8 @@ type Parsed struct {
 	Tape jsontape.Tape
 	// Audience is who may see the event, see Addressing.Audience.
 	Audience policy.Audience
-	buf      []byte // texts of Audience
+	buf      []byte     // texts of Audience
+	due      []*Request // deferred resolvers to be called, see Hub.HandOver
 }
 
 // ErrNotObject says that an event's data is JSON, but not an object.

@@ -2,17 +2,8 @@ package hub
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"sync"
-
-	"github.com/fraiseql/fraiseql-go/internal/jsontape"
-	"github.com/fraiseql/fraiseql-go/internal/queue"
-	"github.com/fraiseql/fraiseql-go/observe"
 )
-
-// ErrSkip from a resolver means: no message for this event.
-var ErrSkip = errors.New("no message for this event")
 
 // workers run resolvers: a bounded number of goroutines, started when there is work. backlog names a group
 // once for each event in its lane that no worker has taken, so that the lanes bound it.
@@ -56,7 +47,6 @@ func (w *workers) submit(g *Group) {
 
 // run resolves until nothing is left.
 func (w *workers) run() {
-	var tape jsontape.Tape
 	for {
 		w.mu.Lock()
 		if len(w.backlog) == 0 {
@@ -69,14 +59,14 @@ func (w *workers) run() {
 		w.backlog = w.backlog[1:]
 		w.mu.Unlock()
 		if r := g.startRequest(); r != nil {
-			w.resolve(r, &tape)
+			w.resolve(r)
 		}
 	}
 }
 
 // resolve calls the resolver, bounded by the timeout even if the function ignores its context: the worker goes
 // on then, and the function's late result is dropped.
-func (w *workers) resolve(r *request, tape *jsontape.Tape) {
+func (w *workers) resolve(r *Request) {
 	ctx, cancel := context.WithTimeout(w.ctx, w.hub.cfg.Timeout)
 	defer cancel()
 	type result struct {
@@ -85,60 +75,24 @@ func (w *workers) resolve(r *request, tape *jsontape.Tape) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		value, err := r.group.rest.lane.call(ctx, r)
+		value, err := r.resolve(ctx)
 		done <- result{value, err}
 	}()
 	select {
 	case res := <-done:
-		w.finish(r, tape, res.value, res.err)
+		w.hub.answer(r, res.value, res.err)
 	case <-ctx.Done():
-		w.finish(r, tape, nil, ctx.Err())
+		w.hub.answer(r, nil, ctx.Err())
 	}
 }
 
-type panicError struct{ value any }
-
-func (e panicError) Error() string { return fmt.Sprintf("resolver panicked: %v", e.value) }
-
-// call runs user code; it never panics.
-func (l *lane) call(ctx context.Context, r *request) (value []byte, err error) {
+// resolve runs user code; it never panics.
+func (r *Request) resolve(ctx context.Context) (value []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = panicError{p}
 		}
 	}()
 	ev := r.event
-	return l.resolver.Resolve(ctx, &ev, l.variables, l.context)
-}
-
-// finish turns a resolver's result into the group's message. What went wrong is logged, never sent: the client
-// gets a masked error and nothing of the event.
-func (w *workers) finish(r *request, tape *jsontape.Tape, value []byte, err error) {
-	b := r.group.projection
-	field := b.Plan.RootName
-	if err == nil {
-		if err = tape.Parse(value, jsontape.Limits{Depth: w.hub.cfg.Events.Depth, Bytes: w.hub.cfg.Events.Bytes}); err == nil {
-			m := &queue.Message{Extra: r.extra, Payload: b.AppendResolved(nil, tape, jsontape.Root)}
-			w.hub.cfg.Observer.Counted(observe.Resolved, "ok", 1)
-			r.settle(m)
-			return
-		}
-		err = fmt.Errorf("result of resolver %s: %w", field, err)
-	}
-	if errors.Is(err, ErrSkip) {
-		w.hub.cfg.Observer.Counted(observe.Resolved, "ok", 1)
-		r.settle(nil)
-		return
-	}
-	label, code, text := "error", "RESOLVER_FAILED", "The resolver failed."
-	var p panicError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
-		label, code, text = "timeout", "RESOLVER_TIMEOUT", "The resolver took too long."
-	case errors.As(err, &p):
-		label = "panic"
-	}
-	w.hub.cfg.Observer.Counted(observe.Resolved, label, 1)
-	w.hub.cfg.Failed(field, err)
-	r.settle(&queue.Message{Extra: r.extra, Payload: b.AppendFailed(nil, code, text)})
+	return r.resolver.Resolve(ctx, &ev, r.Variables(), r.Who())
 }

@@ -48,6 +48,9 @@ func (t *Tape) Parse(src []byte, lim Limits) error {
 	return nil
 }
 
+// Forget makes the tape empty, so that it keeps no text alive; its room is kept for the next Parse.
+func (t *Tape) Forget() { t.src, t.nodes = nil, t.nodes[:0] }
+
 // lay writes the nodes of src. It returns the offset at which the text stops being JSON, and why. An open
 // container's next holds its parent until it is closed: that is the stack.
 func (t *Tape) lay(src []byte, maxDepth int) (int, problem) {

@@ -1,0 +1,218 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/identity"
+)
+
+// deferred are the requests that deferred resolvers have not answered yet, oldest first. All have the same time
+// to live, so that one timer, set for the first, is enough for all.
+type deferred struct {
+	hub    *Hub
+	origin time.Time // deadlines count from here
+
+	mu          sync.Mutex
+	first, last *Request
+	timer       *time.Timer // nil until first used
+	armed       bool
+	closed      bool
+	sweeps      sync.WaitGroup // one for each time that the timer is set
+}
+
+func (q *deferred) init(h *Hub) { q.hub, q.origin = h, time.Now() }
+
+// HandOver calls the deferred resolvers of the events that p was dispatched for, in the order of the events. It
+// is called without a lock and outside of the bus's turn: a resolver may publish to the same channel.
+func (h *Hub) HandOver(p *Parsed) {
+	if len(p.due) > 0 {
+		h.deferred.handOver(p)
+	}
+}
+
+// keptDue is the longest list of requests that is kept.
+const keptDue = 1024
+
+func (q *deferred) handOver(p *Parsed) {
+	now := time.Since(q.origin)
+	for i, r := range p.due {
+		p.due[i] = nil
+		if q.add(r, now+q.hub.cfg.Timeout) {
+			r.call()
+		}
+	}
+	if p.due = p.due[:0]; cap(p.due) > keptDue {
+		p.due = nil
+	}
+}
+
+// call runs user code; it never panics.
+func (r *Request) call() {
+	defer func() {
+		if p := recover(); p != nil {
+			r.Fail(panicError{p})
+		}
+	}()
+	r.resolver.Deferred(r)
+}
+
+// add lists a request; false when it is not wanted any more.
+func (q *deferred) add(r *Request, deadline time.Duration) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || r.answered.Load() {
+		return false
+	}
+	r.deadline, r.listed = deadline, true
+	r.prev = q.last
+	if q.last != nil {
+		q.last.next = r
+	} else {
+		q.first = r
+	}
+	q.last = r
+	if !q.armed {
+		q.armLocked(q.hub.cfg.Timeout)
+	}
+	return true
+}
+
+func (q *deferred) removeLocked(r *Request) {
+	if !r.listed {
+		return
+	}
+	if r.prev != nil {
+		r.prev.next = r.next
+	} else {
+		q.first = r.next
+	}
+	if r.next != nil {
+		r.next.prev = r.prev
+	} else {
+		q.last = r.prev
+	}
+	r.prev, r.next, r.listed = nil, nil, false
+}
+
+// armLocked sets the timer, which is not set.
+func (q *deferred) armLocked(d time.Duration) {
+	q.armed = true
+	q.sweeps.Add(1)
+	if q.timer == nil {
+		q.timer = time.AfterFunc(d, q.sweep)
+		return
+	}
+	q.timer.Reset(d)
+}
+
+// minSweep is the least time between two sweeps: many requests that end one shortly after the other are ended
+// together.
+const minSweep = time.Millisecond
+
+// sweep ends the requests whose time is over. It runs when the timer fires.
+func (q *deferred) sweep() {
+	defer q.sweeps.Done()
+	now := time.Since(q.origin)
+	var late *Request
+	tail := &late
+	q.mu.Lock()
+	q.armed = false
+	for r := q.first; r != nil && r.deadline <= now; {
+		next := r.next
+		if r.answered.CompareAndSwap(false, true) { // else it is being answered
+			q.removeLocked(r)
+			*tail, tail = r, &r.next
+		}
+		r = next
+	}
+	if q.first != nil && !q.closed {
+		q.armLocked(max(q.first.deadline-now, minSweep))
+	}
+	q.mu.Unlock()
+	for r := late; r != nil; {
+		next := r.next
+		r.next = nil
+		q.hub.answer(r, nil, errTimeout)
+		r = next
+	}
+}
+
+// close forgets what waits: nobody is left to be told. Answers report false from now on.
+func (q *deferred) close() {
+	q.mu.Lock()
+	q.closed = true
+	for r := q.first; r != nil; {
+		next := r.next
+		r.answered.Store(true)
+		q.removeLocked(r)
+		r = next
+	}
+	if q.armed && q.timer.Stop() {
+		q.armed = false
+		q.sweeps.Done()
+	}
+	q.mu.Unlock()
+	q.sweeps.Wait()
+}
+
+// take reports whether the caller is the one who answers. The request is not listed afterwards.
+func (r *Request) take() bool {
+	if !r.answered.CompareAndSwap(false, true) {
+		return false
+	}
+	q := &r.group.channel().hub.deferred
+	q.mu.Lock()
+	q.removeLocked(r)
+	q.mu.Unlock()
+	return true
+}
+
+// Event returns the event; it must not be changed.
+func (r *Request) Event() *event.Event { return &r.event }
+
+// Variables returns the JSON object of the coerced variables; it must not be changed.
+func (r *Request) Variables() []byte { return r.group.rest.lane.variables }
+
+// Who returns who asks, nil unless the resolver takes the context.
+func (r *Request) Who() *identity.Identity {
+	if !r.resolver.Context {
+		return nil
+	}
+	return r.group.rest.lane.context
+}
+
+// Field returns the name of the root field.
+func (r *Request) Field() string { return r.group.projection.Plan.RootName }
+
+// Resolve answers with the JSON text of the field's value, which is read before it returns. It reports false when
+// the request was answered before, has timed out, or nobody waits for it any more.
+func (r *Request) Resolve(value []byte) bool { return r.answer(value, nil) }
+
+// Skip answers that there is no message for the event. It reports as Resolve does.
+func (r *Request) Skip() bool { return r.answer(nil, ErrSkip) }
+
+// Fail answers that there is no value. The cause is logged; subscribers get a masked error. It reports as Resolve
+// does.
+func (r *Request) Fail(cause error) bool {
+	if cause == nil {
+		cause = errNoReason
+	}
+	return r.answer(nil, cause)
+}
+
+var errNoReason = errors.New("the resolver gave no reason")
+
+func (r *Request) answer(value []byte, err error) bool {
+	if !r.take() {
+		return false
+	}
+	r.group.channel().hub.answer(r, value, err)
+	return true
+}
+
+var errTimeout = fmt.Errorf("no answer in time: %w", context.DeadlineExceeded)
