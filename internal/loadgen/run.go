@@ -181,8 +181,14 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 		wg.Wait()
 		return err
 	}
-	cpu, own := r.process.cpu(), ownCPU()
+	cpu, own, from := r.process.cpu(), ownCPU(), r.totals().all
+	use := func() {
+		result.Server.CPUSeconds, result.Client.CPUSeconds = (r.process.cpu() - cpu).Seconds(), (ownCPU() - own).Seconds()
+	}
 	wg.Wait()
+	// A window is full at both ends of the measured time: what arrives between them is what its CPU time was for.
+	result.arrived = r.totals().all - from
+	use()
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -192,7 +198,9 @@ func (r *run) measure(ctx context.Context, result *Result) error {
 	stop()
 	sent := time.Since(r.start)
 	err := r.drain(ctx)
-	result.Server.CPUSeconds, result.Client.CPUSeconds = (r.process.cpu() - cpu).Seconds(), (ownCPU() - own).Seconds()
+	if r.cfg.Window == 0 {
+		use()
+	}
 	result.PublishSeconds = sent.Seconds()
 	return err
 }
@@ -265,13 +273,17 @@ func (r *run) collect(result *Result) {
 	result.Deliveries, result.Measured, result.Lost = t.all, t.deliveries, lost
 	result.Duplicates, result.OutOfOrder, result.Corrupt = t.duplicates, t.disorder, t.corrupt
 	result.ClosedConnections, result.Problem = t.closed, t.problem
-	if span := (max(t.last, r.cfg.Warmup+r.cfg.Duration) - r.cfg.Warmup).Seconds(); span > 0 {
-		result.DeliveriesPerSecond = float64(t.deliveries) / span
+	span, counted := (max(t.last, r.cfg.Warmup+r.cfg.Duration) - r.cfg.Warmup).Seconds(), t.deliveries
+	if result.Window = r.cfg.Window; result.Window > 0 {
+		span, counted = result.PublishSeconds-r.cfg.Warmup.Seconds(), result.arrived
+	}
+	if span > 0 {
+		result.DeliveriesPerSecond = float64(counted) / span
 	}
 	result.Latency = summarise(&latency)
 	result.Server.PID, result.Server.RSSKB = r.process.id(), r.process.memory()/1024
-	if t.deliveries > 0 {
-		million := float64(t.deliveries) / 1e6
+	if counted > 0 {
+		million := float64(counted) / 1e6
 		result.Server.CPUSecondsPerMillion = result.Server.CPUSeconds / million
 		result.Client.CPUSecondsPerMillion = result.Client.CPUSeconds / million
 	}
