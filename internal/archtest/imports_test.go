@@ -23,7 +23,7 @@ var layers = [][]string{
 	{"auth/*", "internal/metrics", "internal/devpage"},
 	{"internal/config", "internal/demo", "internal/loadgen", "internal/wsclient"},
 	{"internal/server"},
-	{"internal/bench", "internal/cli"},
+	{"internal/bench", "internal/cli", "internal/embed"},
 	{"cmd/*", "e2e/*", "examples/*", "bench/*"},
 }
 

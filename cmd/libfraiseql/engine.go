@@ -1,0 +1,93 @@
+//go:build linux
+
+package main
+
+// #include "fraiseql.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/fraiseql/fraiseql-go/internal/embed"
+)
+
+//export fq_abi
+func fq_abi() (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_abi")
+	return C.FQ_ABI
+}
+
+//export fq_engine_new
+func fq_engine_new(config *C.fq_text, shared **C.fq_shared, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_engine_new")
+	handle, word, err := library.Open(bytes(config))
+	if err != nil {
+		return fail(out, err)
+	}
+	*shared = (*C.fq_shared)(unsafe.Pointer(word))
+	return C.int64_t(handle)
+}
+
+//export fq_engine_close
+func fq_engine_close(engine C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_engine_close")
+	return handleOf(out, 0, library.Close(int64(engine)))
+}
+
+//export fq_metrics
+func fq_metrics(engine C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_metrics")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	put(out, e.AppendMetrics(buffer(out)))
+	return 0
+}
+
+//export fq_publish
+func fq_publish(engine C.int64_t, events *C.fq_event, n C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_publish")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	sheet := e.Sheet()
+	list := unsafe.Slice(events, int(n))
+	for i := range list {
+		ev := &list[i]
+		sheet.Add(&embed.Event{
+			Channel: bytes(&ev.channel), Type: bytes(&ev._type), Data: bytes(&ev.data), ID: bytes(&ev.id),
+			TenantID: bytes(&ev.tenant_id), UserID: bytes(&ev.user_id), FederationID: bytes(&ev.federation_id),
+			ServiceName: bytes(&ev.service_name), Broadcast: ev.broadcast != 0,
+		})
+	}
+	count, err := sheet.Publish()
+	return handleOf(out, count, err)
+}
+
+//export fq_resolver_set
+func fq_resolver_set(engine C.int64_t, name *C.fq_text, token, context C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_resolver_set")
+	return C.FQ_ERROR
+}
+
+//export fq_calls_take
+func fq_calls_take(engine, max C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_calls_take")
+	return 0
+}
+
+//export fq_call_answer
+func fq_call_answer(engine, id, answer C.int64_t, text *C.fq_text, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_call_answer")
+	return C.FQ_ERROR
+}

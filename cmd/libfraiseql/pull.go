@@ -1,0 +1,144 @@
+//go:build linux
+
+package main
+
+// #include "fraiseql.h"
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/fraiseql/fraiseql-go/internal/embed"
+)
+
+//export fq_subscribe
+func fq_subscribe(engine C.int64_t, s *C.fq_subscription, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_subscribe")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	made, err := e.Subscribe(&embed.Subscription{
+		ConnectionID: bytes(&s.connection_id), SubscriptionID: bytes(&s.subscription_id), Query: bytes(&s.query),
+		OperationName: bytes(&s.operation_name), Variables: bytes(&s.variables), Extensions: bytes(&s.extensions),
+		Identity: bytes(&s.identity), Resolver: int64(s.resolver), ResolverContext: s.resolver_context != 0,
+	})
+	if err != nil {
+		return fail(out, err)
+	}
+	s.connection, s.ready = C.int64_t(made.Connection), (*C.fq_ready)(unsafe.Pointer(made.Ready))
+	put(out, append(buffer(out), made.Channel...))
+	return C.int64_t(made.Handle)
+}
+
+//export fq_next
+func fq_next(engine, subscription C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_next")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	message, n := e.Next(buffer(out), int64(subscription))
+	put(out, message)
+	return C.int64_t(n)
+}
+
+//export fq_take
+func fq_take(engine, subscription, max C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_take")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	messages, n := e.Take(buffer(out), int64(subscription), int64(max))
+	put(out, messages)
+	return C.int64_t(n)
+}
+
+//export fq_take_connection
+func fq_take_connection(engine, connection, max C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_take_connection")
+	return C.FQ_ERROR
+}
+
+//export fq_complete
+func fq_complete(engine, subscription C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_complete")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return C.int64_t(e.Complete(int64(subscription)))
+}
+
+//export fq_complete_connection
+func fq_complete_connection(engine, connection C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_complete_connection")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return C.int64_t(e.CompleteConnection(int64(connection)))
+}
+
+//export fq_mailbox_new
+func fq_mailbox_new(engine C.int64_t, fd *C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_mailbox_new")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	handle, descriptor, err := e.Mailbox()
+	if err != nil {
+		return fail(out, err)
+	}
+	*fd = C.int64_t(descriptor)
+	return C.int64_t(handle)
+}
+
+//export fq_mailbox_take
+func fq_mailbox_take(engine, mailbox C.int64_t, tokens *C.int64_t, cap C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_mailbox_take")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return C.int64_t(e.MailboxTake(int64(mailbox), unsafe.Slice((*int64)(unsafe.Pointer(tokens)), int(cap))))
+}
+
+//export fq_mailbox_calls
+func fq_mailbox_calls(engine, mailbox C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_mailbox_calls")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return C.int64_t(e.MailboxCalls(int64(mailbox)))
+}
+
+//export fq_mailbox_close
+func fq_mailbox_close(engine, mailbox C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_mailbox_close")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return C.int64_t(e.MailboxClose(int64(mailbox)))
+}
+
+//export fq_watch
+func fq_watch(engine, subscription, mailbox, token C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_watch")
+	return C.FQ_ERROR
+}

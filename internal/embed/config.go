@@ -1,0 +1,123 @@
+//go:build linux
+
+package embed
+
+import (
+	"errors"
+
+	fraiseql "github.com/fraiseql/fraiseql-go"
+)
+
+// engineConfig is the JSON object that makes an engine; docs/reference/c.md lists its members.
+type engineConfig struct {
+	fraiseql.Config
+	processors int
+	bus        busConfig
+}
+
+type busConfig struct{ kind, url, group string }
+
+// parseEngine reads the configuration of an engine. The error joins every problem, each a *Fault.
+func parseEngine(text []byte) (*engineConfig, error) {
+	c := &engineConfig{}
+	c.bus.kind = "memory"
+	errs := readObject(text, "config", func(name string, m member) bool {
+		switch name {
+		case "schema":
+			m.list(func(item member) { c.source(item) })
+		case "snake_case":
+			m.flag(&c.SnakeCase)
+		case "bus":
+			m.members(c.bus.member)
+		case "security":
+			m.members(c.security)
+		case "limits":
+			m.members(c.limit)
+		case "introspection":
+			m.flag(&c.Introspection)
+		case "processors":
+			m.count(&c.processors)
+		default:
+			return false
+		}
+		return true
+	})
+	return c, errors.Join(errs...)
+}
+
+func (c *engineConfig) source(m member) {
+	var s fraiseql.SchemaSource
+	m.members(func(name string, m member) bool {
+		switch name {
+		case "name":
+			m.text(&s.Name)
+		case "text":
+			m.text(&s.Text)
+		default:
+			return false
+		}
+		return true
+	})
+	c.Schema = append(c.Schema, s)
+}
+
+func (b *busConfig) member(name string, m member) bool {
+	switch name {
+	case "type":
+		m.text(&b.kind)
+	case "url", "connection_string":
+		m.text(&b.url)
+	case "consumer_group":
+		m.text(&b.group)
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *engineConfig) security(name string, m member) bool {
+	s := &c.Security
+	switch name {
+	case "isolation":
+		choice(m, &s.Isolation, []string{"addressed", "strict"}, []fraiseql.Isolation{fraiseql.IsolationAddressed, fraiseql.IsolationStrict})
+	case "row_filter":
+		choice(m, &s.RowFilter, []string{"none", "tenant", "user", "both"},
+			[]fraiseql.RowFilter{fraiseql.RowFilterNone, fraiseql.RowFilterTenant, fraiseql.RowFilterUser, fraiseql.RowFilterBoth})
+	case "scope":
+		m.members(func(name string, m member) bool {
+			switch name {
+			case "user":
+				m.texts(&s.ScopeUser)
+			case "tenant":
+				m.texts(&s.ScopeTenant)
+			default:
+				return false
+			}
+			return true
+		})
+	default:
+		return false
+	}
+	return true
+}
+
+func (c *engineConfig) limit(name string, m member) bool {
+	l := &c.Limits
+	counts := map[string]*int{
+		"document_bytes": &l.DocumentBytes, "document_tokens": &l.DocumentTokens, "document_depth": &l.DocumentDepth,
+		"document_aliases": &l.DocumentAliases, "event_bytes": &l.EventBytes, "event_depth": &l.EventDepth,
+		"queue_messages": &l.QueueMessages, "queue_bytes": &l.QueueBytes, "connection_queue_bytes": &l.ConnectionQueueBytes,
+		"subscriptions_per_connection": &l.SubscriptionsPerConnection, "groups_per_channel": &l.GroupsPerChannel,
+		"groups_per_tenant": &l.GroupsPerTenant, "plan_cache_bytes": &l.PlanCacheBytes,
+		"resolver_lane": &l.ResolverLane,
+	}
+	if dst, ok := counts[name]; ok {
+		m.count(dst)
+		return true
+	}
+	if name == "resolver_timeout" {
+		m.seconds(&l.ResolverTimeout)
+		return true
+	}
+	return false
+}

@@ -1,0 +1,59 @@
+//go:build linux
+
+package embed
+
+import (
+	"runtime"
+	"runtime/debug"
+	"unsafe"
+)
+
+// Library is everything of one process. The zero value, made by New, is empty; a host has one.
+type Library struct {
+	words         words
+	engines       table[*Engine]
+	subscriptions table[*subscription]
+	connections   table[*connection]
+	mailboxes     table[*mailbox]
+	calls         table[*call]
+}
+
+// New returns an empty library. allocate makes the memory of the words that the host reads: that many zeroed bytes,
+// aligned to 16, which the garbage collector neither moves nor frees; nil takes it from Go, for hosts that are Go.
+func New(allocate func(bytes int) unsafe.Pointer) *Library {
+	l := &Library{}
+	l.words.allocate = allocate
+	l.engines.kind = kindEngine
+	l.subscriptions.kind = kindSubscription
+	l.connections.kind = kindConnection
+	l.mailboxes.kind = kindMailbox
+	l.calls.kind = kindCall
+	return l
+}
+
+// Engine returns the engine of a handle, nil when there is none.
+func (l *Library) Engine(handle int64) *Engine {
+	e, _ := l.engines.get(handle)
+	return e
+}
+
+// Processors and garbage of a process that is not ours.
+const (
+	leastProcessors = 3 // a thread that calls in must find one free while others deliver
+	mostProcessors  = 4 // the host's threads want the rest
+	heapGrowth      = 300
+)
+
+// Tune sets the scheduler and the collector for life inside a host, unless the environment does: a processor for
+// the caller beside two that deliver, at most four; and a heap, which is small here, that may grow fourfold.
+func Tune(getenv func(string) string) {
+	if getenv("GOMAXPROCS") == "" {
+		want := max(leastProcessors, min(runtime.NumCPU(), mostProcessors))
+		if runtime.GOMAXPROCS(0) != want {
+			runtime.GOMAXPROCS(want)
+		}
+	}
+	if getenv("GOGC") == "" {
+		debug.SetGCPercent(heapGrowth)
+	}
+}
