@@ -16,6 +16,9 @@ type Credentials struct {
 	Cookie        string // value of the configured cookie: a bare token
 	Payload       []byte // of connection_init: a JSON object, or nil
 	RemoteAddr    string
+	// Request is what the host that owns the WebSocket gave with the session (fraiseql.SessionRequest.Value); nil
+	// with fraiseql.Engine.Handler.
+	Request any
 }
 
 // Authenticator turns credentials into an identity. It may block and is called by many goroutines. An

@@ -21,6 +21,7 @@ type Conn struct {
 	first, last *Queue   // ready list: subscriptions with messages
 	control     *control // nil most of the time
 	bytes       int64    // of queued results
+	ends        int32    // of pulled queues that have ended, until TellEnd has told so
 	flags       uint8
 }
 
@@ -33,12 +34,6 @@ type control struct {
 
 // Init prepares an embedded Conn. limits may be shared and nil.
 func (c *Conn) Init(sink Sink, limits *Limits) { c.sink, c.limits = sink, limits }
-
-// InitPull prepares a Conn without a transport: its queues are popped. sink is woken as for a transport.
-func (c *Conn) InitPull(sink Sink, limits *Limits) {
-	c.Init(sink, limits)
-	c.flags |= connPull
-}
 
 func (c *Conn) maxBytes() int64 {
 	if c.limits == nil || c.limits.Bytes <= 0 {
@@ -54,20 +49,48 @@ func (c *Conn) maxControl() int {
 	return c.limits.ControlMessages
 }
 
-// rouseLocked marks the connection busy and reports whether its sink must be woken.
-func (c *Conn) rouseLocked() bool {
+// news says whom to tell once the lock is released.
+type news uint8
+
+const (
+	nobody  news = iota
+	wake         // the sink
+	arrival      // the sink of a connection that is pulled, of one queue
+)
+
+// rouseLocked marks the connection busy and returns whether its sink must be told.
+func (c *Conn) rouseLocked() news {
 	if c.flags&connPull != 0 { // waiters look at single subscriptions: each message may be theirs
-		return c.flags&connShut == 0
+		if c.flags&connShut != 0 {
+			return nobody
+		}
+		return arrival
 	}
 	closing := c.flags&(connClosing|connTold) == connClosing // told at once, also a sink that waits for the peer
 	if c.flags&connShut != 0 || c.flags&connBusy != 0 && !closing {
-		return false
+		return nobody
 	}
 	c.flags |= connBusy
 	if closing {
 		c.flags |= connTold
 	}
-	return true
+	return wake
+}
+
+// tell passes news of q on, without the lock. q is nil when it is of the connection.
+func (c *Conn) tell(n news, q *Queue) {
+	if n == nobody {
+		return
+	}
+	if n == arrival {
+		if a, ok := c.sink.(Arrivals); ok {
+			if q != nil {
+				a.Arrived(q)
+			}
+			return
+		}
+	}
+	c.sink.Wake()
 }
 
 // Closing reports whether a close was asked for, by Control, CloseAfter or an overflow policy.
@@ -93,11 +116,9 @@ func (c *Conn) Control(m Control) {
 	default:
 		c.controlLocked(m)
 	}
-	wake := c.rouseLocked()
+	told := c.rouseLocked()
 	c.mu.Unlock()
-	if wake {
-		c.sink.Wake()
-	}
+	c.tell(told, nil)
 }
 
 // CloseAfter closes the connection once everything that waits has been written; nothing goes in after it.
@@ -112,11 +133,9 @@ func (c *Conn) CloseAfter(code uint16, reason string) {
 		c.control = &control{}
 	}
 	c.control.final = Control{Kind: Close, Code: code, Data: []byte(reason)}
-	wake := c.rouseLocked()
+	told := c.rouseLocked()
 	c.mu.Unlock()
-	if wake {
-		c.sink.Wake()
-	}
+	c.tell(told, nil)
 }
 
 // closeLocked drops every queued result and queues the close behind waiting control messages.

@@ -148,6 +148,8 @@ const (
 	flagEnding                       // its last message waits: nothing more goes in
 	flagOverflowed                   // pulled subscription that did not keep up
 	flagExtensions                   // asked for extensions
+	flagCounted                      // its end is or was one of Conn.ends
+	flagTold                         // TellEnd has told it
 )
 
 // Queue is one subscription's queue; it is embedded in the subscription and ready after Init.
@@ -231,16 +233,15 @@ func (q *Queue) EnqueueCounted(m *Message) (r Result, messages int) {
 	case Enqueued, Dropped, Replaced:
 		q.pushLocked(m)
 	case Closed:
-		if c.flags&connPull == 0 {
-			c.closeLocked(CodeSlowConsumer, "slow consumer: queue full")
-		}
+		q.overflowLocked()
 	}
 	messages = max(1, int(q.drops-before))
-	wake := r != Refused && c.rouseLocked()
-	c.mu.Unlock()
-	if wake {
-		c.sink.Wake()
+	told := nobody
+	if r != Refused {
+		told = c.rouseLocked()
 	}
+	c.mu.Unlock()
+	c.tell(told, q)
 	return r, messages
 }
 
@@ -254,25 +255,30 @@ func (q *Queue) End(m *Message) {
 	}
 	q.pushLocked(m)
 	q.flags |= flagEnding
-	wake := c.rouseLocked()
+	told := c.rouseLocked()
 	c.mu.Unlock()
-	if wake {
-		c.sink.Wake()
-	}
+	c.tell(told, q)
 }
 
 // Complete ends the subscription now: what waits is dropped, nothing more goes in or out. It reports whether
-// this call ended it.
+// this call ended it. Whoever pulls is told.
 func (q *Queue) Complete() bool {
 	c := q.conn
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	if q.flags&flagEnded != 0 {
+		c.mu.Unlock()
 		return false
 	}
 	q.flags |= flagEnded
 	q.clearLocked()
 	c.unlinkLocked(q)
+	q.endLocked()
+	told := nobody
+	if c.flags&connPull != 0 { // also after Shut
+		told = arrival
+	}
+	c.mu.Unlock()
+	c.tell(told, q)
 	return true
 }
 
@@ -292,17 +298,21 @@ func (q *Queue) Overflow() bool {
 		c.mu.Unlock()
 		return false
 	}
-	if c.flags&connPull != 0 {
-		q.flags |= flagOverflowed
-	} else {
-		c.closeLocked(CodeSlowConsumer, "slow consumer: queue full")
-	}
-	wake := c.rouseLocked()
+	q.overflowLocked()
+	told := c.rouseLocked()
 	c.mu.Unlock()
-	if wake {
-		c.sink.Wake()
-	}
+	c.tell(told, q)
 	return true
+}
+
+// overflowLocked ends what did not keep up: the connection, or the subscription if it is pulled.
+func (q *Queue) overflowLocked() {
+	if q.conn.flags&connPull == 0 {
+		q.conn.closeLocked(CodeSlowConsumer, "slow consumer: queue full")
+		return
+	}
+	q.flags |= flagOverflowed
+	q.endLocked()
 }
 
 // Missed counts a message that was dropped on its way here, for subscribers that asked to be told.
@@ -310,25 +320,6 @@ func (q *Queue) Missed() {
 	q.conn.mu.Lock()
 	defer q.conn.mu.Unlock()
 	q.drops++
-}
-
-// Pop takes the oldest message of this subscription, for pull. overflowed is set when there is none and the
-// subscription ended because it did not keep up.
-func (q *Queue) Pop() (item Item, ok, overflowed bool) {
-	c := q.conn
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if q.first == nil {
-		return Item{}, false, q.flags&flagOverflowed != 0
-	}
-	q.popLocked(&item)
-	if q.first == nil {
-		c.unlinkLocked(q)
-	}
-	if c.first == nil && c.control == nil {
-		c.flags &^= connBusy
-	}
-	return item, true, false
 }
 
 // Len returns how many messages wait.
@@ -370,7 +361,6 @@ func (q *Queue) makeRoomLocked(m *Message) Result {
 		q.drops++
 		return Refused
 	default:
-		q.flags |= flagOverflowed
 		return Closed
 	}
 }

@@ -167,7 +167,7 @@ func (d *Driver) authenticated(who *identity.Identity, err error) {
 const inlineBytes = 8 << 10
 
 func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
-	req.gate = d
+	req.gate = (*admission)(d)
 	if size <= inlineBytes && d.host.engine.Prepared(req.Query, req.OperationName) {
 		d.inline(req, who)
 		return
@@ -206,8 +206,11 @@ func (d *Driver) subscribed(req *Request, out Outcome) {
 	d.apply(func(dst []Action) []Action { return d.machine.Subscribed(dst, req, out) })
 }
 
-// begin implements gate.
-func (d *Driver) begin(req *Request, sub *hub.Subscription) bool {
+// admission is the gate of a Driver's own requests.
+type admission Driver
+
+// Begin implements Gate.
+func (d *admission) Begin(req *Request, sub *hub.Subscription) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.machine.Begin(req, sub)

@@ -31,6 +31,7 @@ type Handshake struct {
 	Authorization string // header
 	Cookie        string // value of the configured cookie, only with a passing Origin
 	RemoteAddr    string
+	Value         any // the host's own
 }
 
 // Request is the payload of a subscribe message. It owns its bytes.
@@ -42,7 +43,7 @@ type Request struct {
 	Variables     []byte // JSON object or nil
 	Extensions    []byte // JSON object or nil
 
-	gate   gate
+	gate   Gate
 	token  uint32
 	weight uint16 // see Machine.waiting
 }
@@ -54,13 +55,16 @@ type Request struct {
 // Subscribe returns. (Without this call a result could still reach a client that has completed, or be taken
 // for one of a new operation of the same id.)
 func (r *Request) Begin(s *hub.Subscription) bool {
-	return r.gate == nil || r.gate.begin(r, s)
+	return r.gate == nil || r.gate.Begin(r, s)
 }
 
-// gate decides whether an operation is still wanted.
-type gate interface {
-	begin(r *Request, s *hub.Subscription) bool
+// Gate decides whether an operation is still wanted, see Request.Begin.
+type Gate interface {
+	Begin(r *Request, s *hub.Subscription) bool
 }
+
+// Through sets who decides in Begin; without a gate every operation is wanted. For hosts that have no Driver.
+func (r *Request) Through(g Gate) { r.gate = g }
 
 // Outcome is what became of a subscribe. The zero Outcome follows a false Begin.
 type Outcome struct {

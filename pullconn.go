@@ -1,0 +1,279 @@
+package fraiseql
+
+import (
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// pulls are the connections without a transport.
+type pulls struct {
+	mu    sync.Mutex
+	conns map[string]*pullConn
+}
+
+func (p *pulls) init() { p.conns = make(map[string]*pullConn) }
+
+func (p *pulls) len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.conns)
+}
+
+// pullConn is one connection without a transport.
+type pullConn struct {
+	queue.Conn
+	id      string
+	arrived func()                   // Registration.Arrived of the registration that made it; may be nil
+	subs    map[string]*Subscription // guarded by pulls.mu; their sub is nil while being prepared
+	counted bool                     // guarded by pulls.mu; it had a subscription, and the observer knows of it
+
+	watching atomic.Int32 // watches of all subscriptions that are set
+	mu       sync.Mutex
+	live     map[*queue.Queue]*Subscription // by their queue; guarded by mu
+}
+
+// watch is who waits for news of a subscription. Guarded by the connection's mu.
+type watch struct {
+	notify func()        // of Notify, called once
+	serial uint32        // of the Notify that set it
+	news   chan struct{} // of Receive, closed once
+}
+
+// Wake implements queue.Sink. A connection that is pulled writes nothing by itself.
+func (c *pullConn) Wake() {}
+
+// Arrived implements queue.Arrivals.
+func (c *pullConn) Arrived(q *queue.Queue) {
+	if c.arrived != nil {
+		c.arrived()
+	}
+	// Whoever waits counts itself before it looks at its queue, and q had its message before this line: one of the
+	// two sees the other.
+	if c.watching.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	s := c.live[q]
+	c.mu.Unlock()
+	if s != nil {
+		s.tell()
+	}
+}
+
+// tell calls and forgets who waits for news of s.
+func (s *Subscription) tell() {
+	c := s.conn
+	c.mu.Lock()
+	notify, news := s.watch.notify, s.watch.news
+	s.watch.notify, s.watch.news = nil, nil
+	if notify != nil {
+		c.watching.Add(-1)
+	}
+	if news != nil {
+		c.watching.Add(-1)
+		close(news)
+	}
+	c.mu.Unlock()
+	if notify != nil {
+		notify()
+	}
+}
+
+// news returns a channel that is closed when something arrives for s after this call, or arrived shortly before.
+func (s *Subscription) news() <-chan struct{} {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.watch.news == nil {
+		s.watch.news = make(chan struct{})
+		c.watching.Add(1)
+	}
+	return s.watch.news
+}
+
+// Notify calls f once, when a message arrives for the subscription or it ends; f must not block and must not call
+// the engine. It returns false, and does not keep f, if a message waits or the subscription has ended already. A
+// second call replaces f. nil takes f back: true says that it will not be called any more, false that there is none
+// to take back, because it was called or is just being called.
+//
+// Registration.Arrived of the connection is told before f.
+func (s *Subscription) Notify(f func()) bool {
+	serial, had := s.setNotify(f)
+	if f == nil {
+		return had
+	}
+	if !s.sub.Waits() {
+		return true
+	}
+	return !s.unsetNotify(serial)
+}
+
+// setNotify replaces who is told once; had says that there was somebody.
+func (s *Subscription) setNotify(f func()) (serial uint32, had bool) {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	had = s.watch.notify != nil
+	s.watch.notify = f
+	s.watch.serial++
+	if now := f != nil; now && !had {
+		c.watching.Add(1)
+	} else if had && !now {
+		c.watching.Add(-1)
+	}
+	return s.watch.serial, had
+}
+
+// unsetNotify takes back what setNotify has set under that serial, and reports whether it was still there: not
+// called, nor replaced.
+func (s *Subscription) unsetNotify(serial uint32) bool {
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.watch.notify == nil || s.watch.serial != serial {
+		return false
+	}
+	s.watch.notify = nil
+	c.watching.Add(-1)
+	return true
+}
+
+// reserve keeps a subscription id while its operation is prepared. arrived is for a connection that is new.
+func (p *pulls) reserve(e *Engine, r *Registration) (*Subscription, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.conns[r.ConnectionID]
+	if c == nil {
+		c = &pullConn{
+			id: r.ConnectionID, arrived: r.Arrived,
+			subs: make(map[string]*Subscription), live: make(map[*queue.Queue]*Subscription),
+		}
+		c.InitPull(c, &e.connLimits)
+		p.conns[c.id] = c
+	}
+	if _, taken := c.subs[r.SubscriptionID]; taken {
+		return nil, ErrDuplicateSubscription
+	}
+	if n := e.limits.SubscriptionsPerConnection; n > 0 && len(c.subs) >= n {
+		return nil, Errors{{Code: code.TooManySubscriptions, Message: "The connection has too many subscriptions."}}
+	}
+	s := &Subscription{engine: e, conn: c, id: r.SubscriptionID}
+	c.subs[s.id] = s
+	return s, nil
+}
+
+// beginning is a subscription about to receive: it implements session.Gate.
+type beginning Subscription
+
+// Begin gives the subscription its queue, before the first message may be in it.
+func (b *beginning) Begin(_ *session.Request, sub *hub.Subscription) bool {
+	p, c := &b.engine.pulls, b.conn
+	p.mu.Lock()
+	b.sub = sub
+	p.mu.Unlock()
+	c.mu.Lock()
+	c.live[&sub.Queue] = (*Subscription)(b)
+	c.mu.Unlock()
+	return true
+}
+
+// settle says that Register is about to return s: Engine.Take may give its messages to others from now on.
+func (p *pulls) settle(s *Subscription) {
+	c := s.conn
+	c.mu.Lock()
+	s.settled = true
+	c.mu.Unlock()
+	p.mu.Lock()
+	if !c.counted {
+		c.counted = true
+		s.engine.observer.Counted(observe.ConnectionsOpened, "pull", 1)
+	}
+	gone := p.conns[c.id] != c
+	p.mu.Unlock()
+	if gone {
+		s.sub.Complete()
+	}
+}
+
+// forget removes a subscription from its connection, which stays until CompleteConnection.
+func (p *pulls) forget(s *Subscription) {
+	p.mu.Lock()
+	p.forgetLocked(s)
+	p.mu.Unlock()
+	s.conn.mu.Lock()
+	delete(s.conn.live, &s.sub.Queue)
+	s.conn.mu.Unlock()
+}
+
+func (p *pulls) forgetLocked(s *Subscription) {
+	if s.conn.subs[s.id] == s {
+		delete(s.conn.subs, s.id)
+	}
+}
+
+// giveUp forgets a subscription that was refused, and with it a connection that never had one.
+func (p *pulls) giveUp(s *Subscription) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forgetLocked(s)
+	if c := s.conn; !c.counted && len(c.subs) == 0 && p.conns[c.id] == c {
+		delete(p.conns, c.id)
+	}
+}
+
+func (p *pulls) find(connection, subscription string) *Subscription {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c := p.conns[connection]; c != nil {
+		if s := c.subs[subscription]; s != nil && s.sub != nil {
+			return s
+		}
+	}
+	return nil
+}
+
+func (p *pulls) connection(id string) *pullConn {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.conns[id]
+}
+
+// remove takes a connection out of the table, with the subscriptions that it has.
+func (p *pulls) remove(connection string) (*pullConn, []*hub.Subscription) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.conns[connection]
+	if c == nil {
+		return nil, nil
+	}
+	delete(p.conns, connection)
+	subs := make([]*hub.Subscription, 0, len(c.subs))
+	for _, s := range c.subs {
+		if s.sub != nil {
+			subs = append(subs, s.sub)
+		}
+	}
+	return c, subs
+}
+
+func (p *pulls) names() []string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Collect(maps.Keys(p.conns))
+}
+
+// close completes what a connection has; it is out of the table.
+func (c *pullConn) close(subs []*hub.Subscription) {
+	for _, s := range subs {
+		s.Complete()
+	}
+	c.Shut()
+}
