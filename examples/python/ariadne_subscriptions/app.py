@@ -7,12 +7,11 @@ from typing import Any
 
 from ariadne import MutationType, QueryType, make_executable_schema
 from ariadne.asgi import GraphQL
+from fraiseql.integrations.starlette import add_subscription_routes
+from fraiseql.subscriptions import SubscriptionManager
 from graphql import GraphQLResolveInfo
 from starlette.applications import Starlette
 from starlette.routing import Mount
-
-from fraiseql.integrations.starlette import add_subscription_routes
-from fraiseql.subscriptions import SubscriptionManager
 
 TYPES = """
 type Book { id: ID! title: String! author: String! }

@@ -16,6 +16,8 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
+LARGEST = 65536  # bytes of an order
+
 SCHEMA = """
 type Order { id: ID! total: Float! }
 type Subscription { orders(minTotal: Float @match(path: "total", op: GTE)): Order! }
@@ -35,16 +37,16 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
 async def publish(scope: Scope, receive: Receive, send: Send) -> None:
     """Publishes the body of a request as it is: the engine wants a JSON object and says what is wrong with others."""
     body, more = b"", True
-    while more and len(body) <= 65536:
+    while more and len(body) <= LARGEST:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
-    if more or len(body) > 65536:
-        return await answer(send, 413, "too large")
     try:
-        reached = await manager.publish_event("order.placed", "orders", body)
+        if len(body) > LARGEST:
+            await answer(send, 413, "too large")
+        else:
+            await answer(send, 202, f"reached {await manager.publish_event('order.placed', 'orders', body)}")
     except ValueError as error:
-        return await answer(send, 400, str(error))
-    await answer(send, 202, f"reached {reached}")
+        await answer(send, 400, str(error))
 
 
 async def answer(send: Send, status: int, text: str) -> None:

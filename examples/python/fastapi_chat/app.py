@@ -9,10 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException
 from fastapi.responses import FileResponse
-from pydantic import BaseModel, Field
-
 from fraiseql.integrations.fastapi import create_subscription_router
 from fraiseql.subscriptions import Identity, SubscriptionManager
+from pydantic import BaseModel, Field
 
 SCHEMA = """
 type Message { room: ID! author: String! text: String! }

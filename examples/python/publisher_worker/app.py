@@ -1,8 +1,8 @@
 """An application that other processes publish into: one route, one token.
 
-    export EVENTS_TOKEN=$(openssl rand -hex 16)
-    uvicorn --app-dir examples/python publisher_worker.app:app
-    python examples/python/publisher_worker/worker.py
+export EVENTS_TOKEN=$(openssl rand -hex 16)
+uvicorn --app-dir examples/python publisher_worker.app:app
+python examples/python/publisher_worker/worker.py
 """
 
 import os
@@ -10,10 +10,9 @@ import secrets
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Header, HTTPException
-from pydantic import BaseModel, ConfigDict
-
 from fraiseql.integrations.fastapi import create_subscription_router
 from fraiseql.subscriptions import SubscriptionManager
+from pydantic import BaseModel, ConfigDict
 
 SCHEMA = """
 type Report { id: ID! progress: Int! }

@@ -10,13 +10,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
+from fraiseql.integrations.starlette import add_subscription_routes
+from fraiseql.subscriptions import Event, Skip, SubscriptionManager
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import FileResponse
 from starlette.routing import Route
-
-from fraiseql.integrations.starlette import add_subscription_routes
-from fraiseql.subscriptions import Event, Skip, SubscriptionManager
 
 INTERVAL = 0.25  # seconds
 

@@ -7,10 +7,9 @@ from dataclasses import asdict
 
 import strawberry
 from fastapi import FastAPI
-from strawberry.fastapi import GraphQLRouter
-
 from fraiseql.integrations.fastapi import create_subscription_router
 from fraiseql.subscriptions import Event, SubscriptionManager
+from strawberry.fastapi import GraphQLRouter
 
 
 @strawberry.type

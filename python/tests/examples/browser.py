@@ -15,15 +15,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from live import PATIENCE, until
 from websockets.sync.client import connect
 
-from live import PATIENCE, until
-
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-FLAGS = (
-    "--headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-extensions --remote-debugging-port=0"
-).split()
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-extensions",
+    "--remote-debugging-port=0",
+]
 
 
 @contextlib.contextmanager
@@ -37,7 +43,8 @@ def chromium() -> Iterator[Browser]:
             [program, *FLAGS, f"--user-data-dir={profile}", "about:blank"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
         try:
-            port, path = until(lambda: port_file.exists() and re.findall(r"\S+", port_file.read_text())[:2], "the browser listens")
+            # The file is there before its two lines are.
+            port, path = until(lambda: port_file.exists() and re.findall(r"(.+)\n(.+)", port_file.read_text()), "it listens")[0]
             with connect(f"ws://127.0.0.1:{port}{path}", max_size=None, open_timeout=PATIENCE) as socket:
                 browser = Browser(socket)
                 yield browser

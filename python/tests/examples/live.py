@@ -18,6 +18,7 @@ from typing import Any
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 ROOT = Path(__file__).resolve().parents[3]
 EXAMPLES = ROOT / "examples" / "python"
@@ -89,9 +90,8 @@ class Client:
     """A graphql-transport-ws connection."""
 
     def __init__(self, url: str, payload: dict[str, Any] | None = None, path: str = "/graphql") -> None:
-        self.socket = connect(
-            url.replace("http", "ws", 1) + path, subprotocols=["graphql-transport-ws"], open_timeout=PATIENCE  # type: ignore[list-item]
-        )
+        protocols = [Subprotocol("graphql-transport-ws")]
+        self.socket = connect(url.replace("http", "ws", 1) + path, subprotocols=protocols, open_timeout=PATIENCE)
         self.send(type="connection_init", **({} if payload is None else {"payload": payload}))
 
     def __enter__(self) -> Client:

@@ -163,9 +163,9 @@ class Reader:
 
     def subscriptions(self) -> int:
         """What the page's application says at /metrics; 0 without one."""
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=PATIENCE) as response:
-                return int(json.load(response)["subscriptions"])
+        url = f"http://127.0.0.1:{self.port}/metrics"
+        with contextlib.suppress(OSError, ValueError, KeyError), urllib.request.urlopen(url, timeout=PATIENCE) as response:
+            return int(json.load(response)["subscriptions"])
         return 0
 
 
@@ -203,5 +203,6 @@ class Session:
             assert (self.process.returncode, errors) == (0, ""), f"ended with {self.process.returncode}\n{errors}"
 
     def _pipes(self) -> tuple[IO[str], IO[str]]:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin
+        assert self.process.stdout
         return self.process.stdin, self.process.stdout

@@ -24,8 +24,13 @@ def test_every_guide_is_found() -> None:
 
 
 def test_steps_are_told_from_text() -> None:
-    document = "text\n<!-- file a.py -->\n```python\nx = 1\n```\n```sh\nnever run\n```\n\n```python\ny = 2\n```\n<!-- output -->\n```text\n2\n```\n"
-    assert [(step.verb, step.name, step.line) for step in parse(document)] == [("file", "a.py", 4), ("python", "", 11), ("output", "", 15)]
+    document = "text\n<!-- file a.py -->\n```python\nx = 1\n```\n```sh\nnever run\n```\n\n```python\ny = 2\n```\n"
+    document += "<!-- output -->\n```text\n2\n```\n"
+    assert [(step.verb, step.name, step.line) for step in parse(document)] == [
+        ("file", "a.py", 4),
+        ("python", "", 11),
+        ("output", "", 15),
+    ]
     with pytest.raises(AssertionError, match="line 2: no fenced block"):
         parse("<!-- run -->\ntext\n```sh\nx\n```")
     with pytest.raises(AssertionError, match="line 1: the block does not end"):
