@@ -37,7 +37,7 @@ type benchCommand struct {
 	Broadcast        bool          `name:"broadcast" help:"Publish broadcasts; servers with strict isolation need this or --tenant."`
 	TokenFile        string        `name:"token-file" placeholder:"FILE" help:"${token_file_help}"`
 	PublishTokenFile string        `name:"publish-token-file" placeholder:"FILE" help:"File with the publish token."`
-	PublishURL       string        `name:"publish-url" placeholder:"URL" help:"Where events are posted (default: /events of the server)."`
+	PublishURL       string        `name:"publish-url" placeholder:"URL" help:"Where events are posted, a line of JSON each; tcp://host:port: where they are written to (default: /events of the server)."`
 	JSON             bool          `name:"json" help:"Print the result as JSON."`
 }
 
@@ -45,7 +45,7 @@ type benchCommand struct {
 func (*benchCommand) Help() string {
 	return `Opens the connections, publishes at a fixed rate, and checks each delivery: that none is lost, doubled, out of order or altered, and how late it is, counted from when its event was due. With a server on this machine its CPU seconds per million deliveries and its memory per connection are printed too.
 
-The server that is measured must serve a field with the name of each channel, whose type has room: Int, seq: Int, sent: Int, sum: Int and pad: String. The one that bench starts itself does. With --query, any server of graphql-transport-ws can be measured that takes the events by POST as newline-delimited JSON.
+The server that is measured must serve a field with the name of each channel, whose type has room: Int, seq: Int, sent: Int, sum: Int and pad: String. The one that bench starts itself does. With --query, any server of graphql-transport-ws can be measured that takes the events as lines of JSON, by POST or on a TCP connection.
 
 Exit codes: 0 every delivery was right, 1 some were not, 2 wrong usage, 3 the server can't be reached.
 

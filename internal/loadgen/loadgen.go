@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"runtime"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -67,7 +68,8 @@ type Config struct {
 	Tick time.Duration
 	// Publishers is the number of parallel publishers; 1. A room belongs to one of them.
 	Publishers int
-	// PublishURL takes events as NDJSON; default /events beside URL.
+	// PublishURL takes events as NDJSON; default /events beside URL. tcp://host:port takes them as lines of one
+	// connection, which nothing answers.
 	PublishURL string
 	// PublishToken is sent as `Authorization: Bearer …`.
 	PublishToken string
@@ -196,6 +198,14 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 	server, err := cfg.validate()
 	if err != nil {
 		return nil, err
+	}
+	if address, ok := strings.CutPrefix(cfg.PublishURL, "tcp://"); ok && cfg.Publish == nil {
+		publish, err := dialLines(ctx, &cfg, address)
+		if err != nil {
+			return nil, err
+		}
+		defer publish.conn.Close()
+		cfg.Publish = publish.publish
 	}
 	if cfg.Publish == nil {
 		publish := &httpPublisher{cfg: &cfg, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: cfg.Publishers}}}

@@ -175,6 +175,20 @@ func TestRunFails(t *testing.T) {
 	}
 }
 
+// TestLines publishes on a connection instead of by HTTP.
+func TestLines(t *testing.T) {
+	s := newServer(t, faults{})
+	cfg := quick(s)
+	cfg.Rooms, cfg.Publishers, cfg.PublishURL = 2, 2, s.listen()
+	if r, err := Run(t.Context(), cfg); err != nil || r.Err() != nil || r.Deliveries != quickEvents*3 {
+		t.Errorf("%v, %+v", err, r)
+	}
+	cfg.PublishURL = "tcp://127.0.0.1:1"
+	if _, err := Run(t.Context(), cfg); err == nil || !strings.Contains(err.Error(), "publish: dial") {
+		t.Errorf("nobody listens: %v", err)
+	}
+}
+
 // TestWindow publishes as fast as the server delivers, and never more than a few events ahead of it.
 func TestWindow(t *testing.T) {
 	for _, rooms := range []int{1, 4} {

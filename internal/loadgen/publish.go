@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -21,7 +23,7 @@ type httpPublisher struct {
 func (h *httpPublisher) publish(ctx context.Context, events []Event) error {
 	var body bytes.Buffer
 	for i := range events {
-		h.write(&body, &events[i])
+		h.cfg.writeLine(&body, &events[i])
 	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, &body)
 	if err != nil {
@@ -46,11 +48,44 @@ func (h *httpPublisher) publish(ctx context.Context, events []Event) error {
 	return nil
 }
 
-func (h *httpPublisher) write(b *bytes.Buffer, e *Event) {
+// linePublisher writes the lines to a connection.
+type linePublisher struct {
+	cfg  *Config
+	conn net.Conn
+	mu   sync.Mutex // one publisher writes at a time
+	out  bytes.Buffer
+}
+
+func dialLines(ctx context.Context, cfg *Config, address string) (*linePublisher, error) {
+	dialer := net.Dialer{Timeout: cfg.ConnectTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	return &linePublisher{cfg: cfg, conn: conn}, nil
+}
+
+func (l *linePublisher) publish(ctx context.Context, events []Event) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.out.Reset()
+	for i := range events {
+		l.cfg.writeLine(&l.out, &events[i])
+	}
+	stop := context.AfterFunc(ctx, func() { _ = l.conn.SetWriteDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if _, err := l.conn.Write(l.out.Bytes()); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return nil
+}
+
+// writeLine appends an event as POST /events takes it.
+func (c *Config) writeLine(b *bytes.Buffer, e *Event) {
 	b.WriteString(`{"channel":"` + e.Channel + `","type":"` + e.Type + `"`)
-	if h.cfg.TenantID != "" {
-		b.WriteString(`,"tenant_id":` + strconv.Quote(h.cfg.TenantID))
-	} else if h.cfg.Broadcast {
+	if c.TenantID != "" {
+		b.WriteString(`,"tenant_id":` + strconv.Quote(c.TenantID))
+	} else if c.Broadcast {
 		b.WriteString(`,"broadcast":true`)
 	}
 	b.WriteString(`,"data":`)

@@ -6,6 +6,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -116,13 +118,39 @@ func (s *server) events(w http.ResponseWriter, r *http.Request) {
 	if got := r.Header.Get("Content-Type"); got != "application/x-ndjson" {
 		s.t.Errorf("content type %q", got)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	lines := bufio.NewScanner(r.Body)
-	for lines.Buffer(nil, 1<<20); lines.Scan(); {
-		s.publish(lines.Bytes())
-	}
+	s.publishLines(r.Body)
 	w.WriteHeader(http.StatusAccepted)
+}
+
+func (s *server) publishLines(from io.Reader) {
+	lines := bufio.NewScanner(from)
+	for lines.Buffer(nil, 1<<20); lines.Scan(); {
+		s.mu.Lock()
+		s.publish(lines.Bytes())
+		s.mu.Unlock()
+	}
+}
+
+// listen takes lines from connections and returns where.
+func (s *server) listen() string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			s.publishLines(conn)
+			conn.Close()
+		}
+	}()
+	s.t.Cleanup(func() { listener.Close(); <-done })
+	return "tcp://" + listener.Addr().String()
 }
 
 func (s *server) publish(line []byte) {
