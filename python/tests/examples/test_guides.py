@@ -8,7 +8,7 @@ import pytest
 from live import ROOT
 from pages import Reader, parse
 
-GUIDES = sorted((ROOT / "docs" / "guides").glob("*.md"))
+GUIDES = [ROOT / "python" / "README.md", *sorted((ROOT / "docs" / "guides").glob("*.md"))]
 
 pytestmark = pytest.mark.timeout(240)
 
