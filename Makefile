@@ -57,7 +57,7 @@ test-python: deps build wheel $(PYTHONS:%=.venvs/%/.installed)
 $(PYTHONS:%=test-python-%): test-python-%:
 	@echo "Python $*"
 	@.venvs/$*/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
-	cd python && FRAISEQL_TEST_FULL=$(filter $(PYTHON_FULL),$*) FRAISEQL_FAULT_LIBRARY=$(FAULT_LIBRARY) \
+	cd python && $(if $(filter $(PYTHON_FULL),$*),,FRAISEQL_TEST_SHORT=1) FRAISEQL_FAULT_LIBRARY=$(FAULT_LIBRARY) \
 	  ../.venvs/$*/bin/python -m pytest -q $(PYTEST_ARGS)
 
 check: check-go check-python

@@ -32,16 +32,12 @@ __all__ = [
 _HERE = Path(__file__).resolve().parent.parent
 
 
-def build_wheel(
-    wheel_directory: str, config_settings: object = None, metadata_directory: str | None = None
-) -> str:
+def build_wheel(wheel_directory: str, config_settings: object = None, metadata_directory: str | None = None) -> str:
     """Builds the wheel and returns its file name."""
     return _told(lambda: wheel.build(_HERE, Path(wheel_directory)))
 
 
-def build_editable(
-    wheel_directory: str, config_settings: object = None, metadata_directory: str | None = None
-) -> str:
+def build_editable(wheel_directory: str, config_settings: object = None, metadata_directory: str | None = None) -> str:
     """Builds the shared libraries beside the source, and a wheel that points there."""
     return _told(lambda: wheel.build_editable(_HERE, Path(wheel_directory)))
 

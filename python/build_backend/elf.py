@@ -127,6 +127,10 @@ def _versions(reader: _Reader, start: int, count: int, names: int) -> list[str]:
         for _ in range(entries):
             _, _, _, name, ahead = reader.unpack("IHHII", offset)
             found.append(reader.text(names + name))
+            if ahead == 0:
+                break
             offset += ahead
+        if step == 0:
+            break
         start += step
     return found
