@@ -112,3 +112,36 @@ func BenchmarkSubscribe(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkResolve is BenchmarkPublish with a deferred resolver: publish, match, ask, answer, project, next. The
+// answer comes from the publishing goroutine after Publish has returned, as it does where the host has one thread.
+func BenchmarkResolve(b *testing.B) {
+	const selected = `{"id":"42","status":"open","total":1250,"customer":"Ada Lovelace, Analytical Engines Ltd","city":"London"}`
+	for _, answer := range []string{selected, orderData} {
+		b.Run(fmt.Sprintf("answer=%dB", len(answer)), func(b *testing.B) {
+			var asked *fraiseql.ResolveRequest
+			e := newEngine(b, fraiseql.Config{
+				Schema:    []fraiseql.SchemaSource{{Text: orderSDL}},
+				Resolvers: map[string]fraiseql.Resolver{"order": {Deferred: func(r *fraiseql.ResolveRequest) { asked = r }}},
+			})
+			s := register(b, e, "s", "subscription { order { id status total customer city } }", "")
+			ev := fraiseql.Event{Channel: "orders", Type: "t", Data: []byte(orderData)}
+			value := []byte(answer)
+			buf := make([]byte, 0, 1024)
+			b.ReportAllocs()
+			defer testkit.CPUTime(b)()
+			for b.Loop() {
+				if _, err := e.Publish(context.Background(), ev); err != nil {
+					b.Fatal(err)
+				}
+				if !asked.Resolve(value) {
+					b.Fatal("nobody waits")
+				}
+				var ok bool
+				if buf, ok, _ = s.Next(buf[:0]); !ok {
+					b.Fatal("nothing came")
+				}
+			}
+		})
+	}
+}
