@@ -39,9 +39,9 @@ type Engine struct {
 	publishing  sync.Pool
 	subscribing sync.Pool
 
-	pulls     pulls
-	mu        sync.Mutex
-	endpoints []*endpoint
+	pulls   pulls
+	mu      sync.Mutex
+	servers []server
 	// refusedScope and refusedRole count subscribes refused by checks 1 and 5.
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool
@@ -112,24 +112,24 @@ func (e *Engine) Stats() Stats {
 		Connections: e.pulls.len(), Subscriptions: subscriptions, Groups: groups, Channels: channels,
 		PlanCacheBytes: int64(e.plans.Bytes()), BusConnected: !e.closed.Load(),
 	}
-	for _, srv := range e.handlers() {
+	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()
 		s.QueueBytes += srv.QueuedBytes()
 	}
 	return s
 }
 
-func (e *Engine) handlers() []*endpoint {
+func (e *Engine) serving() []server {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return slices.Clone(e.endpoints)
+	return slices.Clone(e.servers)
 }
 
 // Close ends every subscription and connection, closes the bus if the engine made it, and waits. Idempotent.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closed.Store(true)
 	var errs []error
-	for _, srv := range e.handlers() {
+	for _, srv := range e.serving() {
 		errs = append(errs, srv.close())
 	}
 	for _, name := range e.pulls.names() {

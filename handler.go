@@ -44,6 +44,9 @@ type HandlerConfig struct {
 	PongTimeout  time.Duration // 10 s of silence after it until the close
 	// MaxConnections bounds open connections; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
+	// Workers bounds the calls of Authenticator that run at the same time, with those of documents that are not known
+	// yet; 16 per CPU, at least 32. An Authenticator that waits for others may want more.
+	Workers int
 	// Portable serves every connection by two goroutines, as on systems without epoll.
 	Portable bool
 	// ReleaseMemory gives memory back to the system once after a burst of connects; for programs that are a
@@ -61,6 +64,14 @@ func (c *HandlerConfig) validate() error {
 		errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
 	}
 	return errors.Join(errs...)
+}
+
+// server is what Handler and Sessions make.
+type server interface {
+	Connections() int
+	QueuedBytes() int64
+	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
+	close() error
 }
 
 // endpoint is one handler with what it needs.
@@ -81,13 +92,7 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 		return nil, fmt.Errorf("start connection layer: %w", err)
 	}
 	allowed, _ := origin.Parse(cfg.Origins)
-	host := session.NewHost(session.HostConfig{
-		Engine:  &gate{engine: e, cfg: &cfg},
-		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
-		Panicked: func(value any, stack []byte) {
-			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))
-		},
-	})
+	host := e.sessionHost(&cfg)
 	h, err := ws.New(ws.Config{
 		Poller: poller, Host: host,
 		CheckOrigin:  func(r *http.Request) bool { return allowed.Judge(r) != origin.Foreign },
@@ -99,14 +104,33 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, errors.Join(err, poller.Close())
 	}
-	made := &endpoint{h, poller, host}
+	if err := e.addServer(&endpoint{h, poller, host}); err != nil {
+		return nil, err
+	}
+	return h, nil
+}
+
+// sessionHost makes what the protocol machines of one endpoint share.
+func (e *Engine) sessionHost(cfg *HandlerConfig) *session.Host {
+	return session.NewHost(session.HostConfig{
+		Engine:  &gate{engine: e, cfg: cfg},
+		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
+		Workers: cfg.Workers,
+		Panicked: func(value any, stack []byte) {
+			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))
+		},
+	})
+}
+
+// addServer makes an endpoint the engine's own.
+func (e *Engine) addServer(s server) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed.Load() { // Close sets it before it reads the list
-		return nil, errors.Join(errors.New("make a handler: the engine is closed"), made.close())
+		return errors.Join(errors.New("make a handler: the engine is closed"), s.close())
 	}
-	e.endpoints = append(e.endpoints, made)
-	return h, nil
+	e.servers = append(e.servers, s)
+	return nil
 }
 
 // Codes of closes that clients answer by connecting again (PROTOCOLS 1).
@@ -117,10 +141,10 @@ const (
 	CloseRestart = 1012
 )
 
-// Drain refuses new connections, closes the open ones of every handler with code 1012 after what waits for
+// Drain refuses new connections, closes the open ones of every handler, and every session, with code 1012 after what waits for
 // them, in random order spread over window, and returns when all are gone or ctx ends.
 func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
-	list := e.handlers()
+	list := e.serving()
 	errs := make(chan error, len(list))
 	for _, h := range list {
 		go func() { errs <- h.Drain(ctx, window, CloseRestart, "the server restarts, connect again") }()
@@ -161,7 +185,7 @@ type gate struct {
 
 // Authenticate implements session.Engine.
 func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
-	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr}
+	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr, Request: h.Value}
 	if g.cfg.Authenticator == nil {
 		return &identity.Identity{}, nil
 	}

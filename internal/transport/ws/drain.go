@@ -14,14 +14,21 @@ const drainStep = 10 * time.Millisecond
 // dismiss closes every connection of the handler over window.
 func (h *Handler) dismiss(ctx context.Context, window time.Duration, code uint16, reason string) error {
 	conns := h.shuffled()
+	return Spread(ctx, window, len(conns), func(i int) {
+		conns[i].out.CloseAfter(code, reason)
+		conns[i] = nil
+	})
+}
+
+// Spread calls do for 0 to n-1, spread evenly over window: the first at once. With ctx over it returns its error.
+func Spread(ctx context.Context, window time.Duration, n int, do func(i int)) error {
 	start := time.Now()
-	for done := 0; done < len(conns); {
-		due := dueBy(time.Since(start), window, len(conns))
+	for done := 0; done < n; {
+		due := dueBy(time.Since(start), window, n)
 		for ; done < due; done++ {
-			conns[done].out.CloseAfter(code, reason)
-			conns[done] = nil
+			do(done)
 		}
-		if done == len(conns) {
+		if done == n {
 			break
 		}
 		select {

@@ -1,0 +1,120 @@
+package fraiseql
+
+import (
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+)
+
+// deadlines are the times at which something is due for a session: one timer for all. Guarded by the session's mu.
+type deadlines struct {
+	timer   *time.Timer
+	expires time.Time     // of the credentials; zero: never
+	pinged  time.Duration // when a ping was sent that nothing has answered yet, since opened; 0: none
+	admit   bool          // the time for connection_init is over
+}
+
+func (d *deadlines) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
+	}
+}
+
+// due is what a deadline asks for.
+type due uint8
+
+const (
+	dueNothing due = iota
+	dueInit
+	dueExpiry
+	duePing
+	dueSilence
+)
+
+// start begins to count the time for connection_init.
+func (s *Session) start() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended { // by Close of the engine
+		return
+	}
+	s.watch.timer = time.AfterFunc(s.owner.cfg.InitTimeout, s.tick)
+}
+
+// expireAt closes the session with 4403 when its credentials end.
+func (s *Session) expireAt(t time.Time) {
+	s.mu.Lock()
+	s.watch.expires = t
+	if left := time.Until(t); !s.ended && left < s.owner.cfg.InitTimeout {
+		s.watch.timer.Reset(max(left, 0)) // else tick comes by before
+	}
+	s.mu.Unlock()
+}
+
+// tick is called by the timer; it may be early.
+func (s *Session) tick() {
+	s.mu.Lock()
+	if s.ended {
+		s.mu.Unlock()
+		return
+	}
+	what, next := s.watch.next(time.Now(), time.Since(s.opened), time.Duration(s.heard.Load()), &s.owner.cfg)
+	if next > 0 {
+		s.watch.timer.Reset(next)
+	}
+	s.mu.Unlock()
+	switch what {
+	case dueInit:
+		s.driver.InitTimeout()
+	case dueExpiry:
+		s.driver.Shut(session.CodeForbidden, "Forbidden: credentials have expired")
+	case duePing:
+		s.out.Control(queue.Control{Kind: queue.Text, Data: pingText})
+	case dueSilence:
+		s.driver.Shut(CloseGoingAway, "no answer to ping")
+	}
+}
+
+var pingText = []byte(`{"type":"ping"}`)
+
+// next returns what is due, and the time until it is to be asked again; 0: never. age is that of the session, heard
+// when the client last sent something.
+func (d *deadlines) next(now time.Time, age, heard time.Duration, cfg *HandlerConfig) (due, time.Duration) {
+	left := time.Duration(0)
+	if !d.expires.IsZero() {
+		if left = d.expires.Sub(now); left <= 0 {
+			return dueExpiry, 0
+		}
+	}
+	if !d.admit {
+		if age < cfg.InitTimeout {
+			return dueNothing, sooner(left, cfg.InitTimeout-age)
+		}
+		d.admit = true
+		return dueInit, sooner(left, max(cfg.PingInterval, 0))
+	}
+	if cfg.PingInterval < 0 {
+		return dueNothing, left
+	}
+	silent := age - heard
+	switch {
+	case d.pinged != 0 && heard < d.pinged && age-d.pinged >= cfg.PongTimeout:
+		return dueSilence, 0
+	case d.pinged != 0 && heard < d.pinged:
+		return dueNothing, sooner(left, cfg.PongTimeout-(age-d.pinged))
+	case silent >= cfg.PingInterval:
+		d.pinged = age
+		return duePing, sooner(left, cfg.PongTimeout)
+	}
+	d.pinged = 0
+	return dueNothing, sooner(left, cfg.PingInterval-silent)
+}
+
+// sooner returns the shorter of two times, of which 0 stands for never.
+func sooner(a, b time.Duration) time.Duration {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}

@@ -1,0 +1,225 @@
+package fraiseql
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/origin"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+var (
+	// ErrTooManyConnections refuses a session beyond HandlerConfig.MaxConnections: HTTP 503, or close 1013.
+	ErrTooManyConnections = &Error{Code: code.RateLimited, Message: "There are too many connections, try again later."}
+	// ErrDraining refuses a session while the engine drains, or after it was closed: HTTP 503, or close 1013.
+	ErrDraining = &Error{Code: code.RateLimited, Message: "The server is shutting down."}
+	// ErrForeignOrigin refuses a session that a page of another origin asks for: HTTP 403.
+	ErrForeignOrigin = &Error{Code: code.Forbidden, Message: "Pages of that origin may not connect."}
+)
+
+// Sessions serves graphql-transport-ws for a host that owns the WebSockets: whole text messages go in, messages and
+// at last a close come out. It belongs to the engine: Drain and Close end its sessions. All methods are safe for
+// concurrent use.
+type Sessions struct {
+	engine  *Engine
+	cfg     HandlerConfig
+	allowed origin.List
+	host    *session.Host
+
+	drain sync.Mutex    // one Drain at a time
+	left  chan struct{} // 1 slot: open may have become empty
+
+	mu       sync.Mutex
+	open     map[*Session]struct{}
+	draining bool // for good
+}
+
+// SessionRequest is what the HTTP request of a WebSocket said: headers as they came, several of one name joined by
+// ", ". The host offers the subprotocol graphql-transport-ws and closes with 4406 clients that do not have it.
+type SessionRequest struct {
+	Authorization string
+	Cookie        string // the whole header; HandlerConfig.Cookie picks from it, beside an Origin that passes
+	// Origin and Host decide whether the page may connect. Without Origin no page made the request.
+	Origin, Host string
+	RemoteAddr   string
+	// Value reaches the Authenticator as Credentials.Request.
+	Value any
+}
+
+const (
+	defaultInitTimeout  = 3 * time.Second
+	defaultPingInterval = 30 * time.Second
+	defaultPongTimeout  = 10 * time.Second
+	defaultMessageBytes = 1 << 20
+)
+
+// Sessions serves clients whose WebSockets the host owns. Of cfg it uses Authenticator, Anonymous, Cookie, Origins,
+// Workers, MessageBytes, InitTimeout, MaxConnections (ErrTooManyConnections beyond it), and PingInterval and
+// PongTimeout for pings of the protocol: frames are the host's.
+func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.InitTimeout <= 0 {
+		cfg.InitTimeout = defaultInitTimeout
+	}
+	if cfg.PingInterval == 0 {
+		cfg.PingInterval = defaultPingInterval
+	}
+	if cfg.PongTimeout <= 0 {
+		cfg.PongTimeout = defaultPongTimeout
+	}
+	if cfg.MessageBytes <= 0 {
+		cfg.MessageBytes = defaultMessageBytes
+	}
+	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), left: make(chan struct{}, 1)}
+	s.allowed, _ = origin.Parse(cfg.Origins)
+	s.host = e.sessionHost(&s.cfg)
+	if err := e.addServer(s); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Open starts a session. wake is called when the session has something to take: once, until a Take has returned
+// everything. It is called by whoever publishes or closes, under locks of the engine: it must be quick, must not
+// block and must not call the session or the engine. The errors are ErrForeignOrigin, ErrTooManyConnections and
+// ErrDraining. The session must be closed.
+func (s *Sessions) Open(r SessionRequest, wake func()) (*Session, error) {
+	request := r.http()
+	if s.allowed.Judge(request) == origin.Foreign {
+		s.engine.observer.Counted(observe.ConnectionsRefused, "origin", 1)
+		return nil, ErrForeignOrigin
+	}
+	credentials := s.cfg.handshake(request, &s.allowed)
+	credentials.Value = r.Value
+	c := &Session{owner: s, wake: wake, opened: time.Now()}
+	c.out.Init((*peer)(c), &s.engine.connLimits)
+	c.driver.Init(s.host, (*peer)(c), credentials)
+	if label, err := s.enter(c); err != nil {
+		s.engine.observer.Counted(observe.ConnectionsRefused, label, 1)
+		return nil, err
+	}
+	c.start()
+	s.engine.observer.Counted(observe.ConnectionsOpened, "websocket", 1)
+	return c, nil
+}
+
+// http is the request as far as it matters.
+func (r *SessionRequest) http() *http.Request {
+	h := http.Header{}
+	for name, value := range map[string]string{"Authorization": r.Authorization, "Cookie": r.Cookie, "Origin": r.Origin} {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	return &http.Request{Host: r.Host, Header: h, RemoteAddr: r.RemoteAddr}
+}
+
+// enter counts a session in, unless there are too many.
+func (s *Sessions) enter(c *Session) (label string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.draining:
+		return "draining", ErrDraining
+	case s.cfg.MaxConnections > 0 && len(s.open) >= s.cfg.MaxConnections:
+		return "limit", ErrTooManyConnections
+	}
+	s.open[c] = struct{}{}
+	return "", nil
+}
+
+// leave counts a session out; it reports whether it was in.
+func (s *Sessions) leave(c *Session) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, in := s.open[c]; !in {
+		return false
+	}
+	delete(s.open, c)
+	if len(s.open) == 0 {
+		select {
+		case s.left <- struct{}{}:
+		default:
+		}
+	}
+	return true
+}
+
+func (s *Sessions) list() []*Session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*Session, 0, len(s.open))
+	for c := range s.open {
+		list = append(list, c)
+	}
+	return list
+}
+
+func (s *Sessions) refuseFurther() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.draining = true
+}
+
+// Connections is the number of sessions that are open.
+func (s *Sessions) Connections() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// QueuedBytes is how many bytes of results wait to be taken.
+func (s *Sessions) QueuedBytes() (n int64) {
+	for _, c := range s.list() {
+		n += int64(c.out.Bytes())
+	}
+	return n
+}
+
+// Drain refuses further sessions, closes the open ones with a code and a reason after what waits for them, in random
+// order spread over window, and returns when the host has closed all of them or ctx ends.
+func (s *Sessions) Drain(ctx context.Context, window time.Duration, closeCode uint16, reason string) error {
+	s.drain.Lock()
+	defer s.drain.Unlock()
+	s.refuseFurther()
+	list := s.list()
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	if err := ws.Spread(ctx, window, len(list), func(i int) { list[i].out.CloseAfter(closeCode, reason) }); err != nil {
+		return err
+	}
+	for s.Connections() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.left:
+		}
+	}
+	return nil
+}
+
+// close ends every session with 1001, which its host may still take, and waits for what runs.
+func (s *Sessions) close() error {
+	s.refuseFurther()
+	for _, c := range s.list() {
+		c.Shut(CloseGoingAway, "the server stops")
+		c.end()
+		s.count(c)
+	}
+	s.host.Close()
+	return nil
+}
+
+// count counts a session out, once.
+func (s *Sessions) count(c *Session) {
+	if s.leave(c) {
+		s.engine.observer.Counted(observe.ConnectionsClosed, c.closeLabel(), 1)
+	}
+}
