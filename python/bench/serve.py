@@ -1,6 +1,6 @@
-"""Serves one of the systems that are compared, until it is interrupted.
+"""Serves one of the systems that are compared, until it is terminated.
 
-Prints a line of JSON once it listens: {"url", "publish_url", "pid", "versions"}.
+Prints a line of JSON once it listens: {"url", "publish_url", "versions"}.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ import contextlib
 import importlib
 import importlib.metadata
 import json
-import os
 import platform
 import socket
 from collections.abc import Iterator
 
 import uvicorn
+import uvloop
 
-from peers.source import ASGIApp
+from peers.source import ASGIApp, Lines
 
 SYSTEMS = {
-    "fraiseql-serve": ("fraiseql-subscriptions", "uvicorn", "uvloop", "httptools"),
+    "fraiseql-serve": ("fraiseql-subscriptions", "uvloop"),
     "fraiseql-asgi": ("fraiseql-subscriptions", "uvicorn", "uvloop", "httptools", "websockets"),
     "strawberry": ("strawberry-graphql", "graphql-core", "starlette", "uvicorn", "uvloop", "httptools", "websockets"),
     "ariadne": ("ariadne", "graphql-core", "starlette", "uvicorn", "uvloop", "httptools", "websockets"),
@@ -40,7 +40,7 @@ def versions(system: str) -> dict[str, str]:
 
 
 class Server(uvicorn.Server):
-    """Leaves the signals to asyncio.run: SIGINT ends the process in every system alike."""
+    """Leaves signals alone: SIGTERM ends the process at once, whatever it serves."""
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -49,38 +49,37 @@ class Server(uvicorn.Server):
 
 def uvicorn_server(app: ASGIApp) -> Server:
     config = uvicorn.Config(
-        app, loop="uvloop", http="httptools", ws="websockets-sansio", lifespan="off", access_log=False, log_level="error",
+        app, loop="uvloop", http="auto", ws="websockets-sansio", lifespan="off", access_log=False, log_level="error",
         ws_per_message_deflate=False, timeout_graceful_shutdown=1,
     )  # fmt: skip
     return Server(config)
 
 
 async def run(system: str) -> None:
+    peer = importlib.import_module("peers." + system.replace("-", "_") + "_peer")
+    loop = asyncio.get_running_loop()
+    events = await loop.create_server(lambda: Lines(peer.publish), "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-    publish_url = f"http://127.0.0.1:{listener.getsockname()[1]}/events"
-    url = publish_url.replace("/events", "/graphql")
+    about = {
+        "url": f"http://127.0.0.1:{listener.getsockname()[1]}/graphql",
+        "publish_url": f"tcp://127.0.0.1:{events.sockets[0].getsockname()[1]}",
+        "versions": versions(system),
+    }
     if system == "fraiseql-serve":
-        module = importlib.import_module("peers.fraiseql_peer")
-        app, url = await module.serve()
+        listener.close()
+        about["url"] = await peer.serve()
+        print(json.dumps(about), flush=True)
+        await asyncio.Event().wait()
     else:
-        app = importlib.import_module("peers." + system.replace("-", "_") + "_peer").create()
-    about = {"url": url, "publish_url": publish_url, "pid": os.getpid(), "versions": versions(system)}
-    print(json.dumps(about), flush=True)
-    await uvicorn_server(app).serve(sockets=[listener])
+        print(json.dumps(about), flush=True)
+        await uvicorn_server(peer.create()).serve(sockets=[listener])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("system", choices=SYSTEMS)
     system: str = parser.parse_args().system
-    with contextlib.suppress(KeyboardInterrupt), asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(run(system))
-
-
-def new_loop() -> asyncio.AbstractEventLoop:
-    import uvloop
-
-    return uvloop.new_event_loop()
+    uvloop.new_event_loop().run_until_complete(run(system))
 
 
 if __name__ == "__main__":

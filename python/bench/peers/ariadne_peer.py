@@ -9,7 +9,7 @@ from ariadne.asgi import GraphQL
 from ariadne.asgi.handlers import GraphQLTransportWSHandler
 from graphql import GraphQLResolveInfo
 
-from peers.source import SDL, ASGIApp, Broadcast, Event, with_events
+from peers.source import SDL, ASGIApp, Broadcast, Event
 
 source: Broadcast[Event] = Broadcast()
 subscription = SubscriptionType()
@@ -32,4 +32,4 @@ def publish(event: Event) -> None:
 
 def create() -> ASGIApp:
     schema = make_executable_schema("type Query {\n  ok: Boolean\n}\n" + SDL, subscription)
-    return with_events(GraphQL(schema, websocket_handler=GraphQLTransportWSHandler()), publish)
+    return GraphQL(schema, websocket_handler=GraphQLTransportWSHandler())

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphql import ExecutionResult, GraphQLResolveInfo, build_schema, parse, subscribe, validate
 
-from peers.source import SDL, ASGIApp, Broadcast, Event, Receive, Scope, Send, with_events
+from peers.source import SDL, ASGIApp, Broadcast, Event, Receive, Scope, Send
 
 source: Broadcast[Event] = Broadcast()
 schema = build_schema("type Query {\n  ok: Boolean\n}\n" + SDL)
@@ -87,4 +87,4 @@ async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def create() -> ASGIApp:
-    return with_events(websocket, publish)
+    return websocket

@@ -49,27 +49,17 @@ class Broadcast(Generic[T]):
                 self._topics.pop(topic, None)
 
 
-def with_events(app: ASGIApp | None, publish: Callable[[Event], object]) -> ASGIApp:
-    """Adds POST /events to an application: a line of JSON per event, `data` of each goes to `publish`."""
+class Lines(asyncio.Protocol):
+    """Where events come in, the same way everywhere: a line of JSON each, whose `data` is published.
 
-    async def handle(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"] == "/events":
-            body = bytearray()
-            more = True
-            while more:
-                message = await receive()
-                body += message.get("body", b"")
-                more = message.get("more_body", False)
-            for line in body.splitlines():
-                publish(json.loads(line)["data"])
-            await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
-        elif app is not None:
-            await app(scope, receive, send)
-        elif scope["type"] == "http":
-            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-length", b"0")]})
-            await send({"type": "http.response.body", "body": b""})
-        else:
-            raise RuntimeError(f"no {scope['type']} here")
+    That costs each server little and as much as the others.
+    """
 
-    return handle
+    def __init__(self, publish: Callable[[Event], object]) -> None:
+        self._publish = publish
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._publish(json.loads(line)["data"])

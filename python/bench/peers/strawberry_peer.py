@@ -8,7 +8,7 @@ import strawberry
 from strawberry.asgi import GraphQL
 from strawberry.subscriptions import GRAPHQL_TRANSPORT_WS_PROTOCOL
 
-from peers.source import ASGIApp, Broadcast, Event, with_events
+from peers.source import ASGIApp, Broadcast, Event
 
 
 @strawberry.type
@@ -43,4 +43,4 @@ def publish(event: Event) -> None:
 
 def create() -> ASGIApp:
     schema = strawberry.Schema(query=Query, subscription=Subscription)
-    return with_events(GraphQL(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL]), publish)
+    return GraphQL(schema, subscription_protocols=[GRAPHQL_TRANSPORT_WS_PROTOCOL])
