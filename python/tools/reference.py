@@ -36,12 +36,13 @@ The [guides](../guides/python.md) explain, this page lists. Everything is typed.
 Function: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef"
 Definition: TypeAlias = "ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef"
 
+# Sections of a docstring: a title above a list, or a word before the text.
 SECTIONS = {
-    "Args": "",
-    "Attributes": "",
+    "Args": "**Arguments**",
+    "Attributes": "**Attributes**",
+    "Raises": "**Raises**",
     "Returns": "Returns: ",
     "Yields": "Yields: ",
-    "Raises": "",
 }
 
 
@@ -103,6 +104,22 @@ def decorators(node: Function) -> set[str]:
     return {ast.unparse(decorator).rpartition(".")[2] for decorator in node.decorator_list}
 
 
+def maker(node: ast.ClassDef, owners: tuple[ast.ClassDef, ...]) -> Function | None:
+    """What makes an object: the nearest __init__, or that which a data class gets from its fields."""
+    for owner in owners:
+        for child in owner.body:
+            if isinstance(child, ast.FunctionDef) and child.name == "__init__":
+                # Without parameters there is nothing to say, or other methods make the objects.
+                return child if len(child.args.args) + len(child.args.kwonlyargs) > 1 else None
+    if not any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        return None
+    fields = [child for child in node.body if isinstance(child, ast.AnnAssign) and isinstance(child.target, ast.Name)]
+    parameters = ", ".join(f"{ast.unparse(field)}" for field in fields)
+    made = ast.parse(f"def __init__(self, {parameters}) -> None: ...").body[0]
+    assert isinstance(made, ast.FunctionDef)
+    return made
+
+
 def signature(name: str, node: Function, bound: bool) -> str:
     """A call as it is written, on one line or an argument a line."""
     arguments = node.args
@@ -120,7 +137,7 @@ def signature(name: str, node: Function, bound: bool) -> str:
     parts += [written(argument, default) for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
     if arguments.kwarg:
         parts.append(f"**{written(arguments.kwarg, None)}")
-    result = f" -> {ast.unparse(node.returns)}" if node.returns and name != "__init__" else ""
+    result = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
     prefix = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
     line = f"{prefix}{name}({', '.join(parts)}){result}"
     if len(line) <= WIDTH:
@@ -146,11 +163,12 @@ def text(docstring: str) -> str:
         head = re.fullmatch(r"([A-Z][a-z]+):", line)
         if head and head[1] in SECTIONS:
             section = head[1]
-            out += [f"**{section}**", ""] if not SECTIONS[section] else []
+            lists = SECTIONS[section].startswith("**")
+            out += [SECTIONS[section], ""] if lists else []
             first = True
         elif not section:
             out.append(line)
-        elif SECTIONS[section]:
+        elif not lists:
             out.append((SECTIONS[section] if first else "") + line.strip())
             first = False
         elif item := re.fullmatch(r"    (\**\w+)(?: \(.*?\))?: (.*)", line):
@@ -177,15 +195,15 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
     """Paragraphs of a class: how it is made, what it is, then its members."""
     yield f"### {node.name}"
     owners = (node, *sources.bases(node))
-    maker = next((child for owner in owners for child in owner.body if getattr(child, "name", "") == "__init__"), None)
+    init = maker(node, owners)
     error = any(ast.unparse(base).endswith(("Error", "Exception")) for owner in owners for base in owner.bases)
-    if isinstance(maker, ast.FunctionDef) and not error:
-        yield fenced(signature(node.name, maker, bound=True))
+    if init and not error:
+        yield fenced(signature(node.name, init, bound=True))
     yield described(node, f"{module}.{node.name}")
     if error:
         yield f"Is a: {', '.join(f'`{ast.unparse(base)}`' for base in node.bases)}."
-    elif isinstance(maker, ast.FunctionDef) and "**Args**" in (made := text(ast.get_docstring(maker) or "")):
-        yield made[made.index("**Args**") :]
+    elif init and "**Arguments**" in (made := text(ast.get_docstring(init) or "")):
+        yield made[made.index("**Arguments**") :]
     own = {child.name for child in node.body if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))}
     for member in members(sources, node):
         if error and member.name not in own:

@@ -41,6 +41,7 @@ async def run(module: types.ModuleType, block: dict[str, Any]) -> dict[str, str]
 async def main() -> None:
     module = types.ModuleType("page")
     sys.modules["page"] = module
+    asyncio.get_running_loop().slow_callback_duration = PATIENCE  # blocks import a lot
     out = sys.stdout
     while line := await asyncio.to_thread(sys.stdin.readline):
         faulthandler.dump_traceback_later(2 * PATIENCE, exit=True)

@@ -44,7 +44,7 @@ def test_stale_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         (package / "integrations" / f"{name}.py").write_text("__all__ = []\n")
     page = reference.page(tmp_path)
     assert "```python\nf(a: int, /, b: str = 'x', *, c: bool = False) -> None\n```" in page
-    assert "Does it.\n\n**Args**\n\n- `a`: First,\n  on two lines.\n\n**Raises**\n\n- `ValueError`: Never." in page
+    assert "Does it.\n\n**Arguments**\n\n- `a`: First,\n  on two lines.\n\n**Raises**\n\n- `ValueError`: Never." in page
     monkeypatch.setattr(reference, "PAGE", tmp_path / "page.md")
     monkeypatch.setattr(sys, "argv", ["reference.py", "--check"])
     with pytest.raises(SystemExit, match="stale"):
