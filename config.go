@@ -103,6 +103,11 @@ type Limits struct {
 	QueueBytes                 int           // 4 MiB per subscription; at most 1 GiB
 	ConnectionQueueBytes       int           // 16 MiB per connection
 	SubscriptionsPerConnection int           // 0: no bound
+	SubscriptionsPerUser       int           // of a user of a tenant; without a user, of a connection. 0: no bound
+	SubscribeRate              int           // subscribes per second of a user of a tenant; without a user, of a connection. 0: no bound
+	SubscribeBurst             int           // subscribes at once; 10 times the rate
+	PublishRate                int           // events per second of a tenant; those without are one tenant's. 0: no bound
+	PublishBurst               int           // events at once; 10 times the rate
 	GroupsPerChannel           int           // 2,000,000
 	GroupsPerTenant            int           // 1,000,000 per channel
 	PlanCacheBytes             int           // 64 MiB
@@ -142,7 +147,9 @@ func (l Limits) validate() error {
 		{"DocumentBytes", l.DocumentBytes}, {"DocumentTokens", l.DocumentTokens}, {"DocumentDepth", l.DocumentDepth},
 		{"DocumentAliases", l.DocumentAliases}, {"EventBytes", l.EventBytes}, {"EventDepth", l.EventDepth},
 		{"QueueMessages", l.QueueMessages}, {"QueueBytes", l.QueueBytes}, {"ConnectionQueueBytes", l.ConnectionQueueBytes},
-		{"SubscriptionsPerConnection", l.SubscriptionsPerConnection}, {"GroupsPerChannel", l.GroupsPerChannel},
+		{"SubscriptionsPerConnection", l.SubscriptionsPerConnection}, {"SubscriptionsPerUser", l.SubscriptionsPerUser},
+		{"SubscribeRate", l.SubscribeRate}, {"SubscribeBurst", l.SubscribeBurst},
+		{"PublishRate", l.PublishRate}, {"PublishBurst", l.PublishBurst}, {"GroupsPerChannel", l.GroupsPerChannel},
 		{"GroupsPerTenant", l.GroupsPerTenant}, {"PlanCacheBytes", l.PlanCacheBytes},
 		{"ResolverWorkers", l.ResolverWorkers}, {"ResolverLane", l.ResolverLane}, {"ResolverTimeout", int(l.ResolverTimeout)},
 	} {

@@ -36,6 +36,11 @@ type Engine struct {
 	tenantRoots map[string][]tenantRoot
 	connLimits  queue.Limits
 	policies    sync.Map // gql.Delivery's comparable part → *queue.Policy
+	// Bounds of users and tenants; nil: none.
+	userCounts     *counts
+	subscribeRates *rates[account]
+	publishRates   *rates[string] // by tenant
+
 	publishing  sync.Pool
 	subscribing sync.Pool
 
@@ -75,7 +80,14 @@ func New(cfg Config) (*Engine, error) {
 	e.publishing.New = func() any { return new(publication) }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()
+	e.subscribeRates = newRates[account](e.limits.SubscribeRate, e.limits.SubscribeBurst)
+	e.publishRates = newRates[string](e.limits.PublishRate, e.limits.PublishBurst)
+	var left func(*hub.Subscription)
+	if e.userCounts = newCounts(e.limits.SubscriptionsPerUser); e.userCounts != nil {
+		left = e.userCounts.left
+	}
 	e.hub = hub.New(hub.Config{
+		Left:     left,
 		Observer: e.observer, Interest: e.bus.Interest, Address: e.address, Events: e.limits.events(),
 		GroupsPerChannel: e.limits.GroupsPerChannel, GroupsPerTenant: e.limits.GroupsPerTenant,
 		Workers: e.limits.ResolverWorkers, Lane: e.limits.ResolverLane, Timeout: e.limits.ResolverTimeout,

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -53,6 +54,8 @@ type PublishError struct {
 	Member  string
 	Code    string
 	Message string
+	// RetryAfter is when the batch may be sent again, with code RATE_LIMITED; 0: not known, or never.
+	RetryAfter time.Duration
 }
 
 func (e *PublishError) Error() string {

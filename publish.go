@@ -68,6 +68,12 @@ func (e *Engine) Publish(ctx context.Context, events ...Event) (Receipt, error) 
 	if e.closed.Load() {
 		return Receipt{}, bus.ErrClosed
 	}
+	if e.publishRates != nil {
+		if err := e.admitEvents(p); err != nil {
+			p.errs = append(p.errs, err)
+			return Receipt{}, e.refuse(p)
+		}
+	}
 	r, err := e.bus.Publish(ctx, p.batch)
 	for i := range p.batch { // deferred resolvers, outside of the bus's turns
 		e.hub.HandOver(p.parsed[i])

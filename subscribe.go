@@ -31,6 +31,9 @@ func (e *Engine) subscribe(conn *queue.Conn, who *identity.Identity, req *sessio
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
+	if errs := e.admit(who, conn); errs != nil {
+		return nil, nil, errs
+	}
 	p, op, origin, errs := e.plan(req.Query, req.OperationName)
 	if errs != nil {
 		return nil, nil, errs
@@ -155,7 +158,7 @@ func (e *Engine) join(s *subscribing, req *session.Request) (*hub.Subscription, 
 	e.observer.Checked(policy.Role, 1, 0)
 	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
 	s.join.Extensions = s.wantsDrops(req.Extensions, &e.limits)
-	return e.hub.Join(&s.join, req.Begin)
+	return e.enter(&s.join, req.Begin)
 }
 
 var dropsName = jsontape.MakeName("drops")

@@ -24,8 +24,11 @@ type Config struct {
 	Observer observe.Observer
 	// Interest is told when a channel gets its first and loses its last subscriber.
 	Interest func(channel string, wanted bool)
-	Address  Addressing
-	Events   jsontape.Limits
+	// Left is told once of each subscription that was completed, if Join has returned it or called begin for it; nil:
+	// nobody is.
+	Left    func(*Subscription)
+	Address Addressing
+	Events  jsontape.Limits
 	// GroupsPerChannel and GroupsPerTenant bound what clients can make by varying documents.
 	GroupsPerChannel int
 	GroupsPerTenant  int

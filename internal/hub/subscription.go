@@ -22,6 +22,9 @@ type Subscription struct {
 func (s *Subscription) Complete() {
 	if s.Queue.Complete() && s.channel != nil { // none: it was never joined
 		s.channel.leave(s)
+		if left := s.channel.hub.cfg.Left; left != nil {
+			left(s)
+		}
 	}
 }
 
