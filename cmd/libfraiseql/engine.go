@@ -70,24 +70,3 @@ func fq_publish(engine C.int64_t, events *C.fq_event, n C.int64_t, out *C.fq_out
 	count, err := sheet.Publish()
 	return handleOf(out, count, err)
 }
-
-//export fq_resolver_set
-func fq_resolver_set(engine C.int64_t, name *C.fq_text, token, context C.int64_t, out *C.fq_out) (ret C.int64_t) {
-	defer guard(out, &ret)
-	fault("fq_resolver_set")
-	return C.FQ_ERROR
-}
-
-//export fq_calls_take
-func fq_calls_take(engine, max C.int64_t, out *C.fq_out) (ret C.int64_t) {
-	defer guard(out, &ret)
-	fault("fq_calls_take")
-	return 0
-}
-
-//export fq_call_answer
-func fq_call_answer(engine, id, answer C.int64_t, text *C.fq_text, out *C.fq_out) (ret C.int64_t) {
-	defer guard(out, &ret)
-	fault("fq_call_answer")
-	return C.FQ_ERROR
-}

@@ -62,7 +62,13 @@ func fq_take(engine, subscription, max C.int64_t, out *C.fq_out) (ret C.int64_t)
 func fq_take_connection(engine, connection, max C.int64_t, out *C.fq_out) (ret C.int64_t) {
 	defer guard(out, &ret)
 	fault("fq_take_connection")
-	return C.FQ_ERROR
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	messages, n := e.TakeConnection(buffer(out), int64(connection), int64(max))
+	put(out, messages)
+	return C.int64_t(n)
 }
 
 //export fq_complete
@@ -85,60 +91,4 @@ func fq_complete_connection(engine, connection C.int64_t) (ret C.int64_t) {
 		return C.FQ_UNKNOWN
 	}
 	return C.int64_t(e.CompleteConnection(int64(connection)))
-}
-
-//export fq_mailbox_new
-func fq_mailbox_new(engine C.int64_t, fd *C.int64_t, out *C.fq_out) (ret C.int64_t) {
-	defer guard(out, &ret)
-	fault("fq_mailbox_new")
-	e := library.Engine(int64(engine))
-	if e == nil {
-		return C.FQ_UNKNOWN
-	}
-	handle, descriptor, err := e.Mailbox()
-	if err != nil {
-		return fail(out, err)
-	}
-	*fd = C.int64_t(descriptor)
-	return C.int64_t(handle)
-}
-
-//export fq_mailbox_take
-func fq_mailbox_take(engine, mailbox C.int64_t, tokens *C.int64_t, cap C.int64_t) (ret C.int64_t) {
-	defer guard(nil, &ret)
-	fault("fq_mailbox_take")
-	e := library.Engine(int64(engine))
-	if e == nil {
-		return C.FQ_UNKNOWN
-	}
-	return C.int64_t(e.MailboxTake(int64(mailbox), unsafe.Slice((*int64)(unsafe.Pointer(tokens)), int(cap))))
-}
-
-//export fq_mailbox_calls
-func fq_mailbox_calls(engine, mailbox C.int64_t) (ret C.int64_t) {
-	defer guard(nil, &ret)
-	fault("fq_mailbox_calls")
-	e := library.Engine(int64(engine))
-	if e == nil {
-		return C.FQ_UNKNOWN
-	}
-	return C.int64_t(e.MailboxCalls(int64(mailbox)))
-}
-
-//export fq_mailbox_close
-func fq_mailbox_close(engine, mailbox C.int64_t) (ret C.int64_t) {
-	defer guard(nil, &ret)
-	fault("fq_mailbox_close")
-	e := library.Engine(int64(engine))
-	if e == nil {
-		return C.FQ_UNKNOWN
-	}
-	return C.int64_t(e.MailboxClose(int64(mailbox)))
-}
-
-//export fq_watch
-func fq_watch(engine, subscription, mailbox, token C.int64_t) (ret C.int64_t) {
-	defer guard(nil, &ret)
-	fault("fq_watch")
-	return C.FQ_ERROR
 }

@@ -5,6 +5,9 @@ package embed
 import (
 	"sync"
 	"sync/atomic"
+	"time"
+
+	fraiseql "github.com/fraiseql/fraiseql-go"
 )
 
 // Kinds of calls.
@@ -13,50 +16,188 @@ const (
 	CallAuthenticate = 2
 )
 
-// How a call was answered.
-const (
-	AnswerValue   = 0
-	AnswerSkip    = 1
-	AnswerFailed  = 2
-	AnswerRefused = 3
-)
-
-// call is something that the host is asked for.
+// call is something that the host is asked for: once taken, by number; answered once, whenever it likes.
 type call struct {
 	engine *Engine
-	id     int64
+	handle int64
 	kind   int64
 	token  int64
+	born   time.Duration // since callQueue.origin
+
+	request          *fraiseql.ResolveRequest // resolve
+	payload, session []byte                   // authenticate: JSON objects; nil: absent
+	reply            chan reply               // authenticate; room for one
+
+	list       *callList
+	prev, next *call // guarded by callQueue.mu, like the rest
+	taken      bool
 }
 
-// callQueue holds the calls of an engine that wait to be taken.
+// callList holds calls of one kind that are not answered, oldest first. Those that are not taken are its end.
+type callList struct {
+	first, last *call
+	untaken     *call // the oldest that is not taken, nil: all are
+}
+
+func (l *callList) add(c *call) {
+	c.list, c.prev = l, l.last
+	if l.last != nil {
+		l.last.next = c
+	} else {
+		l.first = c
+	}
+	l.last = c
+	if l.untaken == nil {
+		l.untaken = c
+	}
+}
+
+func (l *callList) remove(c *call) {
+	if l.untaken == c {
+		l.untaken = c.next
+	}
+	if c.prev != nil {
+		c.prev.next = c.next
+	} else {
+		l.first = c.next
+	}
+	if c.next != nil {
+		c.next.prev = c.prev
+	} else {
+		l.last = c.prev
+	}
+	c.list, c.prev, c.next = nil, nil, nil
+}
+
+// callQueue holds the calls of an engine. Bounded: by the lanes of the resolvers and their timeout, and by the
+// sessions that are being opened.
 type callQueue struct {
-	mu      sync.Mutex
-	waiting *uint32 // how many calls wait, for the host; stored under mu
-	list    []*call // guarded by mu
-	box     *note   // guarded by mu
-	closed  bool
+	lib     *Library
+	origin  time.Time     // born counts from here
+	timeout time.Duration // after which the engine has answered a resolve call itself
+
+	mu       sync.Mutex
+	word     *uint32  // how many calls wait to be taken, for the host; guarded by mu, like the rest
+	waiting  uint32   // the same
+	resolves callList // all live equally long: the first is the first to die
+	auths    callList
+	note     *note // nil: no mailbox is told
+	closed   bool
 }
 
-// watch says which mailbox is told of calls, nil: none.
-func (q *callQueue) watch(n *note) {
+func (q *callQueue) init(l *Library, timeout time.Duration) {
+	q.lib, q.timeout, q.origin, q.word = l, timeout, time.Now(), l.words.get()
+}
+
+// add lists a call and gives it its number; false when the engine is closed. told says that a mailbox must hear of it:
+// who publishes takes the resolve calls of its own publishing.
+func (q *callQueue) add(c *call, told bool) bool {
+	c.born = time.Since(q.origin)
+	c.handle = q.lib.calls.put(c)
 	q.mu.Lock()
-	q.box = n
-	tell := n != nil && len(q.list) > 0
-	q.mu.Unlock()
-	if tell {
-		n.tell()
+	defer q.mu.Unlock()
+	if q.closed {
+		q.lib.calls.remove(c.handle)
+		return false
+	}
+	q.purgeLocked(c.born)
+	list := &q.resolves
+	if c.kind == CallAuthenticate {
+		list = &q.auths
+	}
+	list.add(c)
+	q.countLocked(1)
+	if told && q.note != nil {
+		q.note.tell()
+	}
+	return true
+}
+
+func (q *callQueue) countLocked(by int) {
+	q.waiting += uint32(by)
+	atomic.StoreUint32(q.word, q.waiting)
+}
+
+// purgeLocked forgets the resolve calls whose time is over: the engine has answered them itself.
+func (q *callQueue) purgeLocked(now time.Duration) {
+	for c := q.resolves.first; c != nil && now-c.born > q.timeout; c = q.resolves.first {
+		q.lib.calls.remove(c.handle)
+		q.dropLocked(c)
 	}
 }
 
-func (q *callQueue) close(l *Library) {
-	q.mu.Lock()
-	list := q.list
-	q.list, q.box, q.closed = nil, nil, true
-	atomic.StoreUint32(q.waiting, 0)
-	l.words.put(q.waiting)
-	q.mu.Unlock()
-	for _, c := range list {
-		l.calls.remove(c.id)
+// dropLocked takes a call off its list.
+func (q *callQueue) dropLocked(c *call) {
+	c.list.remove(c)
+	if !c.taken {
+		c.taken = true
+		q.countLocked(-1)
 	}
+}
+
+// next marks the oldest call that was not taken, authentication before resolvers, and returns it; nil: none waits.
+func (q *callQueue) next() *call {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil
+	}
+	q.purgeLocked(time.Since(q.origin))
+	for _, list := range [...]*callList{&q.auths, &q.resolves} {
+		if c := list.untaken; c != nil {
+			list.untaken, c.taken = c.next, true
+			q.countLocked(-1)
+			return c
+		}
+	}
+	return nil
+}
+
+// forget takes a call that was answered, or that nobody waits for, off the lists; false when somebody else did.
+func (q *callQueue) forget(c *call) bool {
+	if _, ok := q.lib.calls.remove(c.handle); !ok {
+		return false
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if c.list != nil {
+		q.dropLocked(c)
+	}
+	return true
+}
+
+// stir tells the mailbox when calls are left.
+func (q *callQueue) stir() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.note != nil && q.waiting > 0 {
+		q.note.tell()
+	}
+}
+
+// tellTo says which mailbox is told of calls; nil: none.
+func (q *callQueue) tellTo(n *note) {
+	q.mu.Lock()
+	q.note = n
+	q.mu.Unlock()
+	q.stir()
+}
+
+// close forgets every call. Who waits for an answer hears so through its context.
+func (q *callQueue) close() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return
+	}
+	q.closed = true
+	for _, list := range [...]*callList{&q.auths, &q.resolves} {
+		for c := list.first; c != nil; c = list.first {
+			q.lib.calls.remove(c.handle)
+			list.remove(c)
+		}
+	}
+	q.note, q.waiting = nil, 0
+	atomic.StoreUint32(q.word, 0)
+	q.lib.words.put(q.word)
 }

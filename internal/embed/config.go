@@ -35,6 +35,8 @@ func parseEngine(text []byte) (*engineConfig, error) {
 			m.members(c.limit)
 		case "introspection":
 			m.flag(&c.Introspection)
+		case "late_resolvers":
+			m.flag(&c.LateResolvers)
 		case "processors":
 			m.count(&c.processors)
 		default:

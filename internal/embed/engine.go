@@ -20,11 +20,13 @@ type Engine struct {
 	handle int64
 	facade *fraiseql.Engine
 	queue  callQueue
+	pushes bool      // the bus calls resolvers by itself, not while an event is published
 	sheets sync.Pool // *Sheet
 
 	mu          sync.Mutex
-	connections map[string]*connection // by the host's name; guarded by mu
-	mailboxes   map[int64]*mailbox     // guarded by mu
+	connections map[string]*connection       // by the host's name; guarded by mu
+	mailboxes   map[int64]*mailbox           // guarded by mu
+	resolvers   map[resolverKey]*ownResolver // of single subscriptions; guarded by mu
 	closed      atomic.Bool
 }
 
@@ -46,9 +48,11 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	}
 	e := &Engine{lib: l, facade: facade, connections: make(map[string]*connection), mailboxes: make(map[int64]*mailbox)}
 	e.sheets.New = func() any { return &Sheet{} }
-	e.queue.waiting = l.words.get()
+	e.pushes = c.bus.kind != "memory"
+	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
+	shared = e.queue.word
 	e.handle = l.engines.put(e)
-	return e.handle, e.queue.waiting, nil
+	return e.handle, shared, nil
 }
 
 // refusedConfig makes what New says about a configuration safe to show: it is the host's own.
@@ -88,7 +92,7 @@ func (l *Library) Close(handle int64) error {
 	for _, c := range connections {
 		e.closeConnection(c)
 	}
-	e.queue.close(l)
+	e.queue.close()
 	for _, b := range mailboxes {
 		l.mailboxes.remove(b.handle)
 		b.close()

@@ -43,14 +43,14 @@ func (e *Engine) MailboxTake(handle int64, dst []int64) (n int64) {
 // MailboxCalls says which mailbox is told of calls; 0: none.
 func (e *Engine) MailboxCalls(handle int64) int64 {
 	if handle == 0 {
-		e.queue.watch(nil)
+		e.queue.tellTo(nil)
 		return 0
 	}
 	b := e.mailbox(handle)
 	if b == nil {
 		return Unknown
 	}
-	e.queue.watch(&note{box: b, token: TokenCalls})
+	e.queue.tellTo(&note{box: b, token: TokenCalls})
 	return 0
 }
 

@@ -4,8 +4,6 @@ package embed
 
 import (
 	"context"
-	"encoding/binary"
-	"errors"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -24,6 +22,7 @@ type connection struct {
 
 	mu     sync.Mutex
 	subs   map[string]*subscription // by id; guarded by mu
+	ended  int                      // of subs, how many have said that they ended; guarded by mu
 	used   bool                     // a subscription was accepted; guarded by mu
 	closed bool                     // nobody stores into word any more; guarded by mu
 }
@@ -33,7 +32,12 @@ type subscription struct {
 	conn   *connection
 	handle int64
 	id     string
+	own    *resolverKey                          // of its own resolver, nil: none
+	ended  bool                                  // it has said that it ended; guarded by conn.mu
+	watch  watch                                 // guarded by watching
 	pull   atomic.Pointer[fraiseql.Subscription] // nil until the engine has accepted it
+
+	watching sync.Mutex // one Watch at a time
 }
 
 // Subscription is what a host subscribes to. The texts are not kept.
@@ -69,7 +73,8 @@ func (e *Engine) Subscribe(s *Subscription) (Subscribed, error) {
 	c := sub.conn
 	pull, err := e.facade.Register(context.Background(), fraiseql.Registration{
 		ConnectionID: c.name, SubscriptionID: sub.id, Query: string(s.Query), OperationName: string(s.OperationName),
-		Variables: clone(s.Variables), Extensions: clone(s.Extensions), Identity: who,
+		Variables: clone(s.Variables), Extensions: clone(s.Extensions), Identity: who, Arrived: c.arrived,
+		Resolver: e.resolverOf(sub, s),
 	})
 	if err != nil {
 		e.forget(sub)
@@ -79,7 +84,7 @@ func (e *Engine) Subscribe(s *Subscription) (Subscribed, error) {
 	if !c.settle(sub) { // the connection was completed meanwhile, maybe before the engine knew of it
 		e.facade.CompleteConnection(c.name)
 	}
-	return Subscribed{Handle: sub.handle, Connection: c.handle, Ready: c.word}, nil
+	return Subscribed{Handle: sub.handle, Connection: c.handle, Ready: c.word, Channel: pull.Channel()}, nil
 }
 
 // missing names the member that is empty.
@@ -118,7 +123,6 @@ func (e *Engine) reserve(connectionID, subscriptionID string) (*subscription, er
 		c.handle = e.lib.connections.put(c)
 		c.name = strconv.FormatInt(c.handle, 36)
 		e.connections[connectionID] = c
-		atomic.StoreUint32(c.word, 1)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -143,6 +147,7 @@ func (c *connection) settle(s *subscription) bool {
 func (e *Engine) forget(s *subscription) {
 	c := s.conn
 	e.lib.subscriptions.remove(s.handle)
+	e.resolverDone(s)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c.mu.Lock()
@@ -165,122 +170,3 @@ func (c *connection) closeLocked() {
 		c.engine.lib.words.put(c.word)
 	}
 }
-
-// Next appends the oldest message of a subscription. n is 1, 0 when none waits, Ended, Slow or Unknown.
-func (e *Engine) Next(dst []byte, handle int64) (message []byte, n int64) {
-	s, ok := e.lib.subscriptions.get(handle)
-	if !ok || s.conn.engine != e {
-		return dst, e.lib.gone(handle)
-	}
-	pull := s.pull.Load()
-	if pull == nil {
-		return dst, 0
-	}
-	message, ok, err := pull.Next(dst)
-	switch {
-	case ok:
-		return message, 1
-	case err != nil:
-		return dst, endOf(err)
-	}
-	s.conn.rest()
-	return dst, 0
-}
-
-func (l *Library) gone(handle int64) int64 {
-	if l.subscriptions.gone(handle) {
-		return Ended
-	}
-	return Unknown
-}
-
-func endOf(err error) int64 {
-	if errors.Is(err, fraiseql.ErrSlowConsumer) {
-		return Slow
-	}
-	return Ended
-}
-
-// Take appends up to limit messages, each uint32 length + bytes. n is their number; Ended and Slow when there is none.
-func (e *Engine) Take(dst []byte, handle int64, limit int64) (messages []byte, n int64) {
-	for n < limit {
-		head := len(dst)
-		out, one := e.Next(append(dst, 0, 0, 0, 0), handle)
-		if one != 1 {
-			if n == 0 {
-				n = one
-			}
-			break
-		}
-		binary.NativeEndian.PutUint32(out[head:], uint32(len(out)-head-4))
-		dst = out
-		n++
-	}
-	return dst, n
-}
-
-// Complete ends a subscription: 1, 0 when it was completed before, or Unknown.
-func (e *Engine) Complete(handle int64) int64 {
-	s, ok := e.lib.subscriptions.get(handle)
-	if !ok || s.conn.engine != e {
-		if e.lib.subscriptions.gone(handle) {
-			return 0
-		}
-		return Unknown
-	}
-	if _, ok = e.lib.subscriptions.remove(handle); !ok {
-		return 0
-	}
-	c := s.conn
-	c.mu.Lock()
-	if c.subs[s.id] == s {
-		delete(c.subs, s.id)
-	}
-	c.mu.Unlock()
-	s.end()
-	return 1
-}
-
-// end completes the engine's side.
-func (s *subscription) end() {
-	if pull := s.pull.Load(); pull != nil {
-		pull.Complete()
-	}
-}
-
-// CompleteConnection ends every subscription of a connection: 1, 0 when it was completed before, or Unknown.
-func (e *Engine) CompleteConnection(handle int64) int64 {
-	c, ok := e.lib.connections.get(handle)
-	if !ok || c.engine != e {
-		if e.lib.connections.gone(handle) {
-			return 0
-		}
-		return Unknown
-	}
-	e.mu.Lock()
-	if e.connections[c.id] == c {
-		delete(e.connections, c.id)
-	}
-	e.mu.Unlock()
-	return e.closeConnection(c)
-}
-
-// closeConnection ends a connection that is out of its engine's list.
-func (e *Engine) closeConnection(c *connection) int64 {
-	if _, ok := e.lib.connections.remove(c.handle); !ok {
-		return 0
-	}
-	c.mu.Lock()
-	subs := c.subs
-	c.subs = nil
-	c.closeLocked()
-	c.mu.Unlock()
-	for _, s := range subs {
-		e.lib.subscriptions.remove(s.handle)
-	}
-	e.facade.CompleteConnection(c.name)
-	return 1
-}
-
-// rest clears the word of a connection in which nothing was found, unless something came meanwhile.
-func (c *connection) rest() {}

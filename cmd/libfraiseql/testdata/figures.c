@@ -1,0 +1,61 @@
+/* figures: what calls cost, as "name value unit" lines. */
+#include "library.h"
+
+enum { ROUNDS = 200000 };
+
+static void figure(const char *name, double begin, int rounds) { printf("%s %.0f ns\n", name, (now() - begin) / rounds); }
+
+int main(int argc, char **argv) {
+  if (argc != 2) return 2;
+  double begin = now();
+  load(argv[1]);
+  double loaded = now();
+  fq_text config = TEXT("{}");
+  fq_shared *shared;
+  int64_t engine = fq_engine_new(&config, &shared, fresh());
+  printf("load %.0f us\nfirst engine %.0f us\n", (loaded - begin) / 1e3, (now() - loaded) / 1e3);
+  begin = now();
+  for (int i = 0; i < 200; i++) fq_engine_close(fq_engine_new(&config, &shared, fresh()), fresh());
+  figure("later engine and its end", begin, 200);
+  fq_subscription s = {.connection_id = TEXT("c"), .subscription_id = TEXT("s"), .query = TEXT("subscription { users { id name } }")};
+  int64_t subscription = fq_subscribe(engine, &s, fresh());
+  fq_event event = {.channel = TEXT("users"), .type = TEXT("created"),
+                    .data = TEXT("{\"id\":\"123\",\"name\":\"somebody\",\"age\":42,\"active\":true,\"score\":1.5}")};
+  if (subscription < 0) {
+    printf("%.*s\n", (int)out.len, out.data);
+    return 1;
+  }
+  begin = now();
+  for (int i = 0; i < ROUNDS; i++) fq_abi();
+  figure("a call", begin, ROUNDS);
+  begin = now();
+  for (int i = 0; i < ROUNDS; i++) fq_next(engine, subscription, fresh());
+  figure("next, none", begin, ROUNDS);
+  double publishing = 0, pulling = 0;
+  int count = 0;
+  for (int i = 0; i < ROUNDS / 100; i++) {
+    begin = now();
+    for (int k = 0; k < 100; k++) count += (int)fq_publish(engine, &event, 1, fresh());
+    publishing += now() - begin;
+    begin = now();
+    for (int k = 0; k < 100; k++) count -= (int)fq_next(engine, subscription, fresh());
+    pulling += now() - begin;
+  }
+  printf("publish %.0f ns\nnext, a message %.0f ns\nlost %d\n", publishing / ROUNDS, pulling / ROUNDS, count);
+  fq_event batch[100];
+  for (int k = 0; k < 100; k++) batch[k] = event;
+  char *large = malloc(1 << 20);
+  double batched = 0, taken = 0;
+  for (int i = 0; i < ROUNDS / 100; i++) {
+    begin = now();
+    fq_publish(engine, batch, 100, fresh());
+    batched += now() - begin;
+    fq_out many = {large, 1 << 20, 0, 0};
+    begin = now();
+    if (fq_take(engine, subscription, 100, &many) != 100) return 1;
+    taken += now() - begin;
+  }
+  printf("publish of 100, each %.0f ns\ntake of 100, each %.0f ns\n", batched / ROUNDS, taken / ROUNDS);
+  fq_engine_close(engine, fresh());
+  return 0;
+}
