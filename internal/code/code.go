@@ -55,7 +55,7 @@ var table = []Entry{
 	{ScopeMismatch, http.StatusForbidden, 0, "`error` at subscribe",
 		"An argument names a user or a tenant that is not the caller's own.", "Leave the argument out, or send the caller's own value."},
 	{TooManySubscriptions, http.StatusTooManyRequests, 0, "`error` at subscribe",
-		"The connection, the channel or the tenant has as many subscriptions as it may have.", "Complete others first, or raise `limits.*`."},
+		"The connection, the user, the channel or the tenant has as many subscriptions as it may have.", "Complete others first, or raise `limits.*`."},
 	{RateLimited, http.StatusTooManyRequests, 0, "`error` at subscribe; HTTP 429",
 		"Too many requests in a short time.", "Wait for `Retry-After` seconds, then send again."},
 	{LimitExceeded, http.StatusRequestEntityTooLarge, 0, "`error` at subscribe; HTTP 413",

@@ -99,6 +99,11 @@ type Security struct {
 type Limits struct {
 	Connections                int
 	SubscriptionsPerConnection int
+	SubscriptionsPerUser       int
+	SubscribeRate              int
+	SubscribeBurst             int
+	PublishRate                int
+	PublishBurst               int
 	GroupsPerChannel           int
 	GroupsPerTenant            int
 	DocumentBytes              int

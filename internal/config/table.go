@@ -97,6 +97,11 @@ var authKeys = []Key{
 var limitKeys = []Key{
 	{Path: "limits.connections", Type: Count, Default: "50000", Presets: &[3]string{"0", "50000", "1000000"}, Doc: "Client connections; 0: no bound. Lifted with `--dev`.", field: func(c *Config) any { return &c.Limits.Connections }},
 	{Path: "limits.subscriptions_per_connection", Type: Count, Default: "1000", Presets: &[3]string{"0", "1000", "10000"}, Doc: "Subscriptions of one connection; 0: no bound.", field: func(c *Config) any { return &c.Limits.SubscriptionsPerConnection }},
+	{Path: "limits.subscriptions_per_user", Type: Count, Default: "0", Doc: "Subscriptions of one user of a tenant; 0: no bound. Clients without a user are bounded by connection.", field: func(c *Config) any { return &c.Limits.SubscriptionsPerUser }},
+	{Path: "limits.subscribe_rate", Type: Count, Default: "0", Doc: "Subscribes per second of one user of a tenant, or of a connection without one; 0: no bound.", field: func(c *Config) any { return &c.Limits.SubscribeRate }},
+	{Path: "limits.subscribe_burst", Type: Count, Default: "0", Doc: "Subscribes at once within that rate; 0: 10 times the rate.", field: func(c *Config) any { return &c.Limits.SubscribeBurst }},
+	{Path: "limits.publish_rate", Type: Count, Default: "0", Doc: "Events per second of one tenant, those without a tenant together; 0: no bound.", field: func(c *Config) any { return &c.Limits.PublishRate }},
+	{Path: "limits.publish_burst", Type: Count, Default: "0", Doc: "Events at once within that rate, and of one tenant in one request; 0: 10 times the rate.", field: func(c *Config) any { return &c.Limits.PublishBurst }},
 	{Path: "limits.groups_per_channel", Type: Count, Default: "2000000", Doc: "Different subscriptions (document and variables) of one channel.", field: func(c *Config) any { return &c.Limits.GroupsPerChannel }},
 	{Path: "limits.groups_per_tenant", Type: Count, Default: "1000000", Doc: "The same for one tenant.", field: func(c *Config) any { return &c.Limits.GroupsPerTenant }},
 	{Path: "limits.document_bytes", Type: Bytes, Default: "64KiB", Doc: "One document.", field: func(c *Config) any { return &c.Limits.DocumentBytes }},

@@ -205,7 +205,10 @@ func (v *check) security() {
 func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
 // zeroMeans are the limits whose 0 has a meaning.
-var zeroMeans = []string{"limits.connections", "limits.http_connections", "limits.subscriptions_per_connection", "limits.ping_interval"}
+var zeroMeans = []string{
+	"limits.connections", "limits.http_connections", "limits.subscriptions_per_connection", "limits.subscriptions_per_user",
+	"limits.subscribe_rate", "limits.subscribe_burst", "limits.publish_rate", "limits.publish_burst", "limits.ping_interval",
+}
 
 func (v *check) limits() {
 	l := &v.Config.Limits
@@ -233,6 +236,12 @@ func (v *check) limits() {
 	}
 	if l.PublishEvents > 10_000 {
 		v.fail("limits.publish_events", "can be at most 10000")
+	}
+	if l.SubscribeBurst > 0 && l.SubscribeRate == 0 {
+		v.fail("limits.subscribe_burst", "is set without limits.subscribe_rate")
+	}
+	if l.PublishBurst > 0 && l.PublishRate == 0 {
+		v.fail("limits.publish_burst", "is set without limits.publish_rate")
 	}
 	if l.EventDepth > 1000 {
 		v.fail("limits.event_depth", "can be at most 1000")

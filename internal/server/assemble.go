@@ -168,7 +168,9 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, m *metrics
 			DocumentBytes: l.DocumentBytes, DocumentTokens: l.DocumentTokens, DocumentDepth: l.DocumentDepth, DocumentAliases: l.DocumentAliases,
 			EventBytes: l.EventBytes, EventDepth: l.EventDepth,
 			QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes, ConnectionQueueBytes: l.ConnectionQueueBytes,
-			SubscriptionsPerConnection: l.SubscriptionsPerConnection, GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
+			SubscriptionsPerConnection: l.SubscriptionsPerConnection, SubscriptionsPerUser: l.SubscriptionsPerUser,
+			SubscribeRate: l.SubscribeRate, SubscribeBurst: l.SubscribeBurst, PublishRate: l.PublishRate, PublishBurst: l.PublishBurst,
+			GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
 			PlanCacheBytes: l.PlanCacheBytes, ResolverTimeout: l.ResolverTimeout, ResolverWorkers: l.ResolverWorkers, ResolverLane: l.ResolverLane,
 		},
 	}

@@ -121,6 +121,9 @@ func (p *publish) publish(events []event.Event) {
 		// The engine has counted these.
 		var problems []problem
 		p.status, problems = answerTo(errs, false)
+		if wait := retryAfter(err); wait > 0 {
+			p.w.Header().Set("Retry-After", strconv.Itoa(wait))
+		}
 		refuse(p.w, p.status, problems...)
 		return
 	}
@@ -220,11 +223,20 @@ func eventErrors(err error) []*event.Error {
 	return eventErrors(errors.Unwrap(err))
 }
 
+// retryAfter is the whole seconds after which what was refused for its rate may be sent again, 0 for none.
+func retryAfter(err error) int {
+	var refused *fraiseql.PublishError
+	if !errors.As(err, &refused) || refused.RetryAfter <= 0 {
+		return 0
+	}
+	return int((refused.RetryAfter + time.Second - 1) / time.Second)
+}
+
 // answerTo turns errors about events into an answer. The status is that of the gravest: not readable, too
 // large, not allowed, not valid. An error about the body as a whole has no index, unless lines are counted.
 func answerTo(errs []*event.Error, lines bool) (int, []problem) {
 	status := 0
-	rank := []int{http.StatusUnprocessableEntity, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusBadRequest}
+	rank := []int{http.StatusTooManyRequests, http.StatusUnprocessableEntity, http.StatusForbidden, http.StatusRequestEntityTooLarge, http.StatusBadRequest}
 	problems := make([]problem, 0, min(len(errs), maxProblems))
 	best := -1
 	for _, e := range errs {
