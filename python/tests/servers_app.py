@@ -1,0 +1,45 @@
+"""The application that real servers run in test_servers.py. Its manager is made where APP_MAKES says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI
+from fraiseql.integrations.fastapi import create_subscription_router
+from fraiseql.subscriptions import SubscriptionManager
+
+ADDRESS = {"user_id": "u", "tenant_id": "t"}
+
+# In the master under --preload, in each worker otherwise.
+manager = SubscriptionManager()
+
+
+async def authenticate(params: dict[str, Any] | None, request: object) -> dict[str, str]:
+    if (params or {}).get("token") != "let me in":
+        raise PermissionError("wrong token")
+    return ADDRESS
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+    yield
+    manager.close()
+
+
+app = FastAPI(lifespan=lifespan)
+app.include_router(create_subscription_router(manager, path="/graphql", auth_handler=authenticate))
+
+
+@app.get("/pid")
+async def pid() -> int:
+    return os.getpid()
+
+
+@app.post("/users/{user}")
+async def publish(user: str) -> dict[str, Any]:
+    """Publishes in the worker that gets the request, and says which that was."""
+    reached = await manager.publish_event("userCreated", "users", {"id": user, "worker": os.getpid()}, **ADDRESS)
+    return {"reached": reached, "worker": os.getpid()}

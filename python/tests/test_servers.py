@@ -1,0 +1,211 @@
+"""A FastAPI application under the servers that people run it with, each with two workers and real clients."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+HERE = Path(__file__).parent
+PATIENCE = 30.0
+
+SERVERS = {
+    "uvicorn": ["uvicorn", "servers_app:app", "--workers", "2", "--fd", "{fd}"],
+    "gunicorn": ["gunicorn", "servers_app:app", "-k", "uvicorn_worker.UvicornWorker", "-w", "2", "-b", "fd://{fd}"],
+    "gunicorn-preload": [
+        "gunicorn",
+        "servers_app:app",
+        "-k",
+        "uvicorn_worker.UvicornWorker",
+        "-w",
+        "2",
+        "-b",
+        "fd://{fd}",
+        "--preload",
+    ],
+}
+
+T = TypeVar("T")
+
+
+def until(look: Callable[[], T | None], what: str) -> T:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end:
+        found = look()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"{what}: not within {PATIENCE} s")
+
+
+@dataclass
+class Server:
+    """A running server: its port, its master process and what it logs."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: IO[bytes]
+
+    def said(self) -> str:
+        return os.pread(self.log.fileno(), 1 << 20, 0).decode()
+
+    def get(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", method=method, headers={"Connection": "close"})
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return json.load(response)
+
+    def workers(self) -> set[int]:
+        """Two different processes, neither of them the master."""
+        seen: set[int] = set()
+
+        def both() -> bool:
+            seen.add(self.get("/pid"))
+            return len(seen) == 2
+
+        until(both, "two workers answer")
+        assert self.process.pid not in seen
+        return seen
+
+    def open(self, token: str = "let me in") -> ClientConnection:
+        """A client that has said hello."""
+        protocols = [Subprotocol("graphql-transport-ws")]
+        client = connect(f"ws://127.0.0.1:{self.port}/graphql", subprotocols=protocols, open_timeout=PATIENCE)
+        client.send(json.dumps({"type": "connection_init", "payload": {"token": token}}))
+        return client
+
+    def subscribe(self) -> ClientConnection:
+        client = self.open()
+        assert receive(client) == {"type": "connection_ack"}
+        client.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "subscription { users { id worker } }"}}))
+        # The answer to a ping comes after the subscription was made.
+        client.send(json.dumps({"type": "ping"}))
+        assert receive(client) == {"type": "pong"}
+        return client
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) in (0, -signal.SIGTERM), self.said()
+
+
+def receive(client: ClientConnection) -> Any:
+    return json.loads(client.recv(timeout=PATIENCE))
+
+
+@contextlib.contextmanager
+def serving(command: list[str]) -> Iterator[Server]:
+    with contextlib.ExitStack() as stack:
+        log = stack.enter_context(tempfile.TemporaryFile())
+        listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+        descriptor = listener.fileno()
+        process = subprocess.Popen(
+            [sys.executable, "-m", *[part.format(fd=descriptor) for part in command]],
+            cwd=HERE,
+            stdout=log,
+            stderr=log,
+            pass_fds=[descriptor],
+            start_new_session=True,
+        )
+        server = Server(listener.getsockname()[1], process, log)
+        try:
+            yield server
+        except BaseException:
+            print(server.said())
+            raise
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait(PATIENCE)
+
+
+def deliveries(server: Server, workers: set[int]) -> None:
+    """Clients of both workers get what their worker publishes, and nothing else."""
+    clients: list[ClientConnection] = []
+    heard: set[int] = set()
+    number = 0
+
+    def both() -> bool:
+        nonlocal number
+        client = server.subscribe()
+        clients.append(client)
+        got = None
+        while got is None:
+            number += 1
+            answer = server.get(f"/users/{number}", "POST")
+            with contextlib.suppress(TimeoutError):
+                got = json.loads(client.recv(timeout=0.05))
+        assert got["type"] == "next"
+        users = got["payload"]["data"]["users"]
+        assert users["worker"] in workers
+        assert answer["worker"] in workers
+        heard.add(users["worker"])
+        return heard == workers
+
+    try:
+        until(both, "a client at each worker has a message")
+    finally:
+        for client in clients:
+            client.close()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_two_workers(name: str) -> None:
+    with serving(SERVERS[name]) as server:
+        workers = server.workers()
+        deliveries(server, workers)
+        with server.open("wrong") as refused, pytest.raises(ConnectionClosed) as closed:
+            receive(refused)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 4403
+
+        # A worker that dies is replaced by one that works.
+        os.kill(min(workers), signal.SIGKILL)
+        left = max(workers)
+        until(lambda: {server.get("/pid")} - workers if alive(server) else None, "a new worker answers")
+        renewed = server.workers()
+        assert left in renewed
+        deliveries(server, renewed)
+
+        server.stop()
+        said = server.said()
+        assert "Traceback" not in said, said
+        assert not re.search(r"exception|fatal|deadlock|goroutine", said, re.IGNORECASE), said
+
+
+def alive(server: Server) -> bool:
+    """Whether it answers right now: a connection that the dead worker had accepted is reset."""
+    try:
+        server.get("/pid")
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_stops_while_clients_listen(name: str) -> None:
+    """Clients are told, and the server ends by itself."""
+    with serving(SERVERS[name]) as server:
+        server.workers()
+        clients = [server.subscribe() for _ in range(4)]
+        server.process.send_signal(signal.SIGTERM)
+        for client in clients:
+            with pytest.raises(ConnectionClosed):
+                receive(client)
+        assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        assert "Traceback" not in server.said(), server.said()
