@@ -65,10 +65,9 @@ check: check-go check-python
 check-go: format vet arch portable race
 	$(MAKE) fuzz FUZZTIME=3s
 
-PYTHON_SOURCES = python examples/python
 check-python: wheel .venvs/check/.installed $(PYTHONS:%=.venvs/%/.installed)
-	.venvs/check/bin/ruff check --config python/pyproject.toml $(PYTHON_SOURCES)
-	.venvs/check/bin/ruff format --config python/pyproject.toml --check $(PYTHON_SOURCES)
+	cd python && ../.venvs/check/bin/ruff check . ../examples/python
+	cd python && ../.venvs/check/bin/ruff format --check . ../examples/python
 	@.venvs/check/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
 	cd python && ../.venvs/check/bin/mypy
 	cd python && ../.venvs/check/bin/stubtest --mypy-config-file pyproject.toml fraiseql._native
