@@ -71,17 +71,21 @@ def commit() -> tuple[str, bool]:
 
 @dataclass
 class CPU:
-    """CPU seconds: of the whole machine, and of this process and the children that it has waited for."""
+    """CPU seconds: of the whole machine, and of this process, the children that it has waited for and one more."""
 
     whole: float
     own: float
 
     @classmethod
-    def now(cls) -> CPU:
+    def now(cls, pid: int | None = None) -> CPU:
         ticks = [int(word) for word in (read("/proc/stat").splitlines() or ["cpu"])[0].split()[1:9]]
         idle = sum(ticks[3:5])
         use = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return cls((sum(ticks) - idle) / os.sysconf("SC_CLK_TCK"), sum(u.ru_utime + u.ru_stime for u in use))
+        own = sum(u.ru_utime + u.ru_stime for u in use)
+        second = os.sysconf("SC_CLK_TCK")
+        if pid is not None and (stat := read(f"/proc/{pid}/stat")):
+            own += sum(int(word) for word in stat.rpartition(")")[2].split()[11:13]) / second
+        return cls((sum(ticks) - idle) / second, own)
 
     def others_since(self, before: CPU) -> float:
         """What other processes have used since."""
@@ -93,22 +97,24 @@ class Recorder:
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w")
-        self._begin()
+        self.begin()
 
-    def _begin(self) -> None:
-        self._cpu, self._time, self._load = CPU.now(), time.monotonic(), load_average()
+    def begin(self, pid: int | None = None) -> None:
+        """Begins a measurement, in which a child takes part."""
+        self._pid = pid
+        self._cpu, self._time, self._load = CPU.now(pid), time.monotonic(), load_average()
 
     def add(self, record: Record) -> None:
-        """Writes a record of what has been measured since the record before."""
+        """Writes what has been measured since `begin`, or since the record before."""
         record |= {
             "wall_seconds": round(time.monotonic() - self._time, 3),
-            "others_cpu_seconds": round(CPU.now().others_since(self._cpu), 3),
+            "others_cpu_seconds": round(CPU.now(self._pid).others_since(self._cpu), 3),
             "load_before": self._load,
             "load_after": load_average(),
         }
         self._file.write(json.dumps(record) + "\n")
         self._file.flush()
-        self._begin()
+        self.begin(self._pid)
 
     def close(self) -> None:
         self._file.close()

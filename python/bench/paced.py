@@ -28,7 +28,8 @@ class Run:
 
     def __init__(self, seconds: float) -> None:
         self.total = WARMUP + int(RATE * seconds)
-        self.executor = SubscriptionExecutor()
+        # A pause of the machine of 10 ms is 1,000 messages, which is what a queue holds by default.
+        self.executor = SubscriptionExecutor(limits={"queue_messages": 100_000, "queue_bytes": 64 << 20})
         self.executor.register_subscription("c", "s", QUERY)
         self.published = 0
         self.lag = 0.0  # the longest, in seconds, of what was taken after the warm-up

@@ -52,7 +52,7 @@ def later_executors(batches: int) -> Samples:
     with SubscriptionExecutor() as first:
         first.warmup()
         samples, ready = [], []
-        for _ in range(batches * 10):
+        for _ in range(batches):
             t0 = perf_counter_ns()
             executor = SubscriptionExecutor()
             executor.warmup()

@@ -1,0 +1,270 @@
+"""Makes RESULTS.md from the newest run that is complete."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from compare import SCENARIOS, WINDOWS
+from measure import Record, Spread, records
+from serve import SYSTEMS
+
+HEAD = """<!-- Generated from python/bench/results; make bench-python-docs writes it. -->
+# The engine inside Python, measured
+
+`make bench-python` measures everything on this page and writes it again. Raw results, with the exact commands and the
+load of the machine before and after each, are in `python/bench/results`.
+"""
+
+
+def nanoseconds(value: float) -> str:
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
+        if abs(value) >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.3g} ns"
+
+
+def per_second(value: float) -> str:
+    return f"{value:,.0f}/s"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of the probes and what it is to be."""
+
+    key: str
+    name: str
+    unit: Callable[[float], str] = nanoseconds
+    below: float | None = None
+    least: float | None = None
+    largest: bool = False  # the aim counts for the worst process, not for the median
+
+    @property
+    def aim(self) -> str:
+        if self.below is not None:
+            return "< " + self.unit(self.below)
+        return "≥ " + self.unit(self.least) if self.least is not None else "–"
+
+    def met(self, spread: Spread) -> bool:
+        if self.below is not None:
+            return spread.median < self.below
+        return self.least is None or spread.median >= self.least
+
+
+FIGURES = (
+    Figure("import_and_constructor", "import and constructor, in a fresh process", below=1e6),
+    Figure("with_first_call", "the same with the first call, which loads the engine", below=4e6),
+    Figure("later_executor", "later executors: constructor and `warmup()`", below=20e3),
+    Figure("later_executor_with_first_call", "the same with a first subscription"),
+    Figure("next_event_empty", "`next_event`, no message", below=200),
+    Figure("next_event_message", "`next_event`, with a message", below=500),
+    Figure("publish_one", "`publish_event` of a dict with 5 members to one subscriber", below=1500),
+    Figure("publish_hundred", "the same to a group of 100", below=10e3),
+    Figure("publish_rate", "published events/s of one thread that takes the messages too", per_second, least=300_000),
+    Figure("resolver_round_trip", "resolver: what it adds to `publish_event`", below=2000),
+    Figure("publish_with_resolver", "`publish_event` with it to one subscriber"),
+    Figure("listen_loop_messages_per_second", "`async for`, 100,000 messages/s asked for, published in the loop", per_second, least=99_500),
+    Figure("listen_loop_cpu_per_message", "the same: CPU time of the process per message, publishing included", below=3000),
+    Figure("listen_loop_longest_lag", "the same: the longest that a message was late"),
+    Figure("listen_thread_messages_per_second", "`async for`, 100,000 messages/s asked for, published by a thread", per_second, least=99_500),
+    Figure("listen_thread_cpu_per_message", "the same: CPU time of the process per message, publishing included", below=3000),
+    Figure("listen_thread_longest_lag", "the same: the longest that a message was late"),
+    Figure("beside_next_p50", "`next_event` while `serve()` is busy: p50"),
+    Figure("beside_next_p99", "the same: p99", below=1e6),
+    Figure("beside_next_max", "the same: the longest"),
+    Figure("beside_deliveries_per_second", "the same: deliveries/s to the WebSockets meanwhile", per_second),
+)  # fmt: skip
+
+OURS = {"fraiseql-serve": 20.0, "fraiseql-asgi": 5.0}
+PEERS = tuple(system for system in SYSTEMS if system not in OURS)
+TITLES = {
+    "fraiseql-serve": "FraiseQL, `manager.serve()`",
+    "fraiseql-asgi": "FraiseQL, ASGI mount",
+    "strawberry": "Strawberry",
+    "ariadne": "Ariadne",
+    "graphql-core": "graphql-core `subscribe`",
+}
+MODES = {"saturated": "as fast as each delivers", "paced": "the same rate for all"}
+
+
+@dataclass
+class Run:
+    """One run."""
+
+    name: str
+    about: Record
+    micro: list[Record]
+    compared: list[Record]
+
+    @classmethod
+    def newest(cls, results: Path) -> Run | None:
+        for folder in sorted(results.glob("*Z"), reverse=True):
+            about = json.loads((folder / "run.json").read_text())
+            if about["complete"] and not about["short"]:
+                return cls(folder.name, about, records(folder / "micro.jsonl"), records(folder / "compare.jsonl"))
+        return None
+
+    def values(self, key: str) -> list[float]:
+        """A figure, one value per process: the median of its samples."""
+        return [statistics.median(r["samples"][key]) for r in self.micro if key in r["samples"]]
+
+    def found(self, scenario: str, mode: str, system: str) -> list[Record]:
+        return [r for r in self.compared if (r["scenario"], r["mode"], r["system"]) == (scenario, mode, system)]
+
+    def ratios(self, scenario: str, mode: str, peer: str, ours: str) -> Spread:
+        """CPU seconds per delivery of a peer, as a multiple of ours, within each round."""
+        use = [
+            {r["round"]: r["result"]["server"]["cpu_seconds_per_million_deliveries"] for r in self.found(scenario, mode, system)}
+            for system in (peer, ours)
+        ]
+        return Spread.of(value / use[1][number] for number, value in use[0].items())
+
+    def wrong(self, scenario: str, mode: str, system: str) -> int:
+        kinds = ("lost", "duplicates", "out_of_order", "corrupt", "closed_connections")
+        return sum(r["result"][kind] for r in self.found(scenario, mode, system) for kind in kinds)
+
+
+def document(results: Path) -> str:
+    """The text of RESULTS.md."""
+    run = Run.newest(results)
+    if run is None:
+        return HEAD + "\nNo run has been published.\n"
+    parts = [HEAD, facts(run), misses(run), probes(run), comparison(run), commands(run)]
+    return "\n".join(parts)
+
+
+def facts(run: Run) -> str:
+    about, machine = run.about, run.about["machine"]
+    commit = about["commit"] + (", with changes that are not committed" if about["modified"] else "")
+    shares = [r["others_cpu_seconds"] / r["wall_seconds"] / machine["cores"] for r in run.compared if r["wall_seconds"]]
+    versions: dict[str, str] = {}
+    for record in run.compared:
+        versions |= record["versions"]
+    rows = {
+        "run": f"{about['started'].replace('T', ' ')[:16]} to {about['finished'][11:16]} UTC",
+        "commit": commit,
+        "CPU": f"{machine['cpu']}, {machine['cores']} cores",
+        "memory": f"{machine['memory_kb'] / (1 << 20):.1f} GB",
+        "kernel": f"{machine['kernel']}, {machine['system']}",
+        "Go": machine["go"],
+        "versions": ", ".join(f"{name} {version}" for name, version in sorted(versions.items())),
+        "load average": f"{about['load_before']:.2f} before, {about['load_after']:.2f} after",
+        "CPU of others": f"{100 * statistics.median(shares):.1f} % of the machine, at most {100 * max(shares):.1f} %, during a measurement",
+    }
+    text = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+    if about["busy"]:
+        text += "\n**The machine was busy with other work when the run began: the figures are worse than they need be.**\n"
+    return text
+
+
+def misses(run: Run) -> str:
+    """Every aim that was not met."""
+    missed = []
+    for figure in FIGURES:
+        values = run.values(figure.key)
+        if not values:
+            missed.append(f"- {figure.name}: not measured.")
+        elif not figure.met(spread := Spread.of(values)):
+            missed.append(f"- {figure.name}: {figure.unit(spread.median)}, aim {figure.aim}.")
+    for scenario in SCENARIOS:
+        for mode, title in MODES.items():
+            for ours, aim in OURS.items():
+                for peer in PEERS:
+                    ratio = run.ratios(scenario.name, mode, peer, ours).median
+                    if ratio < aim:
+                        missed.append(
+                            f"- {scenario.title}, {title}: {TITLES[peer]} takes {ratio:.1f} × the CPU time of "
+                            f"{TITLES[ours]}, aim ≥ {aim:.0f} ×."
+                        )
+    return "## Missed aims\n\n" + ("\n".join(missed) or "None.") + "\n"
+
+
+def probes(run: Run) -> str:
+    text = (
+        "## Binding and engine together\n\nMedian over fresh processes, with the smallest and the largest; the figure of a"
+        " process is the median of its\nsamples.\n\n"
+        "| figure | median | min – max | processes | aim | |\n|---|---|---|---|---|---|\n"
+    )
+    for figure in FIGURES:
+        values = run.values(figure.key)
+        if not values:
+            text += f"| {figure.name} | not measured | | | {figure.aim} | |\n"
+            continue
+        spread = Spread.of(values)
+        verdict = "" if figure.aim == "–" else "met" if figure.met(spread) else "**missed**"
+        low, high = figure.unit(spread.low), figure.unit(spread.high)
+        text += f"| {figure.name} | {figure.unit(spread.median)} | {low} – {high} | {len(values)} | {figure.aim} | {verdict} |\n"
+    return text
+
+
+def comparison(run: Run) -> str:
+    text = """## Side by side
+
+Every system runs in a process of its own and takes its events as lines of JSON from one TCP connection, in its event
+loop. What is mounted is served by uvicorn with uvloop, httptools and the websockets library, without compression; the peers
+wait for events on an asyncio queue per subscriber. Each serves the same schema and the same document, which asks for all
+five fields of an event, to 1,000 WebSockets of `fraiseql bench`, which checks every delivery. Server and load generator
+share the machine. The systems take turns within a round, in another order each time.
+"""
+    for scenario in SCENARIOS:
+        text += f"\n### {scenario.title}\n"
+        for mode in MODES:
+            text += f"\n{introduce(scenario.name, mode)}\n\n{table(run, scenario.name, mode)}\n{ratios(run, scenario.name, mode)}"
+    return text
+
+
+def introduce(scenario: str, mode: str) -> str:
+    index = [s.name for s in SCENARIOS].index(scenario)
+    if mode == "paced":
+        rate = SCENARIOS[index].rate
+        return f"The same rate for all, {rate:,} events/s, which the slowest holds:"
+    windows = ", ".join(f"{TITLES[system]} {window[index]:,}" for system, window in WINDOWS.items())
+    return (
+        f"As fast as each delivers: the next event is published when fewer than so many are under way: {windows}. How long"
+        " a\ndelivery takes is then up to that number, and is not shown."
+    )
+
+
+def table(run: Run, scenario: str, mode: str) -> str:
+    paced = mode == "paced"
+    head = "| system | deliveries/s | CPU seconds per million deliveries | "
+    head += "p50 | p99 | RSS | wrong |\n|---|---|---|---|---|---|---|\n" if paced else "wrong |\n|---|---|---|---|\n"
+    rows = ""
+    for system in SYSTEMS:
+        results = [r["result"] for r in run.found(scenario, mode, system)]
+        rate = Spread.of(r["deliveries_per_second"] for r in results)
+        cpu = Spread.of(r["server"]["cpu_seconds_per_million_deliveries"] for r in results)
+        row = [
+            TITLES[system],
+            f"{rate.median:,.0f} ({rate.low:,.0f} – {rate.high:,.0f})",
+            f"{cpu.median:.3g} ({cpu.low:.3g} – {cpu.high:.3g})",
+        ]
+        if paced:
+            row += [nanoseconds(1000 * Spread.of(r["latency_us"][p] for r in results).median) for p in ("p50", "p99")]
+            row.append(f"{Spread.of(r['server']['rss_kb'] for r in results).median / 1024:.0f} MB")
+        rows += "| " + " | ".join([*row, str(run.wrong(scenario, mode, system))]) + " |\n"
+    return head + rows
+
+
+def ratios(run: Run, scenario: str, mode: str) -> str:
+    text = "\n| CPU time per delivery, as a multiple of | " + " | ".join(TITLES[p] for p in PEERS) + " | aim |\n"
+    text += "|---|" + "---|" * len(PEERS) + "---|\n"
+    for ours, aim in OURS.items():
+        cells = []
+        for peer in PEERS:
+            r = run.ratios(scenario, mode, peer, ours)
+            cells.append(f"{r.median:.1f} × ({r.low:.1f} – {r.high:.1f})" + ("" if r.median >= aim else " **missed**"))
+        text += f"| {TITLES[ours]} | {' | '.join(cells)} | ≥ {aim:.0f} × |\n"
+    return text
+
+
+def commands(run: Run) -> str:
+    lines = list(dict.fromkeys(r["command"] for r in run.micro + run.compared))
+    return (
+        "## Commands\n\n```sh\nmake bench-python   # which runs:\n"
+        + "\n".join(lines)
+        + f"\n```\n\nRaw results of this run: [results/{run.name}](results/{run.name}).\n"
+    )

@@ -1,0 +1,89 @@
+"""Measures what RESULTS.md shows, and writes it again.
+
+    python run.py             everything, a quarter of an hour on a quiet machine
+    python run.py --short     seconds, to see that it works; not published
+    python run.py --docs      RESULTS.md again from the results that are there
+
+Run it with an interpreter that has the package and requirements.txt; `make bench-python` does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from datetime import datetime, timezone
+from pathlib import Path
+
+import compare
+import micro
+from measure import HERE, RESULTS, commit, load_average, machine
+from report import document
+
+
+def log(text: str) -> None:
+    print(f"{datetime.now(timezone.utc):%H:%M:%S} {text}", file=sys.stderr, flush=True)
+
+
+def await_quiet(cores: int, seconds: float) -> None:
+    """Waits for a while until nothing else runs."""
+    end = time.monotonic() + seconds
+    while load_average() > cores / 2 and time.monotonic() < end:
+        time.sleep(1)
+
+
+def measure(results: Path, rounds: int, probes: int, *, only: str, wait: float, short: bool) -> Path:
+    """Makes one run in a folder of its own."""
+    facts = machine()
+    await_quiet(facts["cores"], 0 if short else wait)
+    load = load_average()
+    identity, modified = commit()
+    began = datetime.now(timezone.utc)
+    about = {
+        "started": f"{began:%Y-%m-%dT%H:%M:%SZ}", "complete": False, "short": short, "busy": load > facts["cores"] / 2,
+        "load_before": load, "commit": identity, "modified": modified, "rounds": rounds, "probe_rounds": probes,
+        "machine": facts,
+    }  # fmt: skip
+    folder = results / f"{began:%Y-%m-%dT%H%M%SZ}"
+    folder.mkdir(parents=True)
+
+    def write() -> None:
+        (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
+
+    write()
+    if only in ("", "micro"):
+        micro.run(folder / "micro.jsonl", probes, short=short, log=log)
+    if only in ("", "compare"):
+        compare.run(folder / "compare.jsonl", rounds, short=short, log=log)
+    about |= {
+        "finished": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
+        "complete": not only,
+        "load_after": load_average(),
+    }
+    write()
+    log(f"results in {folder}")
+    return folder
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the comparison")
+    parser.add_argument("--probes", type=int, default=8, help="rounds of the probes")
+    parser.add_argument("--only", choices=("micro", "compare"), default="", help="only that part; not published")
+    parser.add_argument("--wait", type=float, default=180, help="seconds to wait for a quiet machine")
+    parser.add_argument("--results", type=Path, help="folder of the runs (default: results, of a short run .cache/bench)")
+    parser.add_argument("--short", action="store_true")
+    parser.add_argument("--docs", action="store_true", help="measure nothing; write RESULTS.md")
+    args = parser.parse_args()
+    if args.short:
+        args.rounds = args.probes = 1
+    results = args.results or (compare.ROOT / ".cache" / "bench-python" if args.short else RESULTS)
+    if not args.docs:
+        measure(results, args.rounds, args.probes, only=args.only, wait=args.wait, short=args.short)
+    if not args.short:
+        (HERE / "RESULTS.md").write_text(document(results))
+
+
+if __name__ == "__main__":
+    main()
