@@ -28,7 +28,17 @@ PATIENCE = 30.0
 
 SERVERS = {
     "uvicorn": ["uvicorn", "servers_app:app", "--workers", "2", "--fd", "{fd}"],
-    "gunicorn": ["gunicorn", "servers_app:app", "-k", "uvicorn_worker.UvicornWorker", "-w", "2", "-b", "fd://{fd}"],
+    "gunicorn": [
+        "gunicorn",
+        "servers_app:app",
+        "-k",
+        "uvicorn_worker.UvicornWorker",
+        "-w",
+        "2",
+        "-b",
+        "fd://{fd}",
+        "--no-control-socket",
+    ],
     "gunicorn-preload": [
         "gunicorn",
         "servers_app:app",
