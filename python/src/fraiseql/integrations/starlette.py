@@ -1,0 +1,118 @@
+"""Subscriptions in Starlette applications."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from fraiseql.integrations.asgi import SubscriptionApp
+from fraiseql.subscriptions.authentication import AuthHandler
+from fraiseql.subscriptions.endpoint import Engine
+from starlette.applications import Starlette
+from starlette.routing import Router, WebSocketRoute
+from starlette.websockets import WebSocket
+
+__all__ = ["add_subscription_routes", "create_subscription_app"]
+
+
+def add_subscription_routes(
+    app: Starlette | Router,
+    manager: Engine,
+    path: str = "/graphql",
+    auth_handler: AuthHandler | None = None,
+    *,
+    anonymous: bool = False,
+    origins: Iterable[str] = (),
+    message_bytes: int = 1 << 20,
+    init_timeout: float = 3.0,
+    keepalive: float | None = 30.0,
+    pong_timeout: float = 10.0,
+    max_connections: int = 0,
+) -> None:
+    """Add a WebSocket route for subscriptions to an application.
+
+    Args:
+        app: A Starlette (or FastAPI) application, or a router.
+        manager: The manager, or an executor.
+        path: Path of the route.
+        auth_handler: `auth_handler(connection_params, websocket)` says who a client is: it returns an `Identity` or a
+            dict with the same members, sync or async. Raising refuses the client with 4403, and so does None unless
+            `anonymous`. Without one the manager's `auth` is asked.
+        anonymous: Let clients in without an identity: everybody when there is no handler.
+        origins: Origins of pages that may connect beside the own host, as `scheme://host[:port]`; `*` is all.
+        message_bytes: Largest message of a client.
+        init_timeout: Seconds until `connection_init`; then the close is 4408.
+        keepalive: Seconds of silence until a `ping`; None never sends one.
+        pong_timeout: Seconds of silence after it until the close.
+        max_connections: Open connections; 0 is no bound.
+
+    Raises:
+        ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
+        TypeError: An argument has the wrong type.
+    """
+    mounted = SubscriptionApp(
+        manager,
+        auth_handler,
+        anonymous=anonymous,
+        origins=origins,
+        message_bytes=message_bytes,
+        init_timeout=init_timeout,
+        keepalive=keepalive,
+        pong_timeout=pong_timeout,
+        max_connections=max_connections,
+    )
+
+    async def subscriptions(websocket: WebSocket) -> None:
+        await mounted.serve(websocket.scope, websocket.receive, websocket.send, websocket)
+
+    app.routes.append(WebSocketRoute(path, subscriptions, name="subscriptions"))
+
+
+def create_subscription_app(
+    manager: Engine,
+    path: str = "/graphql",
+    auth_handler: AuthHandler | None = None,
+    *,
+    anonymous: bool = False,
+    origins: Iterable[str] = (),
+    message_bytes: int = 1 << 20,
+    init_timeout: float = 3.0,
+    keepalive: float | None = 30.0,
+    pong_timeout: float = 10.0,
+    max_connections: int = 0,
+) -> Starlette:
+    """Make a Starlette application that serves subscriptions and nothing else, to run or to mount.
+
+    Args:
+        manager: The manager, or an executor.
+        path: Path of its route.
+        auth_handler: See `add_subscription_routes`.
+        anonymous: Let clients in without an identity.
+        origins: Origins of pages that may connect beside the own host.
+        message_bytes: Largest message of a client.
+        init_timeout: Seconds until `connection_init`.
+        keepalive: Seconds of silence until a `ping`; None never sends one.
+        pong_timeout: Seconds of silence after it until the close.
+        max_connections: Open connections; 0 is no bound.
+
+    Returns:
+        The application.
+
+    Raises:
+        ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
+        TypeError: An argument has the wrong type.
+    """
+    app = Starlette()
+    add_subscription_routes(
+        app,
+        manager,
+        path,
+        auth_handler,
+        anonymous=anonymous,
+        origins=origins,
+        message_bytes=message_bytes,
+        init_timeout=init_timeout,
+        keepalive=keepalive,
+        pong_timeout=pong_timeout,
+        max_connections=max_connections,
+    )
+    return app

@@ -1,0 +1,88 @@
+"""GraphQL subscriptions: the engine, what it asks for and what goes wrong.
+
+`SubscriptionExecutor` is the engine; `SubscriptionManager` is its asyncio face, which serves WebSockets too.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fraiseql._native import Event
+    from fraiseql.integrations.adapter import WebSocketAdapter
+    from fraiseql.subscriptions.config import EventBusConfig
+    from fraiseql.subscriptions.errors import (
+        AuthorizationFailed,
+        BusUnavailable,
+        DuplicateSubscription,
+        ForkError,
+        InvalidConfig,
+        InvalidEvent,
+        InvalidQuery,
+        RateLimited,
+        Skip,
+        SlowConsumer,
+        SubscriptionError,
+    )
+    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions.identity import Identity
+    from fraiseql.subscriptions.listen import Listener
+    from fraiseql.subscriptions.manager import SubscriptionManager
+    from fraiseql.subscriptions.messages import GraphQLMessage, SubscriptionPayload
+    from fraiseql.subscriptions.request import Request
+    from fraiseql.subscriptions.server import Server
+
+__all__ = [
+    "AuthorizationFailed",
+    "BusUnavailable",
+    "DuplicateSubscription",
+    "Event",
+    "EventBusConfig",
+    "ForkError",
+    "GraphQLMessage",
+    "Identity",
+    "InvalidConfig",
+    "InvalidEvent",
+    "InvalidQuery",
+    "Listener",
+    "RateLimited",
+    "Request",
+    "Server",
+    "Skip",
+    "SlowConsumer",
+    "SubscriptionError",
+    "SubscriptionExecutor",
+    "SubscriptionManager",
+    "SubscriptionPayload",
+    "WebSocketAdapter",
+]
+
+_PLACES = {
+    "Event": "fraiseql._native",
+    "EventBusConfig": "config",
+    "GraphQLMessage": "messages",
+    "Identity": "identity",
+    "Listener": "listen",
+    "Request": "request",
+    "Server": "server",
+    "SubscriptionExecutor": "executor",
+    "SubscriptionManager": "manager",
+    "SubscriptionPayload": "messages",
+    "WebSocketAdapter": "fraiseql.integrations.adapter",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import what is used, when it is used: an executor alone needs neither asyncio nor json."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    place = _PLACES.get(name, "errors")
+    value = getattr(import_module(place if "." in place else f"{__name__}.{place}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

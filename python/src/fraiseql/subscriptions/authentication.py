@@ -1,0 +1,134 @@
+"""Asking the application who a client is."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+import logging
+import traceback
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING, Any, Union
+
+from fraiseql.subscriptions import loops
+from fraiseql.subscriptions.identity import Identity
+
+if TYPE_CHECKING:
+    from fraiseql.subscriptions.executor import SubscriptionExecutor
+
+__all__ = ["AuthHandler", "Door", "check_handler"]
+
+_log = logging.getLogger("fraiseql")
+
+Answer = Union[Identity, Mapping[str, Any], None]
+AuthHandler = Callable[[dict[str, Any], Any], Union[Answer, Awaitable[Answer]]]
+"""`auth_handler(connection_params, request)`: the payload of `connection_init` (`{}` when there is none) and the request
+that opened the WebSocket. Its answer says who asks; raising refuses."""
+
+
+def check_handler(handler: AuthHandler | None, anonymous: bool) -> None:
+    """Refuse a mount that would let everybody in without saying so.
+
+    Args:
+        handler: The `auth_handler`.
+        anonymous: Whether everybody is let in on purpose.
+
+    Raises:
+        ValueError: There is no handler, and `anonymous` is not True.
+        TypeError: The handler cannot be called.
+    """
+    if handler is None and not anonymous:
+        raise ValueError("auth_handler is None: pass one, or anonymous=True to let everybody in")
+    if handler is not None and not callable(handler):
+        raise TypeError(f"auth_handler is a function, not {type(handler).__name__}")
+
+
+class Door:
+    """What judges the clients of one session, or of all sessions of one server."""
+
+    __slots__ = ("_anonymous", "_handler", "_request", "_task", "loop")
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        handler: AuthHandler,
+        anonymous: bool,
+        request: Callable[[bytes | None], Any],
+    ) -> None:
+        """Make a door.
+
+        Args:
+            loop: Where the handler is called.
+            handler: Who judges.
+            anonymous: Whether None as its answer lets the client in, without an identity.
+            request: Makes the request that the handler gets, of what the engine knows about it.
+        """
+        self.loop = loop
+        self._handler = handler
+        self._anonymous = anonymous
+        self._request = request
+        self._task: asyncio.Task[None] | None = None
+
+    def judge(
+        self,
+        executor: SubscriptionExecutor,
+        call_id: int,
+        params: bytes | None,
+        request: bytes | None,
+    ) -> None:
+        """Call the handler, in the loop's thread, and answer the call.
+
+        Args:
+            executor: Who asks.
+            call_id: The call.
+            params: Payload of `connection_init`.
+            request: What the engine knows about the request.
+        """
+        try:
+            payload = json.loads(params) if params else None
+            answer = self._handler(payload or {}, self._request(request))
+            if inspect.isawaitable(answer):
+                waiting = self._await(executor, call_id, answer)
+                self._task = executor._aside().start(waiting, self.loop)
+                return
+            text = self._read(answer)
+        except Exception as error:
+            _refuse(executor, call_id, error)
+        else:
+            self._admit(executor, call_id, text)
+
+    async def _await(self, executor: SubscriptionExecutor, call_id: int, answer: Awaitable[Answer]) -> None:
+        try:
+            text = self._read(await answer)
+        except asyncio.CancelledError:
+            loops.answer(executor, call_id, loops.FAILED, b"cancelled")
+            raise
+        except Exception as error:
+            _refuse(executor, call_id, error)
+        else:
+            self._admit(executor, call_id, text)
+
+    def _read(self, answer: Answer) -> bytes | None:
+        if answer is None:
+            return b"{}" if self._anonymous else None
+        return Identity.of(answer)._json()
+
+    def _admit(self, executor: SubscriptionExecutor, call_id: int, text: bytes | None) -> None:
+        if text is None:
+            _log.info("auth_handler knows no such client, the connection is refused")
+            loops.answer(executor, call_id, loops.REFUSED, None)
+        else:
+            loops.answer(executor, call_id, loops.VALUE, text)
+
+    def close(self) -> None:
+        """Stop a handler that is still at it."""
+        if self._task is not None:
+            self._task.cancel()
+
+
+def _refuse(executor: SubscriptionExecutor, call_id: int, error: Exception) -> None:
+    """Refuse a client. The text of what was raised may hold its credentials: the log gets type and place alone."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+    _log.warning("auth_handler raised %s at %s, the connection is refused", type(error).__name__, place)
+    loops.answer(executor, call_id, loops.REFUSED, None)

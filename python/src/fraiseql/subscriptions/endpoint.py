@@ -1,0 +1,367 @@
+"""WebSockets that the application's own server owns: the protocol is the engine's, bytes go in and actions come out."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import weakref
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Union
+
+from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
+from fraiseql.subscriptions.errors import SubscriptionError
+from fraiseql.subscriptions.executor import SubscriptionExecutor
+from fraiseql.subscriptions.settings import seconds
+
+if TYPE_CHECKING:
+    from fraiseql.subscriptions.mailbox import Mailbox
+    from fraiseql.subscriptions.manager import SubscriptionManager
+
+__all__ = ["SUBPROTOCOL", "Connection", "Endpoint", "pump"]
+
+_log = logging.getLogger("fraiseql")
+
+SUBPROTOCOL = "graphql-transport-ws"
+CLOSE_SUBPROTOCOL = (4406, "Subprotocol not acceptable")
+CLOSE_BINARY = (1003, "messages are text")
+
+_CLOSE = 1
+_BYTES = 65536
+"""Taken from the engine at once; what waits beyond it stays in the queues, within their bounds."""
+
+Engine = Union["SubscriptionManager", SubscriptionExecutor]
+Text = Union[str, bytes]
+
+
+def option_document(
+    *,
+    authenticate: bool,
+    anonymous: bool,
+    origins: Iterable[str],
+    message_bytes: int,
+    init_timeout: float,
+    keepalive: float | None,
+    pong_timeout: float,
+    max_connections: int,
+) -> dict[str, Any]:
+    """Check what all mounts and servers take, and write it as the engine's configuration.
+
+    Args:
+        authenticate: Whether clients are judged by an `auth_handler`.
+        anonymous: Whether those without an identity are let in.
+        origins: Origins that may connect beside the own host.
+        message_bytes: Largest message of a client.
+        init_timeout: Seconds until `connection_init`.
+        keepalive: Seconds of silence until a ping; None never pings.
+        pong_timeout: Seconds until the answer to it.
+        max_connections: Open connections; 0 is no bound.
+
+    Returns:
+        Members of a JSON object.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: An argument cannot be right.
+    """
+    if isinstance(origins, str):
+        raise TypeError("origins is a list of origins, not a str")
+    listed = list(origins)
+    for name, number in (("message_bytes", message_bytes), ("max_connections", max_connections)):
+        if isinstance(number, bool) or not isinstance(number, int) or number < 0:
+            raise ValueError(f"{name} is a whole number that is not negative, not {number!r}")
+    return {
+        "anonymous": bool(anonymous) or not authenticate,
+        "authenticate": authenticate,
+        "origins": listed,
+        "message_bytes": message_bytes,
+        "init_timeout": seconds("init_timeout", init_timeout),
+        "ping_interval": -1 if keepalive is None else seconds("keepalive", keepalive),
+        "pong_timeout": seconds("pong_timeout", pong_timeout),
+        "max_connections": max_connections,
+    }
+
+
+class Endpoint:
+    """What the WebSockets of one mount have in common. For the mounts of this package and adapters of others."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        auth_handler: AuthHandler | None = None,
+        anonymous: bool = False,
+        origins: Iterable[str] = (),
+        message_bytes: int = 1 << 20,
+        init_timeout: float = 3.0,
+        keepalive: float | None = 30.0,
+        pong_timeout: float = 10.0,
+        max_connections: int = 0,
+    ) -> None:
+        """Make an endpoint; nothing of the engine is used before the first connection.
+
+        Args:
+            engine: A manager or an executor.
+            auth_handler: Says who a client is; None is the manager's.
+            anonymous: Lets clients in that have no identity.
+            origins: Origins of pages that may connect beside the own host, as `scheme://host[:port]`; `*` is all.
+            message_bytes: Largest message of a client.
+            init_timeout: Seconds until `connection_init`; then 4408.
+            keepalive: Seconds of silence until a ping of the protocol; None never pings.
+            pong_timeout: Seconds of silence after it until the close.
+            max_connections: Open connections of this endpoint; 0 is no bound.
+
+        Raises:
+            ValueError: There is no handler, and `anonymous` is not True; or a number cannot be right.
+            TypeError: An argument has the wrong type.
+        """
+        if auth_handler is None:
+            auth_handler = getattr(engine, "auth", None)
+        check_handler(auth_handler, anonymous)
+        if not hasattr(type(engine), "executor") and not isinstance(engine, SubscriptionExecutor):
+            raise TypeError(f"a SubscriptionManager is mounted, not {type(engine).__name__}")
+        self._engine = engine
+        self._handler = auth_handler
+        self._anonymous = anonymous
+        self._options = option_document(
+            authenticate=auth_handler is not None,
+            anonymous=anonymous,
+            origins=origins,
+            message_bytes=message_bytes,
+            init_timeout=init_timeout,
+            keepalive=keepalive,
+            pong_timeout=pong_timeout,
+            max_connections=max_connections,
+        )
+        self._sessions: tuple[weakref.ref[SubscriptionExecutor], int] | None = None
+        self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+
+    def connect(
+        self,
+        request: Any,
+        *,
+        authorization: str | None = None,
+        cookie: str | None = None,
+        origin: str | None = None,
+        host: str | None = None,
+        remote_addr: str | None = None,
+    ) -> Connection:
+        """Open a session for a client, in the running loop.
+
+        Args:
+            request: What the `auth_handler` gets.
+            authorization: The header Authorization.
+            cookie: The header Cookie.
+            origin: The header Origin; None when no page made the request.
+            host: The header Host.
+            remote_addr: Address of the client.
+
+        Returns:
+            The connection, which must be closed.
+
+        Raises:
+            AuthorizationFailed: A page of that origin may not connect.
+            RateLimited: There are too many connections, or the engine stops.
+        """
+        known = {
+            "authorization": authorization,
+            "cookie": cookie,
+            "origin": origin,
+            "host": host,
+            "remote_addr": remote_addr,
+        }
+        executor = self._engine if isinstance(self._engine, SubscriptionExecutor) else self._engine.executor
+        text = json.dumps({name: value for name, value in known.items() if value}).encode()
+        door = None
+        loop = asyncio.get_running_loop()
+        if self._handler is not None:
+            door = Door(loop, self._handler, self._anonymous, lambda _: request)
+        made = Connection(executor, self._session_group(executor), text, loop, door)
+        self._open.add(made)
+        return made
+
+    def _session_group(self, executor: SubscriptionExecutor) -> int:
+        if self._sessions is None or self._sessions[0]() is not executor:
+            group = executor._sessions(json.dumps(self._options).encode())
+            self._sessions = (weakref.ref(executor), group)
+        return self._sessions[1]
+
+    def shut(self, code: int = 1012, reason: str = "the server restarts, connect again") -> None:
+        """Close every open connection after what waits for it.
+
+        Args:
+            code: Close code; 1001 and 1012 make clients come back.
+            reason: Its reason.
+        """
+        for one in list(self._open):
+            one.shut(code, reason)
+
+
+class Connection:
+    """One client of an endpoint. It belongs to the loop that made it."""
+
+    __slots__ = (
+        "__weakref__",
+        "_door",
+        "_executor",
+        "_future",
+        "_loop",
+        "_mailbox",
+        "_session",
+        "_token",
+        "_told",
+    )
+
+    def __init__(
+        self,
+        executor: SubscriptionExecutor,
+        group: int,
+        request: bytes,
+        loop: asyncio.AbstractEventLoop,
+        door: Door | None,
+    ) -> None:
+        """Open a session; `Endpoint.connect` is the way to call it.
+
+        Args:
+            executor: The engine.
+            group: The sessions of the endpoint.
+            request: What the engine wants to know of the request: a JSON object.
+            loop: The running loop.
+            door: Who judges the client, None: nobody.
+        """
+        self._executor = executor
+        self._loop = loop
+        self._future: asyncio.Future[None] | None = None
+        self._told = False
+        self._session = 0
+        self._door = door
+        aside = executor._aside()
+        self._mailbox: Mailbox = aside.mailbox(loop)
+        self._token = self._mailbox.add(self._tell)
+        if door is not None:
+            aside.doors[self._token] = door
+        try:
+            self._session = executor._session_open(group, request, self._mailbox.handle, self._token)
+        except BaseException:
+            self.close()
+            raise
+
+    def receive(self, message: Text) -> None:
+        """Hand the engine a text message of the client.
+
+        Args:
+            message: The whole message; bytes are UTF-8.
+        """
+        try:
+            self._executor._session_receive(self._session, message)
+        except (SubscriptionError, KeyError):
+            self._tell()  # the engine is closed, which `take` finds out
+
+    def take(self) -> list[tuple[int, int, bytes]]:
+        """Take what is to be sent.
+
+        Returns:
+            Tuples of kind, close code and bytes. Kind 0 is a text message, 1 a close with its reason, the last one.
+            Empty when nothing waits.
+        """
+        try:
+            return self._executor._session_take(self._session, _BYTES)
+        except (SubscriptionError, KeyError):
+            return [(_CLOSE, 1001, b"the server stops")]
+
+    async def arrival(self) -> None:
+        """Wait until there may be something to take."""
+        if not self._told:
+            self._future = self._loop.create_future()
+            try:
+                await self._future
+            finally:
+                self._future = None
+        self._told = False
+
+    def _tell(self) -> None:
+        self._told = True
+        if self._future is not None and not self._future.done():
+            self._future.set_result(None)
+
+    def shut(self, code: int, reason: str) -> None:
+        """Close from this side, after what waits for the client; the close is taken like every message.
+
+        Args:
+            code: Close code.
+            reason: Its reason, at most 123 bytes.
+        """
+        try:
+            self._executor._session_shut(self._session, code, reason)
+        except (SubscriptionError, KeyError):
+            self._tell()
+
+    def close(self) -> None:
+        """End everything of the client: it is gone. Idempotent."""
+        if self._token == 0:
+            return
+        token, self._token = self._token, 0
+        self._executor._aside().doors.pop(token, None)
+        self._mailbox.remove(token)
+        if self._door is not None:
+            self._door.close()
+        if self._session:
+            try:
+                self._executor._session_close(self._session)
+            except (SubscriptionError, KeyError):
+                pass
+
+
+async def pump(
+    connection: Connection,
+    receive: Callable[[], Awaitable[Text | None]],
+    send: Callable[[bytes], Awaitable[object]],
+    close: Callable[[int, str], Awaitable[object]],
+) -> None:
+    """Move messages between a WebSocket and the engine until either of them ends it.
+
+    At most 64 KiB are taken from the engine at once, and only when all before has been sent: a client that does not
+    read lets messages wait in its queues, which are bounded.
+
+    Args:
+        connection: The engine's side. It is closed in the end.
+        receive: Gives the next text message of the client, None when it is gone.
+        send: Sends a text message.
+        close: Closes the WebSocket.
+    """
+    reader = asyncio.ensure_future(_read(connection, receive))
+    writer = asyncio.ensure_future(_write(connection, send, close))
+    try:
+        await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        connection.close()
+        reader.cancel()
+        writer.cancel()
+        for ended in await asyncio.gather(reader, writer, return_exceptions=True):
+            if isinstance(ended, Exception):
+                _log.debug("a WebSocket ended with %s", type(ended).__name__)
+
+
+async def _read(connection: Connection, receive: Callable[[], Awaitable[Text | None]]) -> None:
+    while True:
+        message = await receive()
+        if message is None:
+            return
+        connection.receive(message)
+
+
+async def _write(
+    connection: Connection,
+    send: Callable[[bytes], Awaitable[object]],
+    close: Callable[[int, str], Awaitable[object]],
+) -> None:
+    while True:
+        actions = connection.take()
+        if not actions:
+            await connection.arrival()
+            continue
+        for kind, code, data in actions:
+            if kind == _CLOSE:
+                await close(code, data.decode("utf-8", "replace"))
+                return
+            await send(data)

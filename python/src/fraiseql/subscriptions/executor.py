@@ -1,0 +1,199 @@
+"""The engine, as Python sees it."""
+
+from __future__ import annotations
+
+from fraiseql import _native
+from fraiseql.subscriptions import convert, errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Awaitable, Callable, Mapping
+    from typing import Any, TypeVar
+
+    from fraiseql.subscriptions.config import EventBusConfig
+    from fraiseql.subscriptions.listen import Listener
+    from fraiseql.subscriptions.loops import Loops
+
+    Resolver = TypeVar("Resolver", bound=Callable[..., Any])
+
+__all__ = ["SubscriptionExecutor"]
+
+_native.configure(errors.from_json, convert.default, errors.Skip)
+
+_DEFAULT = b'{"schema":null,"bus":{"type":"memory"},"security":{},"limits":{},"late_resolvers":true}'
+
+
+class SubscriptionExecutor(_native.Executor):
+    """A subscriptions engine inside this process.
+
+    Every method may be called by any thread. None waits for a message but `listen` and `next_event_async`, which are
+    for asyncio; `publish_event` runs the synchronous resolvers that the event needs and returns.
+
+    An executor belongs to the process that made it: in a forked child its methods raise `ForkError`. Unless `close`
+    is called it ends when nothing refers to it any more. It is a context manager.
+    """
+
+    def __init__(
+        self,
+        config: EventBusConfig | None = None,
+        *,
+        schema: str | os.PathLike[str] | None = None,
+        security: Mapping[str, Any] | None = None,
+        limits: Mapping[str, int | float] | None = None,
+        naming: str = "exact",
+        introspection: bool = False,
+    ) -> None:
+        """Make an engine. Without a schema it starts in the background and the first call waits for it.
+
+        Args:
+            config: The bus; None is the memory bus.
+            schema: SDL text, or the path of a `.graphql` file or of a directory of such files. None serves every
+                channel as a root field of the same name.
+            security: `isolation` (`addressed`, the default here, or `strict`), `row_filter` (`none`, `tenant`,
+                `user`, `both`; default `tenant` with a schema, `both` without), `scope` (`user` and `tenant`: lists
+                of names of arguments).
+            limits: Bounds by name: `queue_messages` (1,000) and `queue_bytes` (4 MiB) per subscription,
+                `connection_queue_bytes` (16 MiB), `event_bytes` (1 MiB), `event_depth` (64), `document_bytes`
+                (64 KiB), `document_tokens` (10,000), `document_depth` (20), `document_aliases` (200),
+                `subscriptions_per_connection`, `subscriptions_per_user`, `subscribe_rate` and `subscribe_burst` (per
+                user and second), `publish_rate` and `publish_burst` (per tenant and second), `groups_per_channel`
+                (2,000,000), `groups_per_tenant` (1,000,000), `plan_cache_bytes` (64 MiB), `resolver_timeout` (5
+                seconds), `resolver_lane` (64 events that wait per group). Those without a default have no bound; 0
+                is the default.
+            naming: `exact`, or `snake_case` to read member order_id for field orderId.
+            introspection: Whether clients may read the schema.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: An argument cannot be right, or the schema has errors: the text says where.
+            BusUnavailable: This build has no driver for that bus.
+        """
+        self._closed = False
+        self._loops: Loops | None = None
+        if config is schema is security is limits is None and naming == "exact" and not introspection:
+            super().__init__(_DEFAULT, False)
+            return
+        from fraiseql.subscriptions.settings import engine_document
+
+        document = engine_document(config, schema, security, limits, naming, introspection)
+        try:
+            super().__init__(document, schema is not None or b'"bus": {"type": "memory"}' not in document)
+        except errors.InvalidQuery as error:
+            raise errors.InvalidConfig(error.message, error.code, error.errors) from None
+
+    def register_resolver(self, name: str, fn: Resolver) -> Resolver:
+        """Let a function make the value of a root field. Subscriptions made from now on use it.
+
+        It is called once per group of equal subscriptions and event, with the event (an object with `id`, `type`,
+        `channel`, `data`, `tenant_id`, `user_id`, …), the coerced variables as a dict if it takes a second
+        parameter, and the caller's `user_id`, `tenant_id`, `roles` and `scopes` if it takes a third: results are
+        then shared by those callers only who are equal in these. What it returns is projected like data; None is
+        null, and raising `Skip` means no message. Any other exception becomes a GraphQL error with a masked text,
+        and is logged by the logger `fraiseql`.
+
+        Args:
+            name: A root field, or an event type.
+            fn: A function or coroutine function of one to three parameters.
+
+        Returns:
+            The function.
+
+        Raises:
+            TypeError: It cannot be called with one to three values.
+            ValueError: The schema has no such root field.
+        """
+        from fraiseql.subscriptions.resolvers import signature_of
+
+        count, is_async = signature_of(fn)
+        self._set_resolver(name, fn, count, is_async)
+        return fn
+
+    def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> Listener:
+        """Iterate over the messages of a subscription, in the running event loop.
+
+        `async for message in executor.listen("sub1")` gets each message as bytes, waits without polling, and ends
+        when the subscription is completed or the executor is closed. Nothing is buffered in Python: a loop body that
+        takes its time lets messages wait in the subscription's queue, with its bounds and policy.
+
+        Args:
+            subscription_id: The subscription.
+            connection_id: Its connection; needed when two connections use the id.
+
+        Returns:
+            An asynchronous iterator, with `aclose()`. Iterating raises `SlowConsumer` when the subscription did not
+            keep up, after what was queued.
+
+        Raises:
+            KeyError: There is no such subscription.
+            ValueError: Two connections use the id.
+            RuntimeError: Somebody else listens to the subscription.
+        """
+        from fraiseql.subscriptions.listen import Listener
+
+        return Listener(self, subscription_id, connection_id)
+
+    async def next_event_async(
+        self,
+        subscription_id: str | int,
+        connection_id: str | int | None = None,
+        timeout: float | None = None,
+    ) -> bytes | None:
+        """Wait for the next message of a subscription.
+
+        Args:
+            subscription_id: The subscription.
+            connection_id: Its connection; needed when two connections use the id.
+            timeout: Seconds to wait; None waits as long as it takes.
+
+        Returns:
+            The message, or None when none came in time or the subscription has been completed.
+
+        Raises:
+            KeyError: There is no such subscription.
+            ValueError: Two connections use the id.
+            RuntimeError: Somebody else listens to the subscription.
+            SlowConsumer: The subscription did not keep up and was ended.
+        """
+        from fraiseql.subscriptions.listen import Listener
+
+        listener = Listener(self, subscription_id, connection_id)
+        try:
+            return await listener._next(timeout)
+        finally:
+            listener._release()
+
+    def close(self) -> None:
+        """End every subscription and connection, wake who waits for them, and stop the engine.
+
+        Further calls do nothing; other methods raise an error that says that the engine is closed.
+        """
+        if not self._closed:
+            self._closed = True
+            if self._loops is not None:
+                self._loops.close()
+        super().close()
+
+    def __enter__(self) -> SubscriptionExecutor:
+        """Return the executor."""
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        """Close the executor."""
+        self.close()
+
+    def _aside(self) -> Loops:
+        """Return what belongs to event loops; made when first needed."""
+        if self._loops is None:
+            from fraiseql.subscriptions.loops import Loops
+
+            self._loops = Loops(self)
+        return self._loops
+
+    def _await_call(self, call_id: int, awaitable: Awaitable[Any]) -> None:
+        """Called by the native code: answer a call with what an awaitable gives."""
+        self._aside().resolve(call_id, awaitable)
+
+    def _authenticate(self, call_id: int, session: int, params: bytes | None, request: bytes | None) -> None:
+        """Called by the native code: judge what a client presented in `connection_init`."""
+        self._aside().authenticate(call_id, session, params, request)

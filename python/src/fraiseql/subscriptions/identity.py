@@ -1,0 +1,118 @@
+"""Who is asking: what an `auth_handler` answers."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+__all__ = ["Identity"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who is asking. Every member may be absent; an address that is absent equals nothing.
+
+    Attributes:
+        user_id: The user; without one `@authenticated` refuses.
+        tenant_id: The tenant; events of other tenants never arrive.
+        roles: For `@requiresRole`.
+        scopes: For `@requiresScopes`.
+        federation_id: The federation that the caller belongs to.
+        service_name: The service that asks.
+        expires_at: When the identity ends, as an aware datetime or seconds since 1970; the connection is then closed
+            with 4403.
+    """
+
+    user_id: str | int | None = None
+    tenant_id: str | int | None = None
+    roles: Iterable[str] = ()
+    scopes: Iterable[str] = ()
+    federation_id: str | None = None
+    service_name: str | None = None
+    expires_at: datetime.datetime | int | float | None = None
+
+    def __post_init__(self) -> None:
+        """Check the members.
+
+        Raises:
+            TypeError: One has the wrong type; the text names it and never shows its value.
+            ValueError: One cannot be right.
+        """
+        for name in ("user_id", "tenant_id", "federation_id", "service_name"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, (str, int)):
+                raise TypeError(f"Identity: {name} is a str, not {type(value).__name__}")
+            if value == "":
+                raise ValueError(f"Identity: {name} is empty; leave it out to have none")
+        for name in ("roles", "scopes"):
+            listed = getattr(self, name)
+            if isinstance(listed, str) and name == "scopes":
+                listed = listed.split()
+            if isinstance(listed, (str, bytes)) or not isinstance(listed, Iterable):
+                raise TypeError(f"Identity: {name} is a list of str, not {type(listed).__name__}")
+            listed = tuple(listed)
+            if not all(isinstance(one, str) for one in listed):
+                raise TypeError(f"Identity: {name} is a list of str")
+            object.__setattr__(self, name, listed)
+        self._expiry()
+
+    def _expiry(self) -> str | None:
+        at = self.expires_at
+        if at is None:
+            return None
+        if isinstance(at, datetime.datetime):
+            if at.tzinfo is None:
+                raise ValueError("Identity: expires_at has no time zone")
+            moment = at.astimezone(datetime.timezone.utc)
+        elif isinstance(at, (int, float)) and not isinstance(at, bool):
+            try:
+                moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+            except (OverflowError, ValueError, OSError):
+                raise ValueError("Identity: expires_at is not a time in seconds since 1970") from None
+        else:
+            raise TypeError(f"Identity: expires_at is an aware datetime or seconds since 1970, not {type(at).__name__}")
+        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+    @classmethod
+    def of(cls, answer: Identity | Mapping[str, Any]) -> Identity:
+        """Read the answer of an `auth_handler`.
+
+        Args:
+            answer: An identity, or a dict with its members.
+
+        Returns:
+            The identity.
+
+        Raises:
+            TypeError: It is neither, has a member that no identity has, or one of the wrong type.
+            ValueError: A member cannot be right.
+        """
+        if isinstance(answer, Identity):
+            return answer
+        if not isinstance(answer, Mapping):
+            raise TypeError(f"auth_handler returns an Identity or a dict, not {type(answer).__name__}")
+        known = tuple(field.name for field in fields(cls))
+        for key in answer:
+            if key not in known:
+                raise TypeError(f"auth_handler: unknown key {key!r}; allowed are {', '.join(known)}")
+        return cls(**answer)
+
+    def _json(self) -> bytes:
+        """Return what the engine gets."""
+        document: dict[str, Any] = {}
+        for name in ("user_id", "tenant_id", "federation_id", "service_name"):
+            value = getattr(self, name)
+            if value is not None:
+                document[name] = str(value)
+        for name in ("roles", "scopes"):
+            if getattr(self, name):
+                document[name] = list(getattr(self, name))
+        expiry = self._expiry()
+        if expiry is not None:
+            document["expires_at"] = expiry
+        return json.dumps(document).encode()

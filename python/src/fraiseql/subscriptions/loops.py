@@ -1,0 +1,265 @@
+"""What an executor has to do with event loops: mailboxes, resolvers that are awaited, authentication."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+import os
+import threading
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from fraiseql.subscriptions import background
+from fraiseql.subscriptions.errors import Skip, SubscriptionError
+from fraiseql.subscriptions.mailbox import Mailbox
+
+if TYPE_CHECKING:
+    from fraiseql.subscriptions.authentication import Door
+    from fraiseql.subscriptions.executor import SubscriptionExecutor
+
+__all__ = ["FAILED", "REFUSED", "SKIP", "VALUE", "Loops"]
+
+_log = logging.getLogger("fraiseql")
+
+VALUE, SKIP, FAILED, REFUSED = 0, 1, 2, 3
+"""How a call of the engine is answered."""
+
+
+class Loops:
+    """Everything of one executor that event loops have to do with.
+
+    Its methods may be called by any thread. It does not keep the executor alive; tasks that answer calls do.
+    """
+
+    def __init__(self, executor: SubscriptionExecutor) -> None:
+        """Begin without a loop.
+
+        Args:
+            executor: Whose.
+        """
+        self._executor = weakref.ref(executor)
+        self._lock = threading.Lock()
+        self._boxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
+        self._calls: weakref.ref[Mailbox] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pid = os.getpid()
+        self.listening: dict[int, object] = {}
+        self.doors: dict[int, Door] = {}
+
+    @property
+    def executor(self) -> SubscriptionExecutor:
+        """The executor.
+
+        Raises:
+            SubscriptionError: It is gone.
+        """
+        executor = self._executor()
+        if executor is None:
+            raise SubscriptionError("the executor is gone")
+        return executor
+
+    def mailbox(self, loop: asyncio.AbstractEventLoop) -> Mailbox:
+        """Return the mailbox of a loop; made when first asked for.
+
+        Args:
+            loop: The running loop.
+
+        Returns:
+            The mailbox, which is told of calls too unless that of another loop is.
+        """
+        with self._lock:
+            box = self._boxes.get(loop)
+        if box is not None and box.open:
+            return box
+        box = Mailbox(self.executor, loop)
+        with self._lock:
+            self._boxes[loop] = box
+            told = self._calls() if self._calls is not None else None
+        if told is None or not told.open or told.loop is None:
+            self.tell_calls(box)
+        return box
+
+    def tell_calls(self, box: Mailbox) -> None:
+        """Let a mailbox be told when calls wait.
+
+        Args:
+            box: The mailbox.
+        """
+        self.executor._mailbox_calls(box.handle)
+        with self._lock:
+            self._calls = weakref.ref(box)
+
+    def forget(self, box: Mailbox) -> None:
+        """Drop a mailbox that was shut; calls are told to another one, if there is any.
+
+        Args:
+            box: The mailbox.
+        """
+        with self._lock:
+            rest = [one for one in self._boxes.values() if one is not box and one.open]
+            for loop, one in list(self._boxes.items()):
+                if one is box:
+                    del self._boxes[loop]
+            lost = self._calls is None or self._calls() in (box, None)
+            if lost:
+                self._calls = None
+        executor = self._executor()
+        if lost and rest and executor is not None and not executor._closed:
+            try:
+                self.tell_calls(rest[0])
+            except SubscriptionError:
+                pass
+
+    def close(self) -> None:
+        """Wake everybody and stop what is under way. By any thread; loops do it when they come to it."""
+        with self._lock:
+            boxes, tasks = list(self._boxes.values()), list(self._tasks)
+        if self._pid != os.getpid():  # a forked child: the loops are the parent's
+            return
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        for box in boxes:
+            if here is not None and box.loop is here:
+                box.shut()
+            else:
+                box.shut_soon()
+        for task in tasks:
+            call_in(task.get_loop(), task.cancel)
+
+    def _home(self) -> asyncio.AbstractEventLoop:
+        """Return a loop that runs: one that has a mailbox, else that of the background thread."""
+        with self._lock:
+            boxes = list(self._boxes.values())
+        for box in boxes:
+            loop = box.loop
+            if loop is not None and loop.is_running() and box.open:
+                return loop
+        return background.loop()
+
+    def resolve(self, call_id: int, awaitable: Awaitable[Any]) -> None:
+        """Answer a resolver's call with what an awaitable gives.
+
+        It is awaited in the running loop of this thread, else in one that listens, else in a background thread.
+
+        Args:
+            call_id: The call.
+            awaitable: What the resolver returned.
+        """
+        work = self._resolved(self.executor, call_id, awaitable)
+        self.start(work, None)
+
+    def start(self, work: Awaitable[None], loop: asyncio.AbstractEventLoop | None) -> asyncio.Task[None] | None:
+        """Start a task.
+
+        Args:
+            work: Its coroutine.
+            loop: Where; None chooses.
+
+        Returns:
+            The task if it was made in this thread.
+        """
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if here is not None and loop in (None, here):
+            return self._spawn(here, work)
+        home = loop or self._home()
+        if not call_in(home, lambda: self._spawn(home, work), contextvars.copy_context()):
+            call_in(background.loop(), lambda: self._spawn(background.loop(), work))
+        return None
+
+    def _spawn(self, loop: asyncio.AbstractEventLoop, work: Awaitable[None]) -> asyncio.Task[None]:
+        task: asyncio.Task[None] = loop.create_task(work)  # type: ignore[arg-type]
+        with self._lock:
+            self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        with self._lock:
+            self._tasks.discard(task)
+
+    async def _resolved(self, executor: SubscriptionExecutor, call_id: int, awaitable: Awaitable[Any]) -> None:
+        try:
+            value = await awaitable
+        except Skip:
+            answer(executor, call_id, SKIP, None)
+        except asyncio.CancelledError:
+            answer(executor, call_id, FAILED, b"cancelled")
+            raise
+        except Exception as error:
+            _log.exception("a resolver failed")
+            answer(executor, call_id, FAILED, type(error).__name__.encode())
+        else:
+            try:
+                executor._answer(call_id, VALUE, value)
+            except SubscriptionError:
+                pass  # the executor was closed
+            except Exception as error:
+                _log.exception("the result of a resolver has no JSON form")
+                answer(executor, call_id, FAILED, type(error).__name__.encode())
+
+    def authenticate(self, call_id: int, session: int, params: bytes | None, request: bytes | None) -> None:
+        """Let the door of a session judge what its client presented, in the door's loop.
+
+        Args:
+            call_id: The call.
+            session: The session's token, 0 for one of `serve`.
+            params: Payload of `connection_init`: a JSON object, or None.
+            request: What is known of the request: a JSON object, or None.
+        """
+        executor = self.executor
+        door = self.doors.get(session)
+        if door is None:  # closed meanwhile
+            answer(executor, call_id, FAILED, b"closed")
+            return
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        if door.loop is here:
+            door.judge(executor, call_id, params, request)
+        elif not call_in(door.loop, lambda: door.judge(executor, call_id, params, request)):
+            answer(executor, call_id, FAILED, b"closed")
+
+
+def answer(executor: SubscriptionExecutor, call_id: int, how: int, value: bytes | None) -> None:
+    """Answer a call of an engine that may be closed by now.
+
+    Args:
+        executor: The engine.
+        call_id: The call.
+        how: One of VALUE, SKIP, FAILED and REFUSED.
+        value: JSON, or a reason.
+    """
+    try:
+        executor._answer(call_id, how, value)
+    except SubscriptionError:
+        pass
+
+
+def call_in(
+    loop: asyncio.AbstractEventLoop,
+    function: Callable[[], object],
+    context: contextvars.Context | None = None,
+) -> bool:
+    """Call a function soon in a loop's thread.
+
+    Args:
+        loop: The loop.
+        function: The function.
+        context: The context to call it in; None is a copy of the current one.
+
+    Returns:
+        False when the loop is closed.
+    """
+    try:
+        loop.call_soon_threadsafe(function, context=context)
+    except RuntimeError:
+        return False
+    return True
