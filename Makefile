@@ -7,6 +7,7 @@
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, about a quarter of an hour on a quiet machine, and write it
 #              (BENCH_ARGS=-short: seconds, to see that it works; bench-docs: write it from bench/results)
+# make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME
 # make docs    write the generated reference pages again
 SHELL := /bin/bash
@@ -29,7 +30,7 @@ PYTHON_FULL ?= 3.12
 PYTEST_ARGS ?=
 FAULT_LIBRARY = $(CURDIR)/.cache/fault/libfraiseql.so
 
-.PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-docs fuzz docs format vet \
+.PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-docs bench-python bench-python-docs fuzz docs format vet \
 	arch portable race deps clean
 
 run:
@@ -108,6 +109,13 @@ bench:
 bench-docs:
 	go run ./bench/run -docs
 
+bench-python: build wheel .venvs/bench/.installed
+	.venvs/bench/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
+	.venvs/bench/bin/python python/bench/run.py $(BENCH_ARGS)
+
+bench-python-docs: .venvs/bench/.installed
+	.venvs/bench/bin/python python/bench/run.py --docs
+
 docs:
 	go test $$(git grep -l 'Generated from' -- 'internal/*.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -update
 
@@ -132,6 +140,13 @@ $(PYTHON_STAMP): e2e/clients/requirements.txt | .ci/tools.stamp
 	rm -rf .venvs/$*
 	"$$(.ci/python $(if $(filter check,$*),$(PYTHON_FULL),$*))" -m venv .venvs/$*
 	.venvs/$*/bin/pip install --quiet --disable-pip-version-check $(foreach file,$(filter %.txt,$^),-r $(file))
+	@touch $@
+
+# The systems that are compared, in versions of their own, on the newest Python.
+.venvs/bench/.installed: python/bench/requirements.txt | .ci/tools.stamp
+	rm -rf .venvs/bench
+	"$$(.ci/python $(lastword $(PYTHONS)))" -m venv .venvs/bench
+	.venvs/bench/bin/pip install --quiet --disable-pip-version-check -r $<
 	@touch $@
 
 clean:

@@ -74,6 +74,7 @@ def main() -> None:
     parser.add_argument("--wait", type=float, default=180, help="seconds to wait for a quiet machine")
     parser.add_argument("--results", type=Path, help="folder of the runs (default: results, of a short run .cache/bench)")
     parser.add_argument("--short", action="store_true")
+    parser.add_argument("--page", type=Path, default=HERE / "RESULTS.md", help="the page that is written")
     parser.add_argument("--docs", action="store_true", help="measure nothing; write RESULTS.md")
     args = parser.parse_args()
     if args.short:
@@ -82,7 +83,7 @@ def main() -> None:
     if not args.docs:
         measure(results, args.rounds, args.probes, only=args.only, wait=args.wait, short=args.short)
     if not args.short:
-        (HERE / "RESULTS.md").write_text(document(results))
+        args.page.write_text(document(results))
 
 
 if __name__ == "__main__":
