@@ -1,0 +1,65 @@
+"""The benchmarks: each probe and each scenario runs, tiny, and the page shows what the raw results say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+BENCH = Path(__file__).resolve().parent.parent / "bench"
+SYSTEMS = {"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
+
+
+def run(*arguments: str) -> str:
+    command = [sys.executable, str(BENCH / "run.py"), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=110)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+def lines(path: Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def measured(results: Path, only: str) -> Path:
+    run("--short", "--only", only, "--results", str(results))
+    (folder,) = results.iterdir()
+    about = json.loads((folder / "run.json").read_text())
+    assert about["short"]
+    assert not about["complete"]
+    return folder
+
+
+def test_probes(tmp_path: Path) -> None:
+    records = lines(measured(tmp_path, "micro") / "micro.jsonl")
+    figures = {name for record in records for name in record["samples"]}
+    sys.path.insert(0, str(BENCH))
+    try:
+        from report import FIGURES
+    finally:
+        sys.path.remove(str(BENCH))
+    assert {figure.key for figure in FIGURES} <= figures
+    for record in records:
+        assert all(record["samples"].values()), record
+
+
+def test_every_system_delivers_everything(tmp_path: Path) -> None:
+    records = lines(measured(tmp_path, "compare") / "compare.jsonl")
+    found = {(r["scenario"], r["mode"], r["system"]) for r in records}
+    assert found == {(s, m, x) for s in ("fan-out", "topics") for m in ("paced", "saturated") for x in SYSTEMS}
+    assert len(records) == len(found)
+    for record in records:
+        result = record["result"]
+        assert record["exit_code"] == 0, result
+        assert result["deliveries"] > 0
+        assert result["lost"] == result["duplicates"] == result["out_of_order"] == result["corrupt"] == 0, result
+        assert result["server"]["cpu_seconds"] > 0
+        assert result["server"]["rss_kb"] > 0
+        assert {"python"} < set(record["versions"])
+
+
+def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
+    page = tmp_path / "RESULTS.md"
+    run("--docs", "--page", str(page))
+    assert page.read_text() == (BENCH / "RESULTS.md").read_text(), "run make bench-python-docs"
