@@ -22,7 +22,7 @@ const (
 // reply is the answer to an authenticate call.
 type reply struct {
 	kind int64
-	text []byte
+	who  *fraiseql.Identity // of AnswerValue
 }
 
 // absent stands for the length of a text that is not there.
@@ -146,14 +146,24 @@ func (e *Engine) Answer(handle, kind int64, text []byte) (int64, error) {
 	if kind < AnswerValue || kind > AnswerRefused || kind == AnswerSkip && c.kind != CallResolve || kind == AnswerRefused && c.kind != CallAuthenticate {
 		return 0, bad("answer", "does not fit the call")
 	}
-	if !e.queue.forget(c) {
+	r := reply{kind: kind}
+	if c.kind == CallAuthenticate && kind == AnswerValue {
+		if len(text) == 0 {
+			return 0, bad("identity", "must be a JSON object")
+		}
+		who, err := parseIdentity(text)
+		if err != nil {
+			return 0, err
+		}
+		r.who = &who
+	}
+	switch {
+	case !e.queue.forget(c):
 		return 0, nil
-	}
-	if c.kind == CallAuthenticate {
-		c.reply <- reply{kind, clone(text)}
+	case c.kind == CallAuthenticate:
+		c.reply <- r
 		return 1, nil
-	}
-	if c.resolved(kind, text) {
+	case c.resolved(kind, text):
 		return 1, nil
 	}
 	return 0, nil

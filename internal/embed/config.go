@@ -109,7 +109,9 @@ func (c *engineConfig) limit(name string, m member) bool {
 		"document_bytes": &l.DocumentBytes, "document_tokens": &l.DocumentTokens, "document_depth": &l.DocumentDepth,
 		"document_aliases": &l.DocumentAliases, "event_bytes": &l.EventBytes, "event_depth": &l.EventDepth,
 		"queue_messages": &l.QueueMessages, "queue_bytes": &l.QueueBytes, "connection_queue_bytes": &l.ConnectionQueueBytes,
-		"subscriptions_per_connection": &l.SubscriptionsPerConnection, "groups_per_channel": &l.GroupsPerChannel,
+		"subscriptions_per_connection": &l.SubscriptionsPerConnection, "subscriptions_per_user": &l.SubscriptionsPerUser,
+		"subscribe_rate": &l.SubscribeRate, "subscribe_burst": &l.SubscribeBurst, "publish_rate": &l.PublishRate,
+		"publish_burst": &l.PublishBurst, "groups_per_channel": &l.GroupsPerChannel,
 		"groups_per_tenant": &l.GroupsPerTenant, "plan_cache_bytes": &l.PlanCacheBytes,
 		"resolver_lane": &l.ResolverLane,
 	}

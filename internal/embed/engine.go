@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
@@ -23,11 +22,15 @@ type Engine struct {
 	pushes bool      // the bus calls resolvers by itself, not while an event is published
 	sheets sync.Pool // *Sheet
 
+	stopped chan struct{} // closed by Close
+
 	mu          sync.Mutex
 	connections map[string]*connection       // by the host's name; guarded by mu
 	mailboxes   map[int64]*mailbox           // guarded by mu
 	resolvers   map[resolverKey]*ownResolver // of single subscriptions; guarded by mu
-	closed      atomic.Bool
+	endpoints   []int64                      // guarded by mu
+	sessions    map[int64]*session           // guarded by mu
+	servers     map[int64]*server            // guarded by mu
 }
 
 // Open makes an engine of a configuration. shared is the word that counts the calls which wait.
@@ -46,7 +49,10 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	if c.processors > 0 {
 		runtime.GOMAXPROCS(c.processors)
 	}
-	e := &Engine{lib: l, facade: facade, connections: make(map[string]*connection), mailboxes: make(map[int64]*mailbox)}
+	e := &Engine{
+		lib: l, facade: facade, stopped: make(chan struct{}), connections: make(map[string]*connection),
+		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
+	}
 	e.sheets.New = func() any { return &Sheet{} }
 	e.pushes = c.bus.kind != "memory"
 	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
@@ -84,22 +90,36 @@ func (l *Library) Close(handle int64) error {
 	if !ok {
 		return nil
 	}
-	e.closed.Store(true)
+	close(e.stopped)
 	e.mu.Lock()
-	connections, mailboxes := e.connections, e.mailboxes
-	e.connections, e.mailboxes = nil, nil
+	connections, mailboxes, sessions, servers := e.connections, e.mailboxes, e.sessions, e.servers
+	e.connections, e.mailboxes, e.sessions, e.servers = nil, nil, nil, nil // nothing is added any more
 	e.mu.Unlock()
+	for _, s := range servers {
+		l.servers.remove(s.handle)
+		_ = s.http.Close() // the listener is ours
+	}
+	for _, c := range sessions {
+		c.close()
+	}
+	for _, h := range e.endpoints {
+		l.sessions.remove(h)
+	}
 	for _, c := range connections {
 		e.closeConnection(c)
 	}
 	e.queue.close()
+	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)
+	defer cancel()
+	err := e.facade.Close(ctx)
+	for _, s := range servers {
+		s.running.Wait()
+	}
 	for _, b := range mailboxes {
 		l.mailboxes.remove(b.handle)
 		b.close()
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)
-	defer cancel()
-	return e.facade.Close(ctx)
+	return err
 }
 
 // AppendMetrics appends a JSON object of counts and sizes.

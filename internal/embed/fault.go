@@ -5,6 +5,7 @@ package embed
 import (
 	"errors"
 	"strconv"
+	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/bus"
@@ -36,7 +37,7 @@ const InternalFault = `{"code":"` + code.InternalServerError + `","message":"A f
 
 // AppendError appends the JSON object that tells a host why something failed: {"code","message","errors":[…]}, each
 // of errors with code and message, and where they are known locations (of a document), index and member (of an
-// event or a configuration). Errors of unknown kind are INTERNAL_SERVER_ERROR, without their text.
+// event or a configuration), retry_after (seconds, of an event that came too soon). Errors of unknown kind are INTERNAL_SERVER_ERROR, without their text.
 func AppendError(dst []byte, err error) []byte {
 	parts := appendParts(nil, err)
 	if len(parts) == 0 {
@@ -57,7 +58,8 @@ func AppendError(dst []byte, err error) []byte {
 // part is one reason.
 type part struct {
 	code, message, member string
-	index                 int // -1: none
+	index                 int           // -1: none
+	retryAfter            time.Duration // 0: none
 	locations             []fraiseql.Location
 }
 
@@ -85,6 +87,9 @@ func (p *part) append(dst []byte) []byte {
 	if p.index >= 0 {
 		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(p.index), 10)
 	}
+	if p.retryAfter > 0 {
+		dst = strconv.AppendFloat(append(dst, `,"retry_after":`...), p.retryAfter.Seconds(), 'f', 3, 64)
+	}
 	for i, l := range p.locations {
 		if i == 0 {
 			dst = append(dst, `,"locations":[`...)
@@ -111,7 +116,7 @@ func appendParts(parts []part, err error) []part {
 	case *fraiseql.Error:
 		return append(parts, part{code: e.Code, message: e.Message, index: -1, locations: e.Locations})
 	case *fraiseql.PublishError:
-		return append(parts, part{code: e.Code, message: e.Message, member: e.Member, index: e.Index})
+		return append(parts, part{code: e.Code, message: e.Message, member: e.Member, index: e.Index, retryAfter: e.RetryAfter})
 	case interface{ Unwrap() []error }:
 		for _, inner := range e.Unwrap() {
 			parts = appendParts(parts, inner)

@@ -16,6 +16,9 @@ type Library struct {
 	connections   table[*connection]
 	mailboxes     table[*mailbox]
 	calls         table[*call]
+	sessions      table[*sessions]
+	clients       table[*session]
+	servers       table[*server]
 }
 
 // New returns an empty library. allocate makes the memory of the words that the host reads: that many zeroed bytes,
@@ -28,6 +31,9 @@ func New(allocate func(bytes int) unsafe.Pointer) *Library {
 	l.connections.kind = kindConnection
 	l.mailboxes.kind = kindMailbox
 	l.calls.kind = kindCall
+	l.sessions.kind = kindSessions
+	l.clients.kind = kindSession
+	l.servers.kind = kindServer
 	return l
 }
 

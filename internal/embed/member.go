@@ -156,7 +156,7 @@ func (m member) number(dst *float64) {
 	*dst = n
 }
 
-// seconds reads a length of time; 0 is the shortest there is, since a zero would mean the default.
+// seconds reads a length of time that is more than 0, since a zero would mean the default.
 func (m member) seconds(dst *time.Duration) {
 	if m.null() {
 		return
@@ -168,6 +168,8 @@ func (m member) seconds(dst *time.Duration) {
 	case len(*m.errs) > before:
 	case n > maxSeconds:
 		m.fail("must be at most " + strconv.Itoa(maxSeconds) + " seconds")
+	case n == 0:
+		m.fail("must be more than 0 seconds")
 	default:
 		*dst = max(time.Duration(n*float64(time.Second)), 1)
 	}

@@ -1,0 +1,69 @@
+//go:build linux
+
+package embed
+
+import (
+	"context"
+
+	fraiseql "github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+)
+
+// asking is an engine as the Authenticator that asks the host.
+type asking Engine
+
+// Authenticate waits for the host's answer, or until nobody wants it any more. A host that does not answer in time has
+// not judged: the client may come again.
+func (a *asking) Authenticate(ctx context.Context, who fraiseql.Credentials) (*fraiseql.Identity, error) {
+	e := (*Engine)(a)
+	c := &call{engine: e, kind: CallAuthenticate, payload: who.Payload, reply: make(chan reply, 1)}
+	if v, ok := who.Request.(*hostValue); ok {
+		c.token, c.session = v.token, v.request
+	} else {
+		c.session = appendRequest(nil, &who)
+	}
+	if !e.queue.add(c, true) {
+		return nil, unjudged("the engine is closed")
+	}
+	select {
+	case r := <-c.reply:
+		return r.identity()
+	case <-ctx.Done():
+	case <-e.stopped:
+	}
+	e.queue.forget(c)
+	return nil, unjudged("no answer of the host")
+}
+
+func unjudged(why string) error {
+	return &identity.Error{Reason: identity.KeysUnavailable, Detail: why}
+}
+
+// identity is what an answer means; Answer has checked its text.
+func (r *reply) identity() (*fraiseql.Identity, error) {
+	switch r.kind {
+	case AnswerValue:
+		return r.who, nil
+	case AnswerRefused:
+		return nil, &identity.Error{Reason: identity.Claims, Detail: "refused by the host"}
+	}
+	return nil, unjudged("the host failed")
+}
+
+// appendRequest appends what the HTTP request of a client of our own server said, as a JSON object.
+func appendRequest(dst []byte, who *fraiseql.Credentials) []byte {
+	dst = append(dst, '{')
+	for _, m := range [...]struct{ name, value string }{
+		{`"authorization":`, who.Authorization}, {`"cookie":`, who.Cookie}, {`"remote_addr":`, who.RemoteAddr},
+	} {
+		if m.value == "" {
+			continue
+		}
+		if len(dst) > 1 {
+			dst = append(dst, ',')
+		}
+		dst = jsontape.AppendQuoted(append(dst, m.name...), m.value)
+	}
+	return append(dst, '}')
+}
