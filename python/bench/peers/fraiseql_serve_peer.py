@@ -15,4 +15,4 @@ def publish(event: Event) -> None:
 
 async def serve() -> str:
     server = await manager.serve("127.0.0.1", 0, auth_handler=None, anonymous=True)
-    return f"http://{server.host}:{server.port}/graphql"
+    return server.url
