@@ -24,7 +24,10 @@ MODULES = (
     "fraiseql.integrations.fastapi",
     "fraiseql.integrations.starlette",
     "fraiseql.integrations.asgi",
+    "fraiseql.integrations.adapter",
 )
+ALIASES = "fraiseql._fraiseql_rs.subscriptions"
+MADE_BY_OTHERS = {"Listener", "Server"}  # whose constructors are not called by users
 WIDTH = 100  # of a signature on one line
 HEAD = """# Python reference
 
@@ -195,7 +198,7 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
     """Paragraphs of a class: how it is made, what it is, then its members."""
     yield f"### {node.name}"
     owners = (node, *sources.bases(node))
-    init = maker(node, owners)
+    init = None if node.name in MADE_BY_OTHERS else maker(node, owners)
     error = any(ast.unparse(base).endswith(("Error", "Exception")) for owner in owners for base in owner.bases)
     if init and not error:
         yield fenced(signature(node.name, init, bound=True))
@@ -240,6 +243,11 @@ def page(folder: Path = SOURCE) -> str:
                 paragraphs += of_class(sources, node, module)
             else:
                 paragraphs += [f"### {name}", fenced(signature(name, node, bound=False)), described(node, f"{module}.{name}")]
+    if ALIASES in sources.trees:
+        tree = sources.trees[ALIASES]
+        paragraphs += [f"## {ALIASES}", text(ast.get_docstring(tree) or "")]
+        names = [name for node in tree.body if isinstance(node, ast.ImportFrom) for name in node.names if name.asname]
+        paragraphs.append("| name | is |\n|---|---|\n" + "\n".join(f"| `{name.asname}` | `{name.name}` |" for name in names))
     return "\n\n".join(paragraphs) + "\n"
 
 

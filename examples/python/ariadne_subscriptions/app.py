@@ -9,7 +9,6 @@ from ariadne import MutationType, QueryType, make_executable_schema
 from ariadne.asgi import GraphQL
 from fraiseql.integrations.starlette import add_subscription_routes
 from fraiseql.subscriptions import SubscriptionManager
-from graphql import GraphQLResolveInfo
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -28,12 +27,12 @@ manager = SubscriptionManager(schema=TYPES + SUBSCRIPTIONS)
 
 
 @query.field("books")
-def resolve_books(_: None, info: GraphQLResolveInfo) -> list[dict[str, Any]]:
+def resolve_books(*_: Any) -> list[dict[str, Any]]:
     return books
 
 
 @mutation.field("addBook")
-async def resolve_add_book(_: None, info: GraphQLResolveInfo, title: str, author: str) -> dict[str, Any]:
+async def resolve_add_book(*_: Any, title: str, author: str) -> dict[str, Any]:
     book = {"id": str(len(books) + 1), "title": title, "author": author}
     books.append(book)
     await manager.publish_event("book.added", "books", book)

@@ -118,7 +118,7 @@ class Client:
             while True:
                 self.socket.recv(timeout=PATIENCE)
         except ConnectionClosed as error:
-            return error.rcvd and error.rcvd.code
+            return error.rcvd.code if error.rcvd else None
 
     def subscribe(self, operation: str, query: str, **variables: Any) -> None:
         self.send(id=operation, type="subscribe", payload={"query": query, "variables": variables})

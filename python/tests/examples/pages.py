@@ -192,9 +192,9 @@ class Session:
         assert not answer["error"], answer["error"]
         return str(answer["output"])
 
-    def __exit__(self, kind: object, *_: object) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         try:
-            _, errors = self.process.communicate(timeout=PATIENCE)
+            errors = self.process.communicate(timeout=PATIENCE)[1]
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.communicate()

@@ -40,7 +40,7 @@ def test_stale_page_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         '    """Does it.\n\n    Args:\n        a: First,\n            on two lines.\n\n'
         '    Raises:\n        ValueError: Never.\n    """\n'
     )
-    for name in ("fastapi", "starlette", "asgi"):
+    for name in ("fastapi", "starlette", "asgi", "adapter"):
         (package / "integrations" / f"{name}.py").write_text("__all__ = []\n")
     page = reference.page(tmp_path)
     assert "```python\nf(a: int, /, b: str = 'x', *, c: bool = False) -> None\n```" in page
