@@ -34,8 +34,9 @@ type Resolver struct {
 	Resolve func(ctx context.Context, ev *Event, variables json.RawMessage, who *ResolverContext) (any, error)
 	// Deferred takes a request that is answered later, or at once, from any goroutine; Limits.ResolverTimeout after
 	// the call the engine answers for it that it took too long. On the memory bus it is called by the goroutine that
-	// publishes, after the batch was matched and before Publish returns. No lock is held then: it may publish, but
-	// must not block. A panic fails.
+	// publishes, after the batch was matched and before Publish returns: it may publish. On other buses the goroutine
+	// that delivers calls it, and publishing there, which waits for the bus, is for another goroutine. No lock is
+	// held; it must not block. A panic fails.
 	Deferred func(r *ResolveRequest)
 	// Context asks for the caller's identity; results are then shared by callers that are equal in it only.
 	Context bool
@@ -66,6 +67,9 @@ func (r *ResolveRequest) Context() *ResolverContext { return contextOf(r.request
 
 // Field returns the name of the root field.
 func (r *ResolveRequest) Field() string { return r.request().Field() }
+
+// Waits reports whether an answer would count now: a host that keeps requests can leave out those that do not wait.
+func (r *ResolveRequest) Waits() bool { return r.request().Waits() }
 
 // Resolve answers with the JSON text of the field's value, nil for null. The text is not kept.
 func (r *ResolveRequest) Resolve(value json.RawMessage) bool {

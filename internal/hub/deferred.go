@@ -189,6 +189,9 @@ func (r *Request) Who() *identity.Identity {
 // Field returns the name of the root field.
 func (r *Request) Field() string { return r.group.projection.Plan.RootName }
 
+// Waits reports whether an answer would count now.
+func (r *Request) Waits() bool { return !r.answered.Load() }
+
 // Resolve answers with the JSON text of the field's value, which is read before it returns. It reports false when
 // the request was answered before, has timed out, or nobody waits for it any more.
 func (r *Request) Resolve(value []byte) bool { return r.answer(value, nil) }
