@@ -10,6 +10,19 @@
  *   - No function waits for the host language. Only those marked "blocks" may take longer than what they do takes.
  *   - A panic inside becomes FQ_ERROR with code INTERNAL_SERVER_ERROR.
  *   - Every function may be called from any thread.
+ *
+ * Loading
+ *   - dlopen it RTLD_NODELETE: it has threads and cannot be unloaded. The first call waits until it has started. It
+ *     does not survive fork: the child may call nothing of it.
+ *   - Block every signal in the thread that calls dlopen, until the first call has returned: the library's threads
+ *     inherit the mask, and then none of the host's signals is delivered to them.
+ *   - It takes SIGSEGV, SIGBUS and SIGFPE (a fault in its own code becomes FQ_ERROR, any other goes to the handler
+ *     that was there before), SIGURG (for its scheduler; others' go on to the handler before) and SIGPIPE. Put
+ *     SIGPIPE back as it was: the library needs no handler for it. Handlers that are there get SA_ONSTACK.
+ *   - Handlers that are installed later need SA_ONSTACK. One for SIGSEGV, SIGBUS or SIGFPE must hand faults inside of
+ *     calls on to the library's handler (sigaction tells which it was); otherwise they end the process.
+ *   - GOMAXPROCS and GOGC of the environment count when it is loaded; without them it takes 3 to 4 threads that run
+ *     at the same time, and a heap that may grow to four times what is in use.
  */
 #ifndef FRAISEQL_H
 #define FRAISEQL_H
@@ -24,7 +37,7 @@
 #define FQ_SLOW (-4)         /* the subscription did not keep up and was ended, after what was queued */
 #define FQ_UNKNOWN (-5)      /* no such handle (any more) */
 
-/* data == NULL: absent. */
+/* data == NULL: absent. UTF-8. Members of an event that are there and empty are refused. */
 typedef struct {
   const char *data;
   int64_t len;
@@ -40,12 +53,14 @@ typedef struct {
 /* Words that both sides read without a call. */
 typedef struct {
   /* Not 0 when the subscriptions of a connection may have messages, or have ended. While it is 0, fq_next finds
-   * nothing. Valid until fq_engine_close. */
+   * nothing. Read it atomically. It may be read for ever; once the connection was completed, or its only subscribe
+   * refused, it says nothing about it any more. */
   uint32_t ready;
 } fq_ready;
 
 typedef struct {
-  /* Calls that wait for fq_calls_take. */
+  /* Calls that wait for fq_calls_take. Read it atomically. On the memory bus those that a publish caused are here when
+   * fq_publish returns, and no mailbox is told of them: whoever publishes takes them. */
   uint32_t calls;
 } fq_shared;
 
@@ -73,7 +88,8 @@ typedef struct {
 /* How a call was answered. */
 #define FQ_ANSWER_VALUE 0       /* text: JSON of the field's value; the identity's JSON */
 #define FQ_ANSWER_SKIP 1        /* resolver: no message for this event */
-#define FQ_ANSWER_FAILED 2      /* resolver: text is the reason, for the log; authenticate: could not be judged, 1013 */
+#define FQ_ANSWER_FAILED 2      /* resolver: text is the reason, for the log on standard error, absent: not logged;
+                                   authenticate: could not be judged, 1013 */
 #define FQ_ANSWER_REFUSED 3     /* authenticate: 4403 */
 
 /* Token that a mailbox gives when calls wait. Other tokens are the caller's own, positive. */
@@ -88,7 +104,8 @@ typedef struct {
  *   FQ_ABI of the library.
  *
  * int64 fq_engine_new(fq_text *config, fq_shared **shared, fq_out *out)
- *   config is a JSON object (docs/reference/c.md); its unknown members are errors. -> engine
+ *   config is a JSON object (docs/reference/c.md); its unknown members are errors. shared: valid until the engine
+ *   is closed. -> engine
  * int64 fq_engine_close(int64 engine, fq_out *out)
  *   Blocks. Ends everything of the engine, mailboxes included.
  * int64 fq_metrics(int64 engine, fq_out *out)
@@ -99,7 +116,8 @@ typedef struct {
  * int64 fq_publish(int64 engine, fq_event *events, int64 n, fq_out *out)
  *   All or nothing as far as validation goes. -> number of subscriptions, FQ_ACKNOWLEDGED
  * int64 fq_next(int64 engine, int64 subscription, fq_out *out)
- *   -> 1 message in out, 0 none waits, FQ_ENDED, FQ_SLOW
+ *   -> 1 message in out, 0 none waits, FQ_ENDED, FQ_SLOW. The last two come again and again; after fq_complete it
+ *   is FQ_ENDED.
  * int64 fq_take(int64 engine, int64 subscription, int64 max, fq_out *out)
  *   Up to max messages, each uint32 length + bytes. -> count, FQ_ENDED and FQ_SLOW when there is none
  * int64 fq_take_connection(int64 engine, int64 connection, int64 max, fq_out *out)
@@ -118,9 +136,11 @@ typedef struct {
  *   From now on this mailbox is told FQ_TOKEN_CALLS when calls wait; the one before it is not any more. mailbox 0:
  *   none is.
  * int64 fq_mailbox_close(int64 engine, int64 mailbox)
+ *   Closes the fd, too. -> 1, or 0 when it was closed before
  * int64 fq_watch(int64 engine, int64 subscription, int64 mailbox, int64 token)
  *   Tells the mailbox once, when a message comes or the subscription ends. -> 0, or 1 when that is so already:
- *   then nothing is told. A second watch replaces the first. mailbox 0 takes the watch back.
+ *   then nothing is told; FQ_ENDED when it was completed. A second watch replaces the first. mailbox 0 takes the
+ *   watch back; a token that was told before that stays in the mailbox.
  *
  * int64 fq_resolver_set(int64 engine, fq_text *name, int64 token, int64 context, fq_out *out)
  *   name: root field or event type. Subscriptions made from now on use it.
@@ -130,13 +150,15 @@ typedef struct {
  *   variables, context. Authenticate: token of the session or 0; connection_init payload, request (JSON object).
  *   -> count
  * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
- *   -> 1, or 0 when the call had timed out
+ *   -> 1, or 0 when the call had timed out. After FQ_ERROR (an answer that does not fit the call, or an identity
+ *   that is none) it waits on.
  *
  * int64 fq_sessions_new(int64 engine, fq_text *config, fq_out *out)
  *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)
- *   The mailbox is told the token when the session has something to send: once until fq_session_take has
- *   returned everything. -> session
+ *   request: JSON object with authorization, cookie, origin, host and remote_addr as the HTTP request had them, and
+ *   whatever the host wants to see again in the call. The mailbox is told the token when the session has something
+ *   to send: once until fq_session_take has returned everything. -> session
  * int64 fq_session_receive(int64 engine, int64 session, fq_text *message)
  *   A whole text message of the client.
  * int64 fq_session_take(int64 engine, int64 session, int64 max_bytes, fq_out *out)
@@ -145,12 +167,12 @@ typedef struct {
  * int64 fq_session_shut(int64 engine, int64 session, int64 code, fq_text *reason)
  *   Closes from this side; the close is taken like every message.
  * int64 fq_session_close(int64 engine, int64 session)
- *   The client is gone: everything of the session ends.
+ *   The client is gone: everything of the session ends. -> 1, or 0 when it was closed before
  *
  * int64 fq_serve(int64 engine, fq_text *config, fq_out *out)
  *   Listens on a TCP address and serves clients on threads of the library. out: {"host","port"}. -> server
  * int64 fq_serve_stop(int64 engine, int64 server, int64 window_ms, fq_out *out)
- *   Blocks. Closes its connections with 1012, spread over the window.
+ *   Blocks. Closes its connections with 1012, spread over the window. -> 1, or 0 when it was stopped before
  */
 
 #endif

@@ -177,5 +177,8 @@ func (c *call) resolved(kind int64, text []byte) bool {
 	case AnswerSkip:
 		return c.request.Skip()
 	}
+	if text == nil {
+		return c.request.Fail(errLogged)
+	}
 	return c.request.Fail(errors.New(string(text)))
 }

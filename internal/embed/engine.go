@@ -42,6 +42,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	if c.bus.kind != "memory" {
 		return 0, nil, &Fault{Code: code.BusUnavailable, Member: "bus.type", Message: "this build has no driver for " + c.bus.kind}
 	}
+	c.Logger = newLog()
 	facade, err := fraiseql.New(c.Config)
 	if err != nil {
 		return 0, nil, refusedConfig(err)
