@@ -130,7 +130,7 @@ func TestResolversSplitGroups(t *testing.T) {
 		{TenantID: "a", UserID: "1", FederationID: "f"}, {TenantID: "a", UserID: "1", ServiceName: "f"},
 		{TenantID: "a", UserID: "1", Roles: []string{"x"}}, {TenantID: "a", UserID: "1", Scopes: []string{"x"}},
 	}
-	same := types(one)
+	same, known := types(one), types(aware)
 	for name, c := range map[string]struct {
 		query  string
 		join   func(*Join, int)
@@ -139,7 +139,7 @@ func TestResolversSplitGroups(t *testing.T) {
 		"none":              {`order`, func(*Join, int) {}, 1},
 		"by type":           {`order`, func(j *Join, _ int) { j.Types = same }, 4},
 		"by type, owner":    {`mine`, func(j *Join, _ int) { j.Types = same }, 5},
-		"by type, context":  {`order`, func(j *Join, _ int) { j.Types = types(aware) }, 7},
+		"by type, context":  {`order`, func(j *Join, _ int) { j.Types = known }, 7},
 		"others by type":    {`order`, func(j *Join, _ int) { j.Types = types(one) }, 7},
 		"of the field":      {`order`, func(j *Join, i int) { j.Resolver = one }, 4},
 		"two of the field":  {`order`, func(j *Join, i int) { j.Resolver = []*Resolver{one, other}[i%2] }, 5},
