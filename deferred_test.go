@@ -362,3 +362,28 @@ func TestCloseWhileDeferred(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// Config names root fields and listed event types; anything else is a mistake there.
+func TestConfiguredResolvers(t *testing.T) {
+	sdl := []fraiseql.SchemaSource{{Text: `type Subscription { a: A @source(types: ["x"]) b: A } type A { n: Int }`}}
+	for name, c := range map[string]struct {
+		resolver fraiseql.Resolver
+		want     string
+	}{
+		"a": {says("x"), ""},
+		"x": {says("x"), ""},
+		"y": {says("x"), `config: Resolvers["y"]: the schema has no field Subscription.y, and no field lists it as an event type`},
+		"b": {fraiseql.Resolver{Context: true}, `Resolvers["b"]: a resolver has exactly one of Resolve and Deferred`},
+	} {
+		e, err := fraiseql.New(fraiseql.Config{Schema: sdl, Resolvers: map[string]fraiseql.Resolver{name: c.resolver}})
+		if c.want == "" && err == nil {
+			if err := e.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			continue
+		}
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s: got %v, want %s", name, err, c.want)
+		}
+	}
+}

@@ -29,3 +29,14 @@ func TestALargeTextDoesNotStay(t *testing.T) {
 		t.Error("a text that is refused is kept")
 	}
 }
+
+// TestForget: a tape that is put by keeps no text, and its room.
+func TestForget(t *testing.T) {
+	var tape Tape
+	if err := tape.Parse([]byte(`{"a":1}`), Limits{}); err != nil {
+		t.Fatal(err)
+	}
+	if tape.Forget(); tape.src != nil || tape.Kind(Root) != Invalid || cap(tape.nodes) == 0 {
+		t.Error("it has not forgotten, or has lost its room")
+	}
+}
