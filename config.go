@@ -216,7 +216,7 @@ func (c *Config) validate() error {
 	errs := []error{c.Limits.validate()}
 	for name, r := range c.Resolvers {
 		if err := r.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("Resolvers[%q]: %w", name, err))
+			errs = append(errs, fmt.Errorf("config: Resolvers[%q]: %w", name, err))
 		}
 	}
 	if len(c.Schema) > 0 && c.SchemalessChannels != nil {

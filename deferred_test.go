@@ -373,7 +373,7 @@ func TestConfiguredResolvers(t *testing.T) {
 		"a": {says("x"), ""},
 		"x": {says("x"), ""},
 		"y": {says("x"), `config: Resolvers["y"]: the schema has no field Subscription.y, and no field lists it as an event type`},
-		"b": {fraiseql.Resolver{Context: true}, `Resolvers["b"]: a resolver has exactly one of Resolve and Deferred`},
+		"b": {fraiseql.Resolver{Context: true}, `config: Resolvers["b"]: a resolver has exactly one of Resolve and Deferred`},
 	} {
 		e, err := fraiseql.New(fraiseql.Config{Schema: sdl, Resolvers: map[string]fraiseql.Resolver{name: c.resolver}})
 		if c.want == "" && err == nil {
