@@ -1,0 +1,402 @@
+/* Calls of the engine to the host: resolvers and authentication.
+ *
+ * The engine never calls Python. What it wants to know waits in a queue, which publish_event empties before it
+ * returns, and an event loop when its mailbox says so. While a function of Python runs, nothing here is held but
+ * the texts of the calls taken: the function may publish, register, complete and close as it likes. */
+#include "native.h"
+
+#define BATCH 32
+#define NESTED 100 /* resolvers that publish what resolvers wait for, in each other */
+
+struct resolver {
+  int64_t token;
+  PyObject *function;
+  PyObject *name; /* what failures are reported under */
+  int arguments;  /* 1: event, 2: and variables, 3: and context */
+  int64_t uses;   /* subscriptions that have it as their own; of a named one: 1 for ever */
+  resolver *next_dropped;
+};
+
+static resolver *resolver_of(const Executor *self, int64_t token) {
+  const table *t = &self->resolvers;
+  if (!t->slots) return NULL;
+  for (size_t i = table_first(t, (uint64_t)token); t->slots[i].item; i = (i + 1) & t->mask)
+    if (t->slots[i].hash == (uint64_t)token) return t->slots[i].item;
+  return NULL;
+}
+
+static void resolver_free(resolver *r) {
+  Py_XDECREF(r->function);
+  Py_XDECREF(r->name);
+  PyMem_Free(r);
+}
+
+static resolver *resolver_add(Executor *self, PyObject *name, PyObject *function, int arguments_) {
+  if (!PyCallable_Check(function)) {
+    PyErr_SetString(PyExc_TypeError, "a resolver must be callable");
+    return NULL;
+  }
+  if (arguments_ < 1 || arguments_ > 3) {
+    PyErr_SetString(PyExc_TypeError, "a resolver takes (event), (event, variables) or (event, variables, context)");
+    return NULL;
+  }
+  resolver *r = PyMem_Calloc(1, sizeof *r);
+  if (!r) return (void)PyErr_NoMemory(), NULL;
+  r->token = ++self->last_token;
+  r->uses = 1;
+  r->arguments = arguments_;
+  if (table_put(&self->resolvers, (uint64_t)r->token, r) < 0) {
+    PyMem_Free(r);
+    return NULL;
+  }
+  r->function = Py_NewRef(function);
+  r->name = Py_NewRef(name);
+  return r;
+}
+
+/* NULL: not known, or not hashable. */
+static resolver *resolver_known(Executor *self, PyObject *function) {
+  if (!self->resolver_tokens) return NULL;
+  PyObject *token = PyDict_GetItemWithError(self->resolver_tokens, function);
+  PyErr_Clear();
+  return token ? resolver_of(self, PyLong_AsLongLong(token)) : NULL;
+}
+
+static void resolver_remember(Executor *self, const resolver *r, PyObject *function) {
+  int64_t number = r->token;
+  if (!self->resolver_tokens) self->resolver_tokens = PyDict_New();
+  PyObject *token = self->resolver_tokens ? PyLong_FromLongLong(number) : NULL;
+  if (token) PyDict_SetItem(self->resolver_tokens, function, token);
+  Py_XDECREF(token);
+  PyErr_Clear(); /* not hashable: it shares with nobody */
+}
+
+int64_t resolver_acquire(Executor *self, PyObject *function, int64_t *context) {
+  resolver *r = resolver_known(self, function);
+  if (!r) {
+    PyObject *shape = PyObject_CallMethodObjArgs((PyObject *)self, self->state->words[W_describe_resolver], function, NULL);
+    int count = 0, waits = 0;
+    if (!shape) return 0;
+    PyObject *name = NULL;
+    if (PyArg_ParseTuple(shape, "ip;_describe_resolver", &count, &waits)) {
+      name = PyObject_GetAttr(function, self->state->words[W_qualname]);
+      if (!name) {
+        PyErr_Clear();
+        name = PyObject_GetAttr((PyObject *)Py_TYPE(function), self->state->words[W_qualname]);
+      }
+    }
+    Py_DECREF(shape);
+    r = name ? resolver_add(self, name, function, count) : NULL;
+    Py_XDECREF(name);
+    if (!r) return 0;
+    *context = r->arguments == 3;
+    int64_t token = r->token;
+    resolver_remember(self, r, function);
+    return token;
+  }
+  r->uses++;
+  *context = r->arguments == 3;
+  return r->token;
+}
+
+void resolver_release(Executor *self, int64_t token) {
+  resolver *r = resolver_of(self, token);
+  if (!r || --r->uses > 0) return;
+  table_remove(&self->resolvers, (uint64_t)token, r);
+  r->next_dropped = self->dropped;
+  self->dropped = r;
+}
+
+/* Letting go may run Python code, which may drop more. An exception that is on its way stays. */
+void resolvers_sweep_now(Executor *self) {
+  PyObject *type, *value, *traceback;
+  PyErr_Fetch(&type, &value, &traceback);
+  while (self->dropped) {
+    resolver *r = self->dropped;
+    self->dropped = r->next_dropped;
+    PyObject *token = self->resolver_tokens ? PyDict_GetItemWithError(self->resolver_tokens, r->function) : NULL;
+    if (token && PyLong_AsLongLong(token) == r->token) PyDict_DelItem(self->resolver_tokens, r->function);
+    PyErr_Clear();
+    resolver_free(r);
+  }
+  PyErr_Restore(type, value, traceback);
+}
+
+int resolvers_traverse(Executor *self, visitproc visit, void *arg) {
+  const table *t = &self->resolvers;
+  for (size_t i = 0; t->slots && i <= t->mask; i++) {
+    resolver *r = t->slots[i].item;
+    if (!r) continue;
+    Py_VISIT(r->function);
+    Py_VISIT(r->name);
+  }
+  for (resolver *r = self->dropped; r; r = r->next_dropped) Py_VISIT(r->function);
+  Py_VISIT(self->resolver_tokens);
+  return 0;
+}
+
+void resolvers_clear(Executor *self) {
+  table all = self->resolvers;
+  self->resolvers = (table){NULL, 0, 0};
+  for (size_t i = 0; all.slots && i <= all.mask; i++) {
+    resolver *r = all.slots[i].item;
+    if (!r) continue;
+    r->next_dropped = self->dropped;
+    self->dropped = r;
+  }
+  table_free(&all);
+  Py_CLEAR(self->resolver_tokens);
+  resolvers_sweep(self);
+}
+
+PyObject *executor_set_resolver(PyObject *o, PyObject *args) {
+  Executor *self = (Executor *)o;
+  PyObject *name, *function;
+  int count, waits;
+  if (!PyArg_ParseTuple(args, "UOip:_set_resolver", &name, &function, &count, &waits)) return NULL;
+  fq_text text;
+  if (executor_ready(self) < 0 || text_of(name, "name", &text) < 0) return NULL;
+  resolver *r = resolver_add(self, name, function, count);
+  if (!r) return NULL;
+  char buffer[512];
+  fq_out out = OUT(buffer);
+  int64_t token = r->token;
+  int64_t result = fq.resolver_set(self->engine, &text, token, count == 3, &out);
+  if (result >= 0) Py_RETURN_NONE;
+  resolver_release(self, token);
+  raise_result(self, result, &out);
+  resolvers_sweep(self);
+  return NULL;
+}
+
+typedef struct {
+  int64_t id, kind, token;
+  fq_text texts[4];
+} call;
+
+static const char *read_text(const char *at, fq_text *text) {
+  uint32_t length;
+  memcpy(&length, at, sizeof length);
+  at += sizeof length;
+  text->data = length == UINT32_MAX ? NULL : at;
+  text->len = text->data ? length : 0;
+  return at + text->len;
+}
+
+static const char *read_call(const char *at, call *c) {
+  memcpy(&c->id, at, 8);
+  memcpy(&c->kind, at + 8, 8);
+  memcpy(&c->token, at + 16, 8);
+  at += 24;
+  int count = c->kind == FQ_CALL_RESOLVE ? 4 : 2;
+  for (int i = 0; i < count; i++) at = read_text(at, &c->texts[i]);
+  return at;
+}
+
+/* -> as fq_call_answer; FQ_ERROR with an exception */
+static int64_t answer(Executor *self, int64_t id, int64_t kind, const char *data, size_t length) {
+  char buffer[512];
+  fq_out out = OUT(buffer);
+  fq_text text = {data, (int64_t)length};
+  int64_t result = fq.call_answer(self->engine, id, kind, &text, &out);
+  if (result == FQ_ERROR) raise_result(self, result, &out);
+  return result;
+}
+
+static void report(Executor *self, PyObject *name, PyObject *exception) {
+  PyObject *hook = PyObject_GetAttr((PyObject *)self, self->state->words[W_resolver_failed]);
+  if (!hook) {
+    PyErr_Clear();
+    return;
+  }
+  PyObject *result = hook == Py_None ? Py_NewRef(Py_None) : PyObject_CallFunctionObjArgs(hook, name, exception, NULL);
+  if (!result) PyErr_WriteUnraisable(hook);
+  Py_XDECREF(result);
+  Py_DECREF(hook);
+}
+
+/* Answers that the current exception came instead of a value. -> it, if it is to go on to the caller */
+static PyObject *fail(Executor *self, int64_t id, PyObject *name) {
+  PyObject *exception = take_exception();
+  PyObject *text = exception_text(exception);
+  Py_ssize_t length = 0;
+  PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "replace") : NULL;
+  const char *data = bytes ? PyBytes_AsString(bytes) : "";
+  if (bytes) length = PyBytes_Size(bytes);
+  PyErr_Clear();
+  if (answer(self, id, FQ_ANSWER_FAILED, data, (size_t)length) < 0) PyErr_Clear();
+  Py_XDECREF(text);
+  Py_XDECREF(bytes);
+  if (!PyErr_GivenExceptionMatches(exception, PyExc_Exception)) return exception;
+  if (name) report(self, name, exception);
+  Py_DECREF(exception);
+  return NULL;
+}
+
+/* -1: an exception; the call is not answered. */
+static int answer_value(Executor *self, int64_t id, int64_t kind, PyObject *value) {
+  if (PyBytes_Check(value))
+    return answer(self, id, kind, PyBytes_AsString(value), (size_t)PyBytes_Size(value)) == FQ_ERROR ? -1 : 0;
+  char buffer[2048];
+  writer w;
+  writer_init(&w, self->state, "result", buffer, sizeof buffer);
+  int result = write_json(&w, value);
+  if (result == 0 && answer(self, id, kind, w.data, w.length) == FQ_ERROR) result = -1;
+  writer_free(&w);
+  return result;
+}
+
+static bool is_awaitable(PyObject *value) {
+  PyTypeObject *type = Py_TYPE(value);
+  if (type == &PyDict_Type || type == &PyUnicode_Type || value == Py_None) return false;
+  return PyType_GetSlot(type, Py_am_await) != NULL;
+}
+
+static PyObject *json_or(const fq_text *text, PyObject *(*otherwise)(void)) {
+  return text->data ? read_json(text->data, text->len) : otherwise();
+}
+
+static PyObject *none(void) { return Py_NewRef(Py_None); }
+
+static PyObject *call_function(Executor *self, const resolver *r, const call *c) {
+  PyObject *function = Py_NewRef(r->function), *variables = NULL, *context = NULL, *value = NULL;
+  int count = r->arguments; /* r may go while the function runs */
+  PyObject *event = event_new(self->state, &c->texts[0], &c->texts[1]);
+  bool ok = event != NULL;
+  if (ok && count >= 2) ok = (variables = json_or(&c->texts[2], PyDict_New)) != NULL;
+  if (ok && count >= 3) ok = (context = json_or(&c->texts[3], none)) != NULL;
+  if (ok) value = PyObject_CallFunctionObjArgs(function, event, variables, context, NULL);
+  Py_DECREF(function);
+  Py_XDECREF(event);
+  Py_XDECREF(variables);
+  Py_XDECREF(context);
+  return value;
+}
+
+static PyObject *resolve(Executor *self, const call *c) {
+  resolver *r = resolver_of(self, c->token);
+  if (!r) {
+    static const char gone[] = "the resolver is gone";
+    if (answer(self, c->id, FQ_ANSWER_FAILED, gone, sizeof gone - 1) < 0) PyErr_Clear();
+    return NULL;
+  }
+  PyObject *name = Py_NewRef(r->name), *raised = NULL;
+  PyObject *value = call_function(self, r, c);
+  PyObject *skip = self->state->skip_type;
+  if (!value && skip && PyErr_ExceptionMatches(skip)) {
+    PyErr_Clear();
+    if (answer(self, c->id, FQ_ANSWER_SKIP, NULL, 0) < 0) PyErr_Clear();
+  } else if (!value) {
+    raised = fail(self, c->id, name);
+  } else if (is_awaitable(value)) {
+    PyObject *id = PyLong_FromLongLong(c->id);
+    PyObject *done = id ? PyObject_CallMethodObjArgs((PyObject *)self, self->state->words[W_await_call], id, value, NULL) : NULL;
+    if (!done) raised = fail(self, c->id, name);
+    Py_XDECREF(done);
+    Py_XDECREF(id);
+  } else if (answer_value(self, c->id, FQ_ANSWER_VALUE, value) < 0) {
+    raised = fail(self, c->id, name);
+  }
+  Py_XDECREF(value);
+  Py_DECREF(name);
+  return raised;
+}
+
+static PyObject *bytes_or_none(const fq_text *text) {
+  return text->data ? PyBytes_FromStringAndSize(text->data, (Py_ssize_t)text->len) : Py_NewRef(Py_None);
+}
+
+static PyObject *authenticate(Executor *self, const call *c) {
+  PyObject *id = PyLong_FromLongLong(c->id), *token = PyLong_FromLongLong(c->token);
+  PyObject *parameters = bytes_or_none(&c->texts[0]), *request = bytes_or_none(&c->texts[1]), *done = NULL, *raised = NULL;
+  PyObject *method = self->state->words[W_authenticate];
+  if (id && token && parameters && request)
+    done = PyObject_CallMethodObjArgs((PyObject *)self, method, id, token, parameters, request, NULL);
+  if (!done) raised = fail(self, c->id, method);
+  Py_XDECREF(done);
+  Py_XDECREF(id);
+  Py_XDECREF(token);
+  Py_XDECREF(parameters);
+  Py_XDECREF(request);
+  return raised;
+}
+
+/* All calls that were taken are run. What is no Exception (KeyboardInterrupt) goes on afterwards, the first of them. */
+static PyObject *run_taken(Executor *self, const fq_out *out, int64_t count) {
+  const char *at = out->data;
+  PyObject *first = NULL;
+  for (; count > 0; count--) {
+    call c;
+    at = read_call(at, &c);
+    PyObject *raised = c.kind == FQ_CALL_RESOLVE ? resolve(self, &c) : authenticate(self, &c);
+    if (!first) first = raised;
+    else Py_XDECREF(raised);
+  }
+  return first;
+}
+
+static _Thread_local int nested;
+
+int calls_may_nest(void) {
+  if (nested < NESTED) return 0;
+  PyErr_Format(PyExc_RecursionError, "resolvers that publish events are more than %d deep in each other", NESTED);
+  return -1;
+}
+
+Py_ssize_t run_calls(Executor *self, int64_t max) {
+  Py_ssize_t done = 0;
+  nested++;
+  while (done < max && self->phase == PHASE_OPEN && waiting(&self->shared->calls)) {
+    char buffer[2048];
+    fq_out out = OUT(buffer);
+    int64_t count = fq.calls_take(self->engine, max - done < BATCH ? max - done : BATCH, &out);
+    if (count <= 0) {
+      if (count == FQ_ERROR) raise_result(self, count, &out);
+      if (count == FQ_ERROR) done = -1;
+      break;
+    }
+    PyObject *raised = run_taken(self, &out, count);
+    out_free(&out);
+    done += (Py_ssize_t)count;
+    if (raised) {
+      put_exception(raised);
+      done = -1;
+      break;
+    }
+  }
+  nested--;
+  return done;
+}
+
+PyObject *executor_run_calls(PyObject *o, PyObject *args) {
+  long long max;
+  if (!PyArg_ParseTuple(args, "L:_run_calls", &max) || executor_ready((Executor *)o) < 0) return NULL;
+  Py_ssize_t done = run_calls((Executor *)o, max);
+  return done < 0 ? NULL : PyLong_FromSsize_t(done);
+}
+
+PyObject *executor_answer(PyObject *o, PyObject *args) {
+  Executor *self = (Executor *)o;
+  long long id, kind;
+  PyObject *value = Py_None;
+  if (!PyArg_ParseTuple(args, "LL|O:_answer", &id, &kind, &value) || executor_ready(self) < 0) return NULL;
+  if (kind == FQ_ANSWER_VALUE) {
+    if (answer_value(self, id, kind, value) < 0) return NULL;
+    Py_RETURN_NONE;
+  }
+  fq_text text = {NULL, 0};
+  PyObject *bytes = NULL;
+  if (PyUnicode_Check(value)) {
+    bytes = PyUnicode_AsEncodedString(value, "utf-8", "replace");
+    if (!bytes) return NULL;
+    value = bytes;
+  }
+  if (PyBytes_Check(value)) {
+    text.data = PyBytes_AsString(value);
+    text.len = PyBytes_Size(value);
+  }
+  int64_t result = answer(self, id, kind, text.data, (size_t)text.len);
+  Py_XDECREF(bytes);
+  if (result == FQ_ERROR) return NULL;
+  Py_RETURN_NONE;
+}

@@ -1,0 +1,59 @@
+/* libfraiseql.so: its functions, and the processes that have loaded it. */
+#ifndef FRAISEQL_LIBRARY_H
+#define FRAISEQL_LIBRARY_H
+
+#include <stdint.h>
+
+#include "fraiseql.h"
+
+typedef struct {
+  int64_t (*abi)(void);
+  int64_t (*engine_new)(fq_text *config, fq_shared **shared, fq_out *out);
+  int64_t (*engine_close)(int64_t engine, fq_out *out);
+  int64_t (*metrics)(int64_t engine, fq_out *out);
+  int64_t (*subscribe)(int64_t engine, fq_subscription *s, fq_out *out);
+  int64_t (*publish)(int64_t engine, fq_event *events, int64_t n, fq_out *out);
+  int64_t (*next)(int64_t engine, int64_t subscription, fq_out *out);
+  int64_t (*take)(int64_t engine, int64_t subscription, int64_t max, fq_out *out);
+  int64_t (*take_connection)(int64_t engine, int64_t connection, int64_t max, fq_out *out);
+  int64_t (*complete)(int64_t engine, int64_t subscription);
+  int64_t (*complete_connection)(int64_t engine, int64_t connection);
+  int64_t (*mailbox_new)(int64_t engine, int64_t *fd, fq_out *out);
+  int64_t (*mailbox_take)(int64_t engine, int64_t mailbox, int64_t *tokens, int64_t cap);
+  int64_t (*mailbox_calls)(int64_t engine, int64_t mailbox);
+  int64_t (*mailbox_close)(int64_t engine, int64_t mailbox);
+  int64_t (*watch)(int64_t engine, int64_t subscription, int64_t mailbox, int64_t token);
+  int64_t (*resolver_set)(int64_t engine, fq_text *name, int64_t token, int64_t context, fq_out *out);
+  int64_t (*calls_take)(int64_t engine, int64_t max, fq_out *out);
+  int64_t (*call_answer)(int64_t engine, int64_t id, int64_t answer, fq_text *text, fq_out *out);
+  int64_t (*sessions_new)(int64_t engine, fq_text *config, fq_out *out);
+  int64_t (*session_open)(int64_t engine, int64_t sessions, fq_text *request, int64_t mailbox, int64_t token,
+                          fq_out *out);
+  int64_t (*session_receive)(int64_t engine, int64_t session, fq_text *message);
+  int64_t (*session_take)(int64_t engine, int64_t session, int64_t max_bytes, fq_out *out);
+  int64_t (*session_shut)(int64_t engine, int64_t session, int64_t code, fq_text *reason);
+  int64_t (*session_close)(int64_t engine, int64_t session);
+  int64_t (*serve)(int64_t engine, fq_text *config, fq_out *out);
+  int64_t (*serve_stop)(int64_t engine, int64_t server, int64_t window_ms, fq_out *out);
+} library;
+
+/* Valid once library_load succeeded in this process. */
+extern library fq;
+
+/* Grows by one in each forked child. */
+extern uint32_t process_generation;
+
+/* Finds the library beside the module, and watches forks. Once per process, with the GIL. -1: errno says why. */
+int library_prepare(void);
+
+/* This process has the library. */
+int library_loaded(void);
+
+/* Loads the library for this process. Any thread whose asynchronous signals are blocked; the threads of the library
+ * inherit that. -> NULL, or a text of malloc that says why not. */
+char *library_load(void);
+
+/* Blocks the signals that are not ours to handle; *before is for pthread_sigmask. */
+void signals_block(void *before);
+
+#endif

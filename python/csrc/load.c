@@ -1,0 +1,195 @@
+/* Loading libfraiseql.so.
+ *
+ * It is loaded by the first executor, so that a process that only imports the module has no second runtime and may
+ * fork as it likes. A forked child has the memory of its parent's copy but none of its threads, so that copy is
+ * dead: a child that needs the library loads a private one, from a memfd, because the dynamic loader recognises
+ * files and names that it has loaded before.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "library.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+library fq;
+uint32_t process_generation;
+
+static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, held across dlopen */
+static int loaded;                /* a copy is in memory, of loaded_generation */
+static uint32_t loaded_generation;
+static char beside[PATH_MAX];     /* the library beside the module */
+
+static const struct {
+  const char *name;
+  size_t offset;
+} symbols[] = {
+#define SYMBOL(name) {"fq_" #name, offsetof(library, name)}
+    SYMBOL(abi),          SYMBOL(engine_new),      SYMBOL(engine_close),        SYMBOL(metrics),
+    SYMBOL(subscribe),    SYMBOL(publish),         SYMBOL(next),                SYMBOL(take),
+    SYMBOL(take_connection), SYMBOL(complete),     SYMBOL(complete_connection), SYMBOL(mailbox_new),
+    SYMBOL(mailbox_take), SYMBOL(mailbox_calls),   SYMBOL(mailbox_close),       SYMBOL(watch),
+    SYMBOL(resolver_set), SYMBOL(calls_take),      SYMBOL(call_answer),         SYMBOL(sessions_new),
+    SYMBOL(session_open), SYMBOL(session_receive), SYMBOL(session_take),        SYMBOL(session_shut),
+    SYMBOL(session_close), SYMBOL(serve),          SYMBOL(serve_stop),
+#undef SYMBOL
+};
+
+/* A fork waits for a load: the child would find the dynamic loader's lock taken for ever. */
+static void before_fork(void) { pthread_mutex_lock(&load_lock); }
+
+static void after_fork_in_parent(void) { pthread_mutex_unlock(&load_lock); }
+
+static void after_fork_in_child(void) {
+  static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+  load_lock = fresh;
+  process_generation++;
+}
+
+/* A process that exits while a thread loads would run destructors beside constructors. */
+static void before_exit(void) {
+  struct timespec until;
+  clock_gettime(CLOCK_REALTIME, &until);
+  until.tv_sec += 2;
+  if (pthread_mutex_timedlock(&load_lock, &until) == 0) pthread_mutex_unlock(&load_lock);
+}
+
+int library_prepare(void) {
+  static int prepared;
+  if (prepared) return 0;
+  Dl_info own;
+  char module[PATH_MAX];
+  if (!dladdr((void *)library_prepare, &own) || !realpath(own.dli_fname, module)) return -1;
+  char *name = strrchr(module, '/');
+  if (name) name[1] = 0;
+  int length = snprintf(beside, sizeof beside, "%slibfraiseql.so", module);
+  if (length < 0 || (size_t)length >= sizeof beside) {
+    errno = ENAMETOOLONG;
+    return -1;
+  }
+  errno = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
+  if (errno || atexit(before_exit)) return -1;
+  prepared = 1;
+  return 0;
+}
+
+int library_loaded(void) {
+  return __atomic_load_n(&loaded, __ATOMIC_ACQUIRE) && loaded_generation == process_generation;
+}
+
+void signals_block(void *before) {
+  static const int ours[] = {SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV, SIGSYS, SIGURG};
+  sigset_t set;
+  sigfillset(&set);
+  for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) sigdelset(&set, ours[i]);
+  pthread_sigmask(SIG_SETMASK, &set, before);
+}
+
+static char *why(const char *path, const char *reason) {
+  char *text = NULL;
+  if (asprintf(&text, "cannot load %s: %s", path, reason) < 0) return strdup("cannot load libfraiseql.so");
+  return text;
+}
+
+/* A copy of the file in memory. -> file descriptor, -1 with errno */
+static int memory_copy(const char *path) {
+  int from = open(path, O_RDONLY | O_CLOEXEC);
+  if (from < 0) return -1;
+  int to = memfd_create("libfraiseql", MFD_CLOEXEC);
+  struct stat info;
+  char *bytes = MAP_FAILED;
+  if (to >= 0 && fstat(from, &info) == 0)
+    bytes = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, from, 0);
+  int failed = bytes == MAP_FAILED;
+  for (off_t done = 0; !failed && done < info.st_size;) {
+    ssize_t n = write(to, bytes + done, (size_t)(info.st_size - done));
+    if (n > 0) done += n;
+    failed = n <= 0 && errno != EINTR;
+  }
+  int reason = errno;
+  if (bytes != MAP_FAILED) munmap(bytes, (size_t)info.st_size);
+  close(from);
+  if (failed && to >= 0) close(to);
+  errno = reason;
+  return failed ? -1 : to;
+}
+
+/* dlopen of a private copy. The loader compares names too: each generation spells its own. */
+static void *open_copy(const char *path, char **failure) {
+  int file = memory_copy(path);
+  if (file < 0) {
+    *failure = why(path, strerror(errno));
+    return NULL;
+  }
+  char name[PATH_MAX] = "/proc/self/";
+  size_t length = strlen(name);
+  for (uint32_t i = 0; i < process_generation && length < sizeof name - 64; i++) {
+    memcpy(name + length, "./", 2);
+    length += 2;
+  }
+  snprintf(name + length, sizeof name - length, "fd/%d", file);
+  void *handle = dlopen(name, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+  if (!handle) *failure = why(path, dlerror());
+  close(file);
+  return handle;
+}
+
+static char *resolve(void *handle, const char *path) {
+  library found;
+  for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+    void *address = dlsym(handle, symbols[i].name);
+    if (!address) return why(path, dlerror());
+    memcpy((char *)&found + symbols[i].offset, &address, sizeof address);
+  }
+  int64_t abi = found.abi(); /* waits until the runtime runs */
+  if (abi != FQ_ABI) {
+    char reason[96];
+    snprintf(reason, sizeof reason, "its interface is %lld, this module was built for %d", (long long)abi, FQ_ABI);
+    return why(path, reason);
+  }
+  fq = found;
+  return NULL;
+}
+
+static char *load_locked(void) {
+  const char *chosen = getenv("FRAISEQL_LIBRARY");
+  const char *path = chosen && *chosen ? chosen : beside;
+  char *failure = NULL;
+  struct sigaction pipe_action;
+  sigaction(SIGPIPE, NULL, &pipe_action);
+  void *handle;
+  if (loaded) {
+    handle = open_copy(path, &failure);
+  } else {
+    handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
+    if (!handle) failure = why(path, dlerror());
+  }
+  if (handle) failure = resolve(handle, path);
+  sigaction(SIGPIPE, &pipe_action, NULL);
+  if (!failure) {
+    loaded_generation = process_generation;
+    __atomic_store_n(&loaded, 1, __ATOMIC_RELEASE);
+  }
+  return failure;
+}
+
+char *library_load(void) {
+  char *failure = NULL;
+  pthread_mutex_lock(&load_lock);
+  if (!library_loaded()) failure = load_locked();
+  pthread_mutex_unlock(&load_lock);
+  return failure;
+}

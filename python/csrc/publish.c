@@ -1,0 +1,120 @@
+/* publish_event. */
+#include "native.h"
+
+#include <time.h>
+
+#define LONG_DATA 32768      /* bytes: validating takes about 1 ns for each */
+#define LONG_PUBLISH 60000   /* ns: above, the next one on the channel releases the GIL, which costs 35 µs */
+
+enum { TYPE, CHANNEL, DATA, ID, TENANT, USER, BROADCAST, FEDERATION, SERVICE };
+
+static uint32_t elapsed(const struct timespec *from) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  int64_t ns = (now.tv_sec - from->tv_sec) * 1000000000 + now.tv_nsec - from->tv_nsec;
+  return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+}
+
+/* fq_publish, without the GIL when it will take long: the last one on the channel did, or the data is long. */
+static int64_t publish(Executor *self, fq_event *event, Py_hash_t channel_, fq_out *out) {
+  uint32_t *cost = &self->costs[(size_t)channel_ % COSTS];
+  struct timespec from;
+  int64_t result;
+  if (*cost > LONG_PUBLISH || event->data.len > LONG_DATA) {
+    uint32_t took;
+    Py_BEGIN_ALLOW_THREADS
+    clock_gettime(CLOCK_MONOTONIC, &from);
+    result = fq.publish(self->engine, event, 1, out);
+    took = elapsed(&from);
+    Py_END_ALLOW_THREADS
+    *cost = took;
+    return result;
+  }
+  clock_gettime(CLOCK_MONOTONIC, &from);
+  result = fq.publish(self->engine, event, 1, out);
+  *cost = elapsed(&from);
+  return result;
+}
+
+static int read_data(writer *w, PyObject *data, fq_text *text) {
+  if (PyBytes_Check(data)) {
+    text->data = PyBytes_AsString(data);
+    text->len = PyBytes_Size(data);
+    return 0;
+  }
+  if (PyUnicode_Check(data)) return text_of(data, "data", text);
+  if (write_json(w, data) < 0) return -1;
+  if (w->data[0] != '{') {
+    PyErr_SetString(PyExc_TypeError, "data must be a dict, or bytes or str that hold a JSON object");
+    return -1;
+  }
+  text->data = w->data;
+  text->len = (int64_t)w->length;
+  return 0;
+}
+
+static int need_text(PyObject *value, const char *name, fq_text *text) {
+  if (text_of(value, name, text) < 0) return -1;
+  if (text->data) return 0;
+  PyErr_Format(PyExc_TypeError, "%s must be str, not NoneType", name);
+  return -1;
+}
+
+/* held: what texts of ints point to. */
+static int read_event(writer *w, PyObject *const *given, fq_event *event, PyObject **held) {
+  if (need_text(given[TYPE], "event_type", &event->type) < 0 ||
+      need_text(given[CHANNEL], "channel", &event->channel) < 0 ||
+      (given[ID] && identifier_text(given[ID], "id", &event->id, &held[0]) < 0) ||
+      (given[TENANT] && identifier_text(given[TENANT], "tenant_id", &event->tenant_id, &held[1]) < 0) ||
+      (given[USER] && identifier_text(given[USER], "user_id", &event->user_id, &held[2]) < 0) ||
+      (given[FEDERATION] && text_of(given[FEDERATION], "federation_id", &event->federation_id) < 0) ||
+      (given[SERVICE] && text_of(given[SERVICE], "service_name", &event->service_name) < 0))
+    return -1;
+  if (given[BROADCAST]) {
+    int broadcast = PyObject_IsTrue(given[BROADCAST]);
+    if (broadcast < 0) return -1;
+    event->broadcast = broadcast;
+  }
+  return read_data(w, given[DATA], &event->data);
+}
+
+/* Sync resolvers that this event waits for run now; a resolver that publishes does the same, one level further in. */
+static PyObject *published(Executor *self, int64_t result, fq_out *out) {
+  if (result < 0 && result != FQ_ACKNOWLEDGED) return raise_result(self, result, out);
+  out_free(out);
+  if (self->phase == PHASE_OPEN) {
+    uint32_t calls = waiting(&self->shared->calls);
+    if (calls && run_calls(self, calls) < 0) return NULL;
+  }
+  if (result == FQ_ACKNOWLEDGED) Py_RETURN_NONE;
+  return PyLong_FromLongLong(result);
+}
+
+static PyObject *publish_given(Executor *self, PyObject *const *given, writer *w) {
+  fq_event event = {0};
+  PyObject *held[3] = {NULL, NULL, NULL}, *answer = NULL;
+  if (read_event(w, given, &event, held) == 0 && executor_ready(self) == 0 && calls_may_nest() == 0) {
+    char buffer[256];
+    fq_out out = OUT(buffer);
+    Py_hash_t channel_ = PyUnicode_CheckExact(given[CHANNEL]) ? PyObject_Hash(given[CHANNEL]) : 0;
+    int64_t result = publish(self, &event, channel_, &out);
+    answer = published(self, result, &out);
+  }
+  for (int i = 0; i < 3; i++) Py_XDECREF(held[i]);
+  return answer;
+}
+
+PyObject *executor_publish(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  static const signature s = {"publish_event", 3, 3, 9,
+                              {W_event_type, W_channel, W_data, W_id, W_tenant_id, W_user_id, W_broadcast,
+                               W_federation_id, W_service_name}};
+  Executor *self = (Executor *)o;
+  PyObject *given[9];
+  if (executor_ready(self) < 0 || arguments(self->state, &s, args, count, names, given) < 0) return NULL;
+  char buffer[4096];
+  writer w;
+  writer_init(&w, self->state, "data", buffer, sizeof buffer);
+  PyObject *answer = publish_given(self, given, &w);
+  writer_free(&w);
+  return answer;
+}

@@ -1,0 +1,176 @@
+/* register_subscription. */
+#include "native.h"
+
+#define LONG_QUERY 2048 /* bytes; parsing and validating takes some 15 ns for each */
+#define LONG_VARIABLES 16384
+
+enum { CONNECTION, SUBSCRIPTION, QUERY, OPERATION, VARIABLES, USER, TENANT, ROLES, SCOPES, FEDERATION, SERVICE, RESOLVER };
+
+static int write_key(writer *w, const char *name) {
+  size_t length = strlen(name);
+  if (write_raw(w, w->length > 1 ? "," : "", w->length > 1) < 0 || write_quoted(w, name, length) < 0) return -1;
+  return write_raw(w, ":", 1);
+}
+
+static int write_member_text(writer *w, const char *name, PyObject *value) {
+  fq_text text;
+  PyObject *held;
+  if (identifier_text(value, name, &text, &held) < 0) {
+    Py_XDECREF(held);
+    return -1;
+  }
+  int result = 0;
+  if (text.data) {
+    result = write_key(w, name);
+    if (result == 0) result = write_quoted(w, text.data, (size_t)text.len);
+  }
+  Py_XDECREF(held);
+  return result;
+}
+
+static int write_member_list(writer *w, const char *name, PyObject *value) {
+  if (!value || value == Py_None) return 0;
+  if (PyUnicode_Check(value) || PyBytes_Check(value)) {
+    PyErr_Format(PyExc_TypeError, "%s must be a collection of str, not a single one", name);
+    return -1;
+  }
+  PyObject *list = PySequence_List(value);
+  if (!list) return -1;
+  Py_ssize_t size = PyList_Size(list);
+  int result = size ? write_key(w, name) : 0;
+  for (Py_ssize_t i = 0; result == 0 && i < size; i++) {
+    fq_text text;
+    PyObject *item = PyList_GetItem(list, i);
+    result = write_raw(w, i ? "," : "[", 1);
+    if (result == 0 && item == Py_None) {
+      PyErr_Format(PyExc_TypeError, "%s must be a collection of str", name);
+      result = -1;
+    }
+    if (result == 0) result = text_of(item, name, &text);
+    if (result == 0) result = write_quoted(w, text.data, (size_t)text.len);
+  }
+  if (result == 0 && size) result = write_raw(w, "]", 1);
+  Py_DECREF(list);
+  return result;
+}
+
+/* The identity, absent when nothing of it is given. */
+static int write_identity(writer *w, PyObject *const *given, fq_text *text) {
+  if (write_raw(w, "{", 1) < 0 || write_member_text(w, "user_id", given[USER]) < 0 ||
+      write_member_text(w, "tenant_id", given[TENANT]) < 0 || write_member_list(w, "roles", given[ROLES]) < 0 ||
+      write_member_list(w, "scopes", given[SCOPES]) < 0 ||
+      write_member_text(w, "federation_id", given[FEDERATION]) < 0 ||
+      write_member_text(w, "service_name", given[SERVICE]) < 0 || write_raw(w, "}", 1) < 0)
+    return -1;
+  if (w->length > 2) {
+    text->data = w->data;
+    text->len = (int64_t)w->length;
+  }
+  return 0;
+}
+
+static int write_variables(writer *w, PyObject *variables, fq_text *text) {
+  if (!variables || variables == Py_None) return 0;
+  if (PyBytes_Check(variables)) {
+    text->data = PyBytes_AsString(variables);
+    text->len = PyBytes_Size(variables);
+    return 0;
+  }
+  if (write_json(w, variables) < 0) return -1;
+  if (w->data[0] != '{') {
+    PyErr_SetString(PyExc_TypeError, "variables must be a dict");
+    return -1;
+  }
+  text->data = w->data;
+  text->len = (int64_t)w->length;
+  return 0;
+}
+
+/* The subscription is the engine's; the record makes it ours. Takes over the use of the resolver. */
+static PyObject *keep(Executor *self, PyObject *const *ids, const fq_subscription *s, int64_t handle, fq_out *out) {
+  PyObject *name = PyUnicode_FromStringAndSize(out->data, (Py_ssize_t)out->len);
+  out_free(out);
+  bool ambiguous;
+  record *old = records_find(&self->records, ids[1], ids[0], &ambiguous);
+  if (old) forget_record(self, old); /* it had ended */
+  record *it = NULL;
+  if (name && self->phase != PHASE_OPEN) {
+    raise_coded(self->state, "CLOSED", "The executor is closed.");
+  } else if (name) {
+    record_spec spec = {ids[0], ids[1], name, handle, s->connection, s->resolver, s->ready};
+    it = records_add(&self->records, &spec);
+  }
+  Py_XDECREF(name);
+  if (it) return Py_NewRef(ids[1]);
+  fq.complete(self->engine, handle);
+  if (s->resolver) resolver_release(self, s->resolver);
+  return NULL;
+}
+
+static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription *s) {
+  char buffer[1024];
+  fq_out out = OUT(buffer);
+  int64_t handle;
+  if (s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES) {
+    Py_BEGIN_ALLOW_THREADS
+    handle = fq.subscribe(self->engine, s, &out);
+    Py_END_ALLOW_THREADS
+  } else {
+    handle = fq.subscribe(self->engine, s, &out);
+  }
+  PyObject *result;
+  if (handle > 0) {
+    result = keep(self, ids, s, handle, &out);
+  } else {
+    if (s->resolver) resolver_release(self, s->resolver);
+    result = raise_result(self, handle, &out);
+  }
+  resolvers_sweep(self);
+  return result;
+}
+
+static int texts(PyObject *const *given, PyObject *const *ids, fq_subscription *s) {
+  if (text_of(ids[0], "connection_id", &s->connection_id) < 0 ||
+      text_of(ids[1], "subscription_id", &s->subscription_id) < 0 || text_of(given[QUERY], "query", &s->query) < 0 ||
+      text_of(given[OPERATION], "operation_name", &s->operation_name) < 0)
+    return -1;
+  if (!s->query.data) {
+    PyErr_SetString(PyExc_TypeError, "query must be str, not NoneType");
+    return -1;
+  }
+  if (s->query.len) return 0;
+  PyErr_SetString(PyExc_ValueError, "query is empty");
+  return -1;
+}
+
+static PyObject *register_with_ids(Executor *self, PyObject *const *given, PyObject *const *ids) {
+  fq_subscription s = {0};
+  char identity_buffer[512], variables_buffer[1024];
+  writer identity, variables;
+  PyObject *result = NULL;
+  writer_init(&identity, self->state, "identity", identity_buffer, sizeof identity_buffer);
+  writer_init(&variables, self->state, "variables", variables_buffer, sizeof variables_buffer);
+  bool ok = texts(given, ids, &s) == 0 && write_identity(&identity, given, &s.identity) == 0 &&
+            write_variables(&variables, given[VARIABLES], &s.variables) == 0;
+  if (ok && given[RESOLVER] && given[RESOLVER] != Py_None)
+    ok = (s.resolver = resolver_acquire(self, given[RESOLVER], &s.resolver_context)) != 0;
+  if (ok && executor_ready(self) == 0) result = subscribe(self, ids, &s);
+  writer_free(&identity);
+  writer_free(&variables);
+  return result;
+}
+
+PyObject *executor_register(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  static const signature s = {"register_subscription", 3, 7, 12,
+                              {W_connection_id, W_subscription_id, W_query, W_operation_name, W_variables, W_user_id,
+                               W_tenant_id, W_roles, W_scopes, W_federation_id, W_service_name, W_resolver}};
+  Executor *self = (Executor *)o;
+  PyObject *given[12];
+  if (executor_ready(self) < 0 || arguments(self->state, &s, args, count, names, given) < 0) return NULL;
+  PyObject *ids[2] = {identifier(given[CONNECTION], "connection_id"), NULL}, *result = NULL;
+  if (ids[0]) ids[1] = identifier(given[SUBSCRIPTION], "subscription_id");
+  if (ids[1]) result = register_with_ids(self, given, ids);
+  Py_XDECREF(ids[0]);
+  Py_XDECREF(ids[1]);
+  return result;
+}
