@@ -162,7 +162,7 @@ PyObject *executor_set_resolver(PyObject *o, PyObject *args) {
   fq_out out = OUT(buffer);
   int64_t token = r->token;
   int64_t result = fq.resolver_set(self->engine, &text, token, count == 3, &out);
-  if (result >= 0) Py_RETURN_NONE;
+  if (result >= 0) return Py_NewRef(Py_None);
   resolver_release(self, token);
   raise_result(self, result, &out);
   resolvers_sweep(self);
@@ -382,7 +382,7 @@ PyObject *executor_answer(PyObject *o, PyObject *args) {
   if (!PyArg_ParseTuple(args, "LL|O:_answer", &id, &kind, &value) || executor_ready(self) < 0) return NULL;
   if (kind == FQ_ANSWER_VALUE) {
     if (answer_value(self, id, kind, value) < 0) return NULL;
-    Py_RETURN_NONE;
+    return Py_NewRef(Py_None);
   }
   fq_text text = {NULL, 0};
   PyObject *bytes = NULL;
@@ -398,5 +398,5 @@ PyObject *executor_answer(PyObject *o, PyObject *args) {
   int64_t result = answer(self, id, kind, text.data, (size_t)text.len);
   Py_XDECREF(bytes);
   if (result == FQ_ERROR) return NULL;
-  Py_RETURN_NONE;
+  return Py_NewRef(Py_None);
 }

@@ -18,7 +18,7 @@ static PyObject *configure(PyObject *module, PyObject *args, PyObject *names) {
     *to[i] = Py_NewRef(given[i]);
     Py_XDECREF(before);
   }
-  Py_RETURN_NONE;
+  return Py_NewRef(Py_None);
 }
 
 static PyObject *dumps(PyObject *module, PyObject *value) {

@@ -10,7 +10,8 @@
  * arguments.c  arguments of methods              errors.c    exceptions
  * event.c      the type Event
  *
- * Everything here is guarded by the GIL, except what job.c and load.c say about themselves.
+ * Everything here is guarded by the GIL, except what job.c and load.c say about themselves. Py_RETURN_NONE and its
+ * like are not used: the headers of 3.12 and 3.13 make them return without a reference, which 3.10 and 3.11 need.
  */
 #ifndef FRAISEQL_NATIVE_H
 #define FRAISEQL_NATIVE_H

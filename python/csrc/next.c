@@ -50,11 +50,11 @@ static PyObject *next_of(Executor *self, record *it) {
     out_free(&out);
     return message;
   }
-  if (result == 0) Py_RETURN_NONE;
+  if (result == 0) return Py_NewRef(Py_None);
   if (result == FQ_ENDED || result == FQ_SLOW || result == FQ_UNKNOWN) {
     fq.complete(self->engine, handle);
     forget_record(self, it);
-    if (result != FQ_SLOW) Py_RETURN_NONE;
+    if (result != FQ_SLOW) return Py_NewRef(Py_None);
   }
   return raise_result(self, result, &out);
 }
@@ -67,7 +67,7 @@ PyObject *executor_next_event(PyObject *o, PyObject *const *args, Py_ssize_t cou
   if (executor_ready(self) < 0 || arguments(self->state, &s, args, count, names, given) < 0) return NULL;
   record *it = find(self, given[0], given[1], &missing);
   if (it) {
-    if (!waiting(&it->connection->ready->ready)) Py_RETURN_NONE;
+    if (!waiting(&it->connection->ready->ready)) return Py_NewRef(Py_None);
     PyObject *message = next_of(self, it);
     resolvers_sweep(self);
     return message;
@@ -174,7 +174,7 @@ PyObject *executor_complete(PyObject *o, PyObject *const *args, Py_ssize_t count
   if (executor_ready(self) < 0 || arguments(self->state, &s, args, count, names, given) < 0) return NULL;
   record *it = find(self, given[0], given[1], &missing);
   if (!it) {
-    if (missing) Py_RETURN_FALSE;
+    if (missing) return Py_NewRef(Py_False);
     return NULL;
   }
   int64_t handle = it->handle;
@@ -193,7 +193,7 @@ PyObject *executor_complete_connection(PyObject *o, PyObject *const *args, Py_ss
   if (!id) return NULL;
   connection *c = records_connection(&self->records, id);
   Py_DECREF(id);
-  if (!c) Py_RETURN_FALSE;
+  if (!c) return Py_NewRef(Py_False);
   int64_t handle = c->handle;
   while (c->first) forget_record(self, c->first);
   records_drop_connection(&self->records, c);
@@ -268,6 +268,6 @@ PyObject *executor_take(PyObject *o, PyObject *args) {
     forget_record(self, it);
   }
   resolvers_sweep(self);
-  if (count == FQ_ENDED || count == FQ_UNKNOWN) Py_RETURN_NONE;
+  if (count == FQ_ENDED || count == FQ_UNKNOWN) return Py_NewRef(Py_None);
   return raise_result(self, count, &out);
 }

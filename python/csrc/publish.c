@@ -86,7 +86,7 @@ static PyObject *published(Executor *self, int64_t result, fq_out *out) {
     uint32_t calls = waiting(&self->shared->calls);
     if (calls && run_calls(self, calls) < 0) return NULL;
   }
-  if (result == FQ_ACKNOWLEDGED) Py_RETURN_NONE;
+  if (result == FQ_ACKNOWLEDGED) return Py_NewRef(Py_None);
   return PyLong_FromLongLong(result);
 }
 
