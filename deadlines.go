@@ -45,11 +45,10 @@ func (s *Session) start() {
 // expireAt closes the session with 4403 when its credentials end.
 func (s *Session) expireAt(t time.Time) {
 	s.mu.Lock()
-	s.watch.expires = t
-	if left := time.Until(t); !s.ended && left < s.owner.cfg.InitTimeout {
-		s.watch.timer.Reset(max(left, 0)) // else tick comes by before
+	defer s.mu.Unlock()
+	if s.watch.expires = t; !s.ended {
+		s.watch.timer.Reset(0) // tick finds out what comes first
 	}
-	s.mu.Unlock()
 }
 
 // tick is called by the timer; it may be early.
@@ -92,23 +91,33 @@ func (d *deadlines) next(now time.Time, age, heard time.Duration, cfg *HandlerCo
 			return dueNothing, sooner(left, cfg.InitTimeout-age)
 		}
 		d.admit = true
-		return dueInit, sooner(left, max(cfg.PingInterval, 0))
+		what, next := d.silence(age, heard, cfg)
+		if what != dueNothing { // at the next look
+			next, d.pinged = 1, 0
+		}
+		return dueInit, sooner(left, next)
 	}
+	what, next := d.silence(age, heard, cfg)
+	return what, sooner(left, next)
+}
+
+// silence is next for what the client does not say.
+func (d *deadlines) silence(age, heard time.Duration, cfg *HandlerConfig) (due, time.Duration) {
 	if cfg.PingInterval < 0 {
-		return dueNothing, left
+		return dueNothing, 0
 	}
 	silent := age - heard
 	switch {
 	case d.pinged != 0 && heard < d.pinged && age-d.pinged >= cfg.PongTimeout:
 		return dueSilence, 0
 	case d.pinged != 0 && heard < d.pinged:
-		return dueNothing, sooner(left, cfg.PongTimeout-(age-d.pinged))
+		return dueNothing, cfg.PongTimeout - (age - d.pinged)
 	case silent >= cfg.PingInterval:
 		d.pinged = age
-		return duePing, sooner(left, cfg.PongTimeout)
+		return duePing, cfg.PongTimeout
 	}
 	d.pinged = 0
-	return dueNothing, sooner(left, cfg.PingInterval-silent)
+	return dueNothing, cfg.PingInterval - silent
 }
 
 // sooner returns the shorter of two times, of which 0 stands for never.
