@@ -76,7 +76,7 @@ def option_document(
         "origins": listed,
         "message_bytes": message_bytes,
         "init_timeout": seconds("init_timeout", init_timeout),
-        "ping_interval": -1 if keepalive is None else seconds("keepalive", keepalive),
+        "ping_interval": 0 if keepalive is None else seconds("keepalive", keepalive),
         "pong_timeout": seconds("pong_timeout", pong_timeout),
         "max_connections": max_connections,
     }

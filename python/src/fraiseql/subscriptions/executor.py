@@ -23,6 +23,19 @@ _native.configure(errors.from_json, convert.default, errors.Skip)
 
 _DEFAULT = b'{"schema":null,"bus":{"type":"memory"},"security":{},"limits":{},"late_resolvers":true}'
 
+_METRICS = (
+    ("active_connections", "connections"),
+    ("active_subscriptions", "subscriptions"),
+    ("channels", "channels"),
+    ("groups", "groups"),
+    ("events_published", "events"),
+    ("events_dispatched", "events"),
+    ("messages_delivered", "messages"),
+    ("messages_dropped", "dropped"),
+    ("queue_bytes", "queue_bytes"),
+    ("plan_cache_bytes", "plan_cache_bytes"),
+)
+
 
 class SubscriptionExecutor(_native.Executor):
     """A subscriptions engine inside this process.
@@ -147,21 +160,37 @@ class SubscriptionExecutor(_native.Executor):
             timeout: Seconds to wait; None waits as long as it takes.
 
         Returns:
-            The message, or None when none came in time or the subscription has been completed.
+            The message, or None when none came in time or there is no such subscription any more.
 
         Raises:
-            KeyError: There is no such subscription.
             ValueError: Two connections use the id.
             RuntimeError: Somebody else listens to the subscription.
             SlowConsumer: The subscription did not keep up and was ended.
         """
         from fraiseql.subscriptions.listen import Listener
 
-        listener = Listener(self, subscription_id, connection_id)
+        try:
+            listener = Listener(self, subscription_id, connection_id)
+        except KeyError:  # completed by now
+            return None
         try:
             return await listener._next(timeout)
         finally:
             listener._release()
+
+    def get_metrics(self) -> dict[str, Any]:
+        """Return counts since the executor was made and sizes as they are now. Cheap enough for a call per second.
+
+        Returns:
+            A dict of ints: `active_connections` and `active_subscriptions` (of clients of mounts and servers too),
+            `channels` and `groups` (that have subscriptions), `events_published` (that came from the bus),
+            `events_dispatched` (the same, on the memory bus), `messages_delivered` (put into queues of subscriptions),
+            `messages_dropped` (by full queues), `queue_bytes` (that wait), `plan_cache_bytes`; and `denied`, a dict of
+            counts by the name of the check (`scope`, `tenant`, `row`, `federation`, `rbac`): subscriptions that an
+            event was not for, and subscribes that were refused.
+        """
+        known = super().get_metrics()
+        return {**{name: known[of] for name, of in _METRICS if of in known}, "denied": known["denied"]}
 
     def close(self) -> None:
         """End every subscription and connection, wake who waits for them, and stop the engine.
@@ -190,10 +219,22 @@ class SubscriptionExecutor(_native.Executor):
             self._loops = Loops(self)
         return self._loops
 
+    def _describe_resolver(self, fn: Callable[..., Any]) -> tuple[int, bool]:
+        """Say how many values the resolver of one subscription takes, and whether it is awaited; for the native code."""
+        from fraiseql.subscriptions.resolvers import signature_of
+
+        return signature_of(fn)
+
+    def _resolver_failed(self, name: str, error: BaseException) -> None:
+        """Log what a resolver raised; for the native code."""
+        from fraiseql.subscriptions.resolvers import failed
+
+        failed(name, error)
+
     def _await_call(self, call_id: int, awaitable: Awaitable[Any]) -> None:
-        """Called by the native code: answer a call with what an awaitable gives."""
+        """Answer a call with what an awaitable gives; for the native code."""
         self._aside().resolve(call_id, awaitable)
 
     def _authenticate(self, call_id: int, session: int, params: bytes | None, request: bytes | None) -> None:
-        """Called by the native code: judge what a client presented in `connection_init`."""
+        """Judge what a client presented in `connection_init`; for the native code."""
         self._aside().authenticate(call_id, session, params, request)

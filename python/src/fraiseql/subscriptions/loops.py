@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import logging
 import os
 import threading
 import weakref
@@ -14,14 +13,13 @@ from typing import TYPE_CHECKING, Any
 from fraiseql.subscriptions import background
 from fraiseql.subscriptions.errors import Skip, SubscriptionError
 from fraiseql.subscriptions.mailbox import Mailbox
+from fraiseql.subscriptions.resolvers import failed
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions.authentication import Door
     from fraiseql.subscriptions.executor import SubscriptionExecutor
 
 __all__ = ["FAILED", "REFUSED", "SKIP", "VALUE", "Loops"]
-
-_log = logging.getLogger("fraiseql")
 
 VALUE, SKIP, FAILED, REFUSED = 0, 1, 2, 3
 """How a call of the engine is answered."""
@@ -193,7 +191,7 @@ class Loops:
             answer(executor, call_id, FAILED, b"cancelled")
             raise
         except Exception as error:
-            _log.exception("a resolver failed")
+            failed(getattr(awaitable, "__qualname__", type(awaitable).__name__), error)
             answer(executor, call_id, FAILED, type(error).__name__.encode())
         else:
             try:
@@ -201,7 +199,7 @@ class Loops:
             except SubscriptionError:
                 pass  # the executor was closed
             except Exception as error:
-                _log.exception("the result of a resolver has no JSON form")
+                failed(getattr(awaitable, "__qualname__", type(awaitable).__name__), error)
                 answer(executor, call_id, FAILED, type(error).__name__.encode())
 
     def authenticate(self, call_id: int, session: int, params: bytes | None, request: bytes | None) -> None:

@@ -413,6 +413,7 @@ class SubscriptionManager:
         auth_handler: AuthHandler | None = None,
         anonymous: bool = False,
         origins: Iterable[str] = (),
+        cookie: str | None = None,
         message_bytes: int = 1 << 20,
         init_timeout: float = 3.0,
         keepalive: float | None = 30.0,
@@ -427,10 +428,11 @@ class SubscriptionManager:
             path: Path of the endpoint.
             auth_handler: `auth_handler(connection_params, request)` says who a client is: it returns an `Identity` or
                 a dict with the same members, sync or async, and is called in the running loop. Raising refuses the
-                client with 4403, and so does None unless `anonymous`. `request` is a `Request`. Without one the
-                manager's `auth` is asked.
+                client with 4403, and so does None unless `anonymous`. `request` is a `Request` with the headers
+                Authorization and, if `cookie` names one, Cookie. Without a handler the manager's `auth` is asked.
             anonymous: Let clients in without an identity: everybody when there is no handler.
             origins: Origins of pages that may connect beside the own host, as `scheme://host[:port]`; `*` is all.
+            cookie: Name of a cookie that the handler may see; it counts only for pages of the own host or `origins`.
             message_bytes: Largest message of a client; beyond it the close is 1009.
             init_timeout: Seconds until `connection_init`; then the close is 4408.
             keepalive: Seconds of silence until a ping frame; None never sends one.
@@ -461,11 +463,13 @@ class SubscriptionManager:
             max_connections=max_connections,
         )
         document.update(host=host, port=port, path=path)
+        if cookie is not None:
+            document["cookie"] = cookie
         executor, loop = self.executor, asyncio.get_running_loop()
         aside, door = executor._aside(), None
         aside.tell_calls(aside.mailbox(loop))
         if handler is not None:
-            door = aside.doors[0] = Door(loop, handler, anonymous, Request.from_json)
+            door = aside.doors[0] = Door(loop, handler, anonymous, lambda text: Request.from_json(text, path, cookie))
         server = Server(executor, document, path, door)
         self._servers.append(server)
         self._serving = (handler, anonymous)

@@ -120,24 +120,24 @@ class Request:
         )
 
     @classmethod
-    def from_json(cls, text: bytes | None) -> Request:
+    def from_json(cls, text: bytes | None, path: str, cookie: str | None) -> Request:
         """Read what the engine's own server knows about a request.
 
         Args:
-            text: JSON object.
+            text: JSON object with `authorization`, `cookie` and `remote_addr`.
+            path: Path of the endpoint.
+            cookie: Name of the cookie whose value is known.
 
         Returns:
             The request.
         """
         known = json.loads(text) if text else {}
-        headers = known.get("headers") or {}
-        pairs = headers.items() if isinstance(headers, dict) else headers
-        return cls(
-            [(k, v) for k, values in pairs for v in (values if isinstance(values, list) else [values])],
-            _address(str(known.get("remote_addr") or "")),
-            str(known.get("path") or "/"),
-            str(known.get("query") or ""),
-        )
+        headers = []
+        if known.get("authorization"):
+            headers.append(("authorization", str(known["authorization"])))
+        if cookie and known.get("cookie"):
+            headers.append(("cookie", f"{cookie}={known['cookie']}"))
+        return cls(headers, _address(str(known.get("remote_addr") or "")), path)
 
     def __repr__(self) -> str:
         """Show where it came from and went to; headers and parameters may hold credentials."""

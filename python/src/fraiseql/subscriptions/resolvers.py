@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
+import logging
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["is_async", "signature_of"]
+__all__ = ["failed", "is_async", "signature_of"]
+
+_log = logging.getLogger("fraiseql")
 
 _MOST = 3
 _OPTIONAL = {2: "variables", 3: "context"}
@@ -72,3 +75,13 @@ def signature_of(fn: Callable[..., Any]) -> tuple[int, bool]:
 
 def _name(fn: Callable[..., Any]) -> str:
     return str(getattr(fn, "__qualname__", type(fn).__name__))
+
+
+def failed(name: str, error: BaseException) -> None:
+    """Log what a resolver raised; clients see a masked error.
+
+    Args:
+        name: The resolver.
+        error: What it raised.
+    """
+    _log.error("resolver %s failed", name, exc_info=error)
