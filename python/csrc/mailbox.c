@@ -56,5 +56,8 @@ PyObject *executor_watch(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
   long long handle, mailbox, token;
   if (!PyArg_ParseTuple(args, "LLL:_watch", &handle, &mailbox, &token) || executor_ready(self) < 0) return NULL;
-  return PyBool_FromLong(fq.watch(self->engine, handle, mailbox, token) == 0);
+  int64_t result = fq.watch(self->engine, handle, mailbox, token);
+  if (result >= 0 || result == FQ_ENDED || result == FQ_SLOW) return PyBool_FromLong(result == 0);
+  fq_out none = {NULL, 0, 0, 0};
+  return raise_result(self, result, &none);
 }
