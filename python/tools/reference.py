@@ -207,6 +207,7 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
         yield f"Is a: {', '.join(f'`{ast.unparse(base)}`' for base in node.bases)}."
     elif init and "**Arguments**" in (made := text(ast.get_docstring(init) or "")):
         yield made[made.index("**Arguments**") :]
+    bare: list[str] = []
     own = {child.name for child in node.body if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef))}
     for member in members(sources, node):
         if error and member.name not in own:
@@ -215,6 +216,13 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
         name = f"{node.name}.{member.name}"
         if "setter" in kinds:
             continue
+        if not ast.get_docstring(member) and isinstance(member.body[0], ast.Expr):
+            # A stub says no more than the type.
+            plain = "property" in kinds and member.returns
+            bare.append(
+                f"- `{member.name}: {ast.unparse(member.returns)}`" if plain else f"- `{signature(member.name, member, True)}`"
+            )
+            continue
         yield f"#### {name}"
         if "property" in kinds:
             yield fenced(f"{member.name}: {ast.unparse(member.returns) if member.returns else 'object'}")
@@ -222,6 +230,8 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
             called = name if kinds & {"classmethod", "staticmethod"} else member.name
             yield fenced(signature(called, member, bound="staticmethod" not in kinds))
         yield described(member, f"{module}.{name}")
+    if bare:
+        yield "\n".join(bare)
 
 
 def page(folder: Path = SOURCE) -> str:

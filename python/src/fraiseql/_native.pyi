@@ -86,7 +86,32 @@ class Executor:
         service_name: str | None = None,
         resolver: Callable[..., Any] | None = None,
     ) -> str:
-        """Start a subscription whose messages are pulled. Returns subscription_id as str."""
+        """Start a subscription whose messages are taken with `next_event`, `next_events` or `listen`.
+
+        Args:
+            connection_id: Its connection, which is made when first named. 7 and "7" are the same.
+            subscription_id: Its id, unique on its connection.
+            query: The document.
+            operation_name: Which of its operations, when it has several.
+            variables: Values by the names of the variables.
+            user_id: Who asks.
+            tenant_id: The tenant of who asks.
+            roles: For `@requiresRole`.
+            scopes: For `@requiresScopes`.
+            federation_id: The federation of who asks.
+            service_name: The service that asks.
+            resolver: A resolver for this subscription alone, before those of its field and event type.
+
+        Returns:
+            The subscription's id, as str.
+
+        Raises:
+            InvalidQuery: The document or the variables cannot be served.
+            AuthorizationFailed: The identity may not do this.
+            RateLimited: A bound was reached.
+            DuplicateSubscription: The connection has a live subscription of this id.
+            ValueError: An id or the document is empty.
+        """
 
     def publish_event(
         self,
@@ -101,29 +126,97 @@ class Executor:
         federation_id: str | None = None,
         service_name: str | None = None,
     ) -> int | None:
-        """Publish an event; data is a dict, or bytes or str that hold a JSON object.
+        """Publish an event. Synchronous resolvers that it needs run before this returns.
 
-        Returns the number of subscriptions that it was enqueued for, None where the bus does not tell. Synchronous
-        resolvers that it needs have run by then.
+        Args:
+            event_type: Its type.
+            channel: Its channel.
+            data: A dict, or bytes or str that hold a JSON object.
+            id: Its id; None makes one. Publishing again with the same id is the safe retry.
+            tenant_id: The tenant whose subscribers alone may see it.
+            user_id: The user who alone may see it.
+            broadcast: Reaches every tenant and user on purpose.
+            federation_id: The federation that may see it.
+            service_name: The service that may see it.
+
+        Returns:
+            The number of subscriptions that it was enqueued for, those that wait for a resolver included; None on
+            other buses than memory, once it is acknowledged.
+
+        Raises:
+            InvalidEvent: The event cannot be published as it is.
+            RateLimited: The tenant publishes too much.
+            BusUnavailable: The bus did not acknowledge.
+            TypeError: The data has no JSON form; the text names the path.
+            ValueError: The same, for a value.
         """
 
     def next_event(self, subscription_id: str | int, connection_id: str | int | None = None) -> bytes | None:
-        """The oldest message that waits, or None. Never blocks. None too when the subscription has ended."""
+        """Take the oldest message that waits. Never blocks.
+
+        Args:
+            subscription_id: The subscription.
+            connection_id: Its connection; needed when two connections use the id.
+
+        Returns:
+            The message as it goes to the client; None when there is none, or the subscription has ended.
+
+        Raises:
+            ValueError: Two connections use the id.
+            SlowConsumer: The subscription did not keep up and was ended; after what was queued.
+        """
 
     def next_events(self, connection_id: str | int, max: int = 256) -> list[tuple[str, bytes]]:
-        """Up to max messages of a connection, as pairs of subscription id and message."""
+        """Take what waits on a connection. Never blocks.
+
+        Args:
+            connection_id: The connection.
+            max: The most to take.
+
+        Returns:
+            Pairs of subscription id and message; empty when there is none.
+        """
 
     def complete_subscription(self, subscription_id: str | int, connection_id: str | int | None = None) -> bool:
-        """End a subscription. False when there is none."""
+        """End a subscription, and drop what waits.
+
+        Args:
+            subscription_id: The subscription.
+            connection_id: Its connection; needed when two connections use the id.
+
+        Returns:
+            False when there is none.
+
+        Raises:
+            ValueError: Two connections use the id.
+        """
 
     def complete_connection(self, connection_id: str | int) -> bool:
-        """End all subscriptions of a connection. False when there is none."""
+        """End all subscriptions of a connection, and drop what waits.
+
+        Args:
+            connection_id: The connection.
+
+        Returns:
+            False when there is none.
+        """
 
     def subscriptions_by_channel(self, channel: str) -> list[str]:
-        """The ids of the subscriptions registered here for a channel, oldest first."""
+        """List the subscriptions registered here for a channel.
+
+        Args:
+            channel: The channel.
+
+        Returns:
+            Their ids, oldest first.
+        """
 
     def get_metrics(self) -> dict[str, Any]:
-        """Figures of the engine."""
+        """Count what happened since the start, and what there is now.
+
+        Returns:
+            A dict of ints, and `denied` with one of its own.
+        """
 
     def warmup(self) -> None:
         """Wait until the engine runs."""
