@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Final, final
 
+from typing_extensions import disjoint_base
+
 ANSWER_VALUE: Final[int]
 ANSWER_SKIP: Final[int]
 ANSWER_FAILED: Final[int]
@@ -62,6 +64,7 @@ class Event:
     def __iter__(self) -> Iterator[str]: ...
     def __len__(self) -> int: ...
 
+@disjoint_base
 class Executor:
     """An engine of this process. config: JSON, as docs/reference/c.md says.
 
