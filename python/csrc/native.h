@@ -45,6 +45,7 @@
   X(query, "query")                                                                                    \
   X(resolver, "resolver")                                                                              \
   X(resolver_failed, "_resolver_failed")                                                               \
+  X(resolver_named, "_resolver_named")                                                                 \
   X(roles, "roles")                                                                                    \
   X(scopes, "scopes")                                                                                  \
   X(service_name, "service_name")                                                                      \

@@ -72,8 +72,7 @@ PyObject *executor_next_event(PyObject *o, PyObject *const *args, Py_ssize_t cou
     resolvers_sweep(self);
     return message;
   }
-  if (missing) raise_coded(self->state, "BAD_USER_INPUT", "There is no subscription %S.", given[0]);
-  return NULL;
+  return missing ? Py_NewRef(Py_None) : NULL;
 }
 
 /* Steals message. */

@@ -152,8 +152,12 @@ static PyObject *register_with_ids(Executor *self, PyObject *const *given, PyObj
   writer_init(&variables, self->state, "variables", variables_buffer, sizeof variables_buffer);
   bool ok = texts(given, ids, &s) == 0 && write_identity(&identity, given, &s.identity) == 0 &&
             write_variables(&variables, given[VARIABLES], &s.variables) == 0;
-  if (ok && given[RESOLVER] && given[RESOLVER] != Py_None)
-    ok = (s.resolver = resolver_acquire(self, given[RESOLVER], &s.resolver_context)) != 0;
+  PyObject *function = given[RESOLVER], *named = NULL;
+  if (ok && function && PyUnicode_Check(function))
+    ok = (function = named = PyObject_CallMethodObjArgs((PyObject *)self, self->state->words[W_resolver_named], function, NULL)) != NULL;
+  if (ok && function && function != Py_None)
+    ok = (s.resolver = resolver_acquire(self, function, &s.resolver_context)) != 0;
+  Py_XDECREF(named);
   if (ok && executor_ready(self) == 0) result = subscribe(self, ids, &s);
   writer_free(&identity);
   writer_free(&variables);

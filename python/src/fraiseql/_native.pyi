@@ -1,6 +1,6 @@
 """The engine of FraiseQL in this process. Private: fraiseql.subscriptions is the interface."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, final
 
 from typing_extensions import disjoint_base
@@ -69,7 +69,7 @@ class Executor:
     """An engine of this process. config: JSON, as docs/reference/c.md says.
 
     Without wait it is made in the background the first time, and the first method waits; errors come then. Subclasses
-    may have `_await_call`, `_authenticate`, `_resolver_failed` and `_describe_resolver`.
+    may have `_await_call`, `_authenticate`, `_resolver_failed`, `_resolver_named` and `_describe_resolver`.
     """
 
     def __init__(self, config: bytes, wait: bool = False) -> None: ...
@@ -79,7 +79,7 @@ class Executor:
         subscription_id: str | int,
         query: str,
         operation_name: str | None = None,
-        variables: dict[str, Any] | bytes | None = None,
+        variables: Mapping[str, Any] | bytes | None = None,
         user_id: str | int | None = None,
         tenant_id: str | int | None = None,
         *,
@@ -87,7 +87,7 @@ class Executor:
         scopes: Iterable[str] | None = (),
         federation_id: str | None = None,
         service_name: str | None = None,
-        resolver: Callable[..., Any] | None = None,
+        resolver: Callable[..., Any] | str | None = None,
     ) -> str:
         """Start a subscription whose messages are taken with `next_event`, `next_events` or `listen`.
 

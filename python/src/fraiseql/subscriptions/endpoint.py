@@ -67,7 +67,8 @@ def option_document(
     if isinstance(origins, str):
         raise TypeError("origins is a list of origins, not a str")
     listed = list(origins)
-    for name, number in (("message_bytes", message_bytes), ("max_connections", max_connections)):
+    counts: dict[str, object] = {"message_bytes": message_bytes, "max_connections": max_connections}
+    for name, number in counts.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise ValueError(f"{name} is a whole number that is not negative, not {number!r}")
     return {

@@ -84,7 +84,8 @@ class SubscriptionExecutor(_native.Executor):
         """
         self._closed = False
         self._loops: Loops | None = None
-        if config is schema is security is limits is None and naming == "exact" and not introspection:
+        self._named: dict[str, Callable[..., Any]] = {}
+        if config is None and schema is None and security is None and limits is None and naming == "exact" and not introspection:
             super().__init__(_DEFAULT, False)
             return
         from fraiseql.subscriptions.settings import engine_document
@@ -120,6 +121,7 @@ class SubscriptionExecutor(_native.Executor):
 
         count, is_async = signature_of(fn)
         self._set_resolver(name, fn, count, is_async)
+        self._named[name] = fn
         return fn
 
     def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> Listener:
@@ -224,6 +226,13 @@ class SubscriptionExecutor(_native.Executor):
         from fraiseql.subscriptions.resolvers import signature_of
 
         return signature_of(fn)
+
+    def _resolver_named(self, name: str) -> Callable[..., Any]:
+        """Find the resolver that a subscription names; for the native code."""
+        fn = self._named.get(name)
+        if fn is None:
+            raise ValueError(f"no resolver is registered as {name!r}")
+        return fn
 
     def _resolver_failed(self, name: str, error: BaseException) -> None:
         """Log what a resolver raised; for the native code."""

@@ -62,14 +62,14 @@ class Identity:
         self._expiry()
 
     def _expiry(self) -> str | None:
-        at = self.expires_at
+        at: Any = self.expires_at
         if at is None:
             return None
         if isinstance(at, datetime.datetime):
             if at.tzinfo is None:
                 raise ValueError("Identity: expires_at has no time zone")
             moment = at.astimezone(datetime.timezone.utc)
-        elif isinstance(at, (int, float)) and not isinstance(at, bool):
+        elif isinstance(at, (int, float)) and type(at) is not bool:
             try:
                 moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
             except (OverflowError, ValueError, OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable
+from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 __all__ = ["Listener"]
 
 _BURST = 64
-"""Messages without a pause, after which other tasks of the loop have their turn."""
+_TURN = 0.005
+"""Messages between looks at the clock, and seconds after which other tasks of the loop have their turn."""
 
 
 class Listener:
@@ -33,6 +35,8 @@ class Listener:
         "_loop",
         "_mailbox",
         "_open",
+        "_since",
+        "_take",
         "_token",
     )
 
@@ -57,11 +61,13 @@ class Listener:
         self._open = False
         self._executor = executor
         self._handle = executor._find(subscription_id, connection_id)
+        self._take = executor._take
         self._claim = object()
         if executor._aside().listening.setdefault(self._handle, self._claim) is not self._claim:
             raise RuntimeError(f"somebody else listens to subscription {str(subscription_id)!r}: it has one listener at a time")
         self._open = True
         self._burst = _BURST
+        self._since = monotonic()
         self._future: asyncio.Future[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._mailbox: Mailbox | None = None
@@ -81,6 +87,16 @@ class Listener:
             StopAsyncIteration: The subscription was completed, or the executor closed.
             SlowConsumer: It did not keep up and was ended.
         """
+        # Most messages wait already when they are asked for. Here and below they are taken one at a time: what is not
+        # taken stays in the queue, for whoever listens next.
+        if self._burst > 0 and self._open:
+            try:
+                messages = self._take(self._handle, 1)
+            except BaseException:
+                messages = self._failed()
+            if messages:
+                self._burst -= 1
+                return messages[0]
         message = await self._next(None)
         if message is None:
             raise StopAsyncIteration
@@ -88,16 +104,16 @@ class Listener:
 
     async def _next(self, timeout: float | None) -> bytes | None:
         """Wait for the next message; None when there is none any more, or none in time."""
-        if not self._open:
-            return None
         if self._burst <= 0:
-            self._burst = _BURST
-            await asyncio.sleep(0)
+            await self._pause()
         timer: asyncio.TimerHandle | None = None
         late = timeout is not None and timeout <= 0
         try:
             while self._open:
-                messages = self._take()
+                try:
+                    messages = self._take(self._handle, 1)
+                except BaseException:
+                    messages = self._failed()
                 if messages:
                     self._burst -= 1
                     return messages[0]
@@ -121,6 +137,20 @@ class Listener:
             if timer is not None:
                 timer.cancel()
 
+    def _failed(self) -> list[bytes] | None:
+        """Let go after an exception, and let it pass unless it says that the executor was closed."""
+        self._release()
+        if not self._executor._closed:
+            raise  # the one that is being handled
+        return None
+
+    async def _pause(self) -> None:
+        now = monotonic()
+        self._burst = _BURST
+        if now - self._since > _TURN:
+            self._since = now
+            await asyncio.sleep(0)
+
     async def _wait(self, future: asyncio.Future[None]) -> None:
         self._future = future
         try:
@@ -128,17 +158,7 @@ class Listener:
         finally:
             self._future = None
             self._burst = _BURST
-
-    def _take(self) -> list[bytes] | None:
-        # One at a time: what is not taken stays in the queue, for whoever listens next.
-        try:
-            return self._executor._take(self._handle, 1)
-        except BaseException:
-            closed = self._executor._closed
-            self._release()
-            if closed:
-                return None
-            raise
+            self._since = monotonic()
 
     def _watch(self) -> asyncio.Future[None] | None:
         """Ask to be told of the next message; None when there is one by now."""

@@ -122,7 +122,7 @@ def _scope(value: object) -> dict[str, list[str]]:
     return out
 
 
-def seconds(name: str, value: float) -> float:
+def seconds(name: str, value: Any) -> float:
     """Check a time.
 
     Args:
