@@ -50,7 +50,9 @@ PyObject *raise_coded(module_state *state, const char *code, const char *format,
 PyObject *raise_result(Executor *self, int64_t result, fq_out *out) {
   switch (result) {
   case FQ_ERROR:
-    raise_error(self->state, out->data, out->len);
+    /* Functions without a text to answer with fail for one reason only. */
+    if (out->len > 0) raise_error(self->state, out->data, out->len);
+    else raise_coded(self->state, "INTERNAL_SERVER_ERROR", "A fault of the library.");
     break;
   case FQ_SLOW:
     raise_coded(self->state, "SLOW_CONSUMER", "The subscription did not keep up and was ended.");

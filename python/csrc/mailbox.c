@@ -37,7 +37,9 @@ PyObject *executor_mailbox_take(PyObject *o, PyObject *mailbox) {
 static PyObject *simple(Executor *self, PyObject *handle, int64_t (*function)(int64_t, int64_t)) {
   long long number = PyLong_AsLongLong(handle);
   if (number == -1 && PyErr_Occurred()) return NULL;
-  return PyBool_FromLong(function(self->engine, number) >= 0);
+  int64_t result = function(self->engine, number);
+  fq_out none = {NULL, 0, 0, 0};
+  return result == FQ_ERROR ? raise_result(self, result, &none) : PyBool_FromLong(result >= 0);
 }
 
 PyObject *executor_mailbox_calls(PyObject *o, PyObject *mailbox) {

@@ -179,6 +179,8 @@ PyObject *executor_complete(PyObject *o, PyObject *const *args, Py_ssize_t count
   int64_t handle = it->handle;
   forget_record(self, it);
   int64_t done = fq.complete(self->engine, handle);
+  fq_out none = {NULL, 0, 0, 0};
+  if (done == FQ_ERROR) return raise_result(self, done, &none);
   resolvers_sweep(self);
   return PyBool_FromLong(done == 1);
 }
@@ -197,6 +199,8 @@ PyObject *executor_complete_connection(PyObject *o, PyObject *const *args, Py_ss
   while (c->first) forget_record(self, c->first);
   records_drop_connection(&self->records, c);
   int64_t done = fq.complete_connection(self->engine, handle);
+  fq_out none = {NULL, 0, 0, 0};
+  if (done == FQ_ERROR) return raise_result(self, done, &none);
   resolvers_sweep(self);
   return PyBool_FromLong(done == 1);
 }

@@ -125,7 +125,6 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
     if (s->resolver) resolver_release(self, s->resolver);
     result = raise_result(self, handle, &out);
   }
-  resolvers_sweep(self);
   return result;
 }
 
@@ -159,6 +158,8 @@ static PyObject *register_with_ids(Executor *self, PyObject *const *given, PyObj
     ok = (s.resolver = resolver_acquire(self, function, &s.resolver_context)) != 0;
   Py_XDECREF(named);
   if (ok && executor_ready(self) == 0) result = subscribe(self, ids, &s);
+  else if (s.resolver) resolver_release(self, s.resolver);
+  resolvers_sweep(self);
   writer_free(&identity);
   writer_free(&variables);
   return result;

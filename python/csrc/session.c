@@ -48,7 +48,8 @@ PyObject *executor_session_receive(PyObject *o, PyObject *args) {
   } else {
     result = fq.session_receive(self->engine, session, &text);
   }
-  return PyBool_FromLong(result >= 0);
+  fq_out none = {NULL, 0, 0, 0};
+  return result == FQ_ERROR ? raise_result(self, result, &none) : PyBool_FromLong(result >= 0);
 }
 
 static PyObject *messages_of(const fq_out *out, int64_t count) {
@@ -87,7 +88,9 @@ PyObject *executor_session_shut(PyObject *o, PyObject *args) {
   fq_text text;
   if (!PyArg_ParseTuple(args, "LL|U:_session_shut", &session, &code, &reason)) return NULL;
   if (executor_ready(self) < 0 || text_of(reason, "reason", &text) < 0) return NULL;
-  return PyBool_FromLong(fq.session_shut(self->engine, session, code, &text) >= 0);
+  int64_t result = fq.session_shut(self->engine, session, code, &text);
+  fq_out none = {NULL, 0, 0, 0};
+  return result == FQ_ERROR ? raise_result(self, result, &none) : PyBool_FromLong(result >= 0);
 }
 
 PyObject *executor_serve(PyObject *o, PyObject *config) {
