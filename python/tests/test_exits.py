@@ -103,7 +103,8 @@ def check(ended: Ended, code: int, said: str = "") -> None:
     assert ended.out == ""
     if said:
         assert ended.err.rstrip().endswith(said), ended.err
-        assert ended.err.count("Traceback") == 1, ended.err
+        # Python 3.11 and later show the cancelled wait as the cause of an interrupt.
+        assert ended.err.count("Traceback") <= (2 if said == "KeyboardInterrupt" else 1), ended.err
         assert "Exception ignored" not in ended.err
         assert "Fatal" not in ended.err
     else:
@@ -179,7 +180,8 @@ executor.register_resolver("users", resolve)
 subscribe(executor); publish(executor, 1)
 """
     )
-    check(ended, 7)
+    assert (ended.code, ended.out) == (7, "")
+    assert "Traceback" not in ended.err
 
 
 def test_exit_during_listen() -> None:

@@ -22,7 +22,7 @@ def exercise(executor, rounds=300, connection="conn1"):
     subscribe(executor, connection)
     for number in range(rounds):
         data = {"id": str(number), "text": "x" * 3000}
-        assert executor.publish_event("userCreated", "users", data, **ADDRESS) == 1
+        assert executor.publish_event("userCreated", "users", data, **ADDRESS) >= 1
         assert f'"id":"{number}"'.encode() in executor.next_event("sub1", connection)
     assert executor.next_event("sub1", connection) is None
     executor.complete_connection(connection)
@@ -230,7 +230,7 @@ async def serve(action):
     socket.create_connection(("127.0.0.1", server.port), 5).close()
     action()
     socket.create_connection(("127.0.0.1", server.port), 5).close()
-    await server.stop()
+    await server.close()
     manager.close()
 asyncio.run(asyncio.wait_for(serve(lambda: child(fresh, heard)), 30))
 """,

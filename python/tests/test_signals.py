@@ -121,7 +121,8 @@ def action(number):
     assert libc.sigaction(number, None, buffer) == 0
     return int.from_bytes(buffer.raw[:8], "little")
 def words():
-    return [line for line in open("/proc/self/status") if line[:6] in ("SigBlk", "SigIgn")]
+    with open("/proc/self/status") as file:
+        return [line for line in file if line[:6] in ("SigBlk", "SigIgn")]
 
 before, seen, status = [signal.getsignal(k) for k in kinds], {k: action(k) for k in kinds if k < 32}, words()
 executor = used()
