@@ -47,11 +47,8 @@ type watch struct {
 	news   chan struct{} // of Receive, closed once
 }
 
-// Wake implements queue.Sink. A connection that is pulled writes nothing by itself.
-func (c *pullConn) Wake() {}
-
-// Arrived implements queue.Arrivals.
-func (c *pullConn) Arrived(q *queue.Queue) {
+// Wake implements queue.Sink: q has a message, or has ended.
+func (c *pullConn) Wake(q *queue.Queue) {
 	if c.arrived != nil {
 		c.arrived()
 	}

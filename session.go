@@ -60,7 +60,7 @@ func (p *peer) Acknowledged(who *identity.Identity) {
 }
 
 // Wake implements queue.Sink.
-func (p *peer) Wake() {
+func (p *peer) Wake(*queue.Queue) {
 	p.mu.Lock()
 	first := !p.told
 	p.told = true

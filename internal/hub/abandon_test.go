@@ -10,7 +10,7 @@ import (
 // hook runs in the middle of a dispatch, where joins and leaves get their chance.
 type hook func()
 
-func (h hook) Wake() {
+func (h hook) Wake(*queue.Queue) {
 	if h != nil {
 		h()
 	}

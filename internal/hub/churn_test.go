@@ -61,7 +61,7 @@ type leaver struct {
 	leave func()
 }
 
-func (l *leaver) Wake() { l.once.Do(l.leave) }
+func (l *leaver) Wake(*queue.Queue) { l.once.Do(l.leave) }
 
 func TestLeaveInTheMiddleOfADispatch(t *testing.T) {
 	w := newWorld(t, Addressing{})

@@ -77,7 +77,7 @@ func newWorld(tb testing.TB, a Addressing) *world {
 
 type nullSink struct{}
 
-func (nullSink) Wake() {}
+func (nullSink) Wake(*queue.Queue) {}
 
 func newConn() *queue.Conn {
 	c := &queue.Conn{}

@@ -10,12 +10,13 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
 // received waits for n messages of a subscription; its connection's sink signals.
 type arrivals chan struct{}
 
-func (a arrivals) Wake() { a <- struct{}{} }
+func (a arrivals) Wake(*queue.Queue) { a <- struct{}{} }
 
 func (w *world) joinResolved(p string, who *identity.Identity, r *Resolver) (*Subscription, arrivals) {
 	w.tb.Helper()

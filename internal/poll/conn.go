@@ -63,7 +63,7 @@ type held struct {
 func (c *Conn) Outbound() *queue.Conn { return &c.Conn }
 
 // Wake implements queue.Sink: the connection has something to write.
-func (c *Conn) Wake() {
+func (c *Conn) Wake(*queue.Queue) {
 	if c.stream != nil {
 		c.stream.wakeUp()
 		return

@@ -49,48 +49,20 @@ func (c *Conn) maxControl() int {
 	return c.limits.ControlMessages
 }
 
-// news says whom to tell once the lock is released.
-type news uint8
-
-const (
-	nobody  news = iota
-	wake         // the sink
-	arrival      // the sink of a connection that is pulled, of one queue
-)
-
-// rouseLocked marks the connection busy and returns whether its sink must be told.
-func (c *Conn) rouseLocked() news {
+// rouseLocked marks the connection busy and reports whether its sink must be woken.
+func (c *Conn) rouseLocked() bool {
 	if c.flags&connPull != 0 { // waiters look at single subscriptions: each message may be theirs
-		if c.flags&connShut != 0 {
-			return nobody
-		}
-		return arrival
+		return c.flags&connShut == 0
 	}
 	closing := c.flags&(connClosing|connTold) == connClosing // told at once, also a sink that waits for the peer
 	if c.flags&connShut != 0 || c.flags&connBusy != 0 && !closing {
-		return nobody
+		return false
 	}
 	c.flags |= connBusy
 	if closing {
 		c.flags |= connTold
 	}
-	return wake
-}
-
-// tell passes news of q on, without the lock. q is nil when it is of the connection.
-func (c *Conn) tell(n news, q *Queue) {
-	if n == nobody {
-		return
-	}
-	if n == arrival {
-		if a, ok := c.sink.(Arrivals); ok {
-			if q != nil {
-				a.Arrived(q)
-			}
-			return
-		}
-	}
-	c.sink.Wake()
+	return true
 }
 
 // Closing reports whether a close was asked for, by Control, CloseAfter or an overflow policy.
@@ -116,9 +88,11 @@ func (c *Conn) Control(m Control) {
 	default:
 		c.controlLocked(m)
 	}
-	told := c.rouseLocked()
+	wake := c.rouseLocked()
 	c.mu.Unlock()
-	c.tell(told, nil)
+	if wake {
+		c.sink.Wake(nil)
+	}
 }
 
 // CloseAfter closes the connection once everything that waits has been written; nothing goes in after it.
@@ -133,9 +107,11 @@ func (c *Conn) CloseAfter(code uint16, reason string) {
 		c.control = &control{}
 	}
 	c.control.final = Control{Kind: Close, Code: code, Data: []byte(reason)}
-	told := c.rouseLocked()
+	wake := c.rouseLocked()
 	c.mu.Unlock()
-	c.tell(told, nil)
+	if wake {
+		c.sink.Wake(nil)
+	}
 }
 
 // closeLocked drops every queued result and queues the close behind waiting control messages.

@@ -1,15 +1,6 @@
 package queue
 
-// Arrivals is a Sink of a connection that is pulled which wants to know where to look: Arrived is called instead of
-// Wake, for every message and every end of a queue (Complete, overflow), after it is there to be popped. The rules
-// are those of Wake.
-type Arrivals interface {
-	Sink
-	Arrived(q *Queue)
-}
-
-// InitPull prepares a Conn without a transport: its queues are popped. A sink that is an Arrivals is told of every
-// message and every end, any other is woken for each.
+// InitPull prepares a Conn without a transport: its queues are popped.
 func (c *Conn) InitPull(sink Sink, limits *Limits) {
 	c.Init(sink, limits)
 	c.flags |= connPull

@@ -80,10 +80,12 @@ type Item struct {
 	Extensions bool
 }
 
-// Sink is woken when a connection has something to write. Wake is called without the connection's lock, once
-// until the Take that empties the connection, and once more when a close is asked for; it must not block and may
-// be called under a channel's turn.
-type Sink interface{ Wake() }
+// Sink is woken when a connection has something to write: once until the Take that empties the connection, and once
+// more when a close is asked for. That of a connection that is pulled is woken for every message and every end
+// (Complete, overflow) of a queue, after it is there to be popped. q is the queue that it is about, nil for a message
+// of the connection. Wake is called without the connection's lock; it must not block and may be called under a
+// channel's turn.
+type Sink interface{ Wake(q *Queue) }
 
 // Overflow is what happens to a message that finds its queue full (CONTRACT 6).
 type Overflow uint8
@@ -236,12 +238,11 @@ func (q *Queue) EnqueueCounted(m *Message) (r Result, messages int) {
 		q.overflowLocked()
 	}
 	messages = max(1, int(q.drops-before))
-	told := nobody
-	if r != Refused {
-		told = c.rouseLocked()
-	}
+	wake := r != Refused && c.rouseLocked()
 	c.mu.Unlock()
-	c.tell(told, q)
+	if wake {
+		c.sink.Wake(q)
+	}
 	return r, messages
 }
 
@@ -255,9 +256,11 @@ func (q *Queue) End(m *Message) {
 	}
 	q.pushLocked(m)
 	q.flags |= flagEnding
-	told := c.rouseLocked()
+	wake := c.rouseLocked()
 	c.mu.Unlock()
-	c.tell(told, q)
+	if wake {
+		c.sink.Wake(q)
+	}
 }
 
 // Complete ends the subscription now: what waits is dropped, nothing more goes in or out. It reports whether
@@ -273,12 +276,11 @@ func (q *Queue) Complete() bool {
 	q.clearLocked()
 	c.unlinkLocked(q)
 	q.endLocked()
-	told := nobody
-	if c.flags&connPull != 0 { // also after Shut
-		told = arrival
-	}
+	pulled := c.flags&connPull != 0
 	c.mu.Unlock()
-	c.tell(told, q)
+	if pulled { // also after Shut
+		c.sink.Wake(q)
+	}
 	return true
 }
 
@@ -299,9 +301,11 @@ func (q *Queue) Overflow() bool {
 		return false
 	}
 	q.overflowLocked()
-	told := c.rouseLocked()
+	wake := c.rouseLocked()
 	c.mu.Unlock()
-	c.tell(told, q)
+	if wake {
+		c.sink.Wake(q)
+	}
 	return true
 }
 

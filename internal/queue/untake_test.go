@@ -8,10 +8,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sink counts wakes.
-type sink struct{ wakes int }
+// sink counts wakes, and notes the ids of the queues that it is told of.
+type sink struct {
+	wakes int
+	told  []string
+}
 
-func (s *sink) Wake() { s.wakes++ }
+func (s *sink) Wake(q *Queue) {
+	s.wakes++
+	if q != nil {
+		s.told = append(s.told, string(q.AppendID(nil)))
+	}
+}
 
 func connected(limits *Limits) (*Conn, *sink) {
 	c, s := &Conn{}, &sink{}

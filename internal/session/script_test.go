@@ -46,7 +46,7 @@ type player struct {
 
 type nobody struct{}
 
-func (nobody) Wake() {}
+func (nobody) Wake(*queue.Queue) {}
 
 func newPlayer(t testing.TB, o Options) *player {
 	p := &player{t: t, subs: map[int]*hub.Subscription{}}

@@ -130,7 +130,7 @@ type peer struct {
 
 func (p *peer) Outbound() *queue.Conn               { return &p.out }
 func (p *peer) Acknowledged(who *identity.Identity) { p.acknowledged.Store(who) }
-func (p *peer) Wake()                               {}
+func (p *peer) Wake(*queue.Queue)                   {}
 
 // connect makes a connection of a host.
 func connect(h *Host) *peer {
