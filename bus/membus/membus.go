@@ -98,7 +98,7 @@ func New(o Options) *Bus {
 	}
 	b.retain.Store(int64(o.ControlRetention))
 	for i := range b.shards {
-		b.shards[i].slots.Store(newSlots(8))
+		b.shards[i].slots.Store(noSlots)
 	}
 	return b
 }

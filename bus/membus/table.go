@@ -36,6 +36,9 @@ type slots struct {
 // tomb stands where a channel was freed.
 var tomb = &channel{dead: true}
 
+// noSlots is the table of a shard that never had a channel: too small to take one.
+var noSlots = newSlots(1)
+
 func newSlots(n int) *slots {
 	return &slots{mask: uint64(n - 1), at: make([]atomic.Pointer[channel], n)}
 }

@@ -46,7 +46,9 @@ func mustParseSDL(name, text string) *ast.SchemaDocument {
 }
 
 // linkURL splits a link's URL: the last element but a version is the specification's name.
-var linkURL = regexp.MustCompile(`^(?:https?://)?(?:([^/]+)/)?(?:.*/)?([A-Za-z][\w-]*)(?:/v\d+(?:\.\d+)*)?/?$`)
+var linkURL = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^(?:https?://)?(?:([^/]+)/)?(?:.*/)?([A-Za-z][\w-]*)(?:/v\d+(?:\.\d+)*)?/?$`)
+})
 
 // ownName returns the name of our directive that a name in the SDL stands for, or "".
 func (l *loader) ownName(name string) string {
@@ -81,7 +83,7 @@ func (l *loader) readLink(d *ast.Directive, doc *ast.SchemaDocument) {
 	if url == nil || url.Value.Kind != ast.StringValue {
 		return // a structural error later
 	}
-	m := linkURL.FindStringSubmatch(url.Value.Raw)
+	m := linkURL().FindStringSubmatch(url.Value.Raw)
 	if m == nil {
 		l.errorAt(url.Position, "@link: the url names no specification")
 		return

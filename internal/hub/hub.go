@@ -62,7 +62,7 @@ type Hub struct {
 // shard is a part of the channels, with the totals of their events.
 type shard struct {
 	mu       sync.RWMutex
-	channels map[string]*channel
+	channels map[string]*channel // nil until there is one
 
 	events, messages, dropped atomic.Uint64
 	denied                    [policy.Checks]atomic.Uint64
@@ -110,9 +110,6 @@ func (s *shard) count(d *dispatch) {
 // New returns an empty hub.
 func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, seed: maphash.MakeSeed()}
-	for i := range h.shards {
-		h.shards[i].channels = make(map[string]*channel)
-	}
 	h.domains.init()
 	h.scratch.New = func() any { return newDispatch(h) }
 	h.answering.New = func() any { return new(answering) }
@@ -170,6 +167,9 @@ func (h *Hub) create(s *shard, name string) *channel {
 	}
 	c := &channel{hub: h, name: name}
 	c.groups.init(h.seed)
+	if s.channels == nil {
+		s.channels = make(map[string]*channel)
+	}
 	s.channels[name] = c
 	h.channels.Add(1)
 	h.cfg.Interest(name, true)

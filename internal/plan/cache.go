@@ -27,8 +27,8 @@ const cacheShards = 16
 // shard holds the entries whose hash ends in its number.
 type shard struct {
 	mu      sync.Mutex
-	entries map[uint64]*entry
-	ring    []*entry // clock order
+	entries map[uint64]*entry // nil until there is one
+	ring    []*entry          // clock order
 	hand    int
 	bytes   int
 	limit   int
@@ -78,7 +78,6 @@ func NewCache(bytes int) *Cache {
 	}
 	c := &Cache{seed: maphash.MakeSeed()}
 	for i := range c.shards {
-		c.shards[i].entries = map[uint64]*entry{}
 		c.shards[i].limit = bytes / cacheShards
 	}
 	return c
@@ -185,6 +184,9 @@ func (c *Cache) insert(e *entry) *entry {
 		return e
 	}
 	s.makeRoomLocked(e.size)
+	if s.entries == nil {
+		s.entries = make(map[uint64]*entry)
+	}
 	s.entries[e.hash] = e
 	s.ring = append(s.ring, e)
 	s.bytes += e.size
