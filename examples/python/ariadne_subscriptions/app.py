@@ -10,7 +10,7 @@ from ariadne.asgi import GraphQL
 from fraiseql.integrations.starlette import add_subscription_routes
 from fraiseql.subscriptions import SubscriptionManager
 from starlette.applications import Starlette
-from starlette.routing import Mount
+from starlette.routing import Route
 
 TYPES = """
 type Book { id: ID! title: String! author: String! }
@@ -41,4 +41,4 @@ async def resolve_add_book(*_: Any, title: str, author: str) -> dict[str, Any]:
 
 app = Starlette()
 add_subscription_routes(app, manager, "/graphql", anonymous=True)
-app.routes.append(Mount("/graphql", GraphQL(make_executable_schema(TYPES, query, mutation))))
+app.routes.append(Route("/graphql", GraphQL(make_executable_schema(TYPES, query, mutation))))

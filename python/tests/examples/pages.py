@@ -142,9 +142,9 @@ class Reader:
         if step.name:
             log = self.background[step.name][1]
             with contextlib.suppress(AssertionError):
-                until(lambda: log.read_text() == step.text)
+                until(lambda: log.read_text().rstrip("\n") == step.text.rstrip("\n"))
             self.output = log.read_text()
-        assert self.output == step.text, f"printed\n{self.output}instead of\n{step.text}"
+        assert self.output.rstrip("\n") == step.text.rstrip("\n"), f"printed\n{self.output}instead of\n{step.text}"
 
     def stop(self, name: str) -> None:
         if found := self.background.pop(name, None):
@@ -165,7 +165,7 @@ class Reader:
         """What the page's application says at /metrics; 0 without one."""
         url = f"http://127.0.0.1:{self.port}/metrics"
         with contextlib.suppress(OSError, ValueError, KeyError), urllib.request.urlopen(url, timeout=PATIENCE) as response:
-            return int(json.load(response)["subscriptions"])
+            return int(json.load(response)["active_subscriptions"])
         return 0
 
 
