@@ -233,10 +233,7 @@ static int write_member(writer *w, PyObject *key, PyObject *value, const frame *
     return -1;
   }
   frame here = {at, key, 0};
-  Py_ssize_t length;
-  const char *name = PyUnicode_AsUTF8AndSize(key, &length);
-  if (!name) return write_text(w, key, at);
-  if (write_quoted(w, name, (size_t)length) < 0 || write_raw(w, ":", 1) < 0) return -1;
+  if (write_text(w, key, &here) < 0 || write_raw(w, ":", 1) < 0) return -1;
   return write_value(w, value, &here, depth);
 }
 
