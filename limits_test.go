@@ -152,7 +152,7 @@ func TestSubscribeRate(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		time.Sleep(500 * time.Millisecond)
+		<-time.After(500 * time.Millisecond)
 		if err := try("t", "u"); err != nil {
 			t.Error(err)
 		}
@@ -192,7 +192,7 @@ func TestPublishRate(t *testing.T) {
 		expect("ddddd", "RATE_LIMITED", 0, 0)
 		expect("    ", "", 0, 0) // events without a tenant are one tenant's
 		expect(" ", "RATE_LIMITED", 0, 100*time.Millisecond)
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		expect("abc aa", "", 0, 0)
 		if m := e.Metrics(); m.Events != 4+8+4+6 {
 			t.Errorf("%d events", m.Events)

@@ -22,12 +22,12 @@ func TestRates(t *testing.T) {
 		take("a", 1, 100*time.Millisecond)
 		take("a", 5, 500*time.Millisecond)
 		take("b", 5, 0) // a bucket of its own
-		time.Sleep(99 * time.Millisecond)
+		<-time.After(99 * time.Millisecond)
 		take("a", 1, time.Millisecond)
-		time.Sleep(time.Millisecond)
+		<-time.After(time.Millisecond)
 		take("a", 1, 0)
 		take("a", 1, 100*time.Millisecond) // what was refused took nothing
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		take("a", 5, 0) // never more than the burst
 		take("a", 1, 100*time.Millisecond)
 		r.giveBack("a", 2)
@@ -44,17 +44,17 @@ func TestIdleBucketsAreForgotten(t *testing.T) {
 		for i := range 1000 {
 			r.take(i, 10)
 		}
-		time.Sleep(600 * time.Millisecond)
+		<-time.After(600 * time.Millisecond)
 		for i := range 1000 {
 			r.take(i, 6)
 		}
-		time.Sleep(600 * time.Millisecond) // the first generation is over
+		<-time.After(600 * time.Millisecond) // the first generation is over
 		for i := range 1000 {
 			if r.take(i, 7) == 0 {
 				t.Fatalf("%d: forgotten before its bucket was full", i)
 			}
 		}
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		for i := range 200 { // some in every shard
 			r.take(-1-i, 1)
 		}

@@ -36,7 +36,7 @@ func (byName) Authenticate(_ context.Context, c fraiseql.Credentials) (*fraiseql
 	case "crash":
 		panic("crash")
 	case "slow guest":
-		time.Sleep(5 * time.Second)
+		<-time.After(5 * time.Second)
 		return &fraiseql.Identity{UserID: "guest", ExpiresAt: time.Now().Add(10 * time.Second)}, nil
 	}
 	return &fraiseql.Identity{UserID: payload.As}, nil
@@ -130,7 +130,7 @@ func (h *host) input(verb, rest string) {
 		if err != nil {
 			h.t.Fatal(err)
 		}
-		time.Sleep(d)
+		<-time.After(d)
 	case "shut":
 		code, reason, _ := strings.Cut(rest, " ")
 		n, _ := strconv.Atoi(code)

@@ -129,7 +129,7 @@ func TestDrainOfSessions(t *testing.T) {
 		drained := make(chan error)
 		start := time.Now()
 		go func() { drained <- e.Drain(t.Context(), time.Second) }()
-		time.Sleep(990 * time.Millisecond)
+		<-time.After(990 * time.Millisecond)
 		closed := 0
 		for _, h := range hosts {
 			if h.take(); len(h.got) > 1 {
@@ -139,7 +139,7 @@ func TestDrainOfSessions(t *testing.T) {
 		if closed != 3 { // the last at the end of the window
 			t.Errorf("%d closed after a second", closed)
 		}
-		time.Sleep(20 * time.Millisecond)
+		<-time.After(20 * time.Millisecond)
 		if _, err := sessions.Open(fraiseql.SessionRequest{}, func() {}); !errors.Is(err, fraiseql.ErrDraining) {
 			t.Errorf("opened: %v", err)
 		}
