@@ -252,8 +252,8 @@ static bool is_awaitable(PyObject *value) {
   return PyType_GetSlot(type, Py_am_await) != NULL;
 }
 
-static PyObject *json_or(const fq_text *text, PyObject *(*otherwise)(void)) {
-  return text->data ? read_json(text->data, text->len) : otherwise();
+static PyObject *json_or(const Executor *self, const fq_text *text, PyObject *(*otherwise)(void)) {
+  return text->data ? read_json(self->state, text->data, text->len) : otherwise();
 }
 
 static PyObject *none(void) { return Py_NewRef(Py_None); }
@@ -263,8 +263,8 @@ static PyObject *call_function(Executor *self, const resolver *r, const call *c)
   int count = r->arguments; /* r may go while the function runs */
   PyObject *event = event_new(self->state, &c->texts[0], &c->texts[1]);
   bool ok = event != NULL;
-  if (ok && count >= 2) ok = (variables = json_or(&c->texts[2], PyDict_New)) != NULL;
-  if (ok && count >= 3) ok = (context = json_or(&c->texts[3], none)) != NULL;
+  if (ok && count >= 2) ok = (variables = json_or(self, &c->texts[2], PyDict_New)) != NULL;
+  if (ok && count >= 3) ok = (context = json_or(self, &c->texts[3], none)) != NULL;
   if (ok) value = PyObject_CallFunctionObjArgs(function, event, variables, context, NULL);
   Py_DECREF(function);
   Py_XDECREF(event);

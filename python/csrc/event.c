@@ -3,7 +3,8 @@
 
 typedef struct {
   PyObject_HEAD
-  char *envelope; /* one block with data */
+  module_state *state; /* of its type, which keeps it alive */
+  char *envelope;      /* one block with data */
   int64_t envelope_length;
   const char *data;
   int64_t data_length;
@@ -21,6 +22,7 @@ PyObject *event_new(module_state *state, const fq_text *envelope, const fq_text 
   }
   if (envelope->len) memcpy(block, envelope->data, (size_t)envelope->len);
   if (data->len) memcpy(block + envelope->len, data->data, (size_t)data->len);
+  self->state = state;
   self->envelope = block;
   self->envelope_length = envelope->len;
   self->data = block + envelope->len;
@@ -31,7 +33,7 @@ PyObject *event_new(module_state *state, const fq_text *envelope, const fq_text 
 /* Borrowed. */
 static PyObject *data_of(Event *self) {
   if (!self->data_value) {
-    PyObject *value = self->data_length ? read_json(self->data, self->data_length) : Py_NewRef(Py_None);
+    PyObject *value = self->data_length ? read_json(self->state, self->data, self->data_length) : Py_NewRef(Py_None);
     if (self->data_value) Py_XDECREF(value);
     else self->data_value = value;
   }
@@ -42,7 +44,9 @@ static PyObject *data_of(Event *self) {
 static PyObject *members_of(Event *self) {
   if (self->envelope_value) return self->envelope_value;
   PyObject *data = data_of(self);
-  PyObject *members = !data ? NULL : self->envelope_length ? read_json(self->envelope, self->envelope_length) : PyDict_New();
+  PyObject *members = NULL;
+  if (data && self->envelope_length) members = read_json(self->state, self->envelope, self->envelope_length);
+  else if (data) members = PyDict_New();
   if (members && !PyDict_Check(members)) {
     PyErr_SetString(PyExc_ValueError, "the envelope of an event is an object");
     Py_CLEAR(members);

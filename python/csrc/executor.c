@@ -228,7 +228,7 @@ static PyObject *executor_metrics(PyObject *o, PyObject *unused) {
   fq_out out = OUT(buffer);
   int64_t result = fq.metrics(self->engine, &out);
   if (result < 0) return raise_result(self, result, &out);
-  PyObject *metrics = read_json(out.data, out.len);
+  PyObject *metrics = read_json(self->state, out.data, out.len);
   out_free(&out);
   return metrics;
 }

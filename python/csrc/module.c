@@ -32,11 +32,11 @@ static PyObject *dumps(PyObject *module, PyObject *value) {
 }
 
 static PyObject *loads(PyObject *module, PyObject *text) {
-  (void)module;
-  if (PyBytes_Check(text)) return read_json(PyBytes_AsString(text), PyBytes_Size(text));
+  module_state *state = PyModule_GetState(module);
+  if (PyBytes_Check(text)) return read_json(state, PyBytes_AsString(text), PyBytes_Size(text));
   fq_text utf8;
   if (text_of(text, "text", &utf8) < 0) return NULL;
-  if (utf8.data) return read_json(utf8.data, utf8.len);
+  if (utf8.data) return read_json(state, utf8.data, utf8.len);
   PyErr_SetString(PyExc_TypeError, "text must be bytes or str");
   return NULL;
 }
@@ -118,6 +118,7 @@ static void module_free(void *module) {
   Py_CLEAR(state->executor_type);
   Py_CLEAR(state->event_type);
   for (int i = 0; i < WORD_COUNT; i++) Py_CLEAR(state->words[i]);
+  for (int i = 0; i < KNOWN_NAMES; i++) Py_CLEAR(state->names[i].text);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};

@@ -61,6 +61,15 @@ enum word {
       WORD_COUNT
 };
 
+/* A name that texts of the engine had lately, to be used again. */
+typedef struct {
+  PyObject *text;
+  uint8_t length;
+  char bytes[23];
+} known_name;
+
+#define KNOWN_NAMES 256
+
 typedef struct {
   PyTypeObject *executor_type;
   PyTypeObject *event_type;
@@ -68,6 +77,7 @@ typedef struct {
   PyObject *default_hook;
   PyObject *skip_type;
   PyObject *words[WORD_COUNT]; /* interned */
+  known_name names[KNOWN_NAMES];
 } module_state;
 
 extern struct PyModuleDef native_module;
@@ -253,9 +263,16 @@ int write_json(writer *w, PyObject *value);
 int write_raw(writer *w, const char *data, size_t length);
 int write_quoted(writer *w, const char *data, size_t length); /* UTF-8 -> JSON string */
 
+/* Has one of eight bytes to be escaped in JSON? May say yes for none. */
+static inline uint64_t special_bytes(uint64_t v) {
+  const uint64_t ones = 0x0101010101010101u;
+  uint64_t quote = v ^ (ones * '"'), slash = v ^ (ones * '\\');
+  return (((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & (ones * 0x80);
+}
+
 /* read.c. NULL with ValueError. */
 
-PyObject *read_json(const char *data, int64_t length);
+PyObject *read_json(module_state *state, const char *data, int64_t length);
 
 /* event.c: takes copies. */
 

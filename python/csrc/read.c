@@ -6,6 +6,7 @@
 typedef struct {
   const char *at, *end;
   const char *start;
+  module_state *state;
   int depth;
 } reader;
 
@@ -114,15 +115,48 @@ static PyObject *read_escaped(reader *r, const char *from) {
   return text;
 }
 
+/* Where a string ends, or needs more than a copy. */
+static const char *plain_end(const reader *r, const char *p) {
+  uint64_t eight;
+  for (; r->end - p >= 8; p += 8) {
+    memcpy(&eight, p, 8);
+    if (special_bytes(eight)) break;
+  }
+  while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20) p++;
+  return p;
+}
+
 /* After the opening quote. */
 static PyObject *read_string(reader *r) {
-  const char *from = r->at, *p = from;
-  while (p < r->end && *p != '"' && *p != '\\' && (unsigned char)*p >= 0x20) p++;
+  const char *from = r->at, *p = plain_end(r, from);
   r->at = p;
   if (p >= r->end || (unsigned char)*p < 0x20) return malformed(r);
   if (*p == '\\') return read_escaped(r, from);
   r->at++;
   return PyUnicode_FromStringAndSize(from, p - from);
+}
+
+/* As read_string, for names, which come again and again. */
+static PyObject *read_name(reader *r) {
+  const char *from = r->at, *p = plain_end(r, from);
+  size_t length = (size_t)(p - from);
+  if (p >= r->end || *p != '"' || length > sizeof r->state->names->bytes) return read_string(r);
+  uint64_t first = 0, last = 0;
+  memcpy(&first, from, length < 8 ? length : 8);
+  if (length > 8) memcpy(&last, p - 8, 8);
+  uint64_t hash = (first ^ last * 0x9e3779b97f4a7c15u ^ length) * 0xff51afd7ed558ccdu;
+  known_name *known = &r->state->names[hash >> 32 & (KNOWN_NAMES - 1)];
+  if (!known->text || known->length != length || memcmp(known->bytes, from, length) != 0) {
+    PyObject *text = read_string(r), *before = known->text;
+    if (!text) return NULL;
+    known->text = Py_NewRef(text);
+    known->length = (uint8_t)length;
+    memcpy(known->bytes, from, length);
+    Py_XDECREF(before);
+    return text;
+  }
+  r->at = p + 1;
+  return Py_NewRef(known->text);
 }
 
 static const char *skip_digits(const reader *r, const char *p) {
@@ -155,6 +189,24 @@ static const char *number_end(const reader *r, bool *whole) {
   return p;
 }
 
+/* Few digits and no exponent: both parts are exact, and the division rounds once. -> false: not of that kind */
+static bool short_float(const char *from, const char *end, double *value) {
+  static const double powers[] = {1,    1e1,  1e2,  1e3,  1e4,  1e5,  1e6, 1e7,
+                                  1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
+  bool negative = *from == '-';
+  const char *point = NULL;
+  uint64_t digits = 0;
+  if (end - from > 16) return false;
+  for (const char *p = from + negative; p < end; p++) {
+    if (*p == '.') point = p;
+    else if (*p < '0' || *p > '9') return false;
+    else digits = digits * 10 + (uint64_t)(*p - '0');
+  }
+  *value = (double)digits / powers[point ? end - point - 1 : 0];
+  if (negative) *value = -*value;
+  return true;
+}
+
 static PyObject *read_number(reader *r) {
   bool whole;
   const char *from = r->at, *end = number_end(r, &whole);
@@ -166,6 +218,8 @@ static PyObject *read_number(reader *r) {
     for (const char *p = from + (*from == '-'); p < end; p++) value = value * 10 + (*p - '0');
     return PyLong_FromLongLong(*from == '-' ? -value : value);
   }
+  double exact;
+  if (!whole && short_float(from, end, &exact)) return PyFloat_FromDouble(exact);
   char small[64], *text = length < sizeof small ? small : PyMem_Malloc(length + 1);
   if (!text) return PyErr_NoMemory();
   memcpy(text, from, length);
@@ -202,7 +256,7 @@ static PyObject *read_array(reader *r) {
 
 static int read_member(reader *r, PyObject *dict) {
   if (!next_is(r, '"')) return (void)malformed(r), -1;
-  PyObject *key = read_string(r), *value = NULL;
+  PyObject *key = read_name(r), *value = NULL;
   if (key) {
     if (next_is(r, ':'))
       value = read_value(r);
@@ -262,8 +316,8 @@ static PyObject *read_value(reader *r) {
   }
 }
 
-PyObject *read_json(const char *data, int64_t length) {
-  reader r = {data, data + length, data, 0};
+PyObject *read_json(module_state *state, const char *data, int64_t length) {
+  reader r = {data, data + length, data, state, 0};
   PyObject *value = read_value(&r);
   skip_space(&r);
   if (value && r.at != r.end) {

@@ -104,7 +104,7 @@ PyObject *executor_serve(PyObject *o, PyObject *config) {
   server = fq.serve(self->engine, &text, &out);
   Py_END_ALLOW_THREADS
   if (server <= 0) return raise_result(self, server, &out);
-  PyObject *address = read_json(out.data, out.len), *result = NULL;
+  PyObject *address = read_json(self->state, out.data, out.len), *result = NULL;
   out_free(&out);
   if (!address) return NULL;
   PyObject *host = PyMapping_GetItemString(address, "host"), *port = PyMapping_GetItemString(address, "port");

@@ -48,13 +48,6 @@ int write_raw(writer *w, const char *data, size_t length) {
   return 0;
 }
 
-/* Has one of eight bytes to be escaped? May say yes for none. */
-static inline uint64_t special(uint64_t v) {
-  const uint64_t ones = 0x0101010101010101u;
-  uint64_t quote = v ^ (ones * '"'), slash = v ^ (ones * '\\');
-  return (((v - ones * 0x20) & ~v) | ((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & (ones * 0x80);
-}
-
 static size_t escape(unsigned char c, char *to) {
   static const char hex[] = "0123456789abcdef";
   static const char letters[32] = {[8] = 'b', [9] = 't', [10] = 'n', [12] = 'f', [13] = 'r'};
@@ -83,7 +76,7 @@ int write_quoted(writer *w, const char *data, size_t length) {
     for (; length - i >= 8; i += 8, to += 8) {
       memcpy(&eight, data + i, 8);
       memcpy(to, &eight, 8);
-      if (special(eight)) break;
+      if (special_bytes(eight)) break;
     }
     size_t end = length - i < 8 ? length : i + 8;
     for (; i < end; i++) {
