@@ -1,12 +1,17 @@
-/* figures: what calls cost, as "name value unit" lines. */
+/* figures LIBRARY ROUNDS: what calls cost, as "name value unit" lines. */
 #include "library.h"
 
-enum { ROUNDS = 200000 };
+static double now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
+}
 
 static void figure(const char *name, double begin, int rounds) { printf("%s %.0f ns\n", name, (now() - begin) / rounds); }
 
 int main(int argc, char **argv) {
-  if (argc != 2) return 2;
+  if (argc != 3) return 2;
+  int rounds = atoi(argv[2]);
   double begin = now();
   load(argv[1]);
   double loaded = now();
@@ -15,8 +20,10 @@ int main(int argc, char **argv) {
   int64_t engine = fq_engine_new(&config, &shared, fresh());
   printf("load %.0f us\nfirst engine %.0f us\n", (loaded - begin) / 1e3, (now() - loaded) / 1e3);
   begin = now();
-  for (int i = 0; i < 200; i++) fq_engine_close(fq_engine_new(&config, &shared, fresh()), fresh());
-  figure("later engine and its end", begin, 200);
+  static int64_t more[1000];
+  for (int i = 0; i < 1000; i++) more[i] = fq_engine_new(&config, &shared, fresh());
+  figure("later engine", begin, 1000);
+  for (int i = 0; i < 1000; i++) fq_engine_close(more[i], fresh());
   fq_subscription s = {.connection_id = TEXT("c"), .subscription_id = TEXT("s"), .query = TEXT("subscription { users { id name } }")};
   int64_t subscription = fq_subscribe(engine, &s, fresh());
   fq_event event = {.channel = TEXT("users"), .type = TEXT("created"),
@@ -26,14 +33,14 @@ int main(int argc, char **argv) {
     return 1;
   }
   begin = now();
-  for (int i = 0; i < ROUNDS; i++) fq_abi();
-  figure("a call", begin, ROUNDS);
+  for (int i = 0; i < rounds; i++) fq_abi();
+  figure("a call", begin, rounds);
   begin = now();
-  for (int i = 0; i < ROUNDS; i++) fq_next(engine, subscription, fresh());
-  figure("next, none", begin, ROUNDS);
+  for (int i = 0; i < rounds; i++) fq_next(engine, subscription, fresh());
+  figure("next, none", begin, rounds);
   double publishing = 0, pulling = 0;
   int count = 0;
-  for (int i = 0; i < ROUNDS / 100; i++) {
+  for (int i = 0; i < rounds / 100; i++) {
     begin = now();
     for (int k = 0; k < 100; k++) count += (int)fq_publish(engine, &event, 1, fresh());
     publishing += now() - begin;
@@ -41,12 +48,12 @@ int main(int argc, char **argv) {
     for (int k = 0; k < 100; k++) count -= (int)fq_next(engine, subscription, fresh());
     pulling += now() - begin;
   }
-  printf("publish %.0f ns\nnext, a message %.0f ns\nlost %d\n", publishing / ROUNDS, pulling / ROUNDS, count);
+  printf("publish %.0f ns\nnext, a message %.0f ns\nlost %d\n", publishing / rounds, pulling / rounds, count);
   fq_event batch[100];
   for (int k = 0; k < 100; k++) batch[k] = event;
   char *large = malloc(1 << 20);
   double batched = 0, taken = 0;
-  for (int i = 0; i < ROUNDS / 100; i++) {
+  for (int i = 0; i < rounds / 100; i++) {
     begin = now();
     fq_publish(engine, batch, 100, fresh());
     batched += now() - begin;
@@ -55,7 +62,7 @@ int main(int argc, char **argv) {
     if (fq_take(engine, subscription, 100, &many) != 100) return 1;
     taken += now() - begin;
   }
-  printf("publish of 100, each %.0f ns\ntake of 100, each %.0f ns\n", batched / ROUNDS, taken / ROUNDS);
+  printf("publish of 100, each %.0f ns\ntake of 100, each %.0f ns\n", batched / rounds, taken / rounds);
   fq_engine_close(engine, fresh());
   return 0;
 }
