@@ -122,7 +122,7 @@ func (e *Engine) Stats() Stats {
 	channels, groups, subscriptions := e.hub.Sizes()
 	s := Stats{
 		Connections: e.pulls.len(), Subscriptions: subscriptions, Groups: groups, Channels: channels,
-		PlanCacheBytes: int64(e.plans.Bytes()), BusConnected: !e.closed.Load(),
+		PlanCacheBytes: int64(e.plans.Bytes()), BusConnected: !e.closed.Load(), QueueBytes: e.pulls.queuedBytes(),
 	}
 	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()

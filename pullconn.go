@@ -27,6 +27,17 @@ func (p *pulls) len() int {
 	return len(p.conns)
 }
 
+// queuedBytes is how many bytes of results wait to be pulled.
+func (p *pulls) queuedBytes() (n int64) {
+	p.mu.Lock()
+	conns := slices.Collect(maps.Values(p.conns))
+	p.mu.Unlock()
+	for _, c := range conns {
+		n += int64(c.Bytes())
+	}
+	return n
+}
+
 // pullConn is one connection without a transport.
 type pullConn struct {
 	queue.Conn

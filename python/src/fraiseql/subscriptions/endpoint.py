@@ -195,7 +195,8 @@ class Endpoint:
             reason: Its reason.
         """
         for one in list(self._open):
-            one.shut(code, reason)
+            if one.open:
+                one.shut(code, reason)
 
 
 class Connection:
@@ -246,6 +247,11 @@ class Connection:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def open(self) -> bool:
+        """Whether `close` was not called yet."""
+        return self._token != 0
 
     def receive(self, message: Text) -> None:
         """Hand the engine a text message of the client.

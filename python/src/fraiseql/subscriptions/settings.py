@@ -42,9 +42,9 @@ LIMITS: tuple[str, ...] = (
     "subscriptions_per_connection",
     "subscriptions_per_user",
 )
-"""Keys of `limits`. All are whole numbers, the timeout and the rates may have a fraction."""
+"""Keys of `limits`. All are whole numbers; the timeout, in seconds, may have a fraction."""
 
-_FRACTIONS = frozenset({"resolver_timeout", "subscribe_rate", "publish_rate"})
+_FRACTIONS = frozenset({"resolver_timeout"})
 
 PRODUCTION_LIMITS: dict[str, int | float] = {
     "subscriptions_per_connection": 1000,

@@ -1,0 +1,449 @@
+"""The protocol over plain ASGI: bytes in, actions out, clean-up whatever way a client goes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from asgi import Socket, http, lifespan
+from fraiseql.integrations.asgi import SubscriptionApp
+from fraiseql.subscriptions import Identity, Request, SubscriptionExecutor, SubscriptionManager
+
+SCHEMA = """
+type Order { id: ID! total: Float! margin: Float @requiresRole(roles: ["accounting"]) }
+type Subscription { orders(id: ID): Order! }
+"""
+ORDERS = "subscription { orders { id } }"
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def manager() -> Iterator[SubscriptionManager]:
+    made = SubscriptionManager(schema=SCHEMA)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def app(manager: SubscriptionManager) -> SubscriptionApp:
+    return SubscriptionApp(manager, anonymous=True)
+
+
+def publish(manager: SubscriptionManager, id_: str = "1", **more: Any) -> int | None:
+    return manager.executor.publish_event("order.placed", "orders", {"id": id_, "total": 1}, **more)
+
+
+def message(id_: str, order: str) -> dict[str, Any]:
+    return {"id": id_, "type": "next", "payload": {"data": {"orders": {"id": order}}}}
+
+
+async def test_subscribe_and_complete(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        await socket.subscribe(manager, "a", ORDERS)
+        await socket.subscribe(manager, "b", "subscription ($id: ID) { orders(id: $id) { id total } }", variables={"id": "2"})
+        assert publish(manager, "1") == 1
+        assert publish(manager, "2") == 2
+        assert await socket.json() == message("a", "1")
+        got = [await socket.json(), await socket.json()]
+        assert message("a", "2") in got
+        socket.send({"id": "a", "type": "complete"})
+        await socket.settled()
+        assert publish(manager, "3") == 0
+        assert manager.get_metrics()["active_subscriptions"] == 1
+    assert manager.get_metrics()["active_subscriptions"] == 0
+
+
+async def test_bytes_are_those_of_next_event(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    manager.executor.register_subscription("c", "é", ORDERS)
+    async with Socket(app) as socket:
+        await socket.init()
+        await socket.subscribe(manager, "é", ORDERS)
+        publish(manager, "ü")
+        text = await socket.text()
+    assert text.encode() == manager.executor.next_event("é")
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        ("{", 4400),
+        ("", 4400),
+        ("[]", 4400),
+        ('{"type":"unknown"}', 4400),
+        ('{"type":"subscribe","payload":{"query":"{a}"}}', 4400),
+        ('{"type":"connection_init","payload":[]}', 4400),
+        ('{"id":"1","type":"subscribe","payload":{"query":"{a}"}}', 4401),
+    ],
+)
+async def test_bad_messages(app: SubscriptionApp, sent: str, code: int) -> None:
+    async with Socket(app) as socket:
+        await socket.accepted()
+        socket.send(sent)
+        assert (await socket.closed())[0] == code
+
+
+async def test_second_init(app: SubscriptionApp) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        socket.send({"type": "connection_init"})
+        assert (await socket.closed())[0] == 4429
+
+
+async def test_duplicate_id(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        await socket.subscribe(manager, "a", ORDERS)
+        socket.send({"id": "a", "type": "subscribe", "payload": {"query": ORDERS}})
+        assert await socket.closed() == (4409, "Subscriber for a already exists")
+
+
+async def test_id_may_be_used_again(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        for n in range(20):
+            await socket.subscribe(manager, "a", ORDERS)
+            publish(manager, str(n))
+            assert await socket.json() == message("a", str(n))
+            publish(manager, "stale")
+            socket.send({"id": "a", "type": "complete"})
+            while (answer := await answer_to_ping(socket)) is not None:
+                assert answer == message("a", "stale")
+
+
+async def answer_to_ping(socket: Socket) -> Any:
+    """The next message, None when it is the answer to a ping sent now."""
+    socket.send({"type": "ping", "payload": {"n": 1}})
+    first = await socket.json()
+    if first == {"type": "pong", "payload": {"n": 1}}:
+        return None
+    assert await socket.json() == {"type": "pong", "payload": {"n": 1}}
+    return first
+
+
+async def test_errors_keep_the_connection(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        socket.send({"id": "a", "type": "subscribe", "payload": {"query": "subscription { orders { price } }"}})
+        error = await socket.json()
+        assert (error["id"], error["type"]) == ("a", "error")
+        assert error["payload"][0]["extensions"]["code"] == "GRAPHQL_VALIDATION_FAILED"
+        assert error["payload"][0]["locations"] == [{"line": 1, "column": 25}]
+        await socket.subscribe(manager, "a", ORDERS)
+
+
+async def test_ping_before_init(app: SubscriptionApp) -> None:
+    async with Socket(app) as socket:
+        await socket.accepted()
+        await socket.settled()
+
+
+@pytest.mark.parametrize("offered", [(), ("graphql-ws",), ("GRAPHQL-TRANSPORT-WS",)])
+async def test_other_subprotocols(app: SubscriptionApp, offered: tuple[str, ...]) -> None:
+    async with Socket(app, subprotocols=offered) as socket:
+        assert await socket.next() == {"type": "websocket.accept"}
+        assert await socket.closed() == (4406, "Subprotocol not acceptable")
+
+
+async def test_one_of_several_subprotocols(app: SubscriptionApp) -> None:
+    async with Socket(app, subprotocols=("graphql-ws", "graphql-transport-ws")) as socket:
+        await socket.init()
+
+
+async def test_binary_message(app: SubscriptionApp) -> None:
+    async with Socket(app) as socket:
+        await socket.accepted()
+        socket.incoming.put_nowait({"type": "websocket.receive", "bytes": b"{}", "text": None})
+        assert await socket.closed() == (1003, "messages are text")
+
+
+async def test_init_timeout(manager: SubscriptionManager) -> None:
+    async with Socket(SubscriptionApp(manager, anonymous=True, init_timeout=0.05)) as socket:
+        await socket.accepted()
+        assert (await socket.closed())[0] == 4408
+
+
+async def test_message_size(manager: SubscriptionManager) -> None:
+    async with Socket(SubscriptionApp(manager, anonymous=True, message_bytes=1000)) as socket:
+        await socket.init()
+        socket.send({"type": "ping", "payload": {"a": "x" * 2000}})
+        assert (await socket.closed())[0] == 1009
+
+
+async def test_keepalive(manager: SubscriptionManager) -> None:
+    async with Socket(SubscriptionApp(manager, anonymous=True, keepalive=0.05, pong_timeout=0.1)) as socket:
+        await socket.init()
+        for _ in range(3):
+            assert (await socket.json())["type"] == "ping"
+            socket.send({"type": "pong"})
+        assert (await socket.json())["type"] == "ping"
+        code, _reason = await socket.closed()
+        assert code >= 1000
+
+
+@pytest.mark.parametrize("origin", ["http://testserver", "https://testserver", "https://app.example"])
+async def test_origins(manager: SubscriptionManager, origin: str) -> None:
+    app = SubscriptionApp(manager, anonymous=True, origins=["https://app.example"])
+    async with Socket(app, headers=(("host", "testserver"), ("origin", origin))) as socket:
+        await socket.init()
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://testserver.evil.example", "https://app.example:8443"])
+async def test_foreign_origins(manager: SubscriptionManager, origin: str) -> None:
+    app = SubscriptionApp(manager, anonymous=True, origins=["https://app.example"])
+    headers = (("host", "testserver"), ("origin", origin))
+    async with Socket(app, headers=headers) as socket:
+        assert (await socket.next())["type"] == "websocket.close"  # before the accept: the server answers 403
+    async with Socket(app, headers=headers, extensions={"websocket.http.response": {}}) as socket:
+        assert (await socket.next())["status"] == 403
+        assert json.loads((await socket.next())["body"])["errors"][0]["code"] == "FORBIDDEN"
+    assert manager.get_metrics()["active_connections"] == 0
+
+
+async def test_bad_origins(manager: SubscriptionManager) -> None:
+    with pytest.raises(TypeError, match="list of origins"):
+        SubscriptionApp(manager, anonymous=True, origins="https://app.example")
+
+
+async def test_too_many_connections(manager: SubscriptionManager) -> None:
+    app = SubscriptionApp(manager, anonymous=True, max_connections=1)
+    async with Socket(app) as first:
+        await first.init()
+        async with Socket(app, extensions={"websocket.http.response": {}}) as second:
+            start = await second.next()
+            assert start["status"] == 503
+            assert (b"retry-after", b"5") in start["headers"]
+        async with Socket(app) as second:
+            await second.accepted()
+            assert await second.closed() == (1013, "try again later")
+    async with Socket(app) as third:
+        await third.init()
+
+
+async def test_http_and_lifespan(app: SubscriptionApp) -> None:
+    status, headers, body = await http(app)
+    assert (status, headers["upgrade"]) == (426, "websocket")
+    assert "graphql-transport-ws" in body["errors"][0]["message"]
+    status, headers, _ = await http(app, "POST")
+    assert (status, headers["allow"]) == (405, "GET")
+    assert [m["type"] for m in await lifespan(app)] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
+    with pytest.raises(ValueError, match="unknown ASGI scope 'mqtt'"):
+        await app({"type": "mqtt"}, None, None)  # type: ignore[arg-type]
+
+
+async def test_shutdown_sends_clients_away(app: SubscriptionApp) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        await lifespan(app)
+        assert (await socket.closed())[0] == 1012
+
+
+class TestAuthentication:
+    async def test_handlers(self, manager: SubscriptionManager) -> None:
+        async def waits(params: dict[str, Any], request: Request) -> dict[str, Any]:
+            await asyncio.sleep(0)
+            return {"user_id": params["user"], "tenant_id": "t", "roles": ["accounting"]}
+
+        def plain(params: dict[str, Any], request: Request) -> Identity:
+            assert request.headers["host"] == "testserver"
+            assert request.client == ("127.0.0.1", 4711)
+            return Identity(params["user"], "t", roles=["accounting"])
+
+        class Handler:
+            async def __call__(self, params: dict[str, Any], request: Request) -> Identity:
+                return Identity(params["user"], "t", roles=["accounting"])
+
+        for handler in (waits, plain, Handler()):
+            async with Socket(SubscriptionApp(manager, handler)) as socket:
+                await socket.init({"user": "anne"})
+                await socket.subscribe(manager, "a", "subscription { orders { margin } }")
+                assert publish(manager, tenant_id="other") == 0
+                assert publish(manager, user_id="gus") == 0
+                assert publish(manager, tenant_id="t", user_id="anne") == 1
+                assert (await socket.json())["payload"] == {"data": {"orders": {"margin": None}}}
+
+    @pytest.mark.parametrize("answer", [PermissionError("token s3cret"), None, {"user": "s3cret"}, "s3cret", {"user_id": ""}])
+    @pytest.mark.parametrize("waits", [False, True])
+    async def test_refusals(
+        self, manager: SubscriptionManager, answer: Any, waits: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def handler(params: dict[str, Any], request: Request) -> Any:
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+
+        async def later(params: dict[str, Any], request: Request) -> Any:
+            return handler(params, request)
+
+        with caplog.at_level(logging.DEBUG, "fraiseql"):
+            async with Socket(SubscriptionApp(manager, later if waits else handler)) as socket:
+                await socket.accepted()
+                socket.send({"type": "connection_init", "payload": {"token": "s3cret"}})
+                assert (await socket.closed())[0] == 4403
+        assert len(caplog.records) == 1
+        assert "s3cret" not in caplog.text
+
+    async def test_anonymous_by_answer(self, manager: SubscriptionManager) -> None:
+        async with Socket(SubscriptionApp(manager, lambda params, request: None, anonymous=True)) as socket:
+            await socket.init()
+            socket.send({"id": "a", "type": "subscribe", "payload": {"query": "subscription { orders { margin } }"}})
+            assert (await socket.json())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
+
+    async def test_no_handler(self, manager: SubscriptionManager) -> None:
+        with pytest.raises(ValueError, match="auth_handler is None: pass one, or anonymous=True"):
+            SubscriptionApp(manager)
+        with pytest.raises(TypeError, match="auth_handler is a function, not str"):
+            SubscriptionApp(manager, "handler")  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="SubscriptionManager is mounted, not str"):
+            SubscriptionApp("manager", anonymous=True)  # type: ignore[arg-type]
+
+    async def test_the_managers_own(self) -> None:
+        manager = SubscriptionManager(auth=lambda params, request: {"user_id": params["user"]})
+        async with Socket(SubscriptionApp(manager)) as socket:
+            await socket.init({"user": "anne"})
+        manager.close()
+
+    async def test_expiry(self, manager: SubscriptionManager) -> None:
+        import time
+
+        async with Socket(SubscriptionApp(manager, lambda params, request: {"expires_at": time.time() + 1.2})) as socket:
+            await socket.init()
+            assert (await socket.closed())[0] == 4403
+
+    async def test_client_that_goes_meanwhile(self, manager: SubscriptionManager) -> None:
+        began, ended = asyncio.Event(), asyncio.Event()
+
+        async def slow(params: dict[str, Any], request: Request) -> Identity:
+            began.set()
+            try:
+                await asyncio.sleep(60)
+            finally:
+                ended.set()
+            return Identity()
+
+        async with Socket(SubscriptionApp(manager, slow)) as socket:
+            await socket.accepted()
+            socket.send({"type": "connection_init"})
+            await asyncio.wait_for(began.wait(), 5)
+            await asyncio.sleep(0)
+            socket.leave()
+            await socket.ended()
+            await asyncio.wait_for(ended.wait(), 5)
+
+    async def test_many_at_once(self, manager: SubscriptionManager) -> None:
+        asked: set[str] = set()
+
+        async def handler(params: dict[str, Any], request: Request) -> Identity:
+            asked.add(params["user"])
+            while len(asked) < 50:
+                await asyncio.sleep(0.001)
+            return Identity(params["user"])
+
+        app = SubscriptionApp(manager, handler)
+
+        async def client(n: int) -> None:
+            async with Socket(app) as socket:
+                await socket.init({"user": str(n)})
+
+        await asyncio.gather(*(client(n) for n in range(50)))
+
+
+async def test_slow_client() -> None:
+    limited = SubscriptionManager(schema=SCHEMA, limits={"queue_messages": 10})
+    app = SubscriptionApp(limited, anonymous=True)
+    async with Socket(app) as slow, Socket(app) as quick:
+        for socket in (slow, quick):
+            await socket.init()
+            await socket.subscribe(limited, "a", ORDERS)
+        slow.gate.clear()
+        for n in range(50):
+            publish(limited, str(n))
+            assert await quick.json() == message("a", str(n))
+        assert slow.blocked == 1
+        slow.gate.set()
+        got = []
+        while (one := await slow.next())["type"] == "websocket.send":
+            got.append(json.loads(one["text"]))
+        assert one["code"] == 4290
+        assert got == [message("a", str(n)) for n in range(len(got))]
+        assert 1 <= len(got) < 50
+    limited.close()
+
+
+async def test_order_and_nothing_lost(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        await socket.subscribe(manager, "a", ORDERS)
+
+        def work() -> None:
+            for n in range(500):
+                publish(manager, str(n))
+
+        await asyncio.get_running_loop().run_in_executor(None, work)
+        assert [await socket.json() for _ in range(500)] == [message("a", str(n)) for n in range(500)]
+
+
+@pytest.mark.parametrize("how", ["leave", "cancel", "send fails", "receive fails"])
+async def test_cleans_up(app: SubscriptionApp, manager: SubscriptionManager, how: str) -> None:
+    sockets = [Socket(app) for _ in range(20)]
+    for socket in sockets:
+        await socket.__aenter__()
+        await socket.init()
+        await socket.subscribe(manager, "a", ORDERS)
+    assert manager.get_metrics()["active_subscriptions"] == 20
+    for socket in sockets:
+        assert socket.task is not None
+        if how == "leave":
+            socket.leave()
+        elif how == "cancel":
+            socket.task.cancel()
+        elif how == "send fails":
+            socket.outgoing.put_nowait = fails  # type: ignore[method-assign]
+        else:
+            socket.incoming.put_nowait({})
+    publish(manager)
+    for socket in sockets:
+        assert socket.task is not None
+        done, _ = await asyncio.wait({socket.task}, timeout=5)
+        assert done
+        assert socket.task.cancelled() == (how == "cancel")
+    assert manager.get_metrics()["active_subscriptions"] == 0
+    assert manager.get_metrics()["active_connections"] == 0
+    gc.collect()
+    assert not [connection for connection in app.endpoint._open if connection.open]
+    assert not manager.executor._aside().doors
+    assert not manager.executor._aside().mailbox(asyncio.get_running_loop())._targets
+
+
+def fails(_: object) -> None:
+    raise OSError("the client is gone")
+
+
+async def test_manager_that_closes(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        manager.close()
+        assert (await socket.closed())[0] == 1001
+
+
+async def test_an_executor_may_be_mounted() -> None:
+    executor = SubscriptionExecutor(schema=SCHEMA)
+    async with Socket(SubscriptionApp(executor, anonymous=True)) as socket:
+        await socket.init()
+        await socket.subscribe(executor, "a", ORDERS)
+        executor.publish_event("order.placed", "orders", {"id": "1", "total": 1})
+        assert await socket.json() == message("a", "1")
+    executor.close()
+
+
+async def test_connect_that_never_comes(app: SubscriptionApp) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "websocket.disconnect", "code": 1006}
+
+    await app(Socket(app).scope, receive, None)  # type: ignore[arg-type]
