@@ -107,6 +107,7 @@ class Page:
     def picture(self, name: str, dark: bool = False) -> None:
         """Writes a screenshot into the folder that SCREENSHOTS names, if it is set."""
         if folder := os.environ.get("SCREENSHOTS"):
+            self.browser.call("Page.bringToFront", self.session)
             scheme = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
             self.browser.call("Emulation.setEmulatedMedia", self.session, features=scheme)
             size = {"width": 1000, "height": 600, "deviceScaleFactor": 1, "mobile": False}

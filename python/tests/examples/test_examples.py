@@ -60,6 +60,7 @@ def test_chat() -> None:
             assert Client(url, payload).closed() == 4403
 
 
+@pytest.mark.full
 def test_chat_in_a_browser() -> None:
     enter = "byId('name').value = '{}', byId('login').requestSubmit(), true"
     talk = "byId('text').value = '{}', byId('post').requestSubmit(), true"
@@ -69,6 +70,7 @@ def test_chat_in_a_browser() -> None:
         bram.evaluate(enter.format("Bram"))
         for page in (anne, bram):
             page.wait("byId('status').textContent === 'in lobby'")
+        assert anne.evaluate("[byId('login').offsetHeight > 0, byId('post').offsetHeight > 0]") == [False, True]
         bram.wait(f"({talk.format('hello?')}, byId('messages').innerText.includes('Bram: hello?'))")
         anne.wait(f"({talk.format('<b>Hi</b> Bram')}, byId('messages').innerText.includes('Anne: <b>Hi</b> Bram'))")
         bram.wait("byId('messages').innerText.includes('Anne: <b>Hi</b> Bram')")
@@ -86,6 +88,7 @@ def test_dashboard() -> None:
             assert metric["value"] >= 0
 
 
+@pytest.mark.full
 def test_dashboard_in_a_browser() -> None:
     drawn = "document.querySelector('#{} polyline').getAttribute('points')?.split(' ').length >= 3"
     with uvicorn("starlette_dashboard.app:app") as url, chromium() as browser:
@@ -93,6 +96,8 @@ def test_dashboard_in_a_browser() -> None:
         for name in ("load", "cpu", "lag"):
             page.wait(drawn.format(name))
         assert page.evaluate("document.getElementById('status').textContent") == "live"
+        if os.environ.get("SCREENSHOTS"):
+            page.wait(drawn.format("load").replace("3", "40"))
         page.picture("dashboard")
         page.picture("dashboard-dark", dark=True)
         assert browser.problems == []
