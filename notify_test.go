@@ -255,6 +255,30 @@ func TestNotifyLosesNothing(t *testing.T) {
 	work.Wait()
 }
 
+// The message after the one that is being read comes when its reader is about to fall asleep.
+func TestNotifyAtTheLastMoment(t *testing.T) {
+	const events = 20_000
+	e := newEngine(t, fraiseql.Config{})
+	s, ctx := on(t, e, "c", "s", "x", nil), limited(t)
+	read := make(chan struct{})
+	var reader sync.WaitGroup
+	reader.Go(func() {
+		defer close(read)
+		n, err := sleeper(ctx, s, func(int) { read <- struct{}{} })
+		if n != events || !errors.Is(err, fraiseql.ErrEnded) {
+			t.Errorf("%d messages, then %v", n, err)
+		}
+	})
+	for range events {
+		publish(t, e, "x", `{}`)
+		if _, on := <-read; !on {
+			break
+		}
+	}
+	s.Complete()
+	reader.Wait()
+}
+
 // sleeper reads until the end; now and then it takes a Notify back. got is told how many messages have come.
 func sleeper(ctx context.Context, s *fraiseql.Subscription, got func(n int)) (n int, err error) {
 	for turn := 0; ; turn++ {
