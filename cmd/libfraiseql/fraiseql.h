@@ -162,7 +162,7 @@ typedef struct {
  * int64 fq_session_receive(int64 engine, int64 session, fq_text *message)
  *   A whole text message of the client.
  * int64 fq_session_take(int64 engine, int64 session, int64 max_bytes, fq_out *out)
- *   What is to be sent, about max_bytes, each uint32 FQ_OUT_ kind + uint32 close code + uint32 length + bytes.
+ *   What is to be sent, about max_bytes, each uint32 kind + uint32 close code + uint32 length + bytes.
  *   -> count; 0: nothing waits any more
  * int64 fq_session_shut(int64 engine, int64 session, int64 code, fq_text *reason)
  *   Closes from this side; the close is taken like every message.
