@@ -46,6 +46,8 @@ var bad = []struct {
 	{"fraction", jwt + "limits.queue_messages: 1.5", []string{`F:6: limits.queue_messages: "1.5" is not a whole number from 0 on`}},
 	{"huge count", jwt + "limits.queue_messages: 99999999999999", []string{`F:6: limits.queue_messages: "99999999999999" is too large`}},
 	{"zero", jwt + "limits.queue_messages: 0", []string{`F:6: limits.queue_messages: must be more than 0`}},
+	{"bursts without a rate", jwt + "limits.subscribe_burst: 5\nlimits.publish_burst: 5", []string{
+		`F:6: limits.subscribe_burst: is set without limits.subscribe_rate`, `F:7: limits.publish_burst: is set without limits.publish_rate`}},
 	{"zero duration", jwt + "limits.init_timeout: 0s", []string{`F:6: limits.init_timeout: must be more than 0`}},
 	{"decimal unit", jwt + "limits.event_bytes: 1MB", []string{`F:6: limits.event_bytes: "1MB" is not a size; write for example 65536, 64KiB, 4MiB or 1GiB`}},
 	{"huge size", jwt + "limits.queue_bytes: 999999GiB", []string{`F:6: limits.queue_bytes: "999999GiB" is too large`}},

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -292,6 +293,10 @@ func TestPublisherFails(t *testing.T) {
 			`{"errors":[{"code":"INVALID_VALUE","message":"is required","index":1,"member":"tenant_id"}]}`, ""},
 		{"several", errors.Join(&event.Error{Code: code.InvalidValue, Message: "a"}, &event.Error{Code: code.LimitExceeded, Message: "b", Index: 1}), 0, 413,
 			`{"errors":[{"code":"INVALID_VALUE","message":"a","index":0},{"code":"LIMIT_EXCEEDED","message":"b","index":1}]}`, ""},
+		{"too fast", fraiseql.PublishErrors{{Code: code.RateLimited, Message: "wait", RetryAfter: 1200 * time.Millisecond}}, 0, 429,
+			`{"errors":[{"code":"RATE_LIMITED","message":"wait"}]}`, "2"},
+		{"too much at once", fraiseql.PublishErrors{{Code: code.RateLimited, Message: "fewer"}}, 0, 429,
+			`{"errors":[{"code":"RATE_LIMITED","message":"fewer"}]}`, ""},
 		{"fault", errors.New("secret detail"), 1, 500, `{"errors":[{"code":"INTERNAL_SERVER_ERROR","message":"internal error"}],"accepted":1}`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/wsclient"
 )
@@ -318,5 +320,29 @@ func TestSchemaProblemsComeTogether(t *testing.T) {
 	}
 	if err := CheckSchema(cfg); err == nil || !strings.Contains(err.Error(), "b.graphql:1:") {
 		t.Errorf("CheckSchema = %v", err)
+	}
+}
+
+// The bounds of users and tenants that the configuration sets are the engine's.
+func TestUserAndTenantLimitsAreWired(t *testing.T) {
+	s := assemble(t, config.Source{}, withJWT+`
+limits: {subscriptions_per_user: 1, subscribe_rate: 1, subscribe_burst: 2, publish_rate: 1, publish_burst: 1}`)
+	register := func(id string) error {
+		_, err := s.Engine.Register(t.Context(), fraiseql.Registration{
+			ConnectionID: "c", SubscriptionID: id, Query: "subscription { orders { id } }", Identity: fraiseql.Identity{UserID: "u"},
+		})
+		return err
+	}
+	order := fraiseql.Event{Channel: "orders", Type: "t", Broadcast: true, Data: []byte(`{"id":"1"}`)}
+	_, second := s.Engine.Publish(t.Context(), order, order)
+	for _, c := range []struct {
+		err  error
+		want string
+	}{
+		{register("1"), ""}, {register("2"), code.TooManySubscriptions}, {register("3"), code.RateLimited}, {second, code.RateLimited},
+	} {
+		if c.want == "" != (c.err == nil) || c.err != nil && !strings.Contains(c.err.Error(), c.want) && !strings.Contains(c.err.Error(), "burst") {
+			t.Errorf("got %v, want %q", c.err, c.want)
+		}
 	}
 }
