@@ -19,44 +19,46 @@ func descriptors(t testing.TB) int {
 	return len(list)
 }
 
-// TestNothingIsLeft makes and ends engines with everything in them: descriptors, words and the heap stay as they are.
+// useEverything makes and ends an engine with everything in it.
+func useEverything(t *testing.T, l *Library, i int) {
+	h, _, err := l.Open([]byte(`{}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := l.Engine(h)
+	resolver(t, e, "others", 1, false)
+	s := subscribe(t, e, "s", users)
+	subscribe(t, e, "o", `subscription { others { id } }`)
+	box, _, _ := e.Mailbox()
+	e.Watch(s.Handle, box, 1)
+	publish(t, e, `{"id":1}`)
+	sheet := e.Sheet()
+	sheet.Add(&Event{Channel: []byte("others"), Type: []byte("t"), Data: []byte("{}")})
+	if _, err := sheet.Publish(); err != nil {
+		t.Fatal(err)
+	}
+	endpoint, err := e.Sessions([]byte(`{"anonymous":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := e.OpenSession(endpoint, nil, box, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.SessionReceive(session, []byte(initMessage))
+	if i%10 == 0 {
+		serve(t, e, `{"anonymous":true}`)
+	}
+	if err := l.Close(h); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestNothingIsLeft of engines that have ended: descriptors, words and the heap stay as they are.
 func TestNothingIsLeft(t *testing.T) {
 	l := New(nil)
-	round := func(i int) {
-		h, _, err := l.Open([]byte(`{}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		e := l.Engine(h)
-		resolver(t, e, "others", 1, false)
-		s := subscribe(t, e, "s", users)
-		subscribe(t, e, "o", `subscription { others { id } }`)
-		box, _, _ := e.Mailbox()
-		e.Watch(s.Handle, box, 1)
-		publish(t, e, `{"id":1}`)
-		sheet := e.Sheet()
-		sheet.Add(&Event{Channel: []byte("others"), Type: []byte("t"), Data: []byte("{}")})
-		if _, err := sheet.Publish(); err != nil {
-			t.Fatal(err)
-		}
-		endpoint, err := e.Sessions([]byte(`{"anonymous":true}`))
-		if err != nil {
-			t.Fatal(err)
-		}
-		session, err := e.OpenSession(endpoint, nil, box, 2)
-		if err != nil {
-			t.Fatal(err)
-		}
-		e.SessionReceive(session, []byte(initMessage))
-		if i%10 == 0 {
-			serve(t, e, `{"anonymous":true}`)
-		}
-		if err := l.Close(h); err != nil {
-			t.Fatal(err)
-		}
-	}
 	for i := range 20 {
-		round(i)
+		useEverything(t, l, i)
 	}
 	heap := func() uint64 {
 		var m runtime.MemStats
@@ -67,7 +69,7 @@ func TestNothingIsLeft(t *testing.T) {
 	}
 	fds, words, before := descriptors(t), len(l.words.free)-l.words.head, heap()
 	for i := range 200 {
-		round(i)
+		useEverything(t, l, i)
 	}
 	if got := descriptors(t); got > fds+2 {
 		t.Errorf("%d descriptors, %d before", got, fds)
