@@ -89,6 +89,7 @@ const head = `<!-- Generated from bench/results; make bench-docs writes it. -->
 
 ` + "`make bench`" + ` measures everything on this page and writes it again. Raw results, with the exact commands and the load of the
 machine before and after each, are in [bench/results](bench/results). A run that began on a busy machine is marked and not shown.
+The engine inside Python has [a page of its own](python/bench/RESULTS.md).
 `
 
 // document returns the text of BENCHMARKS.md.

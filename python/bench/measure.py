@@ -63,9 +63,7 @@ def machine() -> Record:
 
 def commit() -> tuple[str, bool]:
     """The commit, and whether files that it knows have changed since; results and what is made of them do not count."""
-    changed = output(
-        "git", "status", "--porcelain", "--untracked-files=no", ":(exclude)python/bench/results", ":(exclude)*.md"
-    )
+    changed = output("git", "status", "--porcelain", "--untracked-files=no", ":(exclude)python/bench/results", ":(exclude)*.md")
     return output("git", "rev-parse", "--short=12", "HEAD"), bool(changed)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import compare
 import micro
-from measure import HERE, RESULTS, commit, load_average, machine
+from measure import HERE, RESULTS, ROOT, commit, load_average, machine
 from report import document
 
 
@@ -79,7 +79,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.short:
         args.rounds = args.probes = 1
-    results = args.results or (compare.ROOT / ".cache" / "bench-python" if args.short else RESULTS)
+    results = args.results or (ROOT / ".cache" / "bench-python" if args.short else RESULTS)
     if not args.docs:
         measure(results, args.rounds, args.probes, only=args.only, wait=args.wait, short=args.short)
     if not args.short:

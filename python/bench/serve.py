@@ -17,7 +17,6 @@ from collections.abc import Iterator
 
 import uvicorn
 import uvloop
-
 from peers.source import ASGIApp, Lines
 
 SYSTEMS = {
