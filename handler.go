@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,6 +132,27 @@ func (e *Engine) addServer(s server) error {
 	}
 	e.servers = append(e.servers, s)
 	return nil
+}
+
+// Release ends what Handler made and forgets it: connections that are open are cut. It reports whether h was one of
+// the engine's. Close does it for all.
+func (e *Engine) Release(h http.Handler) bool {
+	e.mu.Lock()
+	i := slices.IndexFunc(e.servers, func(s server) bool {
+		made, ok := s.(*endpoint)
+		return ok && http.Handler(made.Handler) == h
+	})
+	if i < 0 {
+		e.mu.Unlock()
+		return false
+	}
+	made := e.servers[i]
+	e.servers = slices.Delete(e.servers, i, i+1)
+	e.mu.Unlock()
+	if err := made.close(); err != nil {
+		e.log.Error("release a handler", "error", err)
+	}
+	return true
 }
 
 // Codes of closes that clients answer by connecting again (PROTOCOLS 1).

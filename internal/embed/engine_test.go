@@ -5,7 +5,9 @@ package embed
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -356,5 +358,58 @@ func TestCloseEndsEverything(t *testing.T) {
 	}
 	if _, _, err := e.Serve(nil, []byte(`{"anonymous":true}`)); err == nil {
 		t.Error("a server of a closed engine")
+	}
+}
+
+// TestCloseWhileBusy ends engines while other threads use everything of them.
+func TestCloseWhileBusy(t *testing.T) {
+	l := New(nil)
+	for range 20 {
+		h, _, err := l.Open([]byte(`{}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := l.Engine(h)
+		resolver(t, e, "users", 1, false)
+		var wg sync.WaitGroup
+		var busy sync.WaitGroup
+		for w := range 4 {
+			busy.Add(1)
+			wg.Go(func() {
+				for i := range 200 {
+					if i == 20 {
+						busy.Done()
+					}
+					box, _, err := e.Mailbox()
+					if err == nil {
+						e.MailboxCalls(box)
+					}
+					s, err := e.Subscribe(&Subscription{ConnectionID: fmt.Append(nil, w%2), SubscriptionID: fmt.Append(nil, w), Query: []byte(users)})
+					if err == nil {
+						e.Watch(s.Handle, box, 1)
+					}
+					sheet := e.Sheet()
+					sheet.Add(&Event{Channel: []byte("users"), Type: []byte("t"), Data: []byte("{}")})
+					_, _ = sheet.Publish() // the engine may be closed
+					text, _ := e.AppendCalls(nil, 2)
+					for _, c := range asks(t, text) {
+						_, _ = e.Answer(c.id, AnswerValue, []byte("{}"))
+					}
+					e.Next(nil, s.Handle)
+					e.MailboxTake(box, make([]int64, 2))
+					e.Complete(s.Handle)
+					e.MailboxClose(box)
+					e.AppendMetrics(nil)
+				}
+			})
+		}
+		busy.Wait()
+		if err := l.Close(h); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	}
+	if n := len(l.words.free) - l.words.head; n%(slabBytes/wordSpace) != 0 {
+		t.Errorf("%d free words: some are missing", n)
 	}
 }

@@ -112,3 +112,22 @@ func TestConnectionsComeAndGo(t *testing.T) {
 		t.Errorf("%d slots", n)
 	}
 }
+
+// TestServersComeAndGo: a server that was stopped leaves nothing in a living engine.
+func TestServersComeAndGo(t *testing.T) {
+	e := open(t, `{}`)
+	once := func() {
+		handle, _ := serve(t, e, `{"anonymous":true}`)
+		if n, err := e.StopServing(handle, 0); n != 1 || err != nil {
+			t.Fatalf("stop: %d, %v", n, err)
+		}
+	}
+	once()
+	before := descriptors(t)
+	for range 20 {
+		once()
+	}
+	if got := descriptors(t); got > before {
+		t.Errorf("%d descriptors, %d before", got, before)
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
@@ -22,6 +23,8 @@ const (
 	idleTimeout   = 2 * time.Minute
 	writeTimeout  = 30 * time.Second
 	headerBytes   = 64 << 10
+	// mostWaiting bounds the connections that net/http holds: each costs a goroutine and two buffers.
+	mostWaiting = 10_000
 	// stopGrace is how long connections may take beyond the window until they are cut.
 	stopGrace  = 5 * time.Second
 	maxWindow  = 10 * time.Minute
@@ -40,6 +43,7 @@ type server struct {
 	handle  int64
 	http    *http.Server
 	clients draining
+	waiting atomic.Int64 // connections that are not, or not yet, a WebSocket
 	running sync.WaitGroup
 	stop    sync.Mutex // one stop at a time
 }
@@ -63,8 +67,10 @@ func (e *Engine) Serve(dst, config []byte) (address []byte, handle int64, err er
 	s.http = &http.Server{
 		Handler: routes(c.path, h), ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout, IdleTimeout: idleTimeout,
 		WriteTimeout: writeTimeout, MaxHeaderBytes: headerBytes, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError),
+		ConnState: s.connState,
 	}
 	if err := e.addServer(s); err != nil {
+		e.facade.Release(h)
 		_ = listener.Close() // nobody has connected
 		return dst, 0, err
 	}
@@ -84,6 +90,18 @@ func (e *Engine) addServer(s *server) error {
 	s.handle = e.lib.servers.put(s)
 	e.servers[s.handle] = s
 	return nil
+}
+
+// connState closes a connection that comes when there are too many.
+func (s *server) connState(c net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		if s.waiting.Add(1) > mostWaiting {
+			_ = c.Close() // the peer learns of it by its next read
+		}
+	case http.StateHijacked, http.StateClosed:
+		s.waiting.Add(-1)
+	}
 }
 
 func appendAddress(dst []byte, a *net.TCPAddr) []byte {
@@ -132,8 +150,7 @@ func (e *Engine) StopServing(handle int64, window time.Duration) (int64, error) 
 	return 1, nil
 }
 
-// end drains a server and waits for what it started. Who is left after the window and a grace is cut by the end of the
-// engine.
+// end drains a server and waits for what it started. Who is left after the window and a grace is cut.
 func (s *server) end(window time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), window+stopGrace)
 	defer cancel()
@@ -149,4 +166,5 @@ func (s *server) end(window time.Duration) {
 	}
 	closing.Wait()
 	s.running.Wait()
+	s.engine.facade.Release(s.clients)
 }
