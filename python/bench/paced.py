@@ -14,6 +14,7 @@ import json
 import resource
 import threading
 import time
+from itertools import repeat
 
 from fraiseql.subscriptions import SubscriptionExecutor
 from probes import EVENT, QUERY
@@ -42,9 +43,10 @@ class Run:
 
     def publish_due(self) -> None:
         publish = self.executor.publish_event
-        for _ in range(self.due() - self.published):
+        count = self.due() - self.published
+        for _ in repeat(None, count):
             publish("userCreated", "users", EVENT)
-            self.published += 1
+        self.published += count
 
     async def in_loop(self) -> None:
         while self.published < self.total:

@@ -60,6 +60,7 @@ class Lines(asyncio.Protocol):
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._publish(json.loads(line)["data"])
+        lines, _, self._rest = (self._rest + data).rpartition(b"\n")
+        if lines:
+            for line in lines.decode().split("\n"):
+                self._publish(json.loads(line)["data"])
