@@ -15,7 +15,9 @@
 //		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
 //	})
 //
-// Without a transport, Engine.Register makes subscriptions whose messages are taken with Engine.Next.
+// A host that owns the WebSockets itself hands their messages to a Session of Engine.Sessions and sends what it takes
+// from there. Without a transport, Engine.Register makes subscriptions whose messages are pulled: Subscription.Next
+// and Receive, Engine.Take for those of a whole connection; Registration.Arrived and Subscription.Notify say when.
 //
 // Concurrency: every method of Engine may be called by any number of goroutines. Events of one channel reach a
 // subscription in the order in which the bus accepted them; channels run in parallel. No goroutine is held per

@@ -83,3 +83,69 @@ func ExampleResolver() {
 	// true true
 	// {"id":"s","type":"next","payload":{"data":{"greeting":"Hello, Ada"}}} <nil>
 }
+
+// A host that owns the WebSocket: messages of the client go in, what is to be sent comes out.
+func ExampleEngine_Sessions() {
+	ctx := context.Background()
+	e, err := fraiseql.New(fraiseql.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer e.Close(ctx)
+	sessions, err := e.Sessions(fraiseql.HandlerConfig{Anonymous: true})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	woken := make(chan struct{}, 1)
+	s, err := sessions.Open(fraiseql.SessionRequest{RemoteAddr: "192.0.2.1:5000"}, func() {
+		select {
+		case woken <- struct{}{}:
+		default:
+		}
+	})
+	if err != nil { // ErrTooManyConnections, for example
+		fmt.Println(err)
+		return
+	}
+	defer s.Close()
+	s.Receive([]byte(`{"type":"connection_init"}`))
+	<-woken
+	out, more := s.Take(nil, 64<<10)
+	for _, o := range out {
+		fmt.Println(string(o.Data), o.Kind == fraiseql.OutgoingClose, more)
+	}
+	// Output:
+	// {"type":"connection_ack"} false false
+}
+
+// A reader that sleeps until there is something to read.
+func ExampleSubscription_Notify() {
+	ctx := context.Background()
+	e, err := fraiseql.New(fraiseql.Config{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer e.Close(ctx)
+	s, err := e.Register(ctx, fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: `subscription { orders { id } }`})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	news := make(chan struct{}, 1)
+	fmt.Println(s.Notify(func() { news <- struct{}{} }))
+	if _, err := e.Publish(ctx, fraiseql.Event{Channel: "orders", Type: "changed", Data: []byte(`{"id": 7}`)}); err != nil {
+		fmt.Println(err)
+		return
+	}
+	<-news
+	fmt.Println(s.Notify(func() {})) // a message waits: there is nothing to sleep for
+	message, _, err := s.Next(nil)
+	fmt.Println(string(message), err)
+	// Output:
+	// true
+	// false
+	// {"id":"s","type":"next","payload":{"data":{"orders":{"id":7}}}} <nil>
+}

@@ -207,7 +207,7 @@ func finish(e *fraiseql.Engine, s *fraiseql.Subscription, how int) {
 
 // An overflow is announced like everything else.
 func TestReadyWordAndOverflow(t *testing.T) {
-	for range 200 {
+	for range 50 {
 		e := newEngine(t, fraiseql.Config{Limits: fraiseql.Limits{QueueMessages: 2}})
 		var word atomic.Uint32
 		p := puller{&word, limited(t)}
