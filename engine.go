@@ -35,7 +35,8 @@ type Engine struct {
 	// tenantRoots are the root fields with @tenant, by channel: their events carry a tenant at that path.
 	tenantRoots map[string][]tenantRoot
 	connLimits  queue.Limits
-	policies    sync.Map // gql.Delivery's comparable part → *queue.Policy
+	policies    sync.Map // deliveryKey → *delivery
+	lastPolicy  atomic.Pointer[delivery]
 	// Bounds of users and tenants; nil: none.
 	userCounts     *counts
 	subscribeRates *rates[account]
@@ -77,7 +78,7 @@ func New(cfg Config) (*Engine, error) {
 	e.plans = plan.NewCache(e.limits.PlanCacheBytes)
 	e.indexTenantRoots()
 	e.setResolvers(cfg.Resolvers)
-	e.publishing.New = func() any { return new(publication) }
+	e.publishing.New = func() any { return e.Batch() }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()
 	e.subscribeRates = newRates[account](e.limits.SubscribeRate, e.limits.SubscribeBurst)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -110,15 +111,15 @@ func (e *Engine) enter(j *hub.Join, begin func(*hub.Subscription) bool) (*hub.Su
 }
 
 // admitEvents judges the rate of a batch: a token per event from its tenant's bucket, all or nothing.
-func (e *Engine) admitEvents(p *publication) *PublishError {
-	for from := 0; from < len(p.batch); {
-		to, tenant := from+1, p.batch[from].Event.TenantID
-		for to < len(p.batch) && p.batch[to].Event.TenantID == tenant {
+func (e *Engine) admitEvents(batch []bus.Message) *PublishError {
+	for from := 0; from < len(batch); {
+		to, tenant := from+1, batch[from].Event.TenantID
+		for to < len(batch) && batch[to].Event.TenantID == tenant {
 			to++
 		}
 		if err := e.admitTenant(tenant, to-from); err != nil {
 			for i := range from {
-				e.publishRates.giveBack(p.batch[i].Event.TenantID, 1)
+				e.publishRates.giveBack(batch[i].Event.TenantID, 1)
 			}
 			err.Index = from
 			return err

@@ -18,15 +18,17 @@ type Receipt = bus.Receipt
 const (
 	// maxReported is how many problems of one batch are reported.
 	maxReported = 100
-	// keptBatch is the largest batch whose scratch is kept.
+	// keptBatch is the largest batch whose memory is kept.
 	keptBatch = 64
 )
 
-// publication is the scratch of one Publish. Pooled.
-type publication struct {
-	batch  []bus.Message
-	parsed []*hub.Parsed
-	errs   PublishErrors
+// Batch is events to be published together. It is for hosts that make events out of something else: they are
+// written where they are needed, and what Publish needs besides is kept for the next batch. Not for concurrent use.
+type Batch struct {
+	engine   *Engine
+	messages []bus.Message // those beyond the length are zero
+	parsed   []*hub.Parsed // at least as many
+	errs     PublishErrors
 }
 
 // tenantRoot is a root field whose events carry a tenant at a path.
@@ -44,39 +46,73 @@ type tenantRoot struct {
 // Data of the events must not be changed afterwards. Events of one call, and of calls that do not overlap,
 // reach subscribers of a channel in order.
 func (e *Engine) Publish(ctx context.Context, events ...Event) (Receipt, error) {
-	p := e.publishing.Get().(*publication)
-	defer e.recycle(p)
-	now := event.Now()
+	b := e.publishing.Get().(*Batch)
+	defer e.publishing.Put(b)
 	for i := range events {
-		p.batch = append(p.batch, bus.Message{Event: events[i]})
-		m := &p.batch[i]
-		if m.Event.Timestamp.IsZero() {
-			m.Event.Timestamp = now
-		}
-		if m.Event.ID == "" && m.Event.UID == (event.ID{}) {
-			m.Event.UID = event.NewIDAt(now)
-		}
-		if err := e.check(p, i, &m.Event); err != nil && len(p.errs) < maxReported {
-			err.Index = i
-			p.errs = append(p.errs, err)
-		}
-		m.Parsed = p.parsed[i]
+		*b.Add() = events[i]
 	}
-	if len(p.errs) > 0 {
-		return Receipt{}, e.refuse(p)
+	return b.Publish(ctx)
+}
+
+// Batch returns an empty batch. It is used again and again; whoever needs several at once makes several.
+func (e *Engine) Batch() *Batch { return &Batch{engine: e} }
+
+// Len returns how many events the batch has.
+func (b *Batch) Len() int { return len(b.messages) }
+
+// Add returns a new event of the batch, to be filled in before the next call.
+func (b *Batch) Add() *Event {
+	i := len(b.messages)
+	if i < cap(b.messages) {
+		b.messages = b.messages[:i+1]
+	} else {
+		b.messages = append(b.messages, bus.Message{})
+	}
+	if i == len(b.parsed) {
+		b.parsed = append(b.parsed, b.newParsed(i))
+	}
+	m := &b.messages[i]
+	m.Parsed = b.parsed[i]
+	return &m.Event
+}
+
+// newParsed makes what the hub needs for event i. Most batches have one event.
+func (b *Batch) newParsed(i int) *hub.Parsed {
+	if i == 0 {
+		return b.engine.hub.NewParsed()
+	}
+	return new(hub.Parsed)
+}
+
+// Publish publishes the events as Engine.Publish does. Whatever it returns, the batch is empty afterwards.
+func (b *Batch) Publish(ctx context.Context) (Receipt, error) {
+	defer b.Clear()
+	e, now := b.engine, event.Now()
+	for i := range b.messages {
+		ev := &b.messages[i].Event
+		b.check(i, ev)
+		if ev.Timestamp.IsZero() {
+			ev.Timestamp = now
+		}
+		if ev.ID == "" && ev.UID == (event.ID{}) {
+			ev.UID = event.NewIDAt(now)
+		}
+	}
+	if len(b.errs) > 0 {
+		return Receipt{}, b.refuse()
 	}
 	if e.closed.Load() {
 		return Receipt{}, bus.ErrClosed
 	}
 	if e.publishRates != nil {
-		if err := e.admitEvents(p); err != nil {
-			p.errs = append(p.errs, err)
-			return Receipt{}, e.refuse(p)
+		if err := e.admitEvents(b.messages); err != nil {
+			b.errs = append(b.errs, err)
+			return Receipt{}, b.refuse()
 		}
 	}
-	r, err := e.bus.Publish(ctx, p.batch)
-	for i := range p.batch { // deferred resolvers, outside of the bus's turns
-		e.hub.HandOver(p.parsed[i])
+	r, err := e.bus.Publish(ctx, b.messages)
+	for _, p := range b.parsed[:len(b.messages)] { // deferred resolvers, outside of the bus's turns
+		e.hub.HandOver(p)
 	}
 	if r.Accepted > 0 {
 		e.observer.Published(r.Accepted)
@@ -84,53 +120,61 @@ func (e *Engine) Publish(ctx context.Context, events ...Event) (Receipt, error) 
 	return r, err
 }
 
+// Clear takes all events out of the batch. A batch that grew large gives its memory back.
+func (b *Batch) Clear() {
+	b.errs = nil
+	if len(b.messages) > keptBatch {
+		b.messages, b.parsed = nil, nil
+		return
+	}
+	clear(b.messages)
+	b.messages = b.messages[:0]
+}
+
 // Check validates events as Publish does, without publishing.
 func (e *Engine) Check(events ...Event) error {
-	p := e.publishing.Get().(*publication)
-	defer e.recycle(p)
+	b := e.publishing.Get().(*Batch)
+	defer e.publishing.Put(b)
+	defer b.Clear()
 	for i := range events {
-		if err := e.check(p, i, &events[i]); err != nil && len(p.errs) < maxReported {
-			err.Index = i
-			p.errs = append(p.errs, err)
-		}
+		*b.Add() = events[i]
+		b.check(i, &events[i])
 	}
-	if len(p.errs) > 0 {
-		return e.refuse(p)
+	if len(b.errs) > 0 {
+		return b.refuse()
 	}
 	return nil
 }
 
-func (e *Engine) refuse(p *publication) error {
-	for _, err := range p.errs {
-		e.observer.Counted(observe.PublishRefused, err.Code, 1)
+func (b *Batch) refuse() error {
+	for _, err := range b.errs {
+		b.engine.observer.Counted(observe.PublishRefused, err.Code, 1)
 	}
-	errs := p.errs
-	p.errs = nil
-	return errs
+	return b.errs
 }
 
-// check validates event i of a publication and parses its data.
-func (e *Engine) check(p *publication, i int, ev *event.Event) *PublishError {
-	if i >= len(p.parsed) {
-		p.parsed = append(p.parsed, new(hub.Parsed))
+// check validates event i and parses its data.
+func (b *Batch) check(i int, ev *event.Event) {
+	if err := b.engine.check(b.parsed[i], ev); err != nil && len(b.errs) < maxReported {
+		err.Index = i
+		b.errs = append(b.errs, err)
 	}
-	if err := ev.Validate(); err != nil {
-		var bad *event.Error
-		if errors.As(err, &bad) {
-			return &PublishError{Member: bad.Member, Code: bad.Code, Message: bad.Message}
-		}
-		return &PublishError{Code: code.InvalidValue, Message: err.Error()}
+}
+
+func (e *Engine) check(p *hub.Parsed, ev *event.Event) *PublishError {
+	if bad := ev.Validate(); bad != nil {
+		return &PublishError{Member: bad.Member, Code: bad.Code, Message: bad.Message}
 	}
-	found := p.parsed[i]
-	if err := found.Parse(ev, &e.address, e.limits.events()); err != nil {
+	if err := p.Parse(ev, &e.address, e.limits.events()); err != nil {
 		return badData(err)
 	}
-	aud := found.Audience
-	if e.address.Strict && !e.hasTenantPath(ev, &found.Tape) {
-		aud = aud.Isolated(ev)
+	if e.address.Strict && !p.Audience.Nobody && !e.hasTenantPath(ev, &p.Tape) {
+		if isolated := p.Audience.Isolated(ev); isolated.Nobody {
+			return &PublishError{Code: code.InvalidValue, Message: isolated.Reason}
+		}
 	}
-	if aud.Nobody {
-		return &PublishError{Code: code.InvalidValue, Message: aud.Reason}
+	if p.Audience.Nobody {
+		return &PublishError{Code: code.InvalidValue, Message: p.Audience.Reason}
 	}
 	return nil
 }
@@ -176,14 +220,4 @@ func (e *Engine) indexTenantRoots() {
 			e.tenantRoots[f.Source.Channel] = append(e.tenantRoots[f.Source.Channel], root)
 		}
 	}
-}
-
-// recycle keeps a publication for later unless it grew large. It forgets the events.
-func (e *Engine) recycle(p *publication) {
-	if len(p.parsed) > keptBatch {
-		return
-	}
-	clear(p.batch)
-	p.batch, p.errs = p.batch[:0], nil
-	e.publishing.Put(p)
 }

@@ -177,21 +177,38 @@ type deliveryKey struct {
 	messages, bytes int
 }
 
-// policy returns the queue bounds of a plan's subscriptions, shared by all with the same.
+// delivery is the queue policy of a deliveryKey.
+type delivery struct {
+	key    deliveryKey
+	policy queue.Policy
+}
+
+// policy returns the queue bounds of a plan's subscriptions, shared by all with the same. Most plans have those of
+// the one before.
 func (e *Engine) policy(p *plan.Plan) *queue.Policy {
 	key := deliveryKey{p.Delivery.Overflow, p.Delivery.MaxMessages, p.Delivery.MaxBytes}
-	if known, ok := e.policies.Load(key); ok {
-		return known.(*queue.Policy)
+	if last := e.lastPolicy.Load(); last != nil && last.key == key {
+		return &last.policy
 	}
-	q := &queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: min(key.bytes, maxQueueBytes)}
+	d := e.delivery(key)
+	e.lastPolicy.Store(d)
+	return &d.policy
+}
+
+func (e *Engine) delivery(key deliveryKey) *delivery {
+	if known, ok := e.policies.Load(key); ok {
+		return known.(*delivery)
+	}
+	d := &delivery{key: key, policy: queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: min(key.bytes, maxQueueBytes)}}
+	q := &d.policy
 	if q.Messages <= 0 {
 		q.Messages = e.limits.QueueMessages
 	}
 	if q.Bytes <= 0 {
 		q.Bytes = e.limits.QueueBytes
 	}
-	known, _ := e.policies.LoadOrStore(key, q)
-	return known.(*queue.Policy)
+	known, _ := e.policies.LoadOrStore(key, d)
+	return known.(*delivery)
 }
 
 var overflows = [...]queue.Overflow{

@@ -54,7 +54,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 		lib: l, facade: facade, stopped: make(chan struct{}), connections: make(map[string]*connection),
 		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
 	}
-	e.sheets.New = func() any { return &Sheet{} }
+	e.sheets.New = e.newSheet
 	e.pushes = c.bus.kind != "memory"
 	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
 	shared = e.queue.word

@@ -22,36 +22,36 @@ const (
 	slabSize = 8 << 10
 	// ownSize is the size from which an event has memory of its own.
 	ownSize = slabSize / 4
-	// keptEvents is the largest batch whose list is kept.
-	keptEvents = 256
 )
 
 // Sheet is a batch of events on its way into the engine. From Engine.Sheet; it is gone after Publish or Drop.
 type Sheet struct {
 	engine *Engine
-	events []fraiseql.Event
+	batch  *fraiseql.Batch
 	slab   []byte // what is left of it
 	err    *fraiseql.PublishError
 }
 
 // Sheet begins a batch.
-func (e *Engine) Sheet() *Sheet {
-	s := e.sheets.Get().(*Sheet)
-	s.engine = e
-	return s
-}
+func (e *Engine) Sheet() *Sheet { return e.sheets.Get().(*Sheet) }
+
+func (e *Engine) newSheet() any { return &Sheet{engine: e, batch: e.facade.Batch()} }
 
 // Add copies an event, once, into memory that the engine keeps.
 func (s *Sheet) Add(ev *Event) {
-	s.check(ev)
-	size := len(ev.Channel) + len(ev.Type) + len(ev.Data) + len(ev.ID) + len(ev.TenantID) + len(ev.UserID) +
-		len(ev.FederationID) + len(ev.ServiceName)
-	block := s.block(size)
-	s.events = append(s.events, fraiseql.Event{
-		Channel: text(&block, ev.Channel), Type: text(&block, ev.Type), ID: text(&block, ev.ID), TenantID: text(&block, ev.TenantID),
-		UserID: text(&block, ev.UserID), FederationID: text(&block, ev.FederationID), ServiceName: text(&block, ev.ServiceName),
-		Broadcast: ev.Broadcast, Data: carve(&block, ev.Data),
-	})
+	size := len(ev.Channel) + len(ev.Type) + len(ev.Data)
+	addressed := ev.ID != nil || ev.TenantID != nil || ev.UserID != nil || ev.FederationID != nil || ev.ServiceName != nil
+	if addressed {
+		s.check(ev)
+		size += len(ev.ID) + len(ev.TenantID) + len(ev.UserID) + len(ev.FederationID) + len(ev.ServiceName)
+	}
+	block, to := s.block(size), s.batch.Add()
+	to.Channel, to.Type, to.Broadcast = text(&block, ev.Channel), text(&block, ev.Type), ev.Broadcast
+	if addressed {
+		to.ID, to.TenantID, to.UserID = text(&block, ev.ID), text(&block, ev.TenantID), text(&block, ev.UserID)
+		to.FederationID, to.ServiceName = text(&block, ev.FederationID), text(&block, ev.ServiceName)
+	}
+	to.Data = carve(&block, ev.Data)
 }
 
 // check refuses members that are there and empty: to the engine an empty text is an absent one, which would widen
@@ -72,7 +72,7 @@ func (s *Sheet) check(ev *Event) {
 		name = "service_name"
 	}
 	if name != "" {
-		s.err = &fraiseql.PublishError{Index: len(s.events), Member: name, Code: code.InvalidValue, Message: "must not be empty: leave it out"}
+		s.err = &fraiseql.PublishError{Index: s.batch.Len(), Member: name, Code: code.InvalidValue, Message: "must not be empty: leave it out"}
 	}
 }
 
@@ -113,8 +113,8 @@ func (s *Sheet) Publish() (n int64, err error) {
 		s.Drop()
 		return 0, err
 	}
-	r, err := s.engine.facade.Publish(context.Background(), s.events...)
-	s.Drop()
+	r, err := s.batch.Publish(context.Background())
+	s.engine.sheets.Put(s)
 	switch {
 	case err != nil:
 		return 0, err
@@ -126,11 +126,7 @@ func (s *Sheet) Publish() (n int64, err error) {
 
 // Drop forgets the batch.
 func (s *Sheet) Drop() {
-	e := s.engine
-	if cap(s.events) > keptEvents {
-		s.events = nil
-	}
-	clear(s.events)
-	s.events, s.err, s.engine = s.events[:0], nil, nil
-	e.sheets.Put(s)
+	s.err = nil
+	s.batch.Clear()
+	s.engine.sheets.Put(s)
 }

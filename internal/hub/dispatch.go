@@ -15,26 +15,28 @@ import (
 
 // dispatch is the scratch of one event on its way through one channel. Pooled.
 type dispatch struct {
-	hub     *Hub
-	event   *event.Event
-	at      event.Position
-	tape    *jsontape.Tape
-	own     Parsed  // for events that arrive unparsed
-	parsed  *Parsed // own, or what came with the event
-	base    policy.Audience
-	aud     policy.Audience // base, narrowed by the paths of the shape at work
-	seq     uint64
-	now     uint32 // see clock
-	budget  int
-	slab    slab
-	last    *plan.Projection // whose payload of this event is payload
-	payload []byte
-	memo    plan.Memo // what other projections of this event found
-	buf     []byte    // texts of addresses
-	key     []byte    // index key
-	owners  []string  // list at an @owner path
-	started time.Time
-	timed   uint8
+	hub      *Hub
+	event    *event.Event
+	at       event.Position
+	tape     *jsontape.Tape
+	own      Parsed  // for events that arrive unparsed
+	parsed   *Parsed // own, or what came with the event
+	base     *policy.Audience
+	aud      *policy.Audience // base, or narrowed: by the paths of the shape at work
+	narrowed policy.Audience
+	narrows  bool // narrowed was used
+	seq      uint64
+	now      uint32 // see clock
+	budget   int
+	slab     slab
+	last     *plan.Projection // whose payload of this event is payload
+	payload  []byte
+	memo     plan.Memo // what other projections of this event found
+	buf      []byte    // texts of addresses
+	key      []byte    // index key
+	owners   []string  // list at an @owner path
+	started  time.Time
+	timed    uint8
 	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
 	discarded string
 
@@ -75,14 +77,17 @@ func (d *dispatch) open(m *bus.Message) string {
 			return "invalid"
 		}
 	}
-	d.parsed, d.tape, d.base = p, &p.Tape, p.Audience
+	d.parsed, d.tape, d.base = p, &p.Tape, &p.Audience
 	return ""
 }
 
 // end forgets the event, so that scratch keeps nothing alive.
 func (d *dispatch) end() {
 	d.event, d.tape, d.parsed = nil, nil, nil
-	d.base, d.aud = policy.Audience{}, policy.Audience{}
+	if d.narrows {
+		d.narrowed, d.narrows = policy.Audience{}, false
+	}
+	d.base, d.aud = nil, nil
 	clear(d.lanes)
 	clear(d.owners)
 }
@@ -196,17 +201,20 @@ func (d *dispatch) appendKey(s *shape) bool {
 
 // narrow sets d.aud: the event's audience with the shape's @tenant and @owner paths and isolation applied.
 func (d *dispatch) narrow(s *shape) {
-	d.aud = d.base
+	if d.aud = d.base; s.tenant == nil && s.owner == nil && !d.hub.cfg.Address.Strict {
+		return
+	}
+	d.aud, d.narrowed, d.narrows = &d.narrowed, *d.base, true
 	var at policy.Address
 	if s.tenant != nil {
 		at, d.buf = pathAddress(d.tape, d.tape.LookupNames(jsontape.Root, s.tenant), d.buf)
-		d.aud = d.aud.WithTenant(at)
+		d.narrowed = d.narrowed.WithTenant(at)
 	}
 	if d.hub.cfg.Address.Strict {
-		addressed := !d.aud.Nobody
-		d.aud = d.aud.Isolated(d.event)
-		d.isolated = d.isolated || addressed && d.aud.Nobody
-		d.addressed = d.addressed || !d.aud.Nobody
+		addressed := !d.narrowed.Nobody
+		d.narrowed = d.narrowed.Isolated(d.event)
+		d.isolated = d.isolated || addressed && d.narrowed.Nobody
+		d.addressed = d.addressed || !d.narrowed.Nobody
 	}
 	if s.owner == nil {
 		return
@@ -214,11 +222,11 @@ func (d *dispatch) narrow(s *shape) {
 	r := d.tape.LookupNames(jsontape.Root, s.owner)
 	if d.tape.Kind(r) == jsontape.Array {
 		d.owners, d.buf = ownerAddresses(d.tape, r, d.owners[:0], d.buf)
-		d.aud = d.aud.WithOwners(d.owners)
+		d.narrowed = d.narrowed.WithOwners(d.owners)
 		return
 	}
 	at, d.buf = pathAddress(d.tape, r, d.buf)
-	d.aud = d.aud.WithOwner(at)
+	d.narrowed = d.narrowed.WithOwner(at)
 }
 
 // deny counts n subscriptions that a check excludes; those before it passed.
@@ -371,9 +379,11 @@ func (d *dispatch) serve(g *Group, s *Subscription) {
 		return
 	}
 	r, messages := s.EnqueueCounted(g.message)
-	d.results[r] += messages
 	if r.Waits() {
 		d.out.Enqueued++
+	}
+	if r != queue.Enqueued {
+		d.results[r] += messages
 	}
 }
 

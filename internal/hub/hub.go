@@ -40,7 +40,10 @@ type Config struct {
 	Failed func(field string, err error)
 }
 
-const shardCount = 64
+const (
+	shardCount     = 64
+	recentChannels = 8 // per shard: one cache line
+)
 
 // Hub is the live subscriptions of one engine.
 type Hub struct {
@@ -61,6 +64,10 @@ type Hub struct {
 
 // shard is a part of the channels, with the totals of their events.
 type shard struct {
+	// recent are channels looked up lately, by further bits of their hash: found without lock and map. Only what is in
+	// the table is here: an entry is made under mu, and goes with its channel.
+	recent [recentChannels]atomic.Pointer[channel]
+
 	mu       sync.RWMutex
 	channels map[string]*channel // nil until there is one
 
@@ -100,8 +107,8 @@ func (s *shard) count(d *dispatch) {
 	if n := d.results.dropped(); n > 0 {
 		s.dropped.Add(uint64(n))
 	}
-	for c, n := range d.out.Denied {
-		if n > 0 {
+	for c := range d.out.Denied {
+		if n := d.out.Denied[c]; n > 0 {
 			s.denied[c].Add(uint64(n))
 		}
 	}
@@ -129,25 +136,32 @@ func (h *Hub) Sizes() (channels, groups, subscriptions int) {
 	return int(h.channels.Load()), int(h.groups.Load()), int(h.subscriptions.Load())
 }
 
-func (h *Hub) shard(name string) *shard {
-	return &h.shards[maphash.String(h.seed, name)%shardCount]
+// shard returns the shard of a channel name, and its place among the recent ones there.
+func (h *Hub) shard(name string) (s *shard, recent *atomic.Pointer[channel]) {
+	hash := maphash.String(h.seed, name)
+	s = &h.shards[hash%shardCount]
+	return s, &s.recent[hash/shardCount%recentChannels]
 }
 
-// lookup returns the channel of that name, nil if it has no subscribers.
-func (s *shard) lookup(name string) *channel {
+// lookup returns the shard of a channel name, and the channel, nil if it has no subscribers.
+func (h *Hub) lookup(name string) (*shard, *channel) {
+	s, recent := h.shard(name)
+	if c := recent.Load(); c != nil && c.name == name {
+		return s, c
+	}
 	s.mu.RLock()
+	defer s.mu.RUnlock()
 	c := s.channels[name]
-	s.mu.RUnlock()
-	return c
+	if c != nil {
+		recent.Store(c)
+	}
+	return s, c
 }
 
 // acquire returns the channel of that name with mu held, made if need be.
 func (h *Hub) acquire(name string) *channel {
-	s := h.shard(name)
 	for {
-		s.mu.RLock()
-		c := s.channels[name]
-		s.mu.RUnlock()
+		s, c := h.lookup(name)
 		if c == nil {
 			c = h.create(s, name)
 		}
@@ -180,11 +194,12 @@ func (h *Hub) create(s *shard, name string) *channel {
 // taken inside: nobody waits for c.mu while holding a shard's lock.
 func (h *Hub) retireLocked(c *channel) {
 	c.dead = true
-	s := h.shard(c.name)
+	s, recent := h.shard(c.name)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.channels[c.name] == c {
 		delete(s.channels, c.name)
+		recent.CompareAndSwap(c, nil)
 		h.channels.Add(-1)
 		h.cfg.Interest(c.name, false)
 	}
@@ -194,10 +209,16 @@ func (h *Hub) retireLocked(c *channel) {
 // channel must come one at a time and in bus order; other channels may run beside it. A message that comes with
 // its Parsed is for HandOver afterwards; for others Deliver does that itself, at its end.
 func (h *Hub) Deliver(m *bus.Message) int {
-	s := h.shard(m.Event.Channel)
-	c := s.lookup(m.Event.Channel)
+	s, c := h.lookup(m.Event.Channel)
+	if p, ok := m.Parsed.(*Parsed); ok && p.scratch != nil {
+		return h.deliver(s, c, m, p.scratch)
+	}
 	d := h.scratch.Get().(*dispatch)
 	defer h.scratch.Put(d)
+	return h.deliver(s, c, m, d)
+}
+
+func (h *Hub) deliver(s *shard, c *channel, m *bus.Message, d *dispatch) int {
 	d.begin(m)
 	if c == nil {
 		s.events.Add(1)
@@ -243,17 +264,15 @@ type results [queue.Gone + 1]int
 var dropLabels = [queue.Gone + 1]string{queue.Dropped: "drop_oldest", queue.Replaced: "latest", queue.Refused: "drop_newest", queue.Closed: "close"}
 
 // dropped is how many messages were dropped.
-func (rs *results) dropped() (n int) {
-	for r, k := range rs {
-		if dropLabels[r] != "" {
-			n += k
-		}
-	}
-	return n
+func (rs *results) dropped() int {
+	return rs[queue.Dropped] + rs[queue.Replaced] + rs[queue.Refused] + rs[queue.Closed]
 }
 
 // report tells the observer of those that were dropped.
 func (rs *results) report(o observe.Observer) {
+	if rs.dropped() == 0 {
+		return
+	}
 	for r, n := range rs {
 		if n != 0 && dropLabels[r] != "" {
 			o.Counted(observe.Dropped, dropLabels[r], n)

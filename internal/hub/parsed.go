@@ -16,7 +16,11 @@ type Parsed struct {
 	Audience policy.Audience
 	buf      []byte     // texts of Audience
 	due      []*Request // deferred resolvers to be called, see Hub.HandOver
+	scratch  *dispatch  // nil: of the pool
 }
+
+// NewParsed returns a Parsed with scratch of its own, which saves the hub h a look at its pool for each event.
+func (h *Hub) NewParsed() *Parsed { return &Parsed{scratch: newDispatch(h)} }
 
 // ErrNotObject says that an event's data is JSON, but not an object.
 var ErrNotObject = errors.New("must be a JSON object")
