@@ -131,3 +131,41 @@ func subscribedSession(t testing.TB, e *fraiseql.Engine, sessions *fraiseql.Sess
 	}
 	return s
 }
+
+// BenchmarkLimits is what the bounds of users and tenants add to a subscribe and to an event.
+func BenchmarkLimits(b *testing.B) {
+	bounds := fraiseql.Limits{
+		SubscriptionsPerUser: 1_000_000, SubscribeRate: 1_000_000_000, SubscribeBurst: 1_000_000_000, PublishRate: 1_000_000_000, PublishBurst: 1_000_000_000,
+	}
+	for _, c := range []struct {
+		name   string
+		limits fraiseql.Limits
+	}{{"without", fraiseql.Limits{}}, {"with", bounds}} {
+		b.Run("subscribe/"+c.name, func(b *testing.B) {
+			e := newEngine(b, fraiseql.Config{Limits: c.limits})
+			r := fraiseql.Registration{
+				ConnectionID: "c", SubscriptionID: "s", Query: "subscription { x { a } }", Identity: fraiseql.Identity{TenantID: "t", UserID: "u"},
+			}
+			b.ReportAllocs()
+			defer testkit.CPUTime(b)()
+			for b.Loop() {
+				s, err := e.Register(context.Background(), r)
+				if err != nil {
+					b.Fatal(err)
+				}
+				s.Complete()
+			}
+		})
+		b.Run("publish/"+c.name, func(b *testing.B) {
+			e := newEngine(b, fraiseql.Config{Limits: c.limits})
+			ev := fraiseql.Event{Channel: "x", Type: "t", TenantID: "t", Data: []byte(`{"a":1,"b":"two"}`)}
+			b.ReportAllocs()
+			defer testkit.CPUTime(b)()
+			for b.Loop() {
+				if _, err := e.Publish(context.Background(), ev); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
