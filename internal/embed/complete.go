@@ -26,7 +26,7 @@ func (e *Engine) Complete(handle int64) int64 {
 	if pull := s.pull.Load(); pull != nil {
 		pull.Complete()
 	}
-	e.resolverDone(s)
+	e.resolverDone(s.own)
 	return 1
 }
 
@@ -59,7 +59,7 @@ func (e *Engine) closeConnection(c *connection) int64 {
 	c.mu.Unlock()
 	for _, s := range subs {
 		if _, ok := e.lib.subscriptions.remove(s.handle); ok {
-			e.resolverDone(s)
+			e.resolverDone(s.own)
 		}
 	}
 	e.facade.CompleteConnection(c.name)

@@ -309,7 +309,9 @@ func TestChurn(t *testing.T) {
 	for w := range 4 {
 		churning.Go(func() {
 			for i := range 300 {
-				s, err := e.Subscribe(&Subscription{ConnectionID: fmt.Append(nil, i%3), SubscriptionID: fmt.Append(nil, w), Query: []byte(users)})
+				s, err := e.Subscribe(&Subscription{
+					ConnectionID: fmt.Append(nil, i%3), SubscriptionID: fmt.Append(nil, w), Query: []byte(users), Resolver: int64(i % 2),
+				})
 				if err != nil {
 					t.Errorf("subscribe: %v", err)
 					return
@@ -328,6 +330,9 @@ func TestChurn(t *testing.T) {
 	publishing.Wait()
 	for _, c := range e.connections {
 		e.CompleteConnection(c.handle)
+	}
+	if len(e.resolvers) != 0 {
+		t.Errorf("%d resolvers are left", len(e.resolvers))
 	}
 	if m := e.facade.Metrics(); m.Connections != 0 || m.Subscriptions != 0 {
 		t.Errorf("%d connections and %d subscriptions are left", m.Connections, m.Subscriptions)

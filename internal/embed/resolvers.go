@@ -30,10 +30,10 @@ func (e *Engine) resolver(token int64, context bool) fraiseql.Resolver {
 	return fraiseql.Resolver{Context: context, Deferred: func(r *fraiseql.ResolveRequest) { e.resolve(token, r) }}
 }
 
-// resolverOf returns the resolver of one subscription alone, nil for none.
-func (e *Engine) resolverOf(sub *subscription, s *Subscription) *fraiseql.Resolver {
+// resolverOf returns the resolver of one subscription alone, nil for none, which resolverDone gives back.
+func (e *Engine) resolverOf(s *Subscription) (*resolverKey, *fraiseql.Resolver) {
 	if s.Resolver == 0 {
-		return nil
+		return nil, nil
 	}
 	key := resolverKey{s.Resolver, s.ResolverContext}
 	e.mu.Lock()
@@ -47,20 +47,19 @@ func (e *Engine) resolverOf(sub *subscription, s *Subscription) *fraiseql.Resolv
 		e.resolvers[key] = own
 	}
 	own.users++
-	sub.own = &key
-	return &own.Resolver
+	return &key, &own.Resolver
 }
 
-// resolverDone says that a subscription has ended.
-func (e *Engine) resolverDone(s *subscription) {
-	if s.own == nil {
+// resolverDone says that the subscription of a resolver has ended.
+func (e *Engine) resolverDone(key *resolverKey) {
+	if key == nil {
 		return
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if own := e.resolvers[*s.own]; own != nil {
+	if own := e.resolvers[*key]; own != nil {
 		if own.users--; own.users == 0 {
-			delete(e.resolvers, *s.own)
+			delete(e.resolvers, *key)
 		}
 	}
 }

@@ -66,15 +66,17 @@ func (e *Engine) Subscribe(s *Subscription) (Subscribed, error) {
 	if err != nil {
 		return Subscribed{}, err
 	}
-	sub, err := e.reserve(string(s.ConnectionID), string(s.SubscriptionID))
+	own, resolver := e.resolverOf(s)
+	sub, err := e.reserve(string(s.ConnectionID), string(s.SubscriptionID), own)
 	if err != nil {
+		e.resolverDone(own)
 		return Subscribed{}, err
 	}
 	c := sub.conn
 	pull, err := e.facade.Register(context.Background(), fraiseql.Registration{
 		ConnectionID: c.name, SubscriptionID: sub.id, Query: string(s.Query), OperationName: string(s.OperationName),
 		Variables: clone(s.Variables), Extensions: clone(s.Extensions), Identity: who, Arrived: c.arrived,
-		Resolver: e.resolverOf(sub, s),
+		Resolver: resolver,
 	})
 	if err != nil {
 		e.forget(sub)
@@ -111,7 +113,7 @@ var errClosed = &Fault{Code: code.InternalServerError, Message: "the engine is c
 
 // reserve keeps a subscription's id and gives it a handle before the engine knows it: its first message may come
 // before Register returns.
-func (e *Engine) reserve(connectionID, subscriptionID string) (*subscription, error) {
+func (e *Engine) reserve(connectionID, subscriptionID string, own *resolverKey) (*subscription, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.connections == nil {
@@ -129,7 +131,7 @@ func (e *Engine) reserve(connectionID, subscriptionID string) (*subscription, er
 	if c.subs[subscriptionID] != nil {
 		return nil, &Fault{Code: code.BadUserInput, Member: "subscription_id", Message: "is live on the connection already"}
 	}
-	s := &subscription{conn: c, id: subscriptionID}
+	s := &subscription{conn: c, id: subscriptionID, own: own}
 	s.handle = e.lib.subscriptions.put(s)
 	c.subs[subscriptionID] = s
 	return s, nil
@@ -146,8 +148,9 @@ func (c *connection) settle(s *subscription) bool {
 // forget takes back what reserve did, with a connection that has nothing else.
 func (e *Engine) forget(s *subscription) {
 	c := s.conn
-	e.lib.subscriptions.remove(s.handle)
-	e.resolverDone(s)
+	if _, ok := e.lib.subscriptions.remove(s.handle); ok {
+		e.resolverDone(s.own)
+	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c.mu.Lock()
