@@ -29,11 +29,13 @@ class Listener:
         "__weakref__",
         "_burst",
         "_claim",
+        "_claimed",
         "_executor",
         "_future",
         "_handle",
         "_loop",
         "_mailbox",
+        "_name",
         "_open",
         "_since",
         "_take",
@@ -62,9 +64,10 @@ class Listener:
         self._executor = executor
         self._handle = executor._find(subscription_id, connection_id)
         self._take = executor._take
+        self._name = str(subscription_id)
         self._claim = object()
-        if executor._aside().listening.setdefault(self._handle, self._claim) is not self._claim:
-            raise RuntimeError(f"somebody else listens to subscription {str(subscription_id)!r}: it has one listener at a time")
+        self._claimed = False
+        self._reclaim()
         self._open = True
         self._burst = _BURST
         self._since = monotonic()
@@ -89,7 +92,7 @@ class Listener:
         """
         # Most messages wait already when they are asked for. Here and below they are taken one at a time: what is not
         # taken stays in the queue, for whoever listens next.
-        if self._burst > 0 and self._open:
+        if self._burst > 0 and self._claimed:
             try:
                 messages = self._take(self._handle, 1)
             except BaseException:
@@ -104,6 +107,8 @@ class Listener:
 
     async def _next(self, timeout: float | None) -> bytes | None:
         """Wait for the next message; None when there is none any more, or none in time."""
+        if self._open and not self._claimed:
+            self._reclaim()
         if self._burst <= 0:
             await self._pause()
         timer: asyncio.TimerHandle | None = None
@@ -155,10 +160,24 @@ class Listener:
         self._future = future
         try:
             await future
+        except BaseException:  # whoever waited may be gone, and still be referred to by a traceback
+            self._disclaim()
+            raise
         finally:
             self._future = None
             self._burst = _BURST
             self._since = monotonic()
+
+    def _reclaim(self) -> None:
+        if self._executor._aside().listening.setdefault(self._handle, self._claim) is not self._claim:
+            raise RuntimeError(f"somebody else listens to subscription {self._name!r}: it has one listener at a time")
+        self._claimed = True
+
+    def _disclaim(self) -> None:
+        self._claimed = False
+        listening = self._executor._aside().listening
+        if listening.get(self._handle) is self._claim:
+            del listening[self._handle]
 
     def _watch(self) -> asyncio.Future[None] | None:
         """Ask to be told of the next message; None when there is one by now."""
@@ -195,9 +214,7 @@ class Listener:
         if not self._open:
             return
         self._open = False
-        listening = self._executor._aside().listening
-        if listening.get(self._handle) is self._claim:
-            del listening[self._handle]
+        self._disclaim()
         if self._mailbox is not None:
             self._mailbox.remove(self._token)
         self._told()

@@ -50,12 +50,14 @@ class Mailbox:
         self.handle, fd = executor._mailbox()
         # The loop watches a descriptor of our own: the engine may close its own at any time.
         self._fd = os.dup(fd)
-        loop.add_reader(self._fd, self._ready)
-        self._hook = _until_shutdown(weakref.ref(self))
+        hook = _until_shutdown(weakref.ref(self))
         try:
-            self._hook.asend(None).send(None)  # makes it one of those that the loop ends before it closes
+            hook.asend(None).send(None)  # makes it one of those that the loop ends before it closes
         except StopIteration:
             pass
+        # It knows the loop, so that the loop alone may keep it: as an argument of what it calls.
+        self._hook: weakref.ref[AsyncGenerator[None, None]] | None = weakref.ref(hook)
+        loop.add_reader(self._fd, self._ready, hook)
 
     @property
     def open(self) -> bool:
@@ -89,7 +91,7 @@ class Mailbox:
         """
         self._targets.pop(token, None)
 
-    def _ready(self) -> None:
+    def _ready(self, _: AsyncGenerator[None, None]) -> None:
         executor = self._executor()
         if executor is None:
             self.shut()
@@ -125,7 +127,12 @@ class Mailbox:
         if self._fd < 0:
             return
         fd, self._fd = self._fd, -1
-        loop = self.loop
+        loop, hook = self.loop, self._hook and self._hook()
+        if hook is not None:
+            try:
+                hook.aclose().send(None)  # it waits for nothing
+            except StopIteration:
+                pass
         if loop is not None:
             loop.remove_reader(fd)
         os.close(fd)
@@ -182,4 +189,5 @@ async def _until_shutdown(mailbox: weakref.ref[Mailbox]) -> AsyncGenerator[None,
     finally:
         one = mailbox()
         if one is not None:
+            one._hook = None
             one.shut()
