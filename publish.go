@@ -19,7 +19,7 @@ const (
 	// maxReported is how many problems of one batch are reported.
 	maxReported = 100
 	// keptBatch is the largest batch whose memory is kept.
-	keptBatch = 64
+	keptBatch = 256
 )
 
 // Batch is events to be published together. It is for hosts that make events out of something else: they are
