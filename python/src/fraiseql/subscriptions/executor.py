@@ -115,11 +115,15 @@ class SubscriptionExecutor(_native.Executor):
 
         Raises:
             TypeError: It cannot be called with one to three values.
-            ValueError: The schema has no such root field.
+            ValueError: The name is empty.
         """
         from fraiseql.subscriptions.resolvers import signature_of
 
         count, is_async = signature_of(fn)
+        if not isinstance(name, str):
+            raise TypeError(f"the name of a resolver is a str, not {type(name).__name__}")
+        if not name:
+            raise ValueError("the name of a resolver is that of a root field or an event type, it is empty")
         self._set_resolver(name, fn, count, is_async)
         self._named[name] = fn
         return fn

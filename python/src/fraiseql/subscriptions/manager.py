@@ -357,11 +357,13 @@ class SubscriptionManager:
 
         Raises:
             TypeError: It cannot be called with one to three values.
-            ValueError: The schema has no such root field.
+            ValueError: The name is empty.
         """
         signature_of(fn)
         if self._made is not None:
             self._executor().register_resolver(name, fn)
+        elif not isinstance(name, str) or not name:
+            raise ValueError("the name of a resolver is that of a root field or an event type")
         self._resolvers[name] = fn
         return fn
 
