@@ -148,6 +148,11 @@ def signature(name: str, node: Function, bound: bool) -> str:
     return f"{prefix}{name}(\n" + "".join(f"    {part},\n" for part in parts) + f"){result}"
 
 
+def attribute(node: Function) -> str:
+    """A property as it is declared."""
+    return f"{node.name}: {ast.unparse(node.returns) if node.returns else 'object'}"
+
+
 def written(argument: ast.arg, default: ast.expr | None) -> str:
     """One parameter."""
     text = argument.arg
@@ -218,14 +223,11 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
             continue
         if not ast.get_docstring(member) and isinstance(member.body[0], ast.Expr):
             # A stub says no more than the type.
-            plain = "property" in kinds and member.returns
-            bare.append(
-                f"- `{member.name}: {ast.unparse(member.returns)}`" if plain else f"- `{signature(member.name, member, True)}`"
-            )
+            bare.append(f"- `{attribute(member) if 'property' in kinds else signature(member.name, member, True)}`")
             continue
         yield f"#### {name}"
         if "property" in kinds:
-            yield fenced(f"{member.name}: {ast.unparse(member.returns) if member.returns else 'object'}")
+            yield fenced(attribute(member))
         else:
             called = name if kinds & {"classmethod", "staticmethod"} else member.name
             yield fenced(signature(called, member, bound="staticmethod" not in kinds))
