@@ -118,6 +118,7 @@ static int create_here(Executor *self, const char *config, Py_ssize_t length) {
   fq_text text = {config, length};
   fq_shared *shared = NULL;
   int64_t result;
+  faults_guard();
   if (length > LONG_CONFIG) {
     Py_BEGIN_ALLOW_THREADS
     result = fq.engine_new(&text, &shared, &out);
@@ -224,6 +225,7 @@ static PyObject *executor_metrics(PyObject *o, PyObject *unused) {
   (void)unused;
   Executor *self = (Executor *)o;
   if (executor_ready(self) < 0) return NULL;
+  faults_guard();
   char buffer[4096];
   fq_out out = OUT(buffer);
   int64_t result = fq.metrics(self->engine, &out);

@@ -53,6 +53,13 @@ int library_loaded(void);
  * inherit that. -> NULL, or a text of malloc that says why not. */
 char *library_load(void);
 
+/* Notes which handlers of faults are the library's, just loaded; address is in its code. */
+void faults_learn(void *address);
+
+/* Lets the library handle the faults of its own code where somebody else, faulthandler for one, came first since. With
+ * the GIL; a system call when there is nothing to do. */
+void faults_guard(void);
+
 /* Blocks the signals that are not ours to handle; *before is for pthread_sigmask. */
 void signals_block(void *before);
 

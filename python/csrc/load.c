@@ -180,6 +180,7 @@ static char *load_locked(void) {
   if (handle) failure = resolve(handle, path);
   sigaction(SIGPIPE, &pipe_action, NULL);
   if (!failure) {
+    faults_learn((void *)fq.abi);
     loaded_generation = process_generation;
     __atomic_store_n(&loaded, 1, __ATOMIC_RELEASE);
   }

@@ -111,6 +111,7 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   char buffer[1024];
   fq_out out = OUT(buffer);
   int64_t handle;
+  faults_guard();
   if (s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES) {
     Py_BEGIN_ALLOW_THREADS
     handle = fq.subscribe(self->engine, s, &out);

@@ -205,7 +205,7 @@ assert publish(executor, 1) == 1
     assert (ended.ok(), ended.err) == ("interrupted\n", "")
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("when", ["before", "after", "after, engine in use"])
 @pytest.mark.parametrize(
     "crash",
     ["ctypes.string_at(8)", "os.kill(os.getpid(), signal.SIGSEGV)", "os.abort()", "work()"],
@@ -219,7 +219,8 @@ def test_crashes_are_shown(when: str, crash: str) -> None:
         + f"""
 {enable if when == "before" else ""}
 executor = used()
-{enable if when == "after" else ""}
+{enable if "after" in when else ""}
+{"executor.get_metrics()" if "use" in when else ""}
 def work():
     thread = threading.Thread(target=ctypes.string_at, args=(8,)); thread.start(); thread.join()
 {crash}
@@ -230,6 +231,29 @@ time.sleep(20)
     assert ended.code == (-6 if "abort" in crash else -11), (ended.code, ended.err)
     assert ended.err.startswith("Fatal Python error: " + ("Aborted" if "abort" in crash else "Segmentation fault"))
     assert 'File "<string>", line ' in ended.err
+    assert "goroutine" not in ended.err
+
+
+def test_crash_in_a_forked_child() -> None:
+    """The child's library and that of its parent, which is dead there, let faulthandler have the fault."""
+    ended = python(
+        PROLOGUE
+        + """
+executor = used()
+faulthandler.enable()
+executor.get_metrics()
+pid = os.fork()
+if pid == 0:
+    own = used(); own.get_metrics()
+    ctypes.string_at(8)
+_, status = os.waitpid(pid, 0)
+sys.exit(100 - os.waitstatus_to_exitcode(status))
+""",
+        options=("-W", "ignore:This process:DeprecationWarning"),
+        env={"PYTHONFAULTHANDLER": None},
+    )
+    assert ended.code == 111
+    assert ended.err.startswith("Fatal Python error: Segmentation fault")
     assert "goroutine" not in ended.err
 
 
