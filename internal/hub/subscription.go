@@ -8,13 +8,14 @@ import (
 // Subscription is one live operation of one connection. It joins its channel's index by Hub.Join and leaves by
 // Complete.
 type Subscription struct {
+	// What every event looks at comes first, beside the queue's own such members: cache lines count.
+	joined  uint64 // the channel's event sequence when it joined: later events are for it
+	slot    int32  // in cell.members
+	expires uint32 // Unix seconds after which nothing is delivered; 0: never
 	queue.Queue
 	channel *channel
 	cell    *cell // guarded by channel.mu; nil until it is in the index
 	who     *identity.Identity
-	joined  uint64 // the channel's event sequence when it joined: later events are for it
-	slot    int32  // in cell.members
-	expires uint32 // Unix seconds after which nothing is delivered; 0: never
 }
 
 // Complete ends the subscription: what waits is dropped and nothing more is written for it. Idempotent, safe

@@ -161,12 +161,12 @@ type Queue struct {
 	prev, next *Queue // ready list
 	first      *Message
 	rest       *ring // what waits behind first; nil most of the time
-	long       *string
 	bytes      int32
 	drops      uint32
 	flags      uint8
 	idLen      uint8
 	id         [inlineID]byte
+	long       *string // nil: the id is in id
 }
 
 const inlineID = 38
@@ -227,23 +227,30 @@ func (q *Queue) EnqueueCounted(m *Message) (r Result, messages int) {
 		c.mu.Unlock()
 		return Gone, 1
 	}
-	before := q.drops
-	if q.first != nil {
-		r = q.makeRoomLocked(m)
-	}
-	switch r {
-	case Enqueued, Dropped, Replaced:
+	messages = 1
+	if q.first == nil || q.policy.Overflow != Latest && q.fitsLocked(m) {
 		q.pushLocked(m)
-	case Closed:
-		q.overflowLocked()
+	} else {
+		r, messages = q.squeezeLocked(m)
 	}
-	messages = max(1, int(q.drops-before))
 	wake := r != Refused && c.rouseLocked()
 	c.mu.Unlock()
 	if wake {
 		c.sink.Wake(q)
 	}
 	return r, messages
+}
+
+// squeezeLocked pushes m if the policy finds room for it.
+func (q *Queue) squeezeLocked(m *Message) (r Result, messages int) {
+	before := q.drops
+	switch r = q.makeRoomLocked(m); r {
+	case Enqueued, Dropped, Replaced:
+		q.pushLocked(m)
+	case Closed:
+		q.overflowLocked()
+	}
+	return r, max(1, int(q.drops-before))
 }
 
 // End appends the last message of the subscription, whatever the bounds; nothing goes in after it.

@@ -45,9 +45,7 @@ func (r *ring) grown() *ring {
 		return r
 	}
 	g := newRing(2 * len(r.buf))
-	for i := range r.n {
-		*g.at(i) = *r.at(i)
-	}
+	copy(g.buf[copy(g.buf, r.buf[r.head:]):], r.buf[:r.head])
 	g.n = r.n
 	r.release()
 	return g
