@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"sync"
 	"time"
+	"weak"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -18,12 +19,12 @@ import (
 // knows are not the same one.
 type account struct {
 	tenant, user string
-	conn         *queue.Conn // nil with a user
+	conn         weak.Pointer[queue.Conn] // none with a user; a bucket keeps no connection alive
 }
 
 func accountOf(who *identity.Identity, conn *queue.Conn) account {
 	if who.UserID == "" {
-		return account{conn: conn}
+		return account{conn: weak.Make(conn)}
 	}
 	return account{tenant: who.TenantID, user: who.UserID}
 }

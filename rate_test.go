@@ -2,10 +2,13 @@ package fraiseql
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
 func TestRates(t *testing.T) {
@@ -130,7 +133,42 @@ func TestRatesDoNotAllocate(t *testing.T) {
 	}
 }
 
+// A connection that nobody knows has a bucket, and goes when it is closed.
+func TestBucketsKeepNoConnection(t *testing.T) {
+	r := newRates[account](1, 5)
+	gone := make(chan struct{})
+	func() {
+		c := &queue.Conn{}
+		runtime.AddCleanup(c, func(struct{}) { close(gone) }, struct{}{})
+		for i, want := range []bool{true, true, true, true, true, false} {
+			if got := r.take(accountOf(&Identity{TenantID: "t"}, c), 1) == 0; got != want {
+				t.Errorf("take %d: %v", i, got)
+			}
+		}
+		if r.take(accountOf(&Identity{TenantID: "t"}, &queue.Conn{}), 1) != 0 {
+			t.Error("another connection has the same bucket")
+		}
+	}()
+	for range 100 {
+		runtime.GC()
+		runtime.Gosched()
+		select {
+		case <-gone:
+			return
+		default:
+		}
+	}
+	t.Errorf("the connection is still there, with %d buckets", r.len())
+}
+
 func BenchmarkRates(b *testing.B) {
+	b.Run("anonymous", func(b *testing.B) {
+		r, c := newRates[account](1_000_000_000, 1_000_000_000), &queue.Conn{}
+		b.ReportAllocs()
+		for b.Loop() {
+			r.take(accountOf(&Identity{}, c), 1)
+		}
+	})
 	for _, keys := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
 			r := newRates[account](1_000_000_000, 1_000_000_000)
