@@ -4,6 +4,7 @@ package embed
 
 import (
 	"errors"
+	"strconv"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
 )
@@ -14,6 +15,9 @@ type engineConfig struct {
 	processors int
 	bus        busConfig
 }
+
+// maxProcessors bounds the threads that run Go at the same time: each costs memory.
+const maxProcessors = 1024
 
 type busConfig struct{ kind, url, group string }
 
@@ -38,7 +42,9 @@ func parseEngine(text []byte) (*engineConfig, error) {
 		case "late_resolvers":
 			m.flag(&c.LateResolvers)
 		case "processors":
-			m.count(&c.processors)
+			if m.count(&c.processors); c.processors > maxProcessors {
+				m.fail("must be at most " + strconv.Itoa(maxProcessors))
+			}
 		default:
 			return false
 		}

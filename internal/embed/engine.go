@@ -47,7 +47,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	if err != nil {
 		return 0, nil, refusedConfig(err)
 	}
-	if c.processors > 0 {
+	if c.processors > 0 && c.processors != runtime.GOMAXPROCS(0) { // the world stops for it
 		runtime.GOMAXPROCS(c.processors)
 	}
 	e := &Engine{
