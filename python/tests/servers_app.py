@@ -1,4 +1,4 @@
-"""The application that real servers run in test_servers.py. Its manager is made where APP_MAKES says."""
+"""The application that real servers run in test_servers.py."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ async def pid() -> int:
 @app.post("/users/{user}")
 async def publish(user: str) -> dict[str, Any]:
     """Publishes in the worker that gets the request, and says which that was."""
-    reached = await manager.publish_event("userCreated", "users", {"id": user, "worker": os.getpid()}, **ADDRESS)
+    reached = await manager.publish_event("userCreated", "users", {"id": user, "worker": os.getpid()}, user_id="u", tenant_id="t")
     return {"reached": reached, "worker": os.getpid()}

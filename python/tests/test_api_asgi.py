@@ -404,7 +404,7 @@ async def test_cleans_up(app: SubscriptionApp, manager: SubscriptionManager, how
         elif how == "cancel":
             socket.task.cancel()
         elif how == "send fails":
-            socket.outgoing.put_nowait = fails  # type: ignore[method-assign]
+            socket.outgoing.put_nowait = fails  # type: ignore[method-assign, assignment]
         else:
             socket.incoming.put_nowait({})
     publish(manager)

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
 SYSTEMS = {"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
@@ -18,7 +19,7 @@ def run(*arguments: str) -> str:
     return done.stderr
 
 
-def lines(path: Path) -> list[dict]:
+def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 

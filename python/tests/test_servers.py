@@ -179,7 +179,8 @@ def test_two_workers(name: str) -> None:
     with serving(SERVERS[name]) as server:
         workers = server.workers()
         deliveries(server, workers)
-        with server.open("wrong") as refused, pytest.raises(ConnectionClosed) as closed:
+        refused = server.open("wrong")
+        with pytest.raises(ConnectionClosed) as closed:
             receive(refused)
         assert closed.value.rcvd is not None
         assert closed.value.rcvd.code == 4403

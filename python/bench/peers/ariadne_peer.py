@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
+from typing import Any
 
 from ariadne import SubscriptionType, make_executable_schema
 from ariadne.asgi import GraphQL
@@ -16,13 +17,13 @@ subscription = SubscriptionType()
 
 
 @subscription.source("tick")
-async def tick_source(_root: object, _info: GraphQLResolveInfo, room: int) -> AsyncGenerator[Event, None]:
+async def tick_source(_root: object, _info: GraphQLResolveInfo[Any], room: int) -> AsyncGenerator[Event, None]:
     async for event in source.subscribe(room):
         yield event
 
 
 @subscription.field("tick")
-def tick(event: Event, _info: GraphQLResolveInfo, room: int) -> Event:
+def tick(event: Event, _info: GraphQLResolveInfo[Any], room: int) -> Event:
     return event
 
 

@@ -15,7 +15,7 @@ source: Broadcast[Event] = Broadcast()
 schema = build_schema("type Query {\n  ok: Boolean\n}\n" + SDL)
 
 
-async def tick_source(_root: object, _info: GraphQLResolveInfo, room: int) -> AsyncGenerator[Event, None]:
+async def tick_source(_root: object, _info: GraphQLResolveInfo[Any], room: int) -> AsyncGenerator[Event, None]:
     async for event in source.subscribe(room):
         yield {"tick": event}
 
