@@ -127,7 +127,7 @@ class Mailbox:
         if self._fd < 0:
             return
         fd, self._fd = self._fd, -1
-        loop, hook = self.loop, self._hook and self._hook()
+        loop, hook = self.loop, None if self._hook is None else self._hook()
         if hook is not None:
             try:
                 hook.aclose().send(None)  # it waits for nothing
