@@ -22,6 +22,7 @@ func fq_abi() (ret C.int64_t) {
 func fq_engine_new(config *C.fq_text, shared **C.fq_shared, out *C.fq_out) (ret C.int64_t) {
 	defer guard(out, &ret)
 	fault("fq_engine_new")
+	*shared = nil // before there is something to lose
 	handle, word, err := library.Open(bytes(config))
 	if err != nil {
 		return fail(out, err)

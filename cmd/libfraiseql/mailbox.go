@@ -15,6 +15,7 @@ func fq_mailbox_new(engine C.int64_t, fd *C.int64_t, out *C.fq_out) (ret C.int64
 	if e == nil {
 		return C.FQ_UNKNOWN
 	}
+	*fd = -1 // before there is something to lose
 	handle, descriptor, err := e.Mailbox()
 	if err != nil {
 		return fail(out, err)

@@ -139,6 +139,28 @@ static void serve(int64_t engine) {
   EXPECT(fq_serve_stop(engine, server, 0, fresh()) == 1 && fq_serve_stop(engine, server, 0, fresh()) == 0);
 }
 
+/* careless passes what nobody should pass: every answer is an error, and nothing breaks. */
+static void careless(int64_t engine) {
+  fq_text negative = {"x", -1}, none = {0};
+  fq_event event = {.channel = negative, .type = negative, .data = negative};
+  fq_shared *shared;
+  EXPECT(fq_engine_new(NULL, &shared, fresh()) == FQ_ERROR && says("{\"code\":\"BAD_USER_INPUT\",*"));
+  EXPECT(fq_engine_new(&negative, &shared, fresh()) == FQ_ERROR && says("{\"code\":\"INTERNAL_SERVER_ERROR\",*"));
+  EXPECT(fq_engine_new(&none, &shared, NULL) == FQ_ERROR);
+  EXPECT(fq_publish(engine, &event, 1, fresh()) == FQ_ERROR && says("{\"code\":\"INTERNAL_SERVER_ERROR\",*"));
+  EXPECT(fq_publish(engine, &event, -1, fresh()) == FQ_ERROR && fq_publish(engine, NULL, 1, fresh()) == FQ_ERROR);
+  EXPECT(fq_subscribe(engine, NULL, fresh()) == FQ_ERROR && fq_resolver_set(engine, NULL, 1, 0, fresh()) == FQ_ERROR);
+  EXPECT(fq_mailbox_new(engine, NULL, fresh()) == FQ_ERROR);
+  int64_t fd, mailbox = fq_mailbox_new(engine, &fd, fresh());
+  EXPECT(fq_mailbox_take(engine, mailbox, NULL, 5) == FQ_ERROR && fq_mailbox_take(engine, mailbox, NULL, 0) == 0);
+  EXPECT(fq_mailbox_take(engine, mailbox, &fd, -1) == FQ_ERROR && fq_calls_take(engine, -1, fresh()) == 0);
+  EXPECT(fq_sessions_new(engine, NULL, fresh()) == FQ_ERROR && fq_serve(engine, &negative, fresh()) == FQ_ERROR);
+  EXPECT(fq_call_answer(engine, 0, 99, NULL, NULL) == 0);
+  out = (fq_out){NULL, -5, 0, 0};
+  EXPECT(fq_metrics(engine, &out) == 0 && out.owned && out.data[0] == '{');
+  EXPECT(publish(engine, "users", "{\"id\":1}") == 0);
+}
+
 int main(int argc, char **argv) {
   if (argc != 2) return 2;
   load(argv[1]);
@@ -155,6 +177,7 @@ int main(int argc, char **argv) {
   resolve(engine, shared);
   converse(engine);
   serve(engine);
+  careless(engine);
   EXPECT(fq_metrics(engine, fresh()) == 0 && out.data[0] == '{');
   EXPECT(fq_engine_close(engine, fresh()) == 0 && fq_engine_close(engine, fresh()) == 0);
 #define UNKNOWN(name, parameters, arguments)                                                                          \
