@@ -388,3 +388,23 @@ func BenchmarkOpenClose(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkTakeConnection(b *testing.B) {
+	e := open(b, `{}`)
+	var s Subscribed
+	for i := range 10 {
+		s = subscribe(b, e, fmt.Sprint(i), users)
+	}
+	buf := make([]byte, 0, 1<<20)
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for range 100 {
+			publish(b, e, `{"id":"1","name":"n"}`)
+		}
+		b.StartTimer()
+		if _, n := e.TakeConnection(buf, s.Connection, 1000); n != 1000 {
+			b.Fatal(n)
+		}
+	}
+}
