@@ -23,19 +23,12 @@ type channel struct {
 	mu    sync.Mutex // guards what follows; never held over anything but copying
 	dead  bool       // freed; written under both locks, read under either
 	stamp uint32     // Bus.tick at the newest event
-	last  uint64     // sequence of the newest event
-	head  int32      // index in ring of the oldest event held
-	count int32      // events held: last-count+1 … last
-	text  int64      // bytes of what they refer to
-	ring  []event.Event
-	times []int64 // when each was published (Unix nanoseconds), for retention; else nil
+	last  uint64     // sequence of the newest event; the ring holds last-count+1 … last
+	ring
 }
 
-const (
-	eventBytes = int64(unsafe.Sizeof(event.Event{}))
-	// channelBytes is what a channel costs without its events: itself and two slots of the table.
-	channelBytes = int64(unsafe.Sizeof(channel{})) + 32
-)
+// channelBytes is what a channel costs without its events: itself and two slots of the table.
+const channelBytes = int64(unsafe.Sizeof(channel{})) + 32
 
 func newChannel(b *Bus, sh *shard, hash uint64, name string) *channel {
 	c := &channel{name: strings.Clone(name), hash: hash, shard: sh, limit: int32(min(b.events, 1<<30)), last: sh.floor.Load()}
@@ -51,11 +44,6 @@ func newChannel(b *Bus, sh *shard, hash uint64, name string) *channel {
 // control reports whether the channel is outside the byte budget.
 func (c *channel) control() bool { return c.times != nil }
 
-// textBytes is what an event refers to, besides itself and the name of its channel.
-func textBytes(e *event.Event) int64 {
-	return int64(len(e.Type) + len(e.ID) + len(e.TenantID) + len(e.UserID) + len(e.FederationID) + len(e.ServiceName) + len(e.Data))
-}
-
 // append gives an event its sequence and keeps it. The caller has the turn.
 func (b *Bus) append(c *channel, e *event.Event) uint64 {
 	c.mu.Lock()
@@ -65,99 +53,33 @@ func (b *Bus) append(c *channel, e *event.Event) uint64 {
 	if c.limit == 0 {
 		return c.last
 	}
-	before := c.bytesLocked()
+	before := c.bytes()
 	switch {
-	case c.count == c.limit, int(c.count) == len(c.ring) && b.overShareLocked(c):
-		c.dropLocked()
-	case int(c.count) == len(c.ring):
-		c.resizeLocked(min(grown(int32(len(c.ring))), c.limit))
+	case c.count == c.limit, c.count == c.size() && b.overShareLocked(c):
+		c.drop()
+	case c.count == c.size():
+		c.resize(min(grown(c.size()), c.limit))
 	}
-	i := c.indexLocked(c.count)
-	c.ring[i] = *e
-	c.ring[i].Channel = c.name
-	c.count++
-	c.text += textBytes(e)
+	i := c.push(e)
 	if c.control() {
 		now := time.Now()
 		c.times[i] = now.UnixNano()
 		c.expireLocked(now, b.retentionOf(c))
 		for c.count > 1 && c.text > controlBytes {
-			c.dropLocked()
+			c.drop()
 		}
 		return c.last
 	}
 	b.shareLocked(c)
-	b.hold(c.shard, c.bytesLocked()-before)
+	b.hold(c.shard, c.bytes()-before)
 	return c.last
-}
-
-// grown is the size of the ring that follows one of n slots. Many channels see one event only.
-func grown(n int32) int32 {
-	switch {
-	case n == 0:
-		return 1
-	case n < 16:
-		return 4 * n
-	}
-	return 2 * n
-}
-
-// bytesLocked is what the events cost.
-func (c *channel) bytesLocked() int64 { return int64(len(c.ring))*eventBytes + c.text }
-
-// indexLocked returns where in ring the nth event after the oldest is.
-func (c *channel) indexLocked(n int32) int32 {
-	if i := c.head + n; i < int32(len(c.ring)) {
-		return i
-	}
-	return c.head + n - int32(len(c.ring))
-}
-
-// dropLocked forgets the oldest event.
-func (c *channel) dropLocked() {
-	e := &c.ring[c.head]
-	c.text -= textBytes(e)
-	*e = event.Event{}
-	c.count--
-	c.head = c.indexLocked(1)
-}
-
-// resizeLocked moves the events into a ring of n slots, n ≥ count.
-func (c *channel) resizeLocked(n int32) {
-	if n == 0 {
-		c.ring, c.head = nil, 0
-		return
-	}
-	ring := make([]event.Event, n)
-	var times []int64
-	if c.control() {
-		times = make([]int64, n)
-	}
-	for i := range c.count {
-		at := c.indexLocked(i)
-		ring[i] = c.ring[at]
-		if times != nil {
-			times[i] = c.times[at]
-		}
-	}
-	c.ring, c.head = ring, 0
-	if times != nil {
-		c.times = times
-	}
-}
-
-// shrinkLocked gives back a ring that is three quarters empty.
-func (c *channel) shrinkLocked() {
-	if c.count <= int32(len(c.ring))/4 {
-		c.resizeLocked(c.count)
-	}
 }
 
 // expireLocked forgets events that are older than the retention.
 func (c *channel) expireLocked(now time.Time, retention time.Duration) {
 	limit := now.Add(-retention).UnixNano()
 	for c.count > 0 && c.times[c.head] < limit {
-		c.dropLocked()
+		c.drop()
 	}
 }
 
@@ -215,7 +137,7 @@ func (b *Bus) read(c *channel, known bool, after uint64, limit int) (page bus.Pa
 	page.Messages = make([]bus.Message, n)
 	for i := range page.Messages {
 		seq := from + uint64(i)
-		page.Messages[i].Event = c.ring[c.indexLocked(int32(seq-first))]
+		page.Messages[i].Event = c.event(int32(seq-first), c.name)
 		page.Messages[i].Position = b.position(seq)
 	}
 	return page, true

@@ -31,7 +31,7 @@ func (b *Bus) share() int64 { return b.budget / max(b.channels.Load(), 1) }
 // and the channel over its share. Near, not over: as long as those that publish much pay for it themselves,
 // nobody has to search for something to evict.
 func (b *Bus) overShareLocked(c *channel) bool {
-	return c.count > 1 && !c.control() && b.held.Load() > b.budget-b.budget/16 && c.bytesLocked() > b.share()
+	return c.count > 1 && !c.control() && b.held.Load() > b.budget-b.budget/16 && c.bytes() > b.share()
 }
 
 // shareLocked lets a channel above its share pay for its newest event itself. The newest always stays,
@@ -39,13 +39,13 @@ func (b *Bus) overShareLocked(c *channel) bool {
 func (b *Bus) shareLocked(c *channel) {
 	for range 2 { // the second makes progress towards the share
 		if b.overShareLocked(c) {
-			c.dropLocked()
+			c.drop()
 		}
 	}
 	if c.count == 1 && c.text > b.budget {
-		c.dropLocked()
+		c.drop()
 	}
-	c.shrinkLocked()
+	c.shrink()
 }
 
 // evict frees bytes until the bus is within its budget or enough was tried for one publish. One goroutine
@@ -79,7 +79,7 @@ func (b *Bus) candidate(share int64) *channel {
 		if c == nil || c.control() || !c.mu.TryLock() {
 			continue
 		}
-		if bytes := c.bytesLocked(); c.count > 1 && bytes > share && bytes > most {
+		if bytes := c.bytes(); c.count > 1 && bytes > share && bytes > most {
 			biggest, most = c, bytes
 		}
 		if a := tick - c.stamp; oldest == nil || a > age {
@@ -121,20 +121,20 @@ func (b *Bus) evictFrom(c *channel, share int64) {
 	if c.dead {
 		return
 	}
-	before := c.bytesLocked()
+	before := c.bytes()
 	if c.count > 1 && before > share {
-		for c.count > 1 && c.bytesLocked() > share && before-c.bytesLocked() < evictBytes {
-			c.dropLocked()
+		for c.count > 1 && c.bytes() > share && before-c.bytes() < evictBytes {
+			c.drop()
 		}
-		c.shrinkLocked()
-		b.hold(c.shard, c.bytesLocked()-before)
+		c.shrink()
+		b.hold(c.shard, c.bytes()-before)
 		return
 	}
 	for c.count > 0 {
-		c.dropLocked()
+		c.drop()
 	}
-	c.shrinkLocked()
-	b.hold(c.shard, c.bytesLocked()-before)
+	c.shrink()
+	b.hold(c.shard, c.bytes()-before)
 	if c.turn.TryLock() {
 		c.dead = true
 		b.remove(c)

@@ -61,7 +61,7 @@ func count(b *Bus) (bytes int64, channels, events int) {
 				events += int(c.count)
 				bytes += channelBytes + int64(len(c.name))
 				if !c.control() {
-					bytes += c.bytesLocked()
+					bytes += c.bytes()
 				}
 			}
 		}
