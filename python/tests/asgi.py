@@ -164,7 +164,7 @@ async def lifespan(app: App) -> list[MutableMapping[str, Any]]:
     return sent
 
 
-async def http(app: App, method: str = "GET") -> tuple[int, dict[str, str], Any]:
+async def http(app: App, method: str = "GET", path: str = "/graphql") -> tuple[int, dict[str, str], Any]:
     """Status, headers and decoded body of an HTTP request."""
     sent: list[MutableMapping[str, Any]] = []
 
@@ -174,6 +174,7 @@ async def http(app: App, method: str = "GET") -> tuple[int, dict[str, str], Any]
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    await app({"type": "http", "method": method, "path": "/graphql", "headers": []}, receive, send)
+    scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "query_string": b"", "headers": []}
+    await app(scope, receive, send)
     headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
     return sent[0]["status"], headers, json.loads(b"".join(part["body"] for part in sent[1:]))

@@ -78,7 +78,6 @@ class SubscriptionManager:
         if auth is not None and not callable(auth):
             raise TypeError(f"auth is a function, not {type(auth).__name__}")
         self.auth = auth
-        self._remote = config is not None and config.bus_type != "memory"
         self._arguments: dict[str, Any] = {
             "config": config,
             "schema": schema,
@@ -88,6 +87,7 @@ class SubscriptionManager:
             "introspection": introspection,
         }
         engine_document(**self._arguments)  # says now what is wrong
+        self._remote = config is not None and config.bus_type != "memory"
         self._lock = threading.Lock()
         self._made: SubscriptionExecutor | None = None
         self._made_in = _generation
