@@ -40,9 +40,7 @@ static void run_create(job *j) {
 static void run_close(job *j) { j->result = fq.engine_close(j->engine, &j->out); }
 
 static void close_orphan(job *j) {
-  fq_out out = {NULL, 0, 0, 0};
-  if (!j->failure && j->result > 0) fq.engine_close(j->result, &out);
-  out_free(&out);
+  if (!j->failure && j->result > 0) close_later(j->result);
 }
 
 static void fail_with(Executor *self, PyObject *failure) {
@@ -181,14 +179,7 @@ static void abandon(Executor *self) {
     self->starting = NULL;
     job_leave(j);
   } else if (before == PHASE_OPEN) {
-    job *j = job_new(run_close);
-    if (!j) {
-      PyErr_Clear();
-      return;
-    }
-    j->engine = self->engine;
-    job_start(j);
-    job_leave(j);
+    close_later(self->engine);
   }
 }
 

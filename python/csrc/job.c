@@ -1,6 +1,8 @@
 /* Work on a C thread of its own: loading the library, and calls that block. Signals of Python stay with Python's
  * threads, and a thread that waits here still answers to Ctrl-C. A job has two holders, its thread and the one who
- * made it; the last of them frees it. */
+ * made it; the last of them frees it.
+ *
+ * Engines whose executors were left behind are closed by one more thread, which is there while there are any. */
 #include "native.h"
 
 #include <pthread.h>
@@ -75,17 +77,22 @@ static void *job_thread(void *argument) {
   return NULL;
 }
 
-void job_start(job *j) {
+/* On a thread of its own; on this one if there can be no more threads. */
+static void start_thread(void *(*run)(void *), void *argument) {
   sigset_t before;
   pthread_t thread;
   pthread_attr_t detached;
-  j->sync->holders++;
   pthread_attr_init(&detached);
   pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
   signals_block(&before);
-  if (pthread_create(&thread, &detached, job_thread, j) != 0) job_finish(j);
+  if (pthread_create(&thread, &detached, run, argument) != 0) run(argument);
   pthread_sigmask(SIG_SETMASK, &before, NULL);
   pthread_attr_destroy(&detached);
+}
+
+void job_start(job *j) {
+  j->sync->holders++;
+  start_thread(job_thread, j);
 }
 
 /* Up to 20 ms, after which the caller looks for signals. */
@@ -125,4 +132,52 @@ void job_leave(job *j) {
   pthread_mutex_unlock(&j->sync->mutex);
   if (orphan && j->orphaned) j->orphaned(j);
   job_release(j);
+}
+
+typedef struct left_engine left_engine;
+struct left_engine {
+  int64_t engine;
+  left_engine *next;
+};
+
+static pthread_mutex_t left_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows */
+static left_engine *left_engines;
+static bool closing;
+
+void jobs_after_fork(void) {
+  static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
+  left_lock = fresh;
+  left_engines = NULL;
+  closing = false;
+}
+
+static left_engine *next_left(void) {
+  pthread_mutex_lock(&left_lock);
+  left_engine *it = left_engines;
+  if (it) left_engines = it->next;
+  else closing = false;
+  pthread_mutex_unlock(&left_lock);
+  return it;
+}
+
+static void *closing_thread(void *unused) {
+  for (left_engine *it; (it = next_left()); free(it)) {
+    fq_out out = {NULL, 0, 0, 0};
+    fq.engine_close(it->engine, &out);
+    out_free(&out);
+  }
+  return unused;
+}
+
+void close_later(int64_t engine) {
+  left_engine *it = malloc(sizeof *it);
+  if (!it) return; /* it goes on, unused */
+  it->engine = engine;
+  pthread_mutex_lock(&left_lock);
+  it->next = left_engines;
+  left_engines = it;
+  bool begin = !closing;
+  closing = true;
+  pthread_mutex_unlock(&left_lock);
+  if (begin) start_thread(closing_thread, NULL);
 }

@@ -63,4 +63,7 @@ void faults_guard(void);
 /* Blocks the signals that are not ours to handle; *before is for pthread_sigmask. */
 void signals_block(void *before);
 
+/* job.c: in a forked child. */
+void jobs_after_fork(void);
+
 #endif

@@ -57,6 +57,7 @@ static void after_fork_in_child(void) {
   static const pthread_mutex_t fresh = PTHREAD_MUTEX_INITIALIZER;
   load_lock = fresh;
   process_generation++;
+  jobs_after_fork();
 }
 
 /* A process that exits while a thread loads would run destructors beside constructors. */

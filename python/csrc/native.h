@@ -8,7 +8,8 @@
  * calls.c      resolvers and authentication      session.c   WebSockets of a host, serve
  * write.c      Python -> JSON                    read.c      JSON -> Python
  * arguments.c  arguments of methods              errors.c    exceptions
- * event.c      the type Event
+ * event.c      the type Event                    describe.c  what resolvers take
+ * faults.c     faults in the library
  *
  * Everything here is guarded by the GIL, except what job.c and load.c say about themselves. Py_RETURN_NONE and its
  * like are not used: the headers of 3.12 and 3.13 make them return without a reference, which 3.10 and 3.11 need.
@@ -182,6 +183,7 @@ int job_wait(job *j);     /* releases the GIL; -1: a signal handler raised, the 
 void job_hold(job *j);    /* for another waiter; job_release ends it */
 void job_release(job *j);
 void job_leave(job *j);   /* the caller is done with it; does not wait */
+void close_later(int64_t engine); /* on one thread, one after the other */
 
 /* executor.c */
 
