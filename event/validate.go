@@ -1,6 +1,7 @@
 package event
 
 import (
+	"time"
 	"unicode"
 	"unicode/utf8"
 )
@@ -87,7 +88,7 @@ func (e *Event) Validate() *Error {
 	if err := e.validateAddresses(); err != nil {
 		return err
 	}
-	if y := e.Timestamp.Year(); y < 0 || y > 9999 {
+	if !writable(e.Timestamp) {
 		return errTimestamp
 	}
 	if len(e.Data) == 0 {
@@ -96,7 +97,20 @@ func (e *Event) Validate() *Error {
 	return nil
 }
 
+// writable reports whether a time has the form of RFC 3339: the year has four digits.
+func writable(t time.Time) bool {
+	const from, to = -62_135_510_400, 253_370_678_400 // a day after the year 1 begins and a day before 9999 does, whatever the zone
+	if s := t.Unix(); s >= from && s < to || t.IsZero() {
+		return true
+	}
+	y := t.Year()
+	return y >= 0 && y <= 9999
+}
+
 func (e *Event) validateAddresses() *Error {
+	if e.TenantID == "" && e.UserID == "" && e.FederationID == "" && e.ServiceName == "" {
+		return nil
+	}
 	if e.Broadcast && (e.TenantID != "" || e.UserID != "") {
 		return errBroadcast
 	}
@@ -115,13 +129,14 @@ func (e *Event) validateAddresses() *Error {
 // ValidateChannel checks a channel name as every door does, @source included: 1 to 255 bytes of UTF-8
 // without control characters and white space, not beginning with __ or $, without * > { }.
 func ValidateChannel(name string) *Error {
-	if err := checkName(name, errChannel); err != nil {
+	bits := classes(name)
+	if err := checkClasses(name, bits, errChannel); err != nil {
 		return err
 	}
 	if name[0] == '$' || len(name) > 1 && name[0] == '_' && name[1] == '_' {
 		return errReserved
 	}
-	if classes(name)&wildcard != 0 {
+	if bits&wildcard != 0 {
 		return errWildcard
 	}
 	return nil
@@ -159,14 +174,15 @@ func classes(s string) (bits uint8) {
 }
 
 // checkName applies the rules of channel, type and id.
-func checkName(s string, errs *textErrors) *Error {
-	if s == "" {
+func checkName(s string, errs *textErrors) *Error { return checkClasses(s, classes(s), errs) }
+
+func checkClasses(s string, bits uint8, errs *textErrors) *Error {
+	switch {
+	case s == "":
 		return errs.missing
-	}
-	if len(s) > MaxName {
+	case len(s) > MaxName:
 		return errs.long
-	}
-	if classes(s)&(unusual|space) != 0 {
+	case bits&(unusual|space) != 0:
 		return checkRunes(s, errs, true)
 	}
 	return nil

@@ -106,6 +106,12 @@ func (r *Rules) Address(ev *event.Event, rowTenant, rowUser Address) Audience {
 	return a
 }
 
+// Addressed is what Rules.Address says, without Strict, of an event that is not a broadcast where data holds no
+// addresses: who the envelope names, or everybody.
+func Addressed(ev *event.Event) Audience {
+	return Audience{Tenant: ev.TenantID, User: ev.UserID, FederationID: ev.FederationID, ServiceName: ev.ServiceName}
+}
+
 // join returns the one address that envelope and data agree on, or why there is none.
 func join(envelope string, data Address, invalid, differs string) (text, why string) {
 	switch data.Found {

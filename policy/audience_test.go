@@ -260,3 +260,20 @@ func BenchmarkAudience(b *testing.B) {
 		}
 	}
 }
+
+// TestAddressed: the short way says what the long one does.
+func TestAddressed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.SampledFrom([]string{"", "a", "b"})
+		ev := event.Event{
+			TenantID: text.Draw(t, "tenant"), UserID: text.Draw(t, "user"),
+			FederationID: text.Draw(t, "federation"), ServiceName: text.Draw(t, "service"),
+		}
+		rules := Rules{RowTenant: rapid.Bool().Draw(t, "row tenant"), RowUser: rapid.Bool().Draw(t, "row user")}
+		got, want := Addressed(&ev), rules.Address(&ev, absent, absent)
+		if got.Nobody || want.Nobody || got.Tenant != want.Tenant || got.User != want.User || got.Users != nil ||
+			got.FederationID != want.FederationID || got.ServiceName != want.ServiceName {
+			t.Fatalf("%+v, want %+v", got, want)
+		}
+	})
+}

@@ -22,18 +22,27 @@ var (
 	addressLeaf  = scalar.Leaf{Kind: scalar.ID}
 )
 
-// Audience returns who may see an event, before the paths of any field narrow it and before isolation strict
+// Audience sets aud to who may see an event, before the paths of any field narrow it and before isolation strict
 // is applied. Texts are appended to buf, which must live as long as the audience; it is returned grown.
-func (a *Addressing) Audience(ev *event.Event, t *jsontape.Tape, buf []byte) (policy.Audience, []byte) {
+func (a *Addressing) Audience(aud *policy.Audience, ev *event.Event, t *jsontape.Tape, buf []byte) []byte {
+	inTenant, inUser := jsontape.None, jsontape.None
+	if a.RowTenant || a.RowUser {
+		inTenant, inUser = t.PairNamed(jsontape.Root, tenantMember, userMember)
+	}
+	if inTenant == jsontape.None && inUser == jsontape.None && !ev.Broadcast {
+		*aud = policy.Addressed(ev)
+		return buf
+	}
 	rules := policy.Rules{RowTenant: a.RowTenant, RowUser: a.RowUser}
 	var tenant, user policy.Address
 	if a.RowTenant {
-		tenant, buf = rowAddress(t, t.MemberNamed(jsontape.Root, tenantMember), buf)
+		tenant, buf = rowAddress(t, inTenant, buf)
 	}
 	if a.RowUser {
-		user, buf = rowAddress(t, t.MemberNamed(jsontape.Root, userMember), buf)
+		user, buf = rowAddress(t, inUser, buf)
 	}
-	return rules.Address(ev, tenant, user), buf
+	*aud = rules.Address(ev, tenant, user)
+	return buf
 }
 
 // rowAddress reads a member that may be left out: null says the same as leaving it out.

@@ -33,6 +33,6 @@ func (p *Parsed) Parse(ev *event.Event, a *Addressing, lim jsontape.Limits) erro
 	if p.Tape.Kind(jsontape.Root) != jsontape.Object {
 		return ErrNotObject
 	}
-	p.Audience, p.buf = a.Audience(ev, &p.Tape, p.buf[:0])
+	p.buf = a.Audience(&p.Audience, ev, &p.Tape, p.buf[:0])
 	return nil
 }

@@ -50,6 +50,24 @@ func (t *Tape) MemberNamed(object Ref, name Name) Ref {
 	return found
 }
 
+// PairNamed is MemberNamed for two names at once.
+func (t *Tape) PairNamed(object Ref, a, b Name) (first, second Ref) {
+	first, second = None, None
+	if t.Kind(object) != Object {
+		return first, second
+	}
+	nodes := t.nodes[:t.nodes[object].next]
+	for v := uint(object) + 2; v < uint(len(nodes)); v = uint(nodes[v].next) + 1 {
+		switch n := &nodes[v-1]; {
+		case n.next == a.print && t.textIs(n, a.text):
+			first = Ref(v)
+		case n.next == b.print && t.textIs(n, b.text):
+			second = Ref(v)
+		}
+	}
+	return first, second
+}
+
 // textIs compares the text of a name, or of a string.
 func (t *Tape) textIs(n *node, text string) bool {
 	if n.tag&flagEscaped == 0 {

@@ -29,3 +29,16 @@ func TestSelectAgreesWithMember(t *testing.T) {
 		}
 	}
 }
+
+// TestPairAgreesWithMember compares the scan for two names with look-ups of each.
+func TestPairAgreesWithMember(t *testing.T) {
+	for _, text := range []string{
+		`{}`, `[]`, `null`, `{"a":1}`, `{"b":1}`, `{"b":{"a":5},"a":2}`, `{"a":1,"a":2,"b":3,"c":4,"b":[]}`, `{"\u0061":1,"\u0062":2}`,
+	} {
+		tape := parse(t, text)
+		a, b := tape.PairNamed(jsontape.Root, jsontape.MakeName("a"), jsontape.MakeName("b"))
+		if a != tape.Member(jsontape.Root, "a") || b != tape.Member(jsontape.Root, "b") {
+			t.Errorf("%s: %d and %d", text, a, b)
+		}
+	}
+}
