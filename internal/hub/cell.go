@@ -1,6 +1,9 @@
 package hub
 
-import "slices"
+import (
+	"slices"
+	"unsafe"
+)
 
 // cell holds the members of one group within one domain. Most cells have one member: it is kept without a
 // list.
@@ -26,6 +29,17 @@ func (c *cell) len() int {
 		return 1
 	}
 	return 0
+}
+
+// members returns all of them; the list is valid until somebody joins or leaves.
+func (c *cell) members() []*Subscription {
+	switch {
+	case c.many != nil:
+		return c.many.list
+	case c.one != nil:
+		return unsafe.Slice(&c.one, 1)
+	}
+	return nil
 }
 
 func (c *cell) at(i int) *Subscription {

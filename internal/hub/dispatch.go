@@ -271,9 +271,13 @@ func (c *channel) serveAllLocked(d *dispatch, cell *cell) {
 	if !d.prepare(g) {
 		return
 	}
-	for i := 0; i < cell.len(); i++ {
-		d.serve(g, cell.at(i))
-		c.breatheLocked(d)
+	members := cell.members()
+	for i := 0; i < len(members); i++ {
+		d.serve(g, members[i])
+		if d.budget--; d.budget == 0 {
+			c.breatheLocked(d)
+			members = cell.members()
+		}
 	}
 }
 
@@ -285,7 +289,9 @@ func (c *channel) serveUsersLocked(d *dispatch, cell *cell, federated bool) int 
 		served++
 		if federated && d.prepare(cell.group) {
 			d.serve(cell.group, s)
-			c.breatheLocked(d)
+			if d.budget--; d.budget == 0 {
+				c.breatheLocked(d)
+			}
 		}
 	}
 	if cell.len() <= flatMembers {
@@ -322,13 +328,12 @@ func repeats(list []string, i int) bool {
 	return false
 }
 
-// breatheLocked lets joins and leaves in after each batch of members.
+// breatheLocked lets joins and leaves in, after each batch of members. Leaves wait for the end of the dispatch all
+// the same; lists may have grown.
 func (c *channel) breatheLocked(d *dispatch) {
-	if d.budget--; d.budget == 0 {
-		d.budget = memberBatch
-		c.mu.Unlock()
-		c.mu.Lock()
-	}
+	d.budget = memberBatch
+	c.mu.Unlock()
+	c.mu.Lock()
 }
 
 // prepare evaluates the rest of the filter and projects, once per event and group. It reports whether the

@@ -410,20 +410,25 @@ func (q *Queue) dropKeyLocked(key string) bool {
 }
 
 func (q *Queue) pushLocked(m *Message) {
-	if q.conn.flags&connBlocked != 0 {
+	c := q.conn
+	if c.flags&connBlocked != 0 {
 		m = m.clone()
 	}
 	q.accountLocked(m.size())
-	if q.first == nil {
+	switch r := q.rest; {
+	case q.first == nil:
 		q.first = m
-	} else {
-		if q.rest == nil {
-			q.rest = newRing(minRing)
-		}
-		q.rest = q.rest.push(m)
+	case r == nil:
+		q.rest = newRing(minRing)
+		q.rest.push(m)
+	case r.full():
+		q.rest = r.grown()
+		q.rest.push(m)
+	default:
+		r.push(m)
 	}
 	if q.flags&flagReady == 0 {
-		q.conn.linkLastLocked(q)
+		c.linkLastLocked(q)
 	}
 }
 

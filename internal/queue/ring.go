@@ -40,10 +40,8 @@ func (r *ring) release() {
 
 func (r *ring) at(i int) **Message { return &r.buf[(r.head+i)&(len(r.buf)-1)] }
 
+// grown is a ring of twice the size, for one that is full.
 func (r *ring) grown() *ring {
-	if r.n < len(r.buf) {
-		return r
-	}
 	g := newRing(2 * len(r.buf))
 	copy(g.buf[copy(g.buf, r.buf[r.head:]):], r.buf[:r.head])
 	g.n = r.n
@@ -51,15 +49,18 @@ func (r *ring) grown() *ring {
 	return g
 }
 
-func (r *ring) push(m *Message) *ring {
-	r = r.grown()
-	*r.at(r.n) = m
+func (r *ring) full() bool { return r.n == len(r.buf) }
+
+// push appends; the ring must not be full.
+func (r *ring) push(m *Message) {
+	r.buf[(r.head+r.n)&(len(r.buf)-1)] = m
 	r.n++
-	return r
 }
 
 func (r *ring) pushFront(m *Message) *ring {
-	r = r.grown()
+	if r.full() {
+		r = r.grown()
+	}
 	r.head = (r.head - 1) & (len(r.buf) - 1)
 	*r.at(0) = m
 	r.n++
