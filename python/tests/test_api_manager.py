@@ -212,7 +212,7 @@ class TestServe:
 
     async def test_gql(self, manager: SubscriptionManager) -> None:
         async with await manager.serve(port=0, anonymous=True) as server:
-            async with Client(transport=WebsocketsTransport(server.url, subprotocols=PROTOCOLS)) as session:
+            async with Client(transport=WebsocketsTransport(server.url, subprotocols=["graphql-transport-ws"])) as session:
                 results = session.subscribe(gql(ORDERS))
                 task = asyncio.ensure_future(anext(results))
                 await until(active(manager, 1))

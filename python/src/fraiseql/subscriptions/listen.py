@@ -113,6 +113,12 @@ class Listener:
             await self._pause()
         timer: asyncio.TimerHandle | None = None
         late = timeout is not None and timeout <= 0
+
+        def expire() -> None:
+            nonlocal late
+            late = True
+            self._told()
+
         try:
             while self._open:
                 try:
@@ -130,13 +136,9 @@ class Listener:
                 future = self._watch()
                 if future is None:
                     continue
-                if timeout is not None:
-                    if timer is None:
-                        timer = future.get_loop().call_later(timeout, self._told)
-                    await self._wait(future)
-                    late = timer.when() <= future.get_loop().time()
-                else:
-                    await self._wait(future)
+                if timeout is not None and timer is None:
+                    timer = future.get_loop().call_later(timeout, expire)
+                await self._wait(future)
             return None
         finally:
             if timer is not None:
