@@ -129,6 +129,9 @@ func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
 	}
 	var found [chunkFields]jsontape.Ref
 	x.tape.Select(r, &c.set, found[:])
+	if c.plain && x.report == nil && x.verbatim(c, found[:len(c.fields)]) {
+		return x.tape.AppendMembers(append(dst, c.fields[0].lead[0]), found[0], found[len(c.fields)-1]), true
+	}
 	ok := true
 	for i := range c.fields {
 		f := &c.fields[i]
@@ -144,6 +147,19 @@ func (x *run) chunk(dst []byte, c *chunk, r jsontape.Ref) ([]byte, bool) {
 		}
 	}
 	return dst, true
+}
+
+// verbatim reports whether the event has what is selected as one piece: one copy is the result then.
+func (x *run) verbatim(c *chunk, found []jsontape.Ref) bool {
+	if !x.tape.Verbatim(found) {
+		return false
+	}
+	for i, r := range found {
+		if !c.fields[i].value.leaf.Verbatim(x.tape, r) {
+			return false
+		}
+	}
+	return true
 }
 
 func (x *run) field(dst []byte, f *field, r jsontape.Ref) ([]byte, bool) {

@@ -10,14 +10,20 @@ import (
 // appendInt coerces to Int: integral in 32 bit after conversion to a double; booleans are 1 and 0, strings
 // are read by the rules of JavaScript's Number().
 func appendInt(dst []byte, t *jsontape.Tape, r jsontape.Ref) ([]byte, bool) {
-	if raw := t.Raw(r); len(raw) <= 9 && t.IsInteger(r) && raw[0] != '-' {
-		return append(dst, raw...), true
+	if isShortInt(t, r) {
+		return append(dst, t.Raw(r)...), true
 	}
 	i, ok := int32Of(t, r)
 	if !ok {
 		return dst, false
 	}
 	return strconv.AppendInt(dst, int64(i), 10), true
+}
+
+// isShortInt reports whether r is in its canonical form an Int for certain.
+func isShortInt(t *jsontape.Tape, r jsontape.Ref) bool {
+	raw := t.Raw(r)
+	return len(raw) <= 9 && t.IsInteger(r) && raw[0] != '-'
 }
 
 func int32Of(t *jsontape.Tape, r jsontape.Ref) (int32, bool) {

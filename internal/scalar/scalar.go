@@ -65,6 +65,22 @@ func (l *Leaf) AppendResult(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out [
 	}
 }
 
+// Verbatim reports whether the result of r is its text as it stands, in a text without white space between tokens.
+// False where that takes a closer look, too.
+func (l *Leaf) Verbatim(t *jsontape.Tape, r jsontape.Ref) bool {
+	switch kind := t.Kind(r); l.Kind {
+	case Custom, Untyped:
+		return kind > jsontape.Null
+	case String, ID:
+		return kind == jsontape.String
+	case Boolean:
+		return kind == jsontape.True || kind == jsontape.False
+	case Int:
+		return isShortInt(t, r)
+	}
+	return false
+}
+
 // isName reports whether r is a String that names a value of the enum.
 func (l *Leaf) isName(t *jsontape.Tape, r jsontape.Ref) bool {
 	var buf [64]byte
