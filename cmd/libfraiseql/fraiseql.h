@@ -21,8 +21,8 @@
  *     SIGPIPE back as it was: the library needs no handler for it. Handlers that are there get SA_ONSTACK.
  *   - Handlers that are installed later need SA_ONSTACK. One for SIGSEGV, SIGBUS or SIGFPE must hand faults inside of
  *     calls on to the library's handler (sigaction tells which it was); otherwise they end the process.
- *   - GOMAXPROCS and GOGC of the environment count when it is loaded; without them it takes 3 to 4 threads that run
- *     at the same time, and a heap that may grow to four times what is in use.
+ *   - GOMAXPROCS and GOGC of the environment count when it is loaded; without them 4 of its threads may run at
+ *     the same time, and its heap may grow to four times what is in use.
  */
 #ifndef FRAISEQL_H
 #define FRAISEQL_H
