@@ -13,7 +13,8 @@ import (
 
 // Options configures a Poller. Zero members mean the default in the comment.
 type Options struct {
-	// Shards is the number of epoll sets, each with a reader and a writer; GOMAXPROCS.
+	// Shards is the number of epoll sets, each with a reader and a writer; one per core, at most GOMAXPROCS:
+	// where that is more, the rest is for others.
 	Shards int
 	// Tick is the precision of deadlines: how often the tables are swept; 1 s.
 	Tick time.Duration
@@ -28,7 +29,7 @@ type Options struct {
 
 func (o Options) withDefaults() Options {
 	if o.Shards <= 0 {
-		o.Shards = runtime.GOMAXPROCS(0)
+		o.Shards = min(runtime.GOMAXPROCS(0), runtime.NumCPU())
 	}
 	if o.Tick <= 0 {
 		o.Tick = time.Second
