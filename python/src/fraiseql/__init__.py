@@ -5,6 +5,17 @@ Everything that applications use is in `fraiseql.subscriptions`, and what mounts
 fork.
 """
 
-from fraiseql._version import __version__
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from fraiseql._version import __version__
 
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> str:
+    """Read the version when somebody asks for it."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from fraiseql import _version
+
+    return _version.__version__

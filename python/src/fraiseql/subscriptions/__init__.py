@@ -75,10 +75,9 @@ def __getattr__(name: str) -> object:
     """Import what is used, when it is used: an executor alone needs neither asyncio nor json."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
     place = _PLACES.get(name, "errors")
-    value = getattr(import_module(place if "." in place else f"{__name__}.{place}"), name)
+    module = __import__(place if "." in place else f"{__name__}.{place}", fromlist=[name])
+    value: object = getattr(module, name)
     globals()[name] = value
     return value
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fraiseql import _native
-from fraiseql.subscriptions import convert, errors
+from fraiseql.subscriptions import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 
 __all__ = ["SubscriptionExecutor"]
 
-_native.configure(errors.from_json, convert.default, errors.Skip)
+
+def _default(value: Any) -> Any:
+    from fraiseql.subscriptions.convert import default
+
+    return default(value)
+
+
+_native.configure(errors.from_json, _default, errors.Skip)
 
 _DEFAULT = b'{"schema":null,"bus":{"type":"memory"},"security":{},"limits":{},"late_resolvers":true}'
 

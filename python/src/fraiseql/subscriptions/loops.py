@@ -192,7 +192,7 @@ class Loops:
             raise
         except Exception as error:
             failed(getattr(awaitable, "__qualname__", type(awaitable).__name__), error)
-            answer(executor, call_id, FAILED, type(error).__name__.encode())
+            answer(executor, call_id, FAILED, None)  # without a reason: it is logged
         else:
             try:
                 executor._answer(call_id, VALUE, value)
@@ -200,7 +200,7 @@ class Loops:
                 pass  # the executor was closed
             except Exception as error:
                 failed(getattr(awaitable, "__qualname__", type(awaitable).__name__), error)
-                answer(executor, call_id, FAILED, type(error).__name__.encode())
+                answer(executor, call_id, FAILED, None)  # without a reason: it is logged
 
     def authenticate(self, call_id: int, session: int, params: bytes | None, request: bytes | None) -> None:
         """Let the door of a session judge what its client presented, in the door's loop.
