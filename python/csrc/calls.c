@@ -203,16 +203,19 @@ static int64_t answer(Executor *self, int64_t id, int64_t kind, const char *data
   return result;
 }
 
-static void report(Executor *self, PyObject *name, PyObject *exception) {
+/* Tells the subclass of a failure. -> whether it was told, and logs it */
+static int report(Executor *self, PyObject *name, PyObject *exception) {
   PyObject *hook = PyObject_GetAttr((PyObject *)self, self->state->words[W_resolver_failed]);
-  if (!hook) {
+  if (!hook || hook == Py_None) {
     PyErr_Clear();
-    return;
+    Py_XDECREF(hook);
+    return 0;
   }
-  PyObject *result = hook == Py_None ? Py_NewRef(Py_None) : PyObject_CallFunctionObjArgs(hook, name, exception, NULL);
+  PyObject *result = PyObject_CallFunctionObjArgs(hook, name, exception, NULL);
   if (!result) PyErr_WriteUnraisable(hook);
   Py_XDECREF(result);
   Py_DECREF(hook);
+  return 1;
 }
 
 /* Answers that the current exception came instead of a value. -> it, if it is to go on to the caller */
@@ -224,11 +227,13 @@ static PyObject *fail(Executor *self, int64_t id, PyObject *name) {
   const char *data = bytes ? PyBytes_AsString(bytes) : "";
   if (bytes) length = PyBytes_Size(bytes);
   PyErr_Clear();
+  int goes_on = !PyErr_GivenExceptionMatches(exception, PyExc_Exception);
+  /* A reason would be logged by the library, too. */
+  if (name && !goes_on && report(self, name, exception)) data = NULL, length = 0;
   if (answer(self, id, FQ_ANSWER_FAILED, data, (size_t)length) < 0) PyErr_Clear();
   Py_XDECREF(text);
   Py_XDECREF(bytes);
-  if (!PyErr_GivenExceptionMatches(exception, PyExc_Exception)) return exception;
-  if (name) report(self, name, exception);
+  if (goes_on) return exception;
   Py_DECREF(exception);
   return NULL;
 }
