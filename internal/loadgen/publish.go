@@ -176,29 +176,13 @@ func (r *run) waitUntil(ctx context.Context, due time.Duration) error {
 
 // publishWindow publishes while fewer than Window events are under way.
 func (r *run) publishWindow(ctx context.Context) (int, error) {
-	subscribers := make([]uint64, r.cfg.Rooms)
-	for n := range r.cfg.Connections {
-		for i := range r.cfg.Subscriptions {
-			subscribers[r.roomOf(n, i)]++
-		}
-	}
-	ahead := make([]uint64, r.cfg.Window) // deliveries that are due once the event that many before was delivered
 	sequence := make([]int, r.cfg.Rooms)
 	batch := make([]Event, 0, r.cfg.Batch)
-	due := uint64(0)
-	for r.published < 1<<31-1 {
-		now := time.Since(r.start)
-		if now >= r.cfg.Warmup+r.cfg.Duration {
-			break
-		}
-		arrived := r.totals().all
-		for len(batch) < r.cfg.Batch && ahead[r.published%r.cfg.Window] <= arrived {
+	for r.published < 1<<31-1 && time.Since(r.start) < r.cfg.Warmup+r.cfg.Duration {
+		for upTo := r.delivered() + r.cfg.Window; r.published < upTo && len(batch) < r.cfg.Batch; r.published++ {
 			room := r.published % r.cfg.Rooms
-			due += subscribers[room]
-			ahead[r.published%r.cfg.Window] = due
 			sequence[room]++
-			batch = append(batch, r.event(room, sequence[room], now))
-			r.published++
+			batch = append(batch, r.event(room, sequence[room], time.Since(r.start)))
 		}
 		if len(batch) == 0 {
 			sleep(100 * time.Microsecond)
@@ -211,6 +195,21 @@ func (r *run) publishWindow(ctx context.Context) (int, error) {
 		}
 	}
 	return r.published, nil
+}
+
+// delivered is the number of events that have arrived at every subscription they are for.
+func (r *run) delivered() int {
+	least := 1<<31 - 1
+	for _, rd := range r.readers {
+		rd.mu.Lock()
+		defer rd.mu.Unlock()
+	}
+	for _, c := range r.clients {
+		for i := range c.subs {
+			least = min(least, int(c.subs[i].received)*r.cfg.Rooms+r.roomOf(c.number, i))
+		}
+	}
+	return least
 }
 
 // expected is the highest sequence number of each room after a complete run.
