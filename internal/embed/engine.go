@@ -59,6 +59,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
 	shared = e.queue.word
 	e.handle = l.engines.put(e)
+	l.newest.Store(e)
 	return e.handle, shared, nil
 }
 
@@ -91,6 +92,7 @@ func (l *Library) Close(handle int64) error {
 	if !ok {
 		return nil
 	}
+	l.newest.CompareAndSwap(e, nil)
 	close(e.stopped)
 	e.mu.Lock()
 	connections, mailboxes, sessions, servers := e.connections, e.mailboxes, e.sessions, e.servers

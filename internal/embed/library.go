@@ -5,12 +5,14 @@ package embed
 import (
 	"runtime"
 	"runtime/debug"
+	"sync/atomic"
 	"unsafe"
 )
 
 // Library is everything of one process. The zero value, made by New, is empty; a host has one.
 type Library struct {
 	words         words
+	newest        atomic.Pointer[Engine] // nil once it is closed; most hosts have no other
 	engines       table[*Engine]
 	subscriptions table[*subscription]
 	connections   table[*connection]
@@ -39,6 +41,9 @@ func New(allocate func(bytes int) unsafe.Pointer) *Library {
 
 // Engine returns the engine of a handle, nil when there is none.
 func (l *Library) Engine(handle int64) *Engine {
+	if e := l.newest.Load(); e != nil && e.handle == handle {
+		return e
+	}
 	e, _ := l.engines.get(handle)
 	return e
 }
