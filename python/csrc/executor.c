@@ -219,7 +219,10 @@ static PyObject *executor_metrics(PyObject *o, PyObject *unused) {
   faults_guard();
   char buffer[4096];
   fq_out out = OUT(buffer);
-  int64_t result = fq.metrics(self->engine, &out);
+  int64_t engine = self->engine, result;
+  Py_BEGIN_ALLOW_THREADS /* it looks at every channel */
+  result = fq.metrics(engine, &out);
+  Py_END_ALLOW_THREADS
   if (result < 0) return raise_result(self, result, &out);
   PyObject *metrics = read_json(self->state, out.data, out.len);
   out_free(&out);
