@@ -119,6 +119,7 @@ bench-python-docs: .venvs/bench/.installed
 
 docs:
 	go test $$(git grep -l 'Generated from' -- 'internal/*.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -update
+	python3 python/tools/reference.py
 
 # What the end-to-end tests need besides Go: Node.js, Python and Chromium, then the clients that lock files name.
 deps: .ci/tools.stamp $(NPM_STAMPS) $(PYTHON_STAMP)
