@@ -27,6 +27,7 @@ MODULES = (
     "fraiseql.integrations.adapter",
 )
 ALIASES = "fraiseql._fraiseql_rs.subscriptions"
+FIRST = {"SubscriptionExecutor": 0, "SubscriptionManager": 1, "Identity": 2, "Event": 3, "SubscriptionError": 4}
 MADE_BY_OTHERS = {"Listener", "Server"}  # whose constructors are not called by users
 WIDTH = 100  # of a signature on one line
 HEAD = """# Python reference
@@ -89,17 +90,31 @@ class Sources:
 
 
 def members(sources: Sources, node: ast.ClassDef) -> list[Function]:
-    """Public methods and properties, inherited ones included, in the order of the source."""
+    """Public methods and properties in the order of the source, inherited ones first."""
     found: dict[str, Function] = {}
-    for owner in (node, *sources.bases(node)):
+    for owner in (*reversed(list(sources.bases(node))), node):
         for child in owner.body:
             if not isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef)) or child.name.startswith("_"):
                 continue
-            # A definition without text takes the place of one with text only if there is none.
-            known = found.get(child.name)
-            if known is None or (not ast.get_docstring(known) and ast.get_docstring(child)):
+            # One without a text of its own keeps that of the class it inherits from.
+            if child.name not in found or ast.get_docstring(child):
                 found[child.name] = child
     return list(found.values())
+
+
+def order(sources: Sources, module: str) -> list[str]:
+    """The names that a module exports: those that everybody begins with, the others by the alphabet, errors at the end."""
+
+    def key(name: str) -> tuple[bool, int, str]:
+        return is_error(sources, sources.find(name, module)), FIRST.get(name, len(FIRST)), name
+
+    return sorted(sources.exported(module), key=key)
+
+
+def is_error(sources: Sources, node: Definition) -> bool:
+    """Whether something is an exception."""
+    owners = (node, *sources.bases(node)) if isinstance(node, ast.ClassDef) else ()
+    return any(ast.unparse(base).endswith(("Error", "Exception")) for owner in owners for base in owner.bases)
 
 
 def decorators(node: Function) -> set[str]:
@@ -204,7 +219,7 @@ def of_class(sources: Sources, node: ast.ClassDef, module: str) -> Iterator[str]
     yield f"### {node.name}"
     owners = (node, *sources.bases(node))
     init = None if node.name in MADE_BY_OTHERS else maker(node, owners)
-    error = any(ast.unparse(base).endswith(("Error", "Exception")) for owner in owners for base in owner.bases)
+    error = is_error(sources, node)
     if init and not error:
         yield fenced(signature(node.name, init, bound=True))
     yield described(node, f"{module}.{node.name}")
@@ -245,7 +260,7 @@ def page(folder: Path = SOURCE) -> str:
         paragraphs.append(f"## {module}")
         if docstring := ast.get_docstring(sources.trees[module]):
             paragraphs.append(text(docstring))
-        for name in sources.exported(module):
+        for name in order(sources, module):
             if name in shown:
                 paragraphs.append(f"`{name}` is that of `{shown[name]}`.")
                 continue
