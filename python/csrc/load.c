@@ -29,8 +29,7 @@ library fq;
 uint32_t process_generation;
 
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, held across dlopen */
-static int loaded;                /* a copy is in memory, of loaded_generation */
-static uint32_t loaded_generation;
+static uint32_t loaded;           /* 1 + the generation whose copy is in memory, 0: none is */
 static char beside[PATH_MAX];     /* the library beside the module */
 
 static const struct {
@@ -88,7 +87,7 @@ int library_prepare(void) {
 }
 
 int library_loaded(void) {
-  return __atomic_load_n(&loaded, __ATOMIC_ACQUIRE) && loaded_generation == process_generation;
+  return __atomic_load_n(&loaded, __ATOMIC_ACQUIRE) == process_generation + 1;
 }
 
 void signals_block(void *before) {
@@ -182,8 +181,7 @@ static char *load_locked(void) {
   sigaction(SIGPIPE, &pipe_action, NULL);
   if (!failure) {
     faults_learn((void *)fq.abi);
-    loaded_generation = process_generation;
-    __atomic_store_n(&loaded, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&loaded, process_generation + 1, __ATOMIC_RELEASE);
   }
   return failure;
 }
