@@ -51,12 +51,22 @@ func (t *Tape) Select(object Ref, set *NameSet, found []Ref) {
 	}
 	names := set.names
 	nodes := t.nodes[:t.nodes[object].next]
+	guess := 0 // members often come in the order of the set
 	for i := int(object) + 1; i+1 < len(nodes); {
 		n := &nodes[i]
+		if uint(guess) < uint(len(names)) {
+			if s := &names[guess]; s.print == n.next && (len(s.text) <= 3 || t.textIs(n, s.text)) {
+				found[guess] = Ref(i + 1)
+				guess++
+				i = int(nodes[i+1].next)
+				continue
+			}
+		}
 		for k := int(set.index[spread(n.next)]) - 1; uint(k) < uint(len(names)); k = int(names[k].next) - 1 {
 			// Equal fingerprints mean equal lengths, first and last bytes: up to three bytes they are the name.
 			if s := &names[k]; s.print == n.next && (len(s.text) <= 3 || t.textIs(n, s.text)) {
 				found[k] = Ref(i + 1)
+				guess = k + 1
 				break
 			}
 		}
