@@ -91,7 +91,9 @@ class Client:
 
     def __init__(self, url: str, payload: dict[str, Any] | None = None, path: str = "/graphql") -> None:
         protocols = [Subprotocol("graphql-transport-ws")]
-        self.socket = connect(url.replace("http", "ws", 1) + path, subprotocols=protocols, open_timeout=PATIENCE)
+        self.closing = contextlib.ExitStack()
+        socket = connect(url.replace("http", "ws", 1) + path, subprotocols=protocols, open_timeout=PATIENCE)
+        self.socket = self.closing.enter_context(socket)
         self.send(type="connection_init", **({} if payload is None else {"payload": payload}))
 
     def __enter__(self) -> Client:
@@ -99,7 +101,7 @@ class Client:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.socket.close()
+        self.closing.close()
 
     def send(self, **message: Any) -> None:
         self.socket.send(json.dumps(message))
@@ -114,11 +116,12 @@ class Client:
 
     def closed(self) -> int | None:
         """Waits until the server closes and returns its code."""
-        try:
-            while True:
-                self.socket.recv(timeout=PATIENCE)
-        except ConnectionClosed as error:
-            return error.rcvd.code if error.rcvd else None
+        with self.closing:
+            try:
+                while True:
+                    self.socket.recv(timeout=PATIENCE)
+            except ConnectionClosed as error:
+                return error.rcvd.code if error.rcvd else None
 
     def subscribe(self, operation: str, query: str, **variables: Any) -> None:
         self.send(id=operation, type="subscribe", payload={"query": query, "variables": variables})
