@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 BENCH = Path(__file__).resolve().parent.parent / "bench"
 SYSTEMS = {"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
 
@@ -32,6 +34,7 @@ def measured(results: Path, only: str) -> Path:
     return folder
 
 
+@pytest.mark.full
 def test_probes(tmp_path: Path) -> None:
     records = lines(measured(tmp_path, "micro") / "micro.jsonl")
     figures = {name for record in records for name in record["samples"]}
@@ -45,6 +48,7 @@ def test_probes(tmp_path: Path) -> None:
         assert all(record["samples"].values()), record
 
 
+@pytest.mark.full
 def test_every_system_delivers_everything(tmp_path: Path) -> None:
     records = lines(measured(tmp_path, "compare") / "compare.jsonl")
     found = {(r["scenario"], r["mode"], r["system"]) for r in records}

@@ -127,6 +127,7 @@ def test_pythons_that_do_not_fit(
         native.check_python()
 
 
+@pytest.mark.full
 def test_modules_not_there_and_no_network(tmp_path: Path) -> None:
     ended = build(TOP, GOMODCACHE=str(tmp_path / "none"), GOFLAGS="-mod=mod")
     assert "are not in the module cache and cannot be downloaded. Run `go mod download`" in ended.err

@@ -191,11 +191,13 @@ def test_keyboard_interrupt(wait: str) -> None:
 executor = used()
 async def hear():
     async for message in executor.listen("sub1"): pass
+begun = threading.Event()
 def interrupt():
-    time.sleep(0.2)
+    begun.wait(); time.sleep(0.1)
     os.kill(os.getpid(), signal.SIGINT)
 threading.Thread(target=interrupt, daemon=True).start()
 try:
+    begun.set()
     {wait.replace(chr(10), chr(10) + "    ")}
 except KeyboardInterrupt:
     print("interrupted")
