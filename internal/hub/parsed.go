@@ -19,7 +19,8 @@ type Parsed struct {
 	scratch  *dispatch  // nil: of the pool
 }
 
-// NewParsed returns a Parsed with scratch of its own, which saves the hub h a look at its pool for each event.
+// NewParsed returns a Parsed with scratch of its own, which saves the hub h a look at its pool for each event. It is
+// for one event at a time, like every Parsed.
 func (h *Hub) NewParsed() *Parsed { return &Parsed{scratch: newDispatch(h)} }
 
 // ErrNotObject says that an event's data is JSON, but not an object.
