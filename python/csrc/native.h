@@ -24,6 +24,7 @@
 #include <Python.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "fraiseql.h"
 #include "library.h"
@@ -127,6 +128,7 @@ struct connection {
   int64_t handle;
   const fq_ready *ready;
   record *first;
+  uint64_t cost; /* ns that taking its messages took last time */
 };
 
 struct channel {
@@ -208,7 +210,7 @@ typedef struct {
   PyObject *resolver_tokens; /* function -> token, of subscriptions' own resolvers */
   resolver *dropped; /* resolvers to be let go */
   int64_t last_token;
-  uint32_t costs[COSTS]; /* ns that the last publish took, by channel hash */
+  uint64_t costs[COSTS]; /* ns that the last publish took, by channel hash */
 } Executor;
 
 int executor_wait(Executor *self); /* slow path of executor_ready */
@@ -298,6 +300,16 @@ Py_ssize_t run_calls(Executor *self, int64_t max); /* -1: an exception that is n
 void forget_record(Executor *self, record *it);
 
 static inline uint32_t waiting(const uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+
+/* Calls that took longer last time are made without the GIL, whose release costs some 35 us, and 10 ms at worst, when
+ * another thread wants it. */
+#define LONG_CALL 60000 /* ns */
+
+static inline uint64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
 
 #define OUT(buffer) {(buffer), sizeof(buffer), 0, 0}
 static inline void out_free(fq_out *out) {

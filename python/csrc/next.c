@@ -134,32 +134,43 @@ static int look_for_ends(Executor *self, connection *c, PyObject *list) {
   return result;
 }
 
-static int append_waiting(Executor *self, connection *c, int64_t max, PyObject *list) {
-  if (!waiting(&c->ready->ready)) return 0;
+/* fq_take_connection, without the GIL when it will take long: it did last time. */
+static int64_t take_connection(Executor *self, connection *c, int64_t max, fq_out *out) {
+  int64_t engine = self->engine, handle = c->handle, count;
+  uint64_t from = now();
+  if (c->cost <= LONG_CALL) {
+    count = fq.take_connection(engine, handle, max, out);
+    c->cost = now() - from;
+    return count;
+  }
+  PyObject *id = Py_NewRef(c->id);
+  Py_BEGIN_ALLOW_THREADS
+  from = now();
+  count = fq.take_connection(engine, handle, max, out);
+  from = now() - from;
+  Py_END_ALLOW_THREADS
+  c = records_connection(&self->records, id);
+  if (c) c->cost = from;
+  Py_DECREF(id);
+  return count;
+}
+
+static int append_waiting(Executor *self, PyObject *id, int64_t max, PyObject *list) {
+  connection *c = records_connection(&self->records, id);
+  if (!c || !waiting(&c->ready->ready)) return 0;
   char buffer[8192];
   fq_out out = OUT(buffer);
-  int64_t engine = self->engine, handle = c->handle, count;
-  PyObject *id = Py_NewRef(c->id);
-  if (max > MANY_MESSAGES) {
-    Py_BEGIN_ALLOW_THREADS
-    count = fq.take_connection(engine, handle, max, &out);
-    Py_END_ALLOW_THREADS
-  } else {
-    count = fq.take_connection(engine, handle, max, &out);
-  }
-  int result = 0;
-  if (count > 0) result = append_taken(self, &out, count, list);
-  if (count < 0 && count != FQ_UNKNOWN) {
+  int64_t count = take_connection(self, c, max, &out);
+  if (count == FQ_UNKNOWN) return 0;
+  if (count < 0) {
     raise_result(self, count, &out);
-    result = -1;
+    return -1;
   }
+  int result = append_taken(self, &out, count, list);
   out_free(&out);
-  if (count == 0 && self->phase == PHASE_OPEN) {
-    c = records_connection(&self->records, id);
-    if (c && waiting(&c->ready->ready)) result = look_for_ends(self, c, list);
-  }
-  Py_DECREF(id);
-  return result;
+  if (count > 0 || self->phase != PHASE_OPEN) return result;
+  c = records_connection(&self->records, id);
+  return c && waiting(&c->ready->ready) ? look_for_ends(self, c, list) : 0;
 }
 
 PyObject *executor_next_events(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) {
@@ -176,9 +187,8 @@ PyObject *executor_next_events(PyObject *o, PyObject *const *args, Py_ssize_t co
   PyObject *id = identifier(given[0], "connection_id");
   if (!id) return NULL;
   PyObject *list = PyList_New(0);
-  connection *c = list ? records_connection(&self->records, id) : NULL;
+  if (list && append_waiting(self, id, max, list) < 0) Py_CLEAR(list);
   Py_DECREF(id);
-  if (c && append_waiting(self, c, max, list) < 0) Py_CLEAR(list);
   resolvers_sweep(self);
   return list;
 }

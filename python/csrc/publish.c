@@ -1,38 +1,26 @@
 /* publish_event. */
 #include "native.h"
 
-#include <time.h>
-
-#define LONG_DATA 32768      /* bytes: validating takes about 1 ns for each */
-#define LONG_PUBLISH 60000   /* ns: above, the next one on the channel releases the GIL, which costs 35 µs */
+#define LONG_DATA 32768 /* bytes: validating takes about 1 ns for each */
 
 enum { TYPE, CHANNEL, DATA, ID, TENANT, USER, BROADCAST, FEDERATION, SERVICE };
 
-static uint32_t elapsed(const struct timespec *from) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  int64_t ns = (now.tv_sec - from->tv_sec) * 1000000000 + now.tv_nsec - from->tv_nsec;
-  return ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
-}
-
 /* fq_publish, without the GIL when it will take long: the last one on the channel did, or the data is long. */
 static int64_t publish(Executor *self, fq_event *event, Py_hash_t channel_, fq_out *out) {
-  uint32_t *cost = &self->costs[(size_t)channel_ % COSTS];
-  struct timespec from;
-  int64_t result;
-  if (*cost > LONG_PUBLISH || event->data.len > LONG_DATA) {
-    uint32_t took;
+  uint64_t *cost = &self->costs[(size_t)channel_ % COSTS], from, took;
+  int64_t engine = self->engine, result;
+  if (*cost > LONG_CALL || event->data.len > LONG_DATA) {
     Py_BEGIN_ALLOW_THREADS
-    clock_gettime(CLOCK_MONOTONIC, &from);
-    result = fq.publish(self->engine, event, 1, out);
-    took = elapsed(&from);
+    from = now();
+    result = fq.publish(engine, event, 1, out);
+    took = now() - from;
     Py_END_ALLOW_THREADS
-    *cost = took;
-    return result;
+  } else {
+    from = now();
+    result = fq.publish(engine, event, 1, out);
+    took = now() - from;
   }
-  clock_gettime(CLOCK_MONOTONIC, &from);
-  result = fq.publish(self->engine, event, 1, out);
-  *cost = elapsed(&from);
+  *cost = took;
   return result;
 }
 
