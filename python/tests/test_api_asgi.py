@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -447,3 +449,58 @@ async def test_connect_that_never_comes(app: SubscriptionApp) -> None:
         return {"type": "websocket.disconnect", "code": 1006}
 
     await app(Socket(app).scope, receive, None)  # type: ignore[arg-type]
+
+
+async def test_a_handler_runs_in_the_context_of_its_connection(manager: SubscriptionManager) -> None:
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
+    seen: list[str] = []
+
+    def plain(params: dict[str, Any], request: Request) -> Identity:
+        seen.append(variable.get())
+        variable.set("changed")
+        return Identity()
+
+    async def waits(params: dict[str, Any], request: Request) -> Identity:
+        await asyncio.sleep(0)
+        return plain(params, request)
+
+    for handler in (plain, waits):
+        for name in ("first", "second"):
+            variable.set(name)
+            async with Socket(SubscriptionApp(manager, handler)) as socket:
+                await socket.init()
+    assert seen == ["first", "second", "first", "second"]
+
+
+def test_two_loops_in_two_threads(manager: SubscriptionManager) -> None:
+    """Each client is judged in the loop of its own WebSocket, whichever loop is told of calls."""
+    failures: list[BaseException] = []
+
+    async def handler(params: dict[str, Any], request: Request) -> Identity:
+        assert threading.current_thread().name == params["thread"]
+        await asyncio.sleep(0)
+        assert threading.current_thread().name == params["thread"]
+        return Identity()
+
+    app = SubscriptionApp(manager, handler)
+
+    async def clients() -> None:
+        for _ in range(20):
+            async with Socket(app) as first, Socket(app) as second:
+                for socket in (first, second):
+                    await socket.init({"thread": threading.current_thread().name})
+                    await socket.settled()
+
+    def work() -> None:
+        try:
+            asyncio.run(clients())
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=work, name=name) for name in ("left", "right", "middle")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert manager.get_metrics()["active_connections"] == 0

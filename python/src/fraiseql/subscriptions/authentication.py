@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import json
 import logging
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
 __all__ = ["AuthHandler", "Door", "check_handler"]
 
 _log = logging.getLogger("fraiseql")
+
+_PATIENCE = 30.0
+"""Seconds that a handler may take. As many as the engine asks for at a time would else keep everybody else out."""
 
 Answer = Union[Identity, Mapping[str, Any], None]
 AuthHandler = Callable[[dict[str, Any], Any], Union[Answer, Awaitable[Answer]]]
@@ -46,7 +50,7 @@ def check_handler(handler: AuthHandler | None, anonymous: bool) -> None:
 class Door:
     """What judges the clients of one session, or of all sessions of one server."""
 
-    __slots__ = ("_anonymous", "_handler", "_request", "_task", "loop")
+    __slots__ = ("_anonymous", "_context", "_handler", "_request", "_task", "loop")
 
     def __init__(
         self,
@@ -64,6 +68,7 @@ class Door:
             request: Makes the request that the handler gets, of what the engine knows about it.
         """
         self.loop = loop
+        self._context = contextvars.copy_context()
         self._handler = handler
         self._anonymous = anonymous
         self._request = request
@@ -76,7 +81,7 @@ class Door:
         params: bytes | None,
         request: bytes | None,
     ) -> None:
-        """Call the handler, in the loop's thread, and answer the call.
+        """Call the handler, in the loop's thread and the context in which the door was made, and answer the call.
 
         Args:
             executor: Who asks.
@@ -84,6 +89,10 @@ class Door:
             params: Payload of `connection_init`.
             request: What the engine knows about the request.
         """
+        # A copy: calls may overlap, and a context can be entered only once at a time.
+        self._context.copy().run(self._judge, executor, call_id, params, request)
+
+    def _judge(self, executor: SubscriptionExecutor, call_id: int, params: bytes | None, request: bytes | None) -> None:
         try:
             payload = json.loads(params) if params else None
             answer = self._handler(payload or {}, self._request(request))
@@ -94,28 +103,37 @@ class Door:
             text = self._read(answer)
         except Exception as error:
             _refuse(executor, call_id, error)
+        except BaseException:  # its text may hold credentials, too: the native code would log it
+            loops.answer(executor, call_id, loops.FAILED, None)
+            raise
         else:
             self._admit(executor, call_id, text)
 
     async def _await(self, executor: SubscriptionExecutor, call_id: int, answer: Awaitable[Answer]) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        timer = self.loop.call_later(_PATIENCE, _give_up, task)
         try:
             text = self._read(await answer)
-        except asyncio.CancelledError:
-            loops.answer(executor, call_id, loops.FAILED, b"cancelled")
-            raise
         except Exception as error:
             _refuse(executor, call_id, error)
+        except BaseException:  # cancelled, or the end of the process
+            loops.answer(executor, call_id, loops.FAILED, None)
+            raise
         else:
             self._admit(executor, call_id, text)
+        finally:
+            timer.cancel()
 
     def _read(self, answer: Answer) -> bytes | None:
         if answer is None:
             return b"{}" if self._anonymous else None
-        return Identity.of(answer)._json()
+        identity = Identity.of(answer)
+        return None if identity._ended() else identity._json()
 
     def _admit(self, executor: SubscriptionExecutor, call_id: int, text: bytes | None) -> None:
         if text is None:
-            _log.info("auth_handler knows no such client, the connection is refused")
+            _log.info("auth_handler knows no such client, or one that has expired: the connection is refused")
             loops.answer(executor, call_id, loops.REFUSED, None)
         else:
             loops.answer(executor, call_id, loops.VALUE, text)
@@ -124,6 +142,11 @@ class Door:
         """Stop a handler that is still at it."""
         if self._task is not None:
             self._task.cancel()
+
+
+def _give_up(task: asyncio.Task[None]) -> None:
+    _log.warning("auth_handler has not answered within %g s, the client may come again", _PATIENCE)
+    task.cancel()
 
 
 def _refuse(executor: SubscriptionExecutor, call_id: int, error: Exception) -> None:

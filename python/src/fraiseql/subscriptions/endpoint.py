@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Union
@@ -134,6 +135,7 @@ class Endpoint:
             pong_timeout=pong_timeout,
             max_connections=max_connections,
         )
+        self._lock = threading.Lock()
         self._sessions: tuple[weakref.ref[SubscriptionExecutor], int] | None = None
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
 
@@ -182,10 +184,11 @@ class Endpoint:
         return made
 
     def _session_group(self, executor: SubscriptionExecutor) -> int:
-        if self._sessions is None or self._sessions[0]() is not executor:
-            group = executor._sessions(json.dumps(self._options).encode())
-            self._sessions = (weakref.ref(executor), group)
-        return self._sessions[1]
+        with self._lock:
+            if self._sessions is None or self._sessions[0]() is not executor:
+                group = executor._sessions(json.dumps(self._options).encode())
+                self._sessions = (weakref.ref(executor), group)
+            return self._sessions[1]
 
     def shut(self, code: int = 1012, reason: str = "the server restarts, connect again") -> None:
         """Close every open connection after what waits for it.

@@ -54,6 +54,8 @@ class SubscriptionExecutor(_native.Executor):
     is called it ends when nothing refers to it any more. It is a context manager.
     """
 
+    _loops: Loops | None = None
+
     def __init__(
         self,
         config: EventBusConfig | None = None,
@@ -90,7 +92,6 @@ class SubscriptionExecutor(_native.Executor):
             BusUnavailable: This build has no driver for that bus.
         """
         self._closed = False
-        self._loops: Loops | None = None
         self._named: dict[str, Callable[..., Any]] = {}
         if config is None and schema is None and security is None and limits is None and naming == "exact" and not introspection:
             super().__init__(_DEFAULT, False)
@@ -226,11 +227,12 @@ class SubscriptionExecutor(_native.Executor):
 
     def _aside(self) -> Loops:
         """Return what belongs to event loops; made when first needed."""
-        if self._loops is None:
-            from fraiseql.subscriptions.loops import Loops
+        if self._loops is not None:
+            return self._loops
+        from fraiseql.subscriptions.loops import Loops
 
-            self._loops = Loops(self)
-        return self._loops
+        made: Loops = self.__dict__.setdefault("_loops", Loops(self))  # one, whichever thread is first
+        return made
 
     def _describe_resolver(self, fn: Callable[..., Any]) -> tuple[int, bool]:
         """Say how many values the resolver of one subscription takes, and whether it is awaited; for the native code."""

@@ -49,34 +49,39 @@ class Identity:
                 raise TypeError(f"Identity: {name} is a str, not {type(value).__name__}")
             if value == "":
                 raise ValueError(f"Identity: {name} is empty; leave it out to have none")
+            _plain(name, value)
         for name in ("roles", "scopes"):
             listed = getattr(self, name)
             if isinstance(listed, str) and name == "scopes":
                 listed = listed.split()
-            if isinstance(listed, (str, bytes)) or not isinstance(listed, Iterable):
+            # The keys of a mapping are no list: {"admin": False} does not mean to give that role.
+            if isinstance(listed, (str, bytes, Mapping)) or not isinstance(listed, Iterable):
                 raise TypeError(f"Identity: {name} is a list of str, not {type(listed).__name__}")
             listed = tuple(listed)
             if not all(isinstance(one, str) for one in listed):
                 raise TypeError(f"Identity: {name} is a list of str")
-            object.__setattr__(self, name, listed)
-        self._expiry()
+            object.__setattr__(self, name, tuple(_plain(name, one) for one in listed))
+        self._moment()
 
-    def _expiry(self) -> str | None:
+    def _ended(self) -> bool:
+        """Report whether it is past `expires_at`."""
+        moment = self._moment()
+        return moment is not None and moment <= datetime.datetime.now(datetime.timezone.utc)
+
+    def _moment(self) -> datetime.datetime | None:
         at: Any = self.expires_at
         if at is None:
             return None
         if isinstance(at, datetime.datetime):
             if at.tzinfo is None:
                 raise ValueError("Identity: expires_at has no time zone")
-            moment = at.astimezone(datetime.timezone.utc)
-        elif isinstance(at, (int, float)) and type(at) is not bool:
+            return at.astimezone(datetime.timezone.utc)
+        if isinstance(at, (int, float)) and type(at) is not bool:
             try:
-                moment = datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
+                return datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
             except (OverflowError, ValueError, OSError):
                 raise ValueError("Identity: expires_at is not a time in seconds since 1970") from None
-        else:
-            raise TypeError(f"Identity: expires_at is an aware datetime or seconds since 1970, not {type(at).__name__}")
-        return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        raise TypeError(f"Identity: expires_at is an aware datetime or seconds since 1970, not {type(at).__name__}")
 
     @classmethod
     def of(cls, answer: Identity | Mapping[str, Any]) -> Identity:
@@ -108,11 +113,21 @@ class Identity:
         for name in ("user_id", "tenant_id", "federation_id", "service_name"):
             value = getattr(self, name)
             if value is not None:
-                document[name] = str(value)
+                document[name] = _plain(name, value)
         for name in ("roles", "scopes"):
             if getattr(self, name):
                 document[name] = list(getattr(self, name))
-        expiry = self._expiry()
-        if expiry is not None:
-            document["expires_at"] = expiry
+        moment = self._moment()
+        if moment is not None:
+            document["expires_at"] = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return json.dumps(document).encode()
+
+
+def _plain(name: str, value: str | int) -> str:
+    """Return the text that a member is compared by, whatever a subclass shows as its `str()`: a masked one is no name."""
+    text = str.__str__(value) if isinstance(value, str) else int.__repr__(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"Identity: {name}: a lone surrogate has no UTF-8 form") from None
+    return text

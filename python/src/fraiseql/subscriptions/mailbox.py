@@ -5,6 +5,7 @@ watches. Engine threads never call into Python.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import itertools
 import logging
 import os
@@ -57,7 +58,8 @@ class Mailbox:
             pass
         # It knows the loop, so that the loop alone may keep it: as an argument of what it calls.
         self._hook: weakref.ref[AsyncGenerator[None, None]] | None = weakref.ref(hook)
-        loop.add_reader(self._fd, self._ready, hook)
+        # What it calls belongs to nobody's context, least of all to that of whoever came first.
+        contextvars.Context().run(loop.add_reader, self._fd, self._ready, hook)
 
     @property
     def open(self) -> bool:
