@@ -119,6 +119,7 @@ static void module_free(void *module) {
   Py_CLEAR(state->event_type);
   for (int i = 0; i < WORD_COUNT; i++) Py_CLEAR(state->words[i]);
   for (int i = 0; i < KNOWN_NAMES; i++) Py_CLEAR(state->names[i].text);
+  for (int i = 0; i < KNOWN_IDS; i++) Py_CLEAR(state->ids[i]);
 }
 
 static PyModuleDef_Slot slots[] = {{Py_mod_exec, execute}, {0, NULL}};

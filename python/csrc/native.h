@@ -71,6 +71,7 @@ typedef struct {
 } known_name;
 
 #define KNOWN_NAMES 256
+#define KNOWN_IDS 1024
 
 typedef struct {
   PyTypeObject *executor_type;
@@ -80,6 +81,7 @@ typedef struct {
   PyObject *skip_type;
   PyObject *words[WORD_COUNT]; /* interned */
   known_name names[KNOWN_NAMES];
+  PyObject *ids[KNOWN_IDS]; /* decimal texts of small ints, NULL: not needed yet */
 } module_state;
 
 extern struct PyModuleDef native_module;

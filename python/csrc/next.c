@@ -12,11 +12,17 @@ void forget_record(Executor *self, record *it) {
   if (token) resolver_release(self, token);
 }
 
-/* Exact str without a new reference where value is one already. *held is to be released. */
-static PyObject *id_argument(PyObject *value, const char *name, PyObject **held) {
+/* Exact str, borrowed where it is kept elsewhere. *held is to be released. */
+static PyObject *id_argument(const Executor *self, PyObject *value, const char *name, PyObject **held) {
   *held = NULL;
   if (PyUnicode_CheckExact(value)) return value;
-  return *held = identifier(value, name);
+  if (!PyLong_CheckExact(value)) return *held = identifier(value, name);
+  int overflow;
+  long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (overflow || number < 0 || number >= KNOWN_IDS) return *held = identifier(value, name);
+  PyObject **known = &self->state->ids[number];
+  if (!*known) *known = identifier(value, name);
+  return *known;
 }
 
 /* The record of an id. NULL with *missing: there is none; NULL with an exception otherwise. */
@@ -26,9 +32,9 @@ static record *find(Executor *self, PyObject *id, PyObject *connection_id, bool 
   record *it = NULL;
   *missing = false;
   if (connection_id == Py_None) connection_id = NULL;
-  id = id_argument(id, "subscription_id", &held_id);
+  id = id_argument(self, id, "subscription_id", &held_id);
   if (!id) return NULL;
-  if (connection_id) connection_id = id_argument(connection_id, "connection_id", &held_connection);
+  if (connection_id) connection_id = id_argument(self, connection_id, "connection_id", &held_connection);
   if (connection_id || !PyErr_Occurred()) {
     it = records_find(&self->records, id, connection_id, &ambiguous);
     *missing = !it;
