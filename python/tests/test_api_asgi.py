@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import gc
 import json
-import logging
-import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from asgi import Socket, http, lifespan
 from fraiseql.integrations.asgi import SubscriptionApp
-from fraiseql.subscriptions import Identity, Request, SubscriptionExecutor, SubscriptionManager
+from fraiseql.subscriptions import SubscriptionExecutor, SubscriptionManager
 
 SCHEMA = """
 type Order { id: ID! total: Float! margin: Float @requiresRole(roles: ["accounting"]) }
@@ -246,116 +243,6 @@ async def test_shutdown_sends_clients_away(app: SubscriptionApp) -> None:
         assert (await socket.closed())[0] == 1012
 
 
-class TestAuthentication:
-    async def test_handlers(self, manager: SubscriptionManager) -> None:
-        async def waits(params: dict[str, Any], request: Request) -> dict[str, Any]:
-            await asyncio.sleep(0)
-            return {"user_id": params["user"], "tenant_id": "t", "roles": ["accounting"]}
-
-        def plain(params: dict[str, Any], request: Request) -> Identity:
-            assert request.headers["host"] == "testserver"
-            assert request.client == ("127.0.0.1", 4711)
-            return Identity(params["user"], "t", roles=["accounting"])
-
-        class Handler:
-            async def __call__(self, params: dict[str, Any], request: Request) -> Identity:
-                return Identity(params["user"], "t", roles=["accounting"])
-
-        for handler in (waits, plain, Handler()):
-            async with Socket(SubscriptionApp(manager, handler)) as socket:
-                await socket.init({"user": "anne"})
-                await socket.subscribe(manager, "a", "subscription { orders { margin } }")
-                assert publish(manager, tenant_id="other") == 0
-                assert publish(manager, user_id="gus") == 0
-                assert publish(manager, tenant_id="t", user_id="anne") == 1
-                assert (await socket.json())["payload"] == {"data": {"orders": {"margin": None}}}
-
-    @pytest.mark.parametrize("answer", [PermissionError("token s3cret"), None, {"user": "s3cret"}, "s3cret", {"user_id": ""}])
-    @pytest.mark.parametrize("waits", [False, True])
-    async def test_refusals(
-        self, manager: SubscriptionManager, answer: Any, waits: bool, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        def handler(params: dict[str, Any], request: Request) -> Any:
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
-
-        async def later(params: dict[str, Any], request: Request) -> Any:
-            return handler(params, request)
-
-        with caplog.at_level(logging.DEBUG, "fraiseql"):
-            async with Socket(SubscriptionApp(manager, later if waits else handler)) as socket:
-                await socket.accepted()
-                socket.send({"type": "connection_init", "payload": {"token": "s3cret"}})
-                assert (await socket.closed())[0] == 4403
-        assert len(caplog.records) == 1
-        assert "s3cret" not in caplog.text
-
-    async def test_anonymous_by_answer(self, manager: SubscriptionManager) -> None:
-        async with Socket(SubscriptionApp(manager, lambda params, request: None, anonymous=True)) as socket:
-            await socket.init()
-            socket.send({"id": "a", "type": "subscribe", "payload": {"query": "subscription { orders { margin } }"}})
-            assert (await socket.json())["payload"][0]["extensions"]["code"] == "FORBIDDEN"
-
-    async def test_no_handler(self, manager: SubscriptionManager) -> None:
-        with pytest.raises(ValueError, match="auth_handler is None: pass one, or anonymous=True"):
-            SubscriptionApp(manager)
-        with pytest.raises(TypeError, match="auth_handler is a function, not str"):
-            SubscriptionApp(manager, "handler")  # type: ignore[arg-type]
-        with pytest.raises(TypeError, match="SubscriptionManager is mounted, not str"):
-            SubscriptionApp("manager", anonymous=True)  # type: ignore[arg-type]
-
-    async def test_the_managers_own(self) -> None:
-        manager = SubscriptionManager(auth=lambda params, request: {"user_id": params["user"]})
-        async with Socket(SubscriptionApp(manager)) as socket:
-            await socket.init({"user": "anne"})
-        manager.close()
-
-    async def test_expiry(self, manager: SubscriptionManager) -> None:
-        import time
-
-        async with Socket(SubscriptionApp(manager, lambda params, request: {"expires_at": time.time() + 1.2})) as socket:
-            await socket.init()
-            assert (await socket.closed())[0] == 4403
-
-    async def test_client_that_goes_meanwhile(self, manager: SubscriptionManager) -> None:
-        began, ended = asyncio.Event(), asyncio.Event()
-
-        async def slow(params: dict[str, Any], request: Request) -> Identity:
-            began.set()
-            try:
-                await asyncio.sleep(60)
-            finally:
-                ended.set()
-            return Identity()
-
-        async with Socket(SubscriptionApp(manager, slow)) as socket:
-            await socket.accepted()
-            socket.send({"type": "connection_init"})
-            await asyncio.wait_for(began.wait(), 5)
-            await asyncio.sleep(0)
-            socket.leave()
-            await socket.ended()
-            await asyncio.wait_for(ended.wait(), 5)
-
-    async def test_many_at_once(self, manager: SubscriptionManager) -> None:
-        asked: set[str] = set()
-
-        async def handler(params: dict[str, Any], request: Request) -> Identity:
-            asked.add(params["user"])
-            while len(asked) < 50:
-                await asyncio.sleep(0.001)
-            return Identity(params["user"])
-
-        app = SubscriptionApp(manager, handler)
-
-        async def client(n: int) -> None:
-            async with Socket(app) as socket:
-                await socket.init({"user": str(n)})
-
-        await asyncio.gather(*(client(n) for n in range(50)))
-
-
 async def test_slow_client() -> None:
     limited = SubscriptionManager(schema=SCHEMA, limits={"queue_messages": 10})
     app = SubscriptionApp(limited, anonymous=True)
@@ -449,58 +336,3 @@ async def test_connect_that_never_comes(app: SubscriptionApp) -> None:
         return {"type": "websocket.disconnect", "code": 1006}
 
     await app(Socket(app).scope, receive, None)  # type: ignore[arg-type]
-
-
-async def test_a_handler_runs_in_the_context_of_its_connection(manager: SubscriptionManager) -> None:
-    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="none")
-    seen: list[str] = []
-
-    def plain(params: dict[str, Any], request: Request) -> Identity:
-        seen.append(variable.get())
-        variable.set("changed")
-        return Identity()
-
-    async def waits(params: dict[str, Any], request: Request) -> Identity:
-        await asyncio.sleep(0)
-        return plain(params, request)
-
-    for handler in (plain, waits):
-        for name in ("first", "second"):
-            variable.set(name)
-            async with Socket(SubscriptionApp(manager, handler)) as socket:
-                await socket.init()
-    assert seen == ["first", "second", "first", "second"]
-
-
-def test_two_loops_in_two_threads(manager: SubscriptionManager) -> None:
-    """Each client is judged in the loop of its own WebSocket, whichever loop is told of calls."""
-    failures: list[BaseException] = []
-
-    async def handler(params: dict[str, Any], request: Request) -> Identity:
-        assert threading.current_thread().name == params["thread"]
-        await asyncio.sleep(0)
-        assert threading.current_thread().name == params["thread"]
-        return Identity()
-
-    app = SubscriptionApp(manager, handler)
-
-    async def clients() -> None:
-        for _ in range(20):
-            async with Socket(app) as first, Socket(app) as second:
-                for socket in (first, second):
-                    await socket.init({"thread": threading.current_thread().name})
-                    await socket.settled()
-
-    def work() -> None:
-        try:
-            asyncio.run(clients())
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, name=name) for name in ("left", "right", "middle")]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
-    assert not failures
-    assert manager.get_metrics()["active_connections"] == 0
