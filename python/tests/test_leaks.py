@@ -80,6 +80,7 @@ def step(number):
     executor = SubscriptionExecutor(); subscribe(executor); publish(executor)
     executor.itself = executor
     if number % 100 == 0: gc.collect()
+slack = 32 << 20 # they end in the background, many at once
 """,
     ),
     "subscriptions": (
