@@ -71,7 +71,7 @@ typedef struct {
 } known_name;
 
 #define KNOWN_NAMES 256
-#define KNOWN_IDS 1024
+#define KNOWN_IDS 256
 
 typedef struct {
   PyTypeObject *executor_type;
