@@ -336,3 +336,13 @@ async def test_connect_that_never_comes(app: SubscriptionApp) -> None:
         return {"type": "websocket.disconnect", "code": 1006}
 
     await app(Socket(app).scope, receive, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [0, 4000, 8192, 70_000, 1_000_000])
+async def test_messages_of_every_size(app: SubscriptionApp, manager: SubscriptionManager, size: int) -> None:
+    async with Socket(app) as socket:
+        await socket.init()
+        await socket.subscribe(manager, "a", "subscription ($id: ID) { orders(id: $id) { id } }", variables={"id": "x" * size})
+        for _ in range(3):
+            publish(manager, "x" * size)
+        assert [await socket.json() for _ in range(3)] == [message("a", "x" * size)] * 3

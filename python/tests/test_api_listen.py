@@ -433,3 +433,18 @@ async def test_a_listener_that_was_cancelled_may_go_on(executor: SubscriptionExe
     await other.aclose()
     publish(executor, 2)
     assert id_of(await anext(listener)) == 2
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [0, 1, 4000, 8192, 70_000, 1_000_000])
+async def test_messages_of_every_size(executor: SubscriptionExecutor, size: int) -> None:
+    executor.register_subscription("c", "s", USERS)
+    task = asyncio.ensure_future(take(executor, 2))
+    publish(executor, "x" * size)
+    await waiting(task)
+    publish(executor, "y" * size)
+    assert await task == ["x" * size, "y" * size]
+    publish(executor, "z" * size)
+    assert id_of(executor.next_event("s")) == "z" * size
+    publish(executor, "z" * size)
+    assert [(s, id_of(m)) for s, m in executor.next_events("c")] == [("s", "z" * size)]
