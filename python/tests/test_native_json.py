@@ -10,13 +10,18 @@ import json
 import math
 import random
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import fraiseql.subscriptions  # noqa: F401 - configures the module
 import pytest
 from fraiseql import _native
 
 CHARACTERS = 'abc "\\/\b\f\n\r\t\x00\x1f\x7f\x80é߿ࠀ\u2028\ud7ff\ue000￿\U00010000\U0010ffff'
+
+
+class Pair(NamedTuple):
+    a: int
+    b: int
 
 
 class Colour(enum.Enum):
@@ -154,7 +159,7 @@ def test_surrogates_are_read_and_not_written() -> None:
         (datetime.datetime(2026, 1, 2, 3, 4, 5, tzinfo=datetime.timezone.utc), b'"2026-01-02T03:04:05+00:00"'),
         (uuid.UUID(int=5), b'"00000000-0000-0000-0000-000000000005"'),
         (decimal.Decimal("1.10"), b'"1.10"'),
-        (collections.namedtuple("Pair", "a b")(1, 2), b"[1,2]"),
+        (Pair(1, 2), b"[1,2]"),
         (collections.defaultdict(list, a=[1]), b'{"a":[1]}'),
         (collections.Counter("aab"), b'{"a":2,"b":1}'),
         ("\x00\x1f\x7f", b'"\\u0000\\u001f\x7f"'),
