@@ -54,21 +54,54 @@ static resolver *resolver_add(Executor *self, PyObject *name, PyObject *function
   return r;
 }
 
-/* NULL: not known, or not hashable. */
-static resolver *resolver_known(Executor *self, PyObject *function) {
-  if (!self->resolver_tokens) return NULL;
-  PyObject *token = PyDict_GetItemWithError(self->resolver_tokens, function);
+/* A dict of functions runs their __hash__ and __eq__, which may close the executor: the dict is held meanwhile. */
+static int64_t token_of(Executor *self, PyObject *function) {
+  PyObject *tokens = self->resolver_tokens;
+  if (!tokens) return 0;
+  Py_INCREF(tokens);
+  PyObject *token = PyDict_GetItemWithError(tokens, function); /* NULL: not known, or not hashable */
+  int64_t number = token ? PyLong_AsLongLong(token) : 0;
   PyErr_Clear();
-  return token ? resolver_of(self, PyLong_AsLongLong(token)) : NULL;
+  Py_DECREF(tokens);
+  return number;
+}
+
+/* The same function. Objects that merely call themselves equal are two: a bound method alone is made anew each time,
+ * and equal when object and function are the same. */
+static bool same_function(PyObject *a, PyObject *b) {
+  if (a == b) return true;
+  if (Py_TYPE(a) != Py_TYPE(b) || (PyType_GetFlags(Py_TYPE(a)) & Py_TPFLAGS_HEAPTYPE)) return false;
+  PyObject *name = PyObject_GetAttrString((PyObject *)Py_TYPE(a), "__name__");
+  bool method = name && PyUnicode_CompareWithASCIIString(name, "method") == 0;
+  Py_XDECREF(name);
+  PyErr_Clear();
+  return method;
+}
+
+static resolver *resolver_known(Executor *self, PyObject *function) {
+  resolver *r = resolver_of(self, token_of(self, function));
+  return r && same_function(r->function, function) ? r : NULL;
 }
 
 static void resolver_remember(Executor *self, const resolver *r, PyObject *function) {
-  int64_t number = r->token;
+  PyObject *token = PyLong_FromLongLong(r->token);
   if (!self->resolver_tokens) self->resolver_tokens = PyDict_New();
-  PyObject *token = self->resolver_tokens ? PyLong_FromLongLong(number) : NULL;
-  if (token) PyDict_SetItem(self->resolver_tokens, function, token);
+  PyObject *tokens = self->resolver_tokens;
+  if (token && tokens) {
+    Py_INCREF(tokens);
+    PyDict_SetItem(tokens, function, token);
+    Py_DECREF(tokens);
+  }
   Py_XDECREF(token);
   PyErr_Clear(); /* not hashable: it shares with nobody */
+}
+
+static void resolver_forget(Executor *self, const resolver *r) {
+  if (token_of(self, r->function) != r->token || !self->resolver_tokens) return;
+  PyObject *tokens = Py_NewRef(self->resolver_tokens);
+  PyDict_DelItem(tokens, r->function);
+  PyErr_Clear();
+  Py_DECREF(tokens);
 }
 
 int64_t resolver_acquire(Executor *self, PyObject *function, int64_t *context) {
@@ -114,9 +147,7 @@ void resolvers_sweep_now(Executor *self) {
   while (self->dropped) {
     resolver *r = self->dropped;
     self->dropped = r->next_dropped;
-    PyObject *token = self->resolver_tokens ? PyDict_GetItemWithError(self->resolver_tokens, r->function) : NULL;
-    if (token && PyLong_AsLongLong(token) == r->token) PyDict_DelItem(self->resolver_tokens, r->function);
-    PyErr_Clear();
+    resolver_forget(self, r);
     resolver_free(r);
   }
   PyErr_Restore(type, value, traceback);

@@ -30,8 +30,9 @@ static int write_member_text(writer *w, const char *name, PyObject *value) {
 
 static int write_member_list(writer *w, const char *name, PyObject *value) {
   if (!value || value == Py_None) return 0;
-  if (PyUnicode_Check(value) || PyBytes_Check(value)) {
-    PyErr_Format(PyExc_TypeError, "%s must be a collection of str, not a single one", name);
+  /* The keys of a dict are no list: {"admin": False} does not mean to give that role. */
+  if (PyUnicode_Check(value) || PyBytes_Check(value) || PyDict_Check(value)) {
+    PyErr_Format(PyExc_TypeError, "%s must be a collection of str, not a single one or a dict", name);
     return -1;
   }
   PyObject *list = PySequence_List(value);

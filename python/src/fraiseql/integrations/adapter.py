@@ -121,7 +121,7 @@ async def handle_connection(endpoint: Endpoint, adapter: WebSocketAdapter) -> No
         endpoint: What its clients have in common.
         adapter: The WebSocket, not accepted yet.
     """
-    headers = adapter.headers
+    headers = {name.lower(): value for name, value in adapter.headers.items()}
     try:
         connection = endpoint.connect(
             adapter.request if adapter.request is not None else adapter,

@@ -70,7 +70,7 @@ class EventBusConfig:
             _host("redis", parts)
             database = parts.path.strip("/")
             if database and not database.isdecimal():
-                raise ValueError(f"redis: the path of the URL is the number of a database, not {database!r}")
+                raise ValueError("redis: the path of the URL is the number of a database, and this one is none")
         if not isinstance(consumer_group, str):
             raise ValueError(f"redis: consumer_group is a str, not {type(consumer_group).__name__}")
         if not 1 <= len(consumer_group) <= 255 or any(c.isspace() for c in consumer_group):
@@ -151,7 +151,8 @@ class EventBusConfig:
         """Show the bus without its credentials."""
         if self._url is None:
             return f"EventBusConfig.{self._bus_type}()"
-        shown = repr(",".join(_masked(one.strip()) for one in self._url.split(",")))
+        urls = self._url.split(",") if self._bus_type == "nats" else [self._url]
+        shown = repr(",".join(_masked(one.strip()) for one in urls))
         if self._consumer_group is not None:
             shown += f", consumer_group={self._consumer_group!r}"
         return f"EventBusConfig.{self._bus_type}({shown})"
@@ -203,8 +204,9 @@ def _port(bus: str, parts: SplitResult) -> None:
 def _masked(url: str) -> str:
     """Replace what is secret in a URL: the user information, and the query, which may hold a password too."""
     scheme, _, rest = url.partition("://")
-    place, question, _ = rest.partition("?")
-    user, at, host = place.rpartition("@")
+    # Whoever forgot to escape a password may have put any character before the last @.
+    user, at, host = rest.rpartition("@")
+    place, question, _ = host.partition("?")
     if at:
-        place = f"{user.partition(':')[0]}:***@{host}" if ":" in user else f"***@{host}"
+        place = f"{user.partition(':')[0]}:***@{place}" if ":" in user else f"***@{place}"
     return f"{scheme}://{place}" + ("?***" if question else "")

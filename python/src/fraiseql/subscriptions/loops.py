@@ -187,12 +187,12 @@ class Loops:
             value = await awaitable
         except Skip:
             answer(executor, call_id, SKIP, None)
-        except asyncio.CancelledError:
-            answer(executor, call_id, FAILED, b"cancelled")
-            raise
         except Exception as error:
             failed(getattr(awaitable, "__qualname__", type(awaitable).__name__), error)
             answer(executor, call_id, FAILED, None)  # without a reason: it is logged
+        except BaseException as error:  # cancelled, or the end of the process
+            answer(executor, call_id, FAILED, type(error).__name__.encode())
+            raise
         else:
             try:
                 executor._answer(call_id, VALUE, value)

@@ -95,7 +95,7 @@ class SubscriptionManager:
         self._closed = False
         self._resolvers: dict[str, Callable[..., Any]] = {}
         self._servers: list[Server] = []
-        self._serving: tuple[AuthHandler | None, bool] | None = None
+        self._serving: tuple[object, ...] | None = None
         self._endpoint: tuple[tuple[object, ...], Endpoint] | None = None
         if schema is not None:
             self._executor()
@@ -447,13 +447,18 @@ class SubscriptionManager:
         Raises:
             ValueError: There is no handler and `anonymous` is not True, or an argument cannot be right.
             SubscriptionError: It cannot listen there.
-            RuntimeError: Another server of this manager asks another handler.
+            RuntimeError: Another server of this manager asks another handler, or the same one about another path or
+                cookie.
         """
         handler = self.auth if auth_handler is None else auth_handler
         check_handler(handler, anonymous)
         self._servers = [server for server in self._servers if server._handle]
-        if self._servers and self._serving != (handler, anonymous):
-            raise RuntimeError("all servers of a manager that run at the same time ask the same auth_handler")
+        # The engine does not say which of them asks: the handler would see the path and cookie of the last.
+        serving = (handler, anonymous, *((path, cookie) if handler is not None else ()))
+        if self._servers and self._serving != serving:
+            raise RuntimeError(
+                "all servers of a manager that run at the same time ask the same auth_handler, with the same path and cookie"
+            )
         document = option_document(
             authenticate=handler is not None,
             anonymous=anonymous,
@@ -474,5 +479,5 @@ class SubscriptionManager:
             door = aside.doors[0] = Door(loop, handler, anonymous, lambda text: Request.from_json(text, path, cookie))
         server = Server(executor, document, path, door)
         self._servers.append(server)
-        self._serving = (handler, anonymous)
+        self._serving = serving
         return server
