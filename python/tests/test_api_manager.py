@@ -442,3 +442,15 @@ class TestAdapter:
                     await socket.recv()
                 assert caught.value.rcvd is not None
                 assert caught.value.rcvd.code == 4406
+
+
+async def test_a_manager_that_another_thread_closes() -> None:
+    manager = SubscriptionManager(schema=SCHEMA)
+    server = await manager.serve(port=0, anonymous=True)
+    await manager.create_subscription("s", "c", ORDERS)
+    forever = asyncio.ensure_future(server.serve_forever())
+    listening = asyncio.ensure_future(anext(manager.listen("s"), None))
+    await asyncio.sleep(0.01)
+    await asyncio.get_running_loop().run_in_executor(None, manager.close)
+    assert await asyncio.wait_for(listening, 5) is None
+    await asyncio.wait_for(forever, 5)

@@ -154,7 +154,7 @@ class SubscriptionManager:
         if self._made is not None:
             self._made.close()
         for server in self._servers:
-            server._ended.set()
+            server._engine_closed()
         self._servers.clear()
         return Closed()
 

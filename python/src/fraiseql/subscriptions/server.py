@@ -57,6 +57,7 @@ class Server:
         self.path = path
         self._executor = executor
         self._door = door
+        self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Event = asyncio.Event()
         self._handle, self.host, self.port = executor._serve(json.dumps(document).encode())
 
@@ -82,6 +83,13 @@ class Server:
             finally:
                 self._ended.set()
         await self._ended.wait()
+
+    def _engine_closed(self) -> None:
+        """Tell whoever waits that the server has ended with its engine; by any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._ended.set)
+        except RuntimeError:  # nobody waits in a loop that is closed
+            pass
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed; close it when this is cancelled."""
