@@ -5,11 +5,13 @@ package embed
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"runtime"
 	"sync"
 	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 )
 
@@ -18,6 +20,7 @@ type Engine struct {
 	lib    *Library
 	handle int64
 	facade *fraiseql.Engine
+	bus    *membus.Bus
 	queue  callQueue
 	pushes bool      // the bus calls resolvers by itself, not while an event is published
 	sheets sync.Pool // *Sheet
@@ -43,6 +46,8 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 		return 0, nil, &Fault{Code: code.BusUnavailable, Member: "bus.type", Message: "this build has no driver for " + c.bus.kind}
 	}
 	c.Logger = newLog()
+	memory := membus.New(membus.Options{Bytes: historyBytes})
+	c.Bus = memory
 	facade, err := fraiseql.New(c.Config)
 	if err != nil {
 		return 0, nil, refusedConfig(err)
@@ -51,7 +56,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 		runtime.GOMAXPROCS(c.processors)
 	}
 	e := &Engine{
-		lib: l, facade: facade, stopped: make(chan struct{}), connections: make(map[string]*connection),
+		lib: l, facade: facade, bus: memory, stopped: make(chan struct{}), connections: make(map[string]*connection),
 		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
 	}
 	e.sheets.New = e.newSheet
@@ -82,6 +87,10 @@ type faults []error
 
 func (f faults) Error() string   { return f[0].Error() }
 func (f faults) Unwrap() []error { return f }
+
+// historyBytes bounds what the memory bus of an engine keeps of past events: a host has memory of its own to care for,
+// and the collector lets the heap grow to several times what lives.
+const historyBytes = 16 << 20
 
 // closeWindow bounds how long Close waits for what the engine does.
 const closeWindow = 10 * time.Second
@@ -114,7 +123,7 @@ func (l *Library) Close(handle int64) error {
 	e.queue.close()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)
 	defer cancel()
-	err := e.facade.Close(ctx)
+	err := errors.Join(e.facade.Close(ctx), e.bus.Close(ctx))
 	for _, s := range servers {
 		s.running.Wait()
 	}
