@@ -36,6 +36,10 @@ type HandlerConfig struct {
 	// Cookie names the cookie that may carry a token; it counts only beside an Origin that is the request's own
 	// host or named in Origins: "*" is not enough, since any page's request carries it.
 	Cookie string
+	// Request describes the HTTP request of a client to the Authenticator, as Credentials.Request; cookies says
+	// whether the request's cookies may be judged: see Cookie. nil: Credentials.Request is nil. It is called before
+	// the upgrade. Sessions have SessionRequest.Value instead.
+	Request func(r *http.Request, cookies bool) any
 	// Origins that may connect beside the request's own host, as scheme://host[:port]; "*" is every one.
 	Origins []string
 	// MessageBytes bounds one message of a client; 1 MiB.
@@ -188,13 +192,18 @@ func (e *endpoint) close() error {
 // own or named: else nothing says that a page of ours made the request, for browsers add cookies to any.
 func (c *HandlerConfig) handshake(r *http.Request, allowed *origin.List) *session.Handshake {
 	h := &session.Handshake{Authorization: strings.Join(r.Header.Values("Authorization"), ", "), RemoteAddr: r.RemoteAddr}
-	if v := allowed.Judge(r); c.Cookie != "" && (v == origin.Own || v == origin.Listed) {
+	v := allowed.Judge(r)
+	credible := v == origin.Own || v == origin.Listed
+	if c.Cookie != "" && credible {
 		for i, cookie := range r.CookiesNamed(c.Cookie) {
 			if i > 0 { // a sibling domain can add one: none is chosen, two are no token
 				h.Cookie += ", "
 			}
 			h.Cookie += cookie.Value
 		}
+	}
+	if c.Request != nil {
+		h.Value = c.Request(r, credible)
 	}
 	return h
 }

@@ -147,7 +147,8 @@ typedef struct {
  * int64 fq_calls_take(int64 engine, int64 max, fq_out *out)
  *   Calls to answer, each: int64 id, int64 kind, int64 token, then texts as uint32 length + bytes, length
  *   0xffffffff = absent. Resolve: token of the resolver; event (JSON object of the envelope without data), data,
- *   variables, context. Authenticate: token of the session or 0; connection_init payload, request (JSON object).
+ *   variables, context. Authenticate: token of the session, or of the server's
+ *   configuration; connection_init payload, request (JSON object).
  *   -> count
  * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
  *   -> 1, or 0 when the call had timed out. After FQ_ERROR (an answer that does not fit the call, or an identity

@@ -4,6 +4,8 @@ package embed
 
 import (
 	"context"
+	"net/http"
+	"strings"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -20,8 +22,6 @@ func (a *asking) Authenticate(ctx context.Context, who fraiseql.Credentials) (*f
 	c := &call{engine: e, kind: CallAuthenticate, payload: who.Payload, reply: make(chan reply, 1)}
 	if v, ok := who.Request.(*hostValue); ok {
 		c.token, c.session = v.token, v.request
-	} else {
-		c.session = appendRequest(nil, &who)
 	}
 	if !e.queue.add(c, true) {
 		return nil, unjudged("the engine is closed")
@@ -51,19 +51,22 @@ func (r *reply) identity() (*fraiseql.Identity, error) {
 	return nil, unjudged("the host failed")
 }
 
-// appendRequest appends what the HTTP request of a client of our own server said, as a JSON object.
-func appendRequest(dst []byte, who *fraiseql.Credentials) []byte {
-	dst = append(dst, '{')
-	for _, m := range [...]struct{ name, value string }{
-		{`"authorization":`, who.Authorization}, {`"cookie":`, who.Cookie}, {`"remote_addr":`, who.RemoteAddr},
-	} {
-		if m.value == "" {
+// appendHTTP appends what the HTTP request of a client of our own server said, as a JSON object: path, query,
+// remote_addr, and headers as pairs, without cookies unless they may be judged.
+func appendHTTP(dst []byte, r *http.Request, cookies bool) []byte {
+	dst = jsontape.AppendQuoted(append(dst, `{"path":`...), r.URL.Path)
+	dst = jsontape.AppendQuoted(append(dst, `,"query":`...), r.URL.RawQuery)
+	dst = jsontape.AppendQuoted(append(dst, `,"remote_addr":`...), r.RemoteAddr)
+	dst = jsontape.AppendQuoted(append(dst, `,"headers":[["host",`...), r.Host)
+	dst = append(dst, ']')
+	for name, values := range r.Header {
+		if name == "Cookie" && !cookies {
 			continue
 		}
-		if len(dst) > 1 {
-			dst = append(dst, ',')
+		for _, value := range values {
+			dst = jsontape.AppendQuoted(append(dst, ",["...), strings.ToLower(name))
+			dst = append(jsontape.AppendQuoted(append(dst, ','), value), ']')
 		}
-		dst = jsontape.AppendQuoted(append(dst, m.name...), m.value)
 	}
-	return append(dst, '}')
+	return append(dst, "]}"...)
 }

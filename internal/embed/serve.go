@@ -56,7 +56,12 @@ func (e *Engine) Serve(dst, config []byte) (address []byte, handle int64, err er
 	}
 	listener, err := net.Listen("tcp", net.JoinHostPort(c.host, strconv.Itoa(c.port)))
 	if err != nil {
-		return dst, 0, bad("host", "cannot listen: "+err.Error())
+		return dst, 0, cannotListen(net.JoinHostPort(c.host, strconv.Itoa(c.port)), err)
+	}
+	if c.authenticate {
+		c.Request = func(r *http.Request, cookies bool) any {
+			return &hostValue{int64(c.token), appendHTTP(nil, r, cookies)}
+		}
 	}
 	h, err := e.facade.Handler(c.HandlerConfig)
 	if err != nil {
@@ -79,6 +84,17 @@ func (e *Engine) Serve(dst, config []byte) (address []byte, handle int64, err er
 		_ = s.http.Serve(listener)
 	})
 	return appendAddress(dst, listener.Addr().(*net.TCPAddr)), s.handle, nil
+}
+
+// cannotListen says why without naming the resolver that was asked for the host.
+func cannotListen(address string, err error) error {
+	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) {
+		return bad("host", "cannot listen on "+address+": "+unknown.Err)
+	}
+	if failed := (*net.OpError)(nil); errors.As(err, &failed) {
+		err = failed.Err
+	}
+	return bad("host", "cannot listen on "+address+": "+err.Error())
 }
 
 func (e *Engine) addServer(s *server) error {

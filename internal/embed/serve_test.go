@@ -83,7 +83,7 @@ func TestServe(t *testing.T) {
 	box, fd, _ := e.Mailbox()
 	conn := dial(t, address, "/live")
 	call := authenticating(t, e, box, fd)
-	if call.token != 0 || call.texts[0] != `{"x":1}` || !strings.Contains(call.texts[1], `"authorization":"Bearer t"`) || !strings.Contains(call.texts[1], `"remote_addr":"127.0.0.1:`) {
+	if call.token != 0 || call.texts[0] != `{"x":1}` || !strings.Contains(call.texts[1], `["authorization","Bearer t"]`) || !strings.Contains(call.texts[1], `"remote_addr":"127.0.0.1:`) {
 		t.Errorf("call %+v", call)
 	}
 	answer(t, e, call.id, AnswerValue, `{"user_id":"u"}`)

@@ -16,7 +16,7 @@ type endpointConfig struct {
 	fraiseql.HandlerConfig
 	authenticate bool
 	host, path   string
-	port         int
+	port, token  int
 }
 
 // authenticators is how many clients may be asked for at a time: the host decides how fast it answers.
@@ -71,9 +71,9 @@ func (c *endpointConfig) address(name string, m member) bool {
 	case "host":
 		m.text(&c.host)
 	case "port":
-		if m.count(&c.port); c.port > 65535 {
-			m.fail("must be between 0 and 65535")
-		}
+		m.countTo(&c.port, 65535)
+	case "token":
+		m.count(&c.token)
 	case "path":
 		if m.text(&c.path); len(c.path) == 0 || c.path[0] != '/' || c.path == healthPath {
 			m.fail("must begin with / and not be " + healthPath)

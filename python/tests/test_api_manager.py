@@ -261,17 +261,38 @@ class TestServe:
         with pytest.raises(ValueError, match="auth_handler is None"):
             await manager.serve(port=0)
 
-    async def test_two_servers(self, manager: SubscriptionManager) -> None:
+    async def test_several_servers(self, manager: SubscriptionManager) -> None:
+        seen: list[str] = []
         first = await manager.serve(port=0, anonymous=True)
         second = await manager.serve(port=0, path="/other", anonymous=True)
-        with pytest.raises(RuntimeError, match="same auth_handler"):
-            await manager.serve(port=0, auth_handler=lambda params, request: {})
-        for server in (first, second):
+        third = await manager.serve(port=0, auth_handler=lambda params, request: seen.append("third") or {})
+        fourth = await manager.serve(port=0, auth_handler=lambda params, request: seen.append("fourth") or {})
+        for server in (first, third, second, fourth):
             async with connect(server.url, subprotocols=PROTOCOLS) as socket:
                 await start(socket)
             await server.close()
-        third = await manager.serve(port=0, auth_handler=lambda params, request: {})
-        await third.close()
+        assert seen == ["third", "fourth"]
+        assert not manager.executor._aside().doors
+
+    async def test_the_request(self, manager: SubscriptionManager) -> None:
+        requests: list[Request] = []
+
+        def handler(params: dict[str, Any], request: Request) -> dict[str, Any]:
+            requests.append(request)
+            return {}
+
+        async with await manager.serve(port=0, path="/g", auth_handler=handler) as server:
+            own = f"http://127.0.0.1:{server.port}"
+            for origin in (own, None):
+                headers = {"Cookie": "a=1; b=2", "X-Tenant": "t"}
+                url = f"{server.url}?token=x&token=y"
+                async with connect(url, subprotocols=PROTOCOLS, additional_headers=headers, origin=origin) as socket:  # type: ignore[arg-type]
+                    await start(socket)
+        for request in requests:
+            assert (request.path, request.query_params, request.headers["x-tenant"]) == ("/g", {"token": "y"}, "t")
+            assert request.headers["HOST"] == f"127.0.0.1:{server.port}"
+        assert requests[0].cookies == {"a": "1", "b": "2"}
+        assert requests[1].cookies == {}  # nothing says that a page of ours made the request
 
     async def test_a_port_that_is_taken(self, manager: SubscriptionManager) -> None:
         async with await manager.serve(port=0, anonymous=True) as server:

@@ -386,12 +386,13 @@ class TestRequest:
         assert "secret" not in repr(request.headers)
 
     def test_of_the_engine(self) -> None:
-        text = b'{"authorization":"Bearer x","cookie":"token","remote_addr":"[::1]:99"}'
-        request = Request.from_json(text, "/g", "session")
-        assert request.headers["Authorization"] == "Bearer x"
-        assert request.cookies == {"session": "token"}
+        text = b"""{"headers":[["host","h"],["authorization","Bearer x"],["cookie","a=1"],["x-a","1"],["x-a","2"]],
+            "path":"/g","query":"a=1","remote_addr":"[::1]:99"}"""
+        request = Request.from_json(text)
+        assert (request.headers["Authorization"], request.headers["X-A"]) == ("Bearer x", "1, 2")
+        assert (request.path, request.query_params, request.cookies) == ("/g", {"a": "1"}, {"a": "1"})
         assert request.client == ("::1", 99)
-        assert Request.from_json(None, "/", None).client is None
+        assert Request.from_json(None).client is None
 
 
 class Colour(enum.Enum):

@@ -207,7 +207,7 @@ class Loops:
 
         Args:
             call_id: The call.
-            session: The session's token, 0 for one of `serve`.
+            session: The token of the session, or of the server.
             params: Payload of `connection_init`: a JSON object, or None.
             request: What is known of the request: a JSON object, or None.
         """

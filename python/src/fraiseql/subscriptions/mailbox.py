@@ -81,9 +81,17 @@ class Mailbox:
         Returns:
             The token, unique in the process.
         """
-        token = next(_tokens)
+        token = self.new_token()
         self._targets[token] = target
         return token
+
+    def new_token(self) -> int:
+        """Make a token that nothing is told of.
+
+        Returns:
+            The token, unique in the process.
+        """
+        return next(_tokens)
 
     def remove(self, token: int) -> None:
         """Forget a token.

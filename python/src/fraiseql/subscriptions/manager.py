@@ -95,7 +95,6 @@ class SubscriptionManager:
         self._closed = False
         self._resolvers: dict[str, Callable[..., Any]] = {}
         self._servers: list[Server] = []
-        self._serving: tuple[object, ...] | None = None
         self._endpoint: tuple[tuple[object, ...], Endpoint] | None = None
         if schema is not None:
             self._executor()
@@ -415,7 +414,6 @@ class SubscriptionManager:
         auth_handler: AuthHandler | None = None,
         anonymous: bool = False,
         origins: Iterable[str] = (),
-        cookie: str | None = None,
         message_bytes: int = 1 << 20,
         init_timeout: float = 3.0,
         keepalive: float | None = 30.0,
@@ -430,11 +428,10 @@ class SubscriptionManager:
             path: Path of the endpoint.
             auth_handler: `auth_handler(connection_params, request)` says who a client is: it returns an `Identity` or
                 a dict with the same members, sync or async, and is called in the running loop. Raising refuses the
-                client with 4403, and so does None unless `anonymous`. `request` is a `Request` with the headers
-                Authorization and, if `cookie` names one, Cookie. Without a handler the manager's `auth` is asked.
+                client with 4403, and so does None unless `anonymous`. `request` is a `Request`; it has cookies only when
+                a page of the own host or of `origins` made it. Without a handler the manager's `auth` is asked.
             anonymous: Let clients in without an identity: everybody when there is no handler.
             origins: Origins of pages that may connect beside the own host, as `scheme://host[:port]`; `*` is all.
-            cookie: Name of a cookie that the handler may see; it counts only for pages of the own host or `origins`.
             message_bytes: Largest message of a client; beyond it the close is 1009.
             init_timeout: Seconds until `connection_init`; then the close is 4408.
             keepalive: Seconds of silence until a ping frame; None never sends one.
@@ -447,18 +444,10 @@ class SubscriptionManager:
         Raises:
             ValueError: There is no handler and `anonymous` is not True, or an argument cannot be right.
             SubscriptionError: It cannot listen there.
-            RuntimeError: Another server of this manager asks another handler, or the same one about another path or
-                cookie.
         """
         handler = self.auth if auth_handler is None else auth_handler
         check_handler(handler, anonymous)
         self._servers = [server for server in self._servers if server._handle]
-        # The engine does not say which of them asks: the handler would see the path and cookie of the last.
-        serving = (handler, anonymous, *((path, cookie) if handler is not None else ()))
-        if self._servers and self._serving != serving:
-            raise RuntimeError(
-                "all servers of a manager that run at the same time ask the same auth_handler, with the same path and cookie"
-            )
         document = option_document(
             authenticate=handler is not None,
             anonymous=anonymous,
@@ -470,14 +459,18 @@ class SubscriptionManager:
             max_connections=max_connections,
         )
         document.update(host=host, port=port, path=path)
-        if cookie is not None:
-            document["cookie"] = cookie
         executor, loop = self.executor, asyncio.get_running_loop()
-        aside, door = executor._aside(), None
-        aside.tell_calls(aside.mailbox(loop))
+        aside = executor._aside()
+        box = aside.mailbox(loop)
+        aside.tell_calls(box)
+        token = 0
         if handler is not None:
-            door = aside.doors[0] = Door(loop, handler, anonymous, lambda text: Request.from_json(text, path, cookie))
-        server = Server(executor, document, path, door)
+            token = document["token"] = box.new_token()
+            aside.doors[token] = Door(loop, handler, anonymous, Request.from_json)
+        try:
+            server = Server(executor, document, path, token)
+        except BaseException:
+            aside.doors.pop(token, None)
+            raise
         self._servers.append(server)
-        self._serving = serving
         return server

@@ -120,24 +120,22 @@ class Request:
         )
 
     @classmethod
-    def from_json(cls, text: bytes | None, path: str, cookie: str | None) -> Request:
+    def from_json(cls, text: bytes | None) -> Request:
         """Read what the engine's own server knows about a request.
 
         Args:
-            text: JSON object with `authorization`, `cookie` and `remote_addr`.
-            path: Path of the endpoint.
-            cookie: Name of the cookie whose value is known.
+            text: JSON object with `headers`, `path`, `query` and `remote_addr`.
 
         Returns:
             The request.
         """
         known = json.loads(text) if text else {}
-        headers = []
-        if known.get("authorization"):
-            headers.append(("authorization", str(known["authorization"])))
-        if cookie and known.get("cookie"):
-            headers.append(("cookie", f"{cookie}={known['cookie']}"))
-        return cls(headers, _address(str(known.get("remote_addr") or "")), path)
+        return cls(
+            [(str(name), str(value)) for name, value in known.get("headers", ())],
+            _address(str(known.get("remote_addr", ""))),
+            str(known.get("path", "/")),
+            str(known.get("query", "")),
+        )
 
     def __repr__(self) -> str:
         """Show where it came from and went to; headers and parameters may hold credentials."""

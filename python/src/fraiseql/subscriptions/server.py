@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from fraiseql.subscriptions.errors import SubscriptionError
 
 if TYPE_CHECKING:
-    from fraiseql.subscriptions.authentication import Door
     from fraiseql.subscriptions.executor import SubscriptionExecutor
 
 __all__ = ["Closed", "Server"]
@@ -42,21 +41,21 @@ class Server:
     port: int
     path: str
 
-    def __init__(self, executor: SubscriptionExecutor, document: dict[str, object], path: str, door: Door | None) -> None:
+    def __init__(self, executor: SubscriptionExecutor, document: dict[str, object], path: str, token: int) -> None:
         """Listen; `SubscriptionManager.serve` is the way to call it.
 
         Args:
             executor: The engine.
             document: Its configuration.
             path: Path of the endpoint.
-            door: Who judges clients, None: nobody.
+            token: Of the door that judges clients, 0: nobody does.
 
         Raises:
             SubscriptionError: It cannot listen there.
         """
         self.path = path
         self._executor = executor
-        self._door = door
+        self._token = token
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Event = asyncio.Event()
         self._handle, self.host, self.port = executor._serve(json.dumps(document).encode())
@@ -81,6 +80,7 @@ class Server:
             except (SubscriptionError, KeyError):
                 pass  # the engine is closed, and the server with it
             finally:
+                self._executor._aside().doors.pop(self._token, None)
                 self._ended.set()
         await self._ended.wait()
 
