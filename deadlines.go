@@ -53,17 +53,8 @@ func (s *Session) expireAt(t time.Time) {
 
 // tick is called by the timer; it may be early.
 func (s *Session) tick() {
-	s.mu.Lock()
-	if s.ended {
-		s.mu.Unlock()
-		return
-	}
-	what, next := s.watch.next(time.Now(), time.Since(s.opened), time.Duration(s.heard.Load()), &s.owner.cfg)
-	if next > 0 {
-		s.watch.timer.Reset(next)
-	}
-	s.mu.Unlock()
-	switch what {
+	defer s.owner.host.Guard(s.abort)
+	switch s.due() {
 	case dueInit:
 		s.driver.InitTimeout()
 	case dueExpiry:
@@ -74,6 +65,28 @@ func (s *Session) tick() {
 		s.driver.Shut(CloseGoingAway, "no answer to ping")
 	}
 }
+
+// due sets the timer to the next deadline and returns what is due now.
+func (s *Session) due() due {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ended {
+		return dueNothing
+	}
+	what, next := s.watch.next(time.Now(), time.Since(s.opened), time.Duration(s.heard.Load()), &s.owner.cfg)
+	if next > 0 {
+		s.watch.timer.Reset(next)
+	}
+	return what
+}
+
+// abort ends the session after a panic.
+func (s *Session) abort() {
+	s.out.Control(queue.Control{Kind: queue.Close, Code: closeInternal, Data: []byte("Internal error")})
+}
+
+// closeInternal is the close code of a fault of this side.
+const closeInternal = 1011
 
 var pingText = []byte(`{"type":"ping"}`)
 

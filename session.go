@@ -76,6 +76,7 @@ const earlyBytes = 64 << 10
 // Receive takes a whole text message of the client. The bytes are the caller's again when it returns. For binary
 // messages call Shut with 1003.
 func (s *Session) Receive(message []byte) {
+	defer s.owner.host.Guard(s.abort)
 	s.heard.Store(int64(time.Since(s.opened)))
 	if n := len(message); n > s.owner.cfg.MessageBytes || n > earlyBytes && s.driver.Identity() == nil {
 		s.driver.Shut(wsframe.CodeTooBig, "message too big")

@@ -137,9 +137,20 @@ func (q *deferred) sweep() {
 	for r := late; r != nil; {
 		next := r.next
 		r.next = nil
-		q.hub.answer(r, nil, errTimeout)
+		r.expire()
 		r = next
 	}
+}
+
+// expire answers that there was no answer. It never panics: the timer runs in every process that has an engine.
+func (r *Request) expire() {
+	h := r.group.channel().hub
+	defer func() {
+		if p := recover(); p != nil {
+			h.cfg.Failed(r.Field(), panicError{p})
+		}
+	}()
+	h.answer(r, nil, errTimeout)
 }
 
 // close forgets what waits: nobody is left to be told. Answers report false from now on.

@@ -225,13 +225,17 @@ func (l *lane) abandonLocked() {
 func (r *Request) settle(m *queue.Message) {
 	var dropped results
 	c := r.group.channel()
+	r.place(c, m, &dropped)
+	dropped.report(c.hub.cfg.Observer)
+}
+
+func (r *Request) place(c *channel, m *queue.Message, dropped *results) {
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !r.done {
 		r.done, r.message = true, m
-		r.group.rest.lane.deliverLocked(&dropped)
+		r.group.rest.lane.deliverLocked(dropped)
 	}
-	c.mu.Unlock()
-	dropped.report(c.hub.cfg.Observer)
 }
 
 // deliverLocked enqueues the results at the head of the lane, up to the first that is due.

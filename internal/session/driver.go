@@ -48,11 +48,16 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 // Receive takes a whole text message. The bytes are the caller's again when it returns.
 func (d *Driver) Receive(message []byte) {
 	s := scratches.Get().(*scratch)
+	d.input(s, message)
+	d.finish(s, len(message))
+}
+
+// input feeds a message to the machine. The lock is free again even if that panics.
+func (d *Driver) input(s *scratch, message []byte) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	s.actions = d.machine.Receive(s.actions[:0], message, &s.tape)
 	d.queueLocked(s.actions)
-	d.mu.Unlock()
-	d.finish(s, len(message))
 }
 
 // InitTimeout says that the time for connection_init is over; it does nothing if one has come.
@@ -74,8 +79,8 @@ func (d *Driver) Closed() {
 // Machine.Ended).
 func (d *Driver) Ended(q *queue.Queue) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	d.machine.Ended(q)
-	d.mu.Unlock()
 }
 
 // Identity is who the connection was authenticated as; nil before that and after the close.
@@ -95,11 +100,16 @@ func (d *Driver) Operations() int {
 // apply feeds one input to the machine and executes what follows.
 func (d *Driver) apply(input func([]Action) []Action) {
 	s := scratches.Get().(*scratch)
+	d.decide(s, input)
+	d.finish(s, 0)
+}
+
+// decide is input for what is no message.
+func (d *Driver) decide(s *scratch, input func([]Action) []Action) {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	s.actions = input(s.actions[:0])
 	d.queueLocked(s.actions)
-	d.mu.Unlock()
-	d.finish(s, 0)
 }
 
 // queueLocked executes the actions that write, in the order that the machine decided on.
@@ -141,7 +151,7 @@ func (d *Driver) authenticate(payload []byte, size int) {
 		handshake = &Handshake{}
 	}
 	queued := d.host.pool.do(size, func(ctx context.Context) {
-		defer d.host.guard(func() { d.authenticated(nil, errPanic) })
+		defer d.host.Guard(func() { d.authenticated(nil, errPanic) })
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		d.authenticated(who, err)
 	})
@@ -173,7 +183,7 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		return
 	}
 	queued := d.host.pool.do(size, func(ctx context.Context) {
-		defer d.host.guard(func() { d.subscribed(req, Outcome{}) })
+		defer d.host.Guard(func() { d.subscribed(req, Outcome{}) })
 		if !d.wanted(req) {
 			d.subscribed(req, Outcome{})
 			return
@@ -187,7 +197,7 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 
 // inline runs a subscribe on the reader; what serves one client must not end it for the others.
 func (d *Driver) inline(req *Request, who *identity.Identity) {
-	defer d.host.guard(func() { d.subscribed(req, Outcome{}) })
+	defer d.host.Guard(func() { d.subscribed(req, Outcome{}) })
 	d.run(d.host.pool.ctx, req, who)
 }
 

@@ -20,8 +20,8 @@ type HostConfig struct {
 	Waiting, WaitingBytes int
 	// CallTimeout bounds the context of such a call; 30 s.
 	CallTimeout time.Duration
-	// Panicked, if set, is told of a panic of the engine (of an authenticator, for example) in such a call; the
-	// client is answered as for an internal error. Without it the panic goes on.
+	// Panicked, if set, is told of a panic in such a call (of an authenticator, for example), after which the client is
+	// answered as for an internal error, and of others that Guard finds. Without it the panic goes on.
 	Panicked func(value any, stack []byte)
 }
 
@@ -56,8 +56,9 @@ func NewHost(cfg HostConfig) *Host {
 // before. Idempotent.
 func (h *Host) Close() { h.pool.close() }
 
-// guard is deferred in calls of the engine: after a panic it reports it and runs answer.
-func (h *Host) guard(answer func()) {
+// Guard is deferred by what runs for one client: after a panic it reports it and runs answer, which tells the client or
+// ends it, so that the others go on. Without HostConfig.Panicked the panic does.
+func (h *Host) Guard(answer func()) {
 	if h.panicked == nil {
 		return
 	}

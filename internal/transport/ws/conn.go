@@ -57,6 +57,7 @@ func (c *conn) Acknowledged(who *identity.Identity) {
 
 // OnBytes implements poll.Owner.
 func (c *conn) OnBytes(p []byte) {
+	defer c.handler.cfg.Host.Guard(c.out.Abort)
 	if c.established {
 		c.since = c.out.Tick()
 	}
@@ -129,6 +130,7 @@ func (c *conn) endNow(code uint16, reason string) {
 
 // OnDeadline implements poll.Owner: time for connection_init, credentials, silence. It may come early.
 func (c *conn) OnDeadline() {
+	defer c.handler.cfg.Host.Guard(c.out.Abort)
 	h, now := c.handler, c.out.Tick()
 	if !c.established {
 		if now-c.since >= h.opening {
@@ -175,12 +177,13 @@ func (c *conn) checkSilence(now uint32) uint32 {
 
 // OnClose implements poll.Owner.
 func (c *conn) OnClose(error) {
+	defer c.handler.leave()
+	defer c.handler.cfg.Host.Guard(func() {})
 	held := c.in.Held()
 	c.in = wsframe.State{}
 	c.account(held)
 	c.driver.Closed()
 	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode()), 1)
-	c.handler.leave()
 }
 
 // closeLabel is the label of a close code in metrics: those that clients can make up are one.

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
 
 // engine is a session.Engine whose subscriptions are fed by publish. A query's text is its channel;
-// `known…` is prepared, `{…}` is answered once, `bad` is refused.
+// `known…` is prepared, `{…}` is answered once, `bad` is refused, `panic` panics.
 type engine struct {
 	policy queue.Policy
 	who    identity.Identity
@@ -38,7 +38,12 @@ func (e *engine) Authenticate(_ context.Context, h *session.Handshake, payload [
 	return &e.who, nil
 }
 
-func (e *engine) Prepared(query, _ string) bool { return strings.HasPrefix(query, "known") }
+func (e *engine) Prepared(query, _ string) bool {
+	if query == "panic" {
+		panic(query)
+	}
+	return strings.HasPrefix(query, "known")
+}
 
 func (e *engine) Subscribe(_ context.Context, c *queue.Conn, _ *identity.Identity, req *session.Request) session.Outcome {
 	switch {
@@ -132,6 +137,8 @@ type fixture struct {
 	tally   *tally
 	addr    string
 	secure  bool
+
+	panicked chan any // what the handler has survived
 }
 
 // serve starts a fixture; adjust may change the configuration.
@@ -142,13 +149,13 @@ func serve(t testing.TB, opts poll.Options, adjust func(*Config)) *fixture {
 
 func start(t testing.TB, opts poll.Options, adjust func(*Config), secure bool) *fixture {
 	t.Helper()
-	f := &fixture{t: t, secure: secure, tally: &tally{n: map[string]int{}}}
+	f := &fixture{t: t, secure: secure, tally: &tally{n: map[string]int{}}, panicked: make(chan any, 8)}
 	f.engine = &engine{policy: queue.Policy{Messages: 1000, Bytes: 4 << 20}, subs: map[string][]*hub.Subscription{}}
 	var err error
 	if f.poller, err = poll.New(opts); err != nil {
 		t.Fatal(err)
 	}
-	host := session.NewHost(session.HostConfig{Engine: f.engine})
+	host := session.NewHost(session.HostConfig{Engine: f.engine, Panicked: func(v any, _ []byte) { f.panicked <- v }})
 	cfg := Config{Poller: f.poller, Host: host, Observer: f.tally, InitTimeout: far, PingInterval: -1}
 	if adjust != nil {
 		adjust(&cfg)

@@ -49,6 +49,23 @@ func TestConversation(t *testing.T) {
 	})
 }
 
+// A panic over what a client sends ends that client; those that the same goroutine serves go on.
+func TestPanicEndsOneClient(t *testing.T) {
+	backends(t, poll.Options{Shards: 1}, nil, func(t *testing.T, f *fixture) {
+		broken, other := f.initialised(), f.initialised()
+		broken.send(subscribe("a", "known"))
+		await(t, "subscribed", func() bool { return f.engine.live("known") == 1 })
+		broken.send(subscribe("p", "panic"))
+		broken.want("end")
+		if v := <-f.panicked; v != "panic" {
+			t.Errorf("reported %v", v)
+		}
+		await(t, "gone", func() bool { return f.handler.Connections() == 1 && f.engine.live("known") == 0 })
+		other.send(`{"type":"ping"}`)
+		other.want(`{"type":"pong"}`)
+	})
+}
+
 // Frames of every size class of header carry the payload unharmed.
 func TestFrameSizes(t *testing.T) {
 	backends(t, poll.Options{}, nil, func(t *testing.T, f *fixture) {
