@@ -200,11 +200,11 @@ func (p *pulls) settle(s *Subscription) {
 	s.settled = true
 	c.mu.Unlock()
 	p.mu.Lock()
-	if !c.counted {
+	gone := p.conns[c.id] != c // nobody would count it out
+	if !gone && !c.counted {
 		c.counted = true
 		s.engine.observer.Counted(observe.ConnectionsOpened, "pull", 1)
 	}
-	gone := p.conns[c.id] != c
 	p.mu.Unlock()
 	if gone {
 		s.sub.Complete()
