@@ -66,13 +66,13 @@ type Audience struct {
 
 // The reasons are constants: an event that is denied costs no allocation.
 const (
-	reasonNoTenant        = "has no tenant, so nobody could see it: set tenant_id, or broadcast: true if it is meant for everybody"
+	reasonNoTenant        = "the event has no tenant, so nobody could see it: set tenant_id, or broadcast: true if it is meant for everybody"
 	reasonTenantInvalid   = "data.tenant_id must be a non-empty string or an integer, since the row filter reads it"
 	reasonUserInvalid     = "data.user_id must be a non-empty string or an integer, since the row filter reads it"
 	reasonTenantDiffers   = "data.tenant_id differs from the tenant_id of the envelope"
 	reasonUserDiffers     = "data.user_id differs from the user_id of the envelope"
-	reasonBroadcastTenant = "is a broadcast, but the row filter finds data.tenant_id"
-	reasonBroadcastUser   = "is a broadcast, but the row filter finds data.user_id"
+	reasonBroadcastTenant = "the event is a broadcast, but the row filter finds data.tenant_id"
+	reasonBroadcastUser   = "the event is a broadcast, but the row filter finds data.user_id"
 	reasonTenantPath      = "the value at the @tenant path is missing, invalid, or another tenant's"
 	reasonOwnerPath       = "the value at the @owner path is missing, invalid, or another user's"
 )
