@@ -123,7 +123,9 @@ func (m member) flag(dst *bool) {
 }
 
 // count reads a whole number that is not negative.
-func (m member) count(dst *int) {
+func (m member) count(dst *int) { m.countTo(dst, math.MaxInt) }
+
+func (m member) countTo(dst *int, most int) {
 	if m.null() {
 		return
 	}
@@ -132,8 +134,8 @@ func (m member) count(dst *int) {
 		return
 	}
 	n, err := strconv.ParseInt(string(m.t.Raw(m.ref)), 10, strconv.IntSize)
-	if err != nil || n < 0 {
-		m.fail("must be between 0 and " + strconv.Itoa(math.MaxInt))
+	if err != nil || n < 0 || n > int64(most) {
+		m.fail("must be between 0 and " + strconv.Itoa(most))
 		return
 	}
 	*dst = int(n)
