@@ -48,6 +48,7 @@ type Engine struct {
 	pulls   pulls
 	mu      sync.Mutex
 	servers []server
+	helped  atomic.Pointer[helped] // nil: none
 	// refusedScope and refusedRole count subscribes refused by checks 1 and 5.
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool

@@ -135,6 +135,7 @@ func (e *Engine) addServer(s server) error {
 		return errors.Join(errors.New("make a handler: the engine is closed"), s.close())
 	}
 	e.servers = append(e.servers, s)
+	e.noteHelpedLocked()
 	return nil
 }
 
@@ -152,6 +153,7 @@ func (e *Engine) Release(h http.Handler) bool {
 	}
 	made := e.servers[i]
 	e.servers = slices.Delete(e.servers, i, i+1)
+	e.noteHelpedLocked()
 	e.mu.Unlock()
 	if err := made.close(); err != nil {
 		e.log.Error("release a handler", "error", err)

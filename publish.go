@@ -110,7 +110,7 @@ func (b *Batch) Publish(ctx context.Context) (Receipt, error) {
 			return Receipt{}, b.refuse()
 		}
 	}
-	r, err := e.bus.Publish(ctx, b.messages)
+	r, err := e.publish(ctx, b.messages)
 	for _, p := range b.parsed[:len(b.messages)] { // deferred resolvers, outside of the bus's turns
 		e.hub.HandOver(p)
 	}

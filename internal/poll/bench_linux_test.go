@@ -167,14 +167,13 @@ func BenchmarkEnqueueDrain(b *testing.B) {
 	}
 	m := message(string(make([]byte, 200)))
 	var w sender
-	stop := make(chan struct{})
 	b.ReportAllocs()
 	b.ResetTimer()
 	for n := 0; n < b.N; n += conns {
 		for _, q := range queues {
 			q.Enqueue(m)
 		}
-		for c := s.dirty.take(stop); c != nil; {
+		for c := s.dirty.take(); c != nil; {
 			next := c.next
 			c.next = nil
 			c.linked.Store(false)

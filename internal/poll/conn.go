@@ -62,13 +62,16 @@ type held struct {
 // Outbound returns the queue of what goes to the peer.
 func (c *Conn) Outbound() *queue.Conn { return &c.Conn }
 
-// Wake implements queue.Sink: the connection has something to write.
-func (c *Conn) Wake(*queue.Queue) {
-	if c.stream != nil {
+// Wake implements queue.Sink: the connection has something to write. Results may wait for a helper.
+func (c *Conn) Wake(q *queue.Queue) {
+	switch {
+	case c.stream != nil:
 		c.stream.wakeUp()
-		return
+	case q != nil:
+		c.shard.dirty.linkForHelp(c)
+	default:
+		c.shard.dirty.link(c)
 	}
-	c.shard.dirty.link(c)
 }
 
 // SetDeadline asks for one OnDeadline after d, at the next sweep; it replaces an earlier one; 0 unsets it. It

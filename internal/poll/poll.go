@@ -80,6 +80,8 @@ type Poller struct {
 	linger uint32        // in ticks
 	shards []*shard      // with epoll; empty where there is none
 	turn   atomic.Uint32 // round robin over shards
+	// helpers counts announcements that are not taken back.
+	helpers atomic.Int32
 
 	mu     sync.RWMutex
 	closed bool
@@ -208,11 +210,12 @@ type shard struct {
 	dirty  dirtyList
 	stats  counters
 	sys    sysShard
+	writer
 }
 
 func newShard(p *Poller) *shard {
 	s := &shard{poller: p}
-	s.dirty.init()
+	s.dirty.init(&p.helpers)
 	return s
 }
 
@@ -243,11 +246,12 @@ type Stats struct {
 	Reads    int64 // reads that gave bytes
 	Writes   int64 // writes to sockets
 	Frames   int64 // items wholly written
+	Helped   int64 // connections that helpers wrote to, see Poller.Announce
 	Released int64 // times that memory was given back after a burst of connects
 }
 
 type counters struct {
-	open, accepted, resets, blocked, bytesIn, bytesOut, reads, writes, frames atomic.Int64
+	open, accepted, resets, blocked, bytesIn, bytesOut, reads, writes, frames, helped atomic.Int64
 }
 
 // Stats adds up the counts of all shards.
@@ -263,6 +267,7 @@ func (p *Poller) Stats() Stats {
 		t.Reads += s.stats.reads.Load()
 		t.Writes += s.stats.writes.Load()
 		t.Frames += s.stats.frames.Load()
+		t.Helped += s.stats.helped.Load()
 	}
 	for _, s := range p.shards {
 		add(s)

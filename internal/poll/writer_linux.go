@@ -4,6 +4,7 @@ package poll
 
 import (
 	"runtime"
+	"sync"
 	"syscall"
 	"unsafe"
 )
@@ -15,6 +16,15 @@ const (
 	yieldSends = 16
 )
 
+// writer is the role of a shard's writer: whoever holds writing writes. That is the goroutine of writeLoop unless it
+// sleeps, or a helper for the moment.
+type writer struct {
+	writing sync.Mutex // guards what follows
+	out     sender
+	rest    *Conn // taken from the dirty list
+	current *Conn // being written to
+}
+
 // sender is the scratch of a writer.
 type sender struct {
 	batch
@@ -25,24 +35,54 @@ type sender struct {
 
 // writeLoop writes what the connections of the dirty list have, until the poller stops.
 func (s *shard) writeLoop() {
-	var w sender
-	for {
-		c := s.dirty.take(s.poller.stop)
-		if c == nil {
-			return
-		}
-		for c != nil {
-			next := c.next
-			c.next = nil
-			c.linked.Store(false)
-			s.flush(c, &w)
-			if w.sends >= yieldSends {
-				w.sends = 0
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	for s.await() {
+		for s.rest != nil {
+			s.writeNext()
+			if s.out.sends >= yieldSends {
+				s.out.sends = 0
 				runtime.Gosched()
 			}
-			c = next
 		}
 	}
+}
+
+// await gives the role of the writer away until there is something to write; false: the poller stops.
+func (s *shard) await() bool {
+	l := &s.dirty
+	for !s.more() {
+		l.sleeping.Store(true) // before the role is free: whoever has it next and leaves something sees that
+		s.writing.Unlock()
+		if l.head.Load() == nil || !l.sleeping.CompareAndSwap(true, false) {
+			select {
+			case <-l.wake:
+			case <-s.poller.stop:
+				s.writing.Lock()
+				return s.more()
+			}
+		}
+		s.writing.Lock()
+	}
+	return true
+}
+
+// more reports whether there is something to write; writeNext may then be called.
+func (s *shard) more() bool {
+	if s.rest == nil {
+		s.rest = s.dirty.take()
+	}
+	return s.rest != nil
+}
+
+// writeNext writes to the first connection of those that were taken from the dirty list.
+func (s *shard) writeNext() {
+	c := s.rest
+	s.rest, c.next = c.next, nil
+	c.linked.Store(false)
+	s.current = c
+	s.flush(c, &s.out)
+	s.current = nil
 }
 
 // flush writes what waits on a connection until nothing is left, its socket is full or its turn is over.

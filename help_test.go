@@ -1,0 +1,61 @@
+package fraiseql
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Publishers help while events come one by one; not under a rate at which messages gather for the writers.
+func TestPace(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := pace{start: time.Now()}
+		call := func(n int, every time.Duration) (calm int) {
+			for range n {
+				if p.calm() {
+					calm++
+				}
+				time.Sleep(every)
+			}
+			return calm
+		}
+		if n := call(10*paceCalls, 400*time.Microsecond); n != 10*paceCalls {
+			t.Errorf("2,500 a second: %d of %d help", n, 10*paceCalls)
+		}
+		for range 20 { // steps of 10 ms
+			if n := call(25, 0); n != 25 {
+				t.Errorf("steps of 25: %d help", n)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		if n := call(10*paceCalls, 20*time.Microsecond); n > 2*paceCalls {
+			t.Errorf("50,000 a second: %d of %d help", n, 10*paceCalls)
+		}
+		if n := call(10*paceCalls, time.Millisecond); n < 8*paceCalls {
+			t.Errorf("1,000 a second again: %d of %d help", n, 10*paceCalls)
+		}
+	})
+}
+
+// Publishers know the handlers that there are.
+func TestHelpedFollowsHandlers(t *testing.T) {
+	e, err := New(Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close(t.Context())
+	if e.helped.Load() != nil {
+		t.Error("helped without a handler")
+	}
+	h, err := e.Handler(HandlerConfig{Anonymous: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made := e.helped.Load(); made == nil || len(made.pollers) != 1 {
+		t.Fatalf("helped %v", made)
+	}
+	e.Release(h)
+	if e.helped.Load() != nil {
+		t.Error("helped after the handler was released")
+	}
+}

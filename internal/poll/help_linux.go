@@ -1,0 +1,54 @@
+//go:build amd64 || arm64
+
+package poll
+
+// Announce says that the caller is about to make connections dirty and will call Help. Until then the writers are
+// not woken for a few of them (fewConns in each shard), which saves the caller a wake-up of another thread for what
+// is often a single write. Not to be called for work that waits for something, or with a lock held that is needed to
+// write.
+func (p *Poller) Announce() { p.helpers.Add(1) }
+
+// Help takes an announcement back and writes to the few connections that wait, in place of their writers; what
+// is more than a few is left to them. It does not block and may be deferred: a panic leaves nothing behind.
+func (p *Poller) Help() {
+	p.helpers.Add(-1)
+	budget := fewConns
+	for _, s := range p.shards {
+		if s.dirty.head.Load() != nil {
+			budget = s.help(budget)
+		}
+	}
+}
+
+// help writes to at most budget connections of the dirty list and returns what is left of the budget. If somebody
+// else writes, he looks at the list again after that.
+func (s *shard) help(budget int) int {
+	if int(s.dirty.waiting.Load()) > budget {
+		s.dirty.rouse()
+		return budget
+	}
+	if !s.writing.TryLock() {
+		return budget
+	}
+	defer s.endHelp()
+	before := budget
+	for ; budget > 0 && s.more() && s.rest.Bytes() <= fewBytes; budget-- {
+		s.writeNext()
+	}
+	s.stats.helped.Add(int64(before - budget))
+	return budget
+}
+
+// endHelp gives the role of the writer back, and wakes him for what is left.
+func (s *shard) endHelp() {
+	broken := s.current // a panic of its Framing has lost what was taken
+	s.current = nil
+	left := s.rest != nil
+	s.writing.Unlock()
+	if broken != nil {
+		broken.Abort()
+	}
+	if left || s.dirty.head.Load() != nil {
+		s.dirty.rouse()
+	}
+}
