@@ -52,7 +52,7 @@ test-go: deps build
 # Two Pythons at a time; what each prints comes in one piece.
 test-python: deps build wheel $(PYTHONS:%=.venvs/%/.installed)
 	go build -tags fqfault -buildmode=c-shared -o $(FAULT_LIBRARY) ./cmd/libfraiseql
-	$(MAKE) --no-print-directory -j2 -O $(PYTHONS:%=test-python-%)
+	$(MAKE) --no-print-directory -k -j2 -O $(PYTHONS:%=test-python-%)
 
 .PHONY: $(PYTHONS:%=test-python-%)
 $(PYTHONS:%=test-python-%): test-python-%:
