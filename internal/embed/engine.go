@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,8 +80,15 @@ func refusedConfig(err error) error {
 		}
 		return all
 	}
-	return bad("", err.Error())
+	text := err.Error()
+	if name, rest, ok := strings.Cut(text, ": "); ok && strings.HasPrefix(name, handlerConfig) {
+		return bad(strings.ToLower(name[len(handlerConfig):]), rest)
+	}
+	return bad("", text)
 }
+
+// handlerConfig begins the name of a member where the engine speaks to Go; hosts call it by the rest in lower case.
+const handlerConfig = "HandlerConfig."
 
 // faults are several errors at once.
 type faults []error

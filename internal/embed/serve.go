@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
@@ -91,8 +92,8 @@ func cannotListen(address string, err error) error {
 	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) {
 		return bad("host", "cannot listen on "+address+": "+unknown.Err)
 	}
-	if failed := (*net.OpError)(nil); errors.As(err, &failed) {
-		err = failed.Err
+	if number := syscall.Errno(0); errors.As(err, &number) {
+		err = number
 	}
 	return bad("host", "cannot listen on "+address+": "+err.Error())
 }

@@ -137,7 +137,9 @@ func TestServeRefusals(t *testing.T) {
 		`{"anonymous":true,"host":1}`:            "host: must be a string",
 		`{"anonymous":true,"hosts":"h"}`:         "hosts: is not known",
 		`{"host":"127.0.0.1"}`:                   "anonymous: nobody could connect",
-		`{"anonymous":true,"port":` + port + `}`: "host: cannot listen",
+		`{"anonymous":true,"port":-1}`:           "port: must be between 0 and 65535",
+		`{"anonymous":true,"origins":["x"]}`:     `origins: "x" is not scheme://host[:port]`,
+		`{"anonymous":true,"port":` + port + `}`: "host: cannot listen on 127.0.0.1:" + port + ": address already in use",
 	} {
 		_, _, err := e.Serve(nil, []byte(config))
 		if err == nil {

@@ -222,7 +222,7 @@ func TestSessionRefusals(t *testing.T) {
 		`{}`:                                      "anonymous: nobody could connect",
 		`{"anonymous":1}`:                         "anonymous: must be a boolean",
 		`{"authenticated":true}`:                  "authenticated: is not known",
-		`{"anonymous":true,"origins":["x"]}`:      ": HandlerConfig.Origins",
+		`{"anonymous":true,"origins":["x"]}`:      `origins: "x" is not`,
 		`{"anonymous":true,"ping_interval":"x"}`:  "ping_interval: must be a number",
 		`{"anonymous":true,"init_timeout":0}`:     "init_timeout: must be more than 0",
 		`{"anonymous":true,"port":1}`:             "port: is not known",
