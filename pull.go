@@ -39,6 +39,8 @@ type Registration struct {
 	// Resolver is for this subscription alone; nil: that of its field or event type. Subscriptions that are equal
 	// otherwise and have the same pointer may share results. What it points to must not change.
 	Resolver *Resolver
+	// Value is what Subscription.Value returns: what the host knows the subscription by.
+	Value any
 }
 
 // Subscription is a subscription that is pulled.
@@ -47,6 +49,7 @@ type Subscription struct {
 	conn   *pullConn
 	sub    *hub.Subscription // from beginning.Begin on
 	id     string
+	value  any
 
 	watch   watch // guarded by conn.mu
 	settled bool  // guarded by conn.mu; Register has returned it, or is about to
@@ -86,6 +89,9 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 
 // ID returns the subscription's id.
 func (s *Subscription) ID() string { return s.id }
+
+// Value returns Registration.Value.
+func (s *Subscription) Value() any { return s.value }
 
 // Channel returns the name of the channel that the subscription listens to.
 func (s *Subscription) Channel() string { return s.sub.Channel() }

@@ -173,7 +173,7 @@ func (p *pulls) reserve(e *Engine, r *Registration) (*Subscription, error) {
 	if n := e.limits.SubscriptionsPerConnection; n > 0 && len(c.subs) >= n {
 		return nil, Errors{{Code: code.TooManySubscriptions, Message: "The connection has too many subscriptions."}}
 	}
-	s := &Subscription{engine: e, conn: c, id: r.SubscriptionID}
+	s := &Subscription{engine: e, conn: c, id: r.SubscriptionID, value: r.Value}
 	c.subs[s.id] = s
 	return s, nil
 }

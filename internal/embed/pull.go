@@ -93,11 +93,13 @@ func (e *Engine) TakeConnection(dst []byte, handle int64, limit int64) (messages
 // maxTake is the most that one call takes.
 const maxTake = 1 << 30
 
-// handleOf returns the handle of a subscription of the connection, 0 when it has been completed.
+// handleOf returns the handle of a subscription of the connection, 0 when it has been completed. It may be one whose
+// Subscribe is about to return.
 func (c *connection) handleOf(pull *fraiseql.Subscription) int64 {
+	s := pull.Value().(*subscription)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.subs[pull.ID()]; s != nil && s.pull.Load() == pull {
+	if c.subs[s.id] == s {
 		return s.handle
 	}
 	return 0

@@ -76,7 +76,7 @@ func (e *Engine) Subscribe(s *Subscription) (Subscribed, error) {
 	pull, err := e.facade.Register(context.Background(), fraiseql.Registration{
 		ConnectionID: c.name, SubscriptionID: sub.id, Query: string(s.Query), OperationName: string(s.OperationName),
 		Variables: clone(s.Variables), Extensions: clone(s.Extensions), Identity: who, Arrived: c.arrived,
-		Resolver: resolver,
+		Resolver: resolver, Value: sub,
 	})
 	if err != nil {
 		e.forget(sub)
