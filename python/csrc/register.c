@@ -113,10 +113,13 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   fq_out out = OUT(buffer);
   int64_t handle;
   faults_guard();
-  if (s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES) {
+  bool is_long = s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES || s->identity.len > LONG_VARIABLES;
+  if (is_long && !self->taking) {
+    self->subscribing++;
     Py_BEGIN_ALLOW_THREADS
     handle = fq.subscribe(self->engine, s, &out);
     Py_END_ALLOW_THREADS
+    self->subscribing--;
   } else {
     handle = fq.subscribe(self->engine, s, &out);
   }

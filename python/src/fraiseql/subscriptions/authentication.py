@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import functools
 import inspect
 import json
 import logging
@@ -99,6 +100,8 @@ class Door:
             if inspect.isawaitable(answer):
                 waiting = self._await(executor, call_id, answer)
                 self._task = executor._aside().start(waiting, self.loop)
+                if self._task is not None:
+                    self._task.add_done_callback(functools.partial(_ended, executor, call_id, answer))
                 return
             text = self._read(answer)
         except Exception as error:
@@ -142,6 +145,14 @@ class Door:
         """Stop a handler that is still at it."""
         if self._task is not None:
             self._task.cancel()
+
+
+def _ended(executor: SubscriptionExecutor, call_id: int, answer: object, task: asyncio.Task[None]) -> None:
+    """Answer for a task that was cancelled before it began, and so could not: the engine waits for every answer."""
+    if task.cancelled():
+        loops.answer(executor, call_id, loops.FAILED, None)
+        if inspect.iscoroutine(answer):
+            answer.close()  # it may never have been awaited
 
 
 def _give_up(task: asyncio.Task[None]) -> None:
