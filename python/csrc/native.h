@@ -212,6 +212,9 @@ typedef struct {
   PyObject *resolver_tokens; /* function -> token, of subscriptions' own resolvers */
   resolver *dropped; /* resolvers to be let go */
   int64_t last_token;
+  /* Threads inside of fq_subscribe and fq_take_connection without the GIL. Never both: what a connection gives may be
+   * of a subscription that is not in records yet. */
+  int subscribing, taking;
   uint64_t costs[COSTS]; /* ns that the last publish took, by channel hash */
 } Executor;
 

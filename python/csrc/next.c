@@ -118,8 +118,9 @@ static int append_taken(Executor *self, const fq_out *out, int64_t count, PyObje
   return 0;
 }
 
-/* Nothing waits but the word is set: something may have ended. The first that did not keep up raises. */
-static int look_for_ends(Executor *self, connection *c, PyObject *list) {
+/* Asks one subscription after the other, up to the first that has a message, or did not keep up, which raises. For
+ * what has ended, and while there may be subscriptions that are not known here yet. */
+static int look_at_each(Executor *self, connection *c, PyObject *list) {
   size_t count = 0;
   for (record *it = c->first; it; it = it->connection_next) count++;
   int64_t *handles = PyMem_Malloc((count + 1) * sizeof *handles);
@@ -127,7 +128,7 @@ static int look_for_ends(Executor *self, connection *c, PyObject *list) {
   count = 0;
   for (record *it = c->first; it; it = it->connection_next) handles[count++] = it->handle;
   int result = 0;
-  for (size_t i = 0; result == 0 && i < count; i++) {
+  for (size_t i = 0; result == 0 && i < count && PyList_Size(list) == 0; i++) {
     record *it = records_by_handle(&self->records, handles[i]);
     if (!it) continue;
     PyObject *id = Py_NewRef(it->id);
@@ -150,11 +151,13 @@ static int64_t take_connection(Executor *self, connection *c, int64_t max, fq_ou
     return count;
   }
   PyObject *id = Py_NewRef(c->id);
+  self->taking++;
   Py_BEGIN_ALLOW_THREADS
   from = now();
   count = fq.take_connection(engine, handle, max, out);
   from = now() - from;
   Py_END_ALLOW_THREADS
+  self->taking--;
   c = records_connection(&self->records, id);
   if (c) c->cost = from;
   Py_DECREF(id);
@@ -164,6 +167,7 @@ static int64_t take_connection(Executor *self, connection *c, int64_t max, fq_ou
 static int append_waiting(Executor *self, PyObject *id, int64_t max, PyObject *list) {
   connection *c = records_connection(&self->records, id);
   if (!c || !waiting(&c->ready->ready)) return 0;
+  if (self->subscribing) return look_at_each(self, c, list);
   char buffer[8192];
   fq_out out = OUT(buffer);
   int64_t count = take_connection(self, c, max, &out);
@@ -176,7 +180,7 @@ static int append_waiting(Executor *self, PyObject *id, int64_t max, PyObject *l
   out_free(&out);
   if (count > 0 || self->phase != PHASE_OPEN) return result;
   c = records_connection(&self->records, id);
-  return c && waiting(&c->ready->ready) ? look_for_ends(self, c, list) : 0;
+  return c && waiting(&c->ready->ready) ? look_at_each(self, c, list) : 0;
 }
 
 PyObject *executor_next_events(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) {
@@ -276,7 +280,7 @@ PyObject *executor_find(PyObject *o, PyObject *args) {
   if (!PyArg_UnpackTuple(args, "_find", 1, 2, &id, &connection_id) || executor_ready(self) < 0) return NULL;
   record *it = find(self, id, connection_id, &missing);
   if (it) return PyLong_FromLongLong(it->handle);
-  if (missing) PyErr_SetObject(PyExc_KeyError, id);
+  if (missing) PyErr_Format(PyExc_KeyError, "no subscription %R", id);
   return NULL;
 }
 
