@@ -187,7 +187,7 @@ class TestListen:
         assert id_of(await task) == 1
 
     async def test_unknown_and_ambiguous(self, executor: SubscriptionExecutor) -> None:
-        with pytest.raises(KeyError, match="nothing"):
+        with pytest.raises(KeyError, match="no subscription 'nothing'"):
             executor.listen("nothing")
         assert await executor.next_event_async("nothing") is None
         for connection in ("a", "b"):

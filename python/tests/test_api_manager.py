@@ -15,6 +15,7 @@ from fraiseql.subscriptions import (
     DuplicateSubscription,
     EventBusConfig,
     Identity,
+    InvalidConfig,
     InvalidQuery,
     RateLimited,
     Request,
@@ -260,6 +261,27 @@ class TestServe:
     async def test_no_handler(self, manager: SubscriptionManager) -> None:
         with pytest.raises(ValueError, match="auth_handler is None"):
             await manager.serve(port=0)
+
+    @pytest.mark.parametrize(
+        ("options", "why"),
+        [
+            ({"port": 65536}, "port: must be between 0 and 65535"),
+            ({"port": -1}, "port: must be between 0 and 65535"),
+            ({"host": "256.256.256.256"}, "host: cannot listen on 256.256.256.256:"),
+            ({"host": 7}, "host: must be a string"),
+            ({"path": "graphql"}, "path: must begin with /"),
+            ({"origins": ["example.com"]}, "origins: .* is not scheme"),
+        ],
+    )
+    async def test_where_it_cannot_listen(self, manager: SubscriptionManager, options: dict[str, Any], why: str) -> None:
+        with pytest.raises(InvalidConfig, match=why) as caught:
+            await manager.serve(**{"port": 0, "anonymous": True, **options})
+        assert isinstance(caught.value, ValueError)
+
+    async def test_port_in_use(self, manager: SubscriptionManager) -> None:
+        async with await manager.serve(port=0, anonymous=True) as server:
+            with pytest.raises(InvalidConfig, match="address already in use"):
+                await manager.serve(port=server.port, anonymous=True)
 
     async def test_several_servers(self, manager: SubscriptionManager) -> None:
         seen: list[str] = []

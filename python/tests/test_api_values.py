@@ -301,6 +301,7 @@ class TestSettings:
             ("missing.graphql", ValueError, "there is no file missing.graphql"),
             (Path("nowhere"), ValueError, "there is no file nowhere"),
             ("  ", ValueError, "text is empty"),
+            ("schema.sdl", ValueError, "is no SDL text, and no path: a file ends in .graphql"),
             (b"type Query { a: Int }", TypeError, "not bytes"),
             (7, TypeError, "not int"),
         ],

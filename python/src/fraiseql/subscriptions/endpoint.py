@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Union
 
 from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
-from fraiseql.subscriptions.errors import SubscriptionError
+from fraiseql.subscriptions.errors import InvalidConfig, InvalidQuery, SubscriptionError
 from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.settings import seconds
 
@@ -174,6 +174,8 @@ class Endpoint:
             "remote_addr": remote_addr,
         }
         executor = self._engine if isinstance(self._engine, SubscriptionExecutor) else self._engine.executor
+        if origin == "":
+            known["origin"] = "null"  # a header without a value is not the same as no header: no page of ours sends it
         text = json.dumps({name: value for name, value in known.items() if value}).encode()
         door = None
         loop = asyncio.get_running_loop()
@@ -186,7 +188,10 @@ class Endpoint:
     def _session_group(self, executor: SubscriptionExecutor) -> int:
         with self._lock:
             if self._sessions is None or self._sessions[0]() is not executor:
-                group = executor._sessions(json.dumps(self._options).encode())
+                try:
+                    group = executor._sessions(json.dumps(self._options).encode())
+                except InvalidQuery as error:
+                    raise InvalidConfig.of(error) from None
                 self._sessions = (weakref.ref(executor), group)
             return self._sessions[1]
 

@@ -107,6 +107,18 @@ class InvalidEvent(SubscriptionError, ValueError):
 class InvalidConfig(SubscriptionError, ValueError):
     """The engine refuses its settings or its schema; the text says where."""
 
+    @classmethod
+    def of(cls, error: SubscriptionError) -> "InvalidConfig":
+        """Take an error of the engine for one of its settings.
+
+        Args:
+            error: The error.
+
+        Returns:
+            The same as an InvalidConfig.
+        """
+        return cls(error.message, error.code, error.errors)
+
 
 class Skip(Exception):
     """Raised by a resolver that wants no message for this event."""

@@ -102,7 +102,7 @@ class SubscriptionExecutor(_native.Executor):
         try:
             super().__init__(document, schema is not None or b'"bus": {"type": "memory"}' not in document)
         except errors.InvalidQuery as error:
-            raise errors.InvalidConfig(error.message, error.code, error.errors) from None
+            raise errors.InvalidConfig.of(error) from None
 
     def register_resolver(self, name: str, fn: Resolver) -> Resolver:
         """Let a function make the value of a root field. Subscriptions made from now on use it.

@@ -443,7 +443,7 @@ class SubscriptionManager:
 
         Raises:
             ValueError: There is no handler and `anonymous` is not True, or an argument cannot be right.
-            SubscriptionError: It cannot listen there.
+            InvalidConfig: The same, found by the engine; or it cannot listen there.
         """
         handler = self.auth if auth_handler is None else auth_handler
         check_handler(handler, anonymous)

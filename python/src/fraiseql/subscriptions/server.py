@@ -7,7 +7,7 @@ import json
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-from fraiseql.subscriptions.errors import SubscriptionError
+from fraiseql.subscriptions.errors import InvalidConfig, InvalidQuery, SubscriptionError
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions.executor import SubscriptionExecutor
@@ -51,14 +51,17 @@ class Server:
             token: Of the door that judges clients, 0: nobody does.
 
         Raises:
-            SubscriptionError: It cannot listen there.
+            InvalidConfig: It cannot listen there, or an argument cannot be right.
         """
         self.path = path
         self._executor = executor
         self._token = token
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Event = asyncio.Event()
-        self._handle, self.host, self.port = executor._serve(json.dumps(document).encode())
+        try:
+            self._handle, self.host, self.port = executor._serve(json.dumps(document).encode())
+        except InvalidQuery as error:
+            raise InvalidConfig.of(error) from None
 
     @property
     def url(self) -> str:
