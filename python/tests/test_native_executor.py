@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import inspect
 import random
+import sys
 import threading
 import weakref
 from collections.abc import Iterator
@@ -385,3 +386,44 @@ def test_an_executor_that_was_not_made() -> None:
     executor = SubscriptionExecutor()
     with pytest.raises(RuntimeError, match="before"):
         _native.Executor.__init__(executor, b"{}")
+
+
+def test_messages_of_what_is_being_registered() -> None:
+    """A long document is registered without the GIL: what comes for it meanwhile waits until its id is known."""
+    executor = SubscriptionExecutor(limits={"queue_messages": 1 << 20, "queue_bytes": 1 << 28, "connection_queue_bytes": 1 << 28})
+    rounds, document = 40, "subscription { a { n } } #" + "x" * 4000
+    begun, registered = threading.Semaphore(0), threading.Event()
+    taken: list[tuple[str, bytes]] = []
+    executor.register_subscription("c", "first", query("other"))
+
+    def drain() -> None:
+        while True:
+            last = registered.is_set()
+            messages = executor.next_events("c", 5)
+            taken.extend(messages)
+            begun.release()
+            if last and not messages:
+                return
+
+    def register() -> None:
+        for number in range(rounds):
+            executor.register_subscription("c", number, document + str(number))
+            begun.acquire()
+        registered.set()
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    try:
+        threads = [threading.Thread(target=work) for work in (drain, drain, register)]
+        for thread in threads:
+            thread.start()
+        enqueued = 0
+        while not registered.is_set():
+            enqueued += executor.publish_event("t", "a", {"n": 1}) or 0
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(before)
+    taken.extend(executor.next_events("c", 1 << 20))
+    assert len(taken) == enqueued
+    executor.close()
