@@ -164,7 +164,7 @@ def read_schema(schema: str | os.PathLike[str] | None) -> list[dict[str, str]] |
     if isinstance(schema, str) and not _is_path(text):
         if not text.strip():
             raise ValueError("schema: the text is empty; leave schema out to have none")
-        if not any(c in text for c in "{}@#\"\n\r \t"):  # one word is no SDL
+        if not any(c in text for c in '{}@#"\n\r \t'):  # one word is no SDL
             raise ValueError(f"schema: {text!r} is no SDL text, and no path: a file ends in .graphql or .graphqls")
         return [{"name": "schema", "text": text}]
     if not os.path.isdir(text):
