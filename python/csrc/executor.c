@@ -282,6 +282,7 @@ static PyMethodDef executor_methods[] = {
     {"close", executor_close, METH_NOARGS, "close($self, /)\n--\n\nEnds the engine and everything of it. May be called twice."},
     {"_find", executor_find, METH_VARARGS, NULL},
     {"_take", executor_take, METH_VARARGS, NULL},
+    {"_take_one", executor_take_one, METH_O, NULL},
     {"_watch", executor_watch, METH_VARARGS, NULL},
     {"_mailbox", executor_mailbox, METH_NOARGS, NULL},
     {"_mailbox_take", executor_mailbox_take, METH_O, NULL},

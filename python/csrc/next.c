@@ -326,3 +326,18 @@ PyObject *executor_take(PyObject *o, PyObject *args) {
   if (count == FQ_ENDED || count == FQ_UNKNOWN) return Py_NewRef(Py_None);
   return raise_result(self, count, &out);
 }
+
+/* The message at the head of a subscription; None: none waits; False: none will come any more. */
+PyObject *executor_take_one(PyObject *o, PyObject *handle_object) {
+  Executor *self = (Executor *)o;
+  int64_t handle = PyLong_AsLongLong(handle_object);
+  if ((handle == -1 && PyErr_Occurred()) || executor_ready(self) < 0) return NULL;
+  record *it = records_by_handle(&self->records, handle);
+  if (!it) return Py_NewRef(Py_False);
+  if (!waiting(&it->connection->ready->ready)) return Py_NewRef(Py_None);
+  PyObject *message = next_of(self, it);
+  resolvers_sweep(self);
+  if (message != Py_None || records_by_handle(&self->records, handle)) return message;
+  Py_DECREF(message);
+  return Py_NewRef(Py_False);
+}

@@ -9,6 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing import Literal
+
     from fraiseql.subscriptions.executor import SubscriptionExecutor
     from fraiseql.subscriptions.mailbox import Mailbox
 
@@ -63,7 +65,7 @@ class Listener:
         self._open = False
         self._executor = executor
         self._handle = executor._find(subscription_id, connection_id)
-        self._take = executor._take
+        self._take = executor._take_one
         self._name = str(subscription_id)
         self._claim = object()
         self._claimed = False
@@ -94,12 +96,12 @@ class Listener:
         # taken stays in the queue, for whoever listens next.
         if self._burst > 0 and self._claimed:
             try:
-                messages = self._take(self._handle, 1)
+                message = self._take(self._handle)
             except BaseException:
-                messages = self._failed()
-            if messages:
+                message = self._failed()
+            if message:
                 self._burst -= 1
-                return messages[0]
+                return message
         message = await self._next(None)
         if message is None:
             raise StopAsyncIteration
@@ -122,13 +124,13 @@ class Listener:
         try:
             while self._open:
                 try:
-                    messages = self._take(self._handle, 1)
+                    message = self._take(self._handle)
                 except BaseException:
-                    messages = self._failed()
-                if messages:
+                    message = self._failed()
+                if message:
                     self._burst -= 1
-                    return messages[0]
-                if messages is None:
+                    return message
+                if message is False:
                     self._release()
                     return None
                 if late:
@@ -144,12 +146,12 @@ class Listener:
             if timer is not None:
                 timer.cancel()
 
-    def _failed(self) -> list[bytes] | None:
+    def _failed(self) -> Literal[False]:
         """Let go after an exception, and let it pass unless it says that the executor was closed."""
         self._release()
         if not self._executor._closed:
             raise  # the one that is being handled
-        return None
+        return False
 
     async def _pause(self) -> None:
         now = monotonic()
