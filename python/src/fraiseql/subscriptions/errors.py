@@ -108,7 +108,7 @@ class InvalidConfig(SubscriptionError, ValueError):
     """The engine refuses its settings or its schema; the text says where."""
 
     @classmethod
-    def of(cls, error: SubscriptionError) -> "InvalidConfig":
+    def of(cls, error: SubscriptionError) -> InvalidConfig:
         """Take an error of the engine for one of its settings.
 
         Args:
