@@ -48,8 +48,7 @@ async def judged(manager: SubscriptionManager, kind: str, handler: Any) -> int:
         try:
             assert json.loads(await asyncio.wait_for(client.recv(), PATIENCE)) == {"type": "connection_ack"}
         except ConnectionClosed as error:
-            assert error.rcvd is not None
-            return error.rcvd.code
+            return error.rcvd.code if error.rcvd is not None else 1006
         return 0
 
 

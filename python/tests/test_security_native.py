@@ -73,8 +73,8 @@ def test_a_resolver_that_registers_others_when_it_is_compared() -> None:
             for i, other in enumerate(others):
                 executor.register_subscription("c", f"other{i}", QUERY, resolver=other)
 
-        executor.register_subscription("c", "first", QUERY, resolver=Meddling("", lambda: None))
-        executor.register_subscription("c", "second", QUERY, resolver=Meddling("eq", more))
+        executor.register_subscription("c", "first", QUERY, resolver=Meddling("eq", more))
+        executor.register_subscription("c", "second", QUERY, resolver=Meddling("", lambda: None))
         assert executor.publish_event("t", "a", {"n": 1}) == 102
 
 
