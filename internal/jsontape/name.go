@@ -95,15 +95,7 @@ func (t *Tape) LookupNames(r Ref, path []Name) Ref {
 // AppendName appends the unescaped name of a member whose value is r.
 func (t *Tape) AppendName(dst []byte, r Ref) []byte { return t.appendText(dst, &t.nodes[r-1]) }
 
-// RawName returns the name of a member whose value is r as it stands in the source, with its quotes.
-func (t *Tape) RawName(r Ref) []byte { return t.src[t.nodes[r-1].start-1 : t.nodes[r-1].end+1] }
-
 // NameIs reports whether the member whose value is r has that unescaped name.
 func (t *Tape) NameIs(r Ref, name string) bool {
 	return t.nodes[r-1].next == fingerprint(name) && t.textIs(&t.nodes[r-1], name)
-}
-
-// NameIsNamed is NameIs for a prepared name.
-func (t *Tape) NameIsNamed(r Ref, name Name) bool {
-	return t.nodes[r-1].next == name.print && t.textIs(&t.nodes[r-1], name.text)
 }

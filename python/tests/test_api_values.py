@@ -29,6 +29,7 @@ from fraiseql.subscriptions import (
     Request,
     SlowConsumer,
     SubscriptionError,
+    SubscriptionExecutor,
     SubscriptionPayload,
 )
 from fraiseql.subscriptions.convert import default
@@ -261,6 +262,14 @@ class TestSettings:
     def test_every_limit_is_named_in_the_error(self) -> None:
         with pytest.raises(ValueError, match=", ".join(LIMITS)):
             check_limits({"": 1})
+
+    def test_limits_are_those_of_the_engine(self) -> None:
+        reference = (Path(__file__).parents[2] / "docs" / "reference" / "c.md").read_text()
+        _, _, table = reference.partition("| member of `limits` |")
+        rows = table.partition("\n\n")[0].splitlines()[2:]
+        assert sorted(name for row in rows for name in row.split("|")[1].split("`")[1::2]) == list(LIMITS)
+        with SubscriptionExecutor(limits=dict.fromkeys(LIMITS, 1)) as executor:
+            executor.warmup()
 
     def test_security(self) -> None:
         given = {"isolation": "strict", "row_filter": "user", "scope": {"user": ["owner"], "tenant": ("org",)}}
