@@ -15,7 +15,7 @@ func TestPace(t *testing.T) {
 				if p.calm() {
 					calm++
 				}
-				time.Sleep(every)
+				<-time.After(every)
 			}
 			return calm
 		}
@@ -26,7 +26,7 @@ func TestPace(t *testing.T) {
 			if n := call(25, 0); n != 25 {
 				t.Errorf("steps of 25: %d help", n)
 			}
-			time.Sleep(10 * time.Millisecond)
+			<-time.After(10 * time.Millisecond)
 		}
 		if n := call(10*paceCalls, 20*time.Microsecond); n > 2*paceCalls {
 			t.Errorf("50,000 a second: %d of %d help", n, 10*paceCalls)

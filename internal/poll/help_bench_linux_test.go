@@ -53,7 +53,7 @@ func oneByOne(b *testing.B, step int, helps bool) {
 			}
 		}
 		busy += time.Since(began)
-		time.Sleep(2 * time.Millisecond)
+		<-time.After(2 * time.Millisecond) // the writers go to sleep
 		used += cpu() - before
 		for i := range step {
 			if _, err := syscall.Read(far[(n*step+i)%conns], buf); err != nil {
