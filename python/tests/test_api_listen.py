@@ -67,7 +67,7 @@ class TestListen:
         executor.register_subscription("c", "s", USERS)
         task = asyncio.ensure_future(take(executor, 1000))
         await waiting(task)
-        await asyncio.get_running_loop().run_in_executor(None, lambda: [publish(executor, n) for n in range(1000)])  # type: ignore[func-returns-value]
+        await asyncio.get_running_loop().run_in_executor(None, lambda: [publish(executor, n) for n in range(1000)])
         assert await task == list(range(1000))
 
     @pytest.mark.parametrize("how", ["subscription", "connection", "executor", "executor of a thread"])

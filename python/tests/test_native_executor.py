@@ -232,7 +232,7 @@ def test_an_interrupt_goes_on_to_the_publisher(executor: SubscriptionExecutor) -
 
     seen = []
     executor.register_subscription("c", "s", query("a"), resolver=interrupted)
-    executor.register_subscription("c", "t", query("a"), resolver=lambda event: seen.append(event) or {"n": 2})  # type: ignore[func-returns-value]
+    executor.register_subscription("c", "t", query("a"), resolver=lambda event: seen.append(event) or {"n": 2})
     with pytest.raises(KeyboardInterrupt):
         executor.publish_event("t", "a", {"n": 1})
     assert len(seen) == 1
