@@ -37,7 +37,7 @@ func (h *helped) help() {
 const (
 	paceCalls = 64
 	// paceTime is what so many calls must take for the next ones to help, 10,000 a second. Beyond that it is cheaper to
-	// let messages gather for writers that are awake in any case (ADR 11).
+	// let messages gather for writers that are awake in any case (docs/adr/0011).
 	paceTime = paceCalls * 100 * time.Microsecond
 )
 

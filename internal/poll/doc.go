@@ -2,6 +2,9 @@
 // set per shard, one reader and one writer goroutine each; elsewhere, for TLS and for whatever is no socket of
 // the system, a reading and a draining goroutine per connection behind the same interface.
 //
+// The writer sleeps while nothing waits. Whoever makes a few connections dirty and could write to them cheaper than
+// wake it says so before and after: see Poller.Announce.
+//
 // What goes out is taken from the connection's queue.Conn and framed by its Owner; what comes in is handed to
 // the Owner as bytes. A connection without traffic costs its Conn and 20 bytes of its shard's table: no
 // net.Conn, goroutine, timer, map or buffer.
@@ -9,8 +12,8 @@
 // # Concurrency
 //
 // A connection belongs to one shard for its life. OnBytes, OnDeadline and OnClose of one connection never run
-// at the same time and OnClose is the last; they must not block. Framing methods run on the writer, under the
-// connection's I/O lock, possibly at the same time as the others.
+// at the same time and OnClose is the last; they must not block. Framing methods run on the writer or on a
+// helper, under the connection's I/O lock, possibly at the same time as the others.
 //
 // Locks: the I/O lock of a connection guards its descriptor. It is held for system calls that do not block and
 // while frames are built; below it come the locks that Framing methods take and the lock of queue.Conn. A
