@@ -208,6 +208,19 @@ async def test_foreign_origins(manager: SubscriptionManager, origin: str) -> Non
 async def test_bad_origins(manager: SubscriptionManager) -> None:
     with pytest.raises(TypeError, match="list of origins"):
         SubscriptionApp(manager, anonymous=True, origins="https://app.example")
+    for wrong in ("app.example", "https://app.example/", "https://user@app.example", "//app.example", "https://a b", ""):
+        with pytest.raises(ValueError, match=r"origins: .* is not scheme"):
+            SubscriptionApp(manager, anonymous=True, origins=["*", wrong])
+
+
+async def test_an_engine_that_is_gone(
+    app: SubscriptionApp, manager: SubscriptionManager, caplog: pytest.LogCaptureFixture
+) -> None:
+    manager.close()
+    async with Socket(app) as socket:
+        await socket.accepted()
+        assert await socket.closed() == (1013, "try again later")
+    assert "no WebSocket can be served: The executor is closed." in caplog.text
 
 
 async def test_too_many_connections(manager: SubscriptionManager) -> None:

@@ -12,6 +12,7 @@ from fraiseql.subscriptions.endpoint import (
     SUBPROTOCOL,
     Endpoint,
     Text,
+    note_refusal,
     pump,
 )
 from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
@@ -132,6 +133,7 @@ async def handle_connection(endpoint: Endpoint, adapter: WebSocketAdapter) -> No
             remote_addr=adapter.remote_addr,
         )
     except SubscriptionError as error:
+        note_refusal(error)
         await adapter.accept(SUBPROTOCOL)
         code = 4403 if isinstance(error, AuthorizationFailed) else 1013
         await adapter.close(code, "Forbidden" if code == 4403 else "try again later")

@@ -15,6 +15,7 @@ from fraiseql.subscriptions.endpoint import (
     Endpoint,
     Engine,
     Text,
+    note_refusal,
     pump,
 )
 from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
@@ -127,6 +128,7 @@ class SubscriptionApp:
                 remote_addr=f"{client[0]}:{client[1]}" if client else None,
             )
         except SubscriptionError as error:
+            note_refusal(error)
             await _deny(scope, send, error)
             return
         try:

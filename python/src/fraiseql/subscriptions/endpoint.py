@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Union
 
 from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
-from fraiseql.subscriptions.errors import InvalidConfig, InvalidQuery, SubscriptionError
+from fraiseql.subscriptions.errors import AuthorizationFailed, InvalidConfig, InvalidQuery, RateLimited, SubscriptionError
 from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.settings import seconds
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from fraiseql.subscriptions.mailbox import Mailbox
     from fraiseql.subscriptions.manager import SubscriptionManager
 
-__all__ = ["SUBPROTOCOL", "Connection", "Endpoint", "pump"]
+__all__ = ["SUBPROTOCOL", "Connection", "Endpoint", "note_refusal", "pump"]
 
 _log = logging.getLogger("fraiseql")
 
@@ -31,8 +32,20 @@ _CLOSE = 1
 _BYTES = 65536
 """Taken from the engine at once; what waits beyond it stays in the queues, within their bounds."""
 
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+")
+
 Engine = Union["SubscriptionManager", SubscriptionExecutor]
 Text = Union[str, bytes]
+
+
+def note_refusal(error: SubscriptionError) -> None:
+    """Log why a WebSocket was refused when that is no fault of the client: it is told to try again later.
+
+    Args:
+        error: What `Endpoint.connect` raised.
+    """
+    if not isinstance(error, (AuthorizationFailed, RateLimited)):
+        _log.error("no WebSocket can be served: %s", error)
 
 
 def option_document(
@@ -68,6 +81,11 @@ def option_document(
     if isinstance(origins, str):
         raise TypeError("origins is a list of origins, not a str")
     listed = list(origins)
+    for one in listed:
+        if not isinstance(one, str):
+            raise TypeError(f"origins is a list of str, not of {type(one).__name__}")
+        if one != "*" and not _ORIGIN.fullmatch(one):
+            raise ValueError(f"origins: {one!r} is not scheme://host[:port]")
     counts: dict[str, object] = {"message_bytes": message_bytes, "max_connections": max_connections}
     for name, number in counts.items():
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
