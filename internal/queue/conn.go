@@ -42,6 +42,14 @@ func (c *Conn) maxBytes() int64 {
 	return int64(c.limits.Bytes)
 }
 
+// crowdedLocked reports whether the connection is beyond its bound, so that not even the first message of a queue goes
+// in: a client with many subscriptions could else make as many messages wait. Policies that drop keep theirs, and so
+// do hosts that pull, whose connections hold what belongs to many.
+func (q *Queue) crowdedLocked() bool {
+	c := q.conn
+	return c.bytes > c.maxBytes() && q.policy.Overflow == CloseConnection && c.flags&connPull == 0
+}
+
 func (c *Conn) maxControl() int {
 	if c.limits == nil || c.limits.ControlMessages <= 0 {
 		return defaultControl

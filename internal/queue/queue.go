@@ -228,7 +228,7 @@ func (q *Queue) EnqueueCounted(m *Message) (r Result, messages int) {
 		return Gone, 1
 	}
 	messages = 1
-	if q.first == nil || q.policy.Overflow != Latest && q.fitsLocked(m) {
+	if q.first == nil && !q.crowdedLocked() || q.first != nil && q.policy.Overflow != Latest && q.fitsLocked(m) {
 		q.pushLocked(m)
 	} else {
 		r, messages = q.squeezeLocked(m)
@@ -350,8 +350,11 @@ func (q *Queue) lenLocked() int {
 	return 1 + q.rest.n
 }
 
-// makeRoomLocked applies the overflow policy before m is pushed behind at least one waiting message.
+// makeRoomLocked applies the overflow policy before m is pushed behind waiting messages.
 func (q *Queue) makeRoomLocked(m *Message) Result {
+	if q.first == nil { // crowded
+		return Closed
+	}
 	r := Enqueued
 	if q.policy.Overflow == Latest && q.dropKeyLocked(m.Key()) {
 		r = Replaced

@@ -109,6 +109,33 @@ func TestConnectionBytes(t *testing.T) {
 	}
 }
 
+// TestCrowdedConnections: a client with many subscriptions cannot make a message of each wait beyond the bound of its
+// connection and one message.
+func TestCrowdedConnections(t *testing.T) {
+	for _, tt := range []struct {
+		overflow Overflow
+		pulls    bool
+		want     Result
+	}{
+		{CloseConnection, false, Closed},
+		{CloseConnection, true, Enqueued},
+		{DropOldest, false, Enqueued},
+		{DropNewest, false, Enqueued},
+		{Latest, false, Enqueued},
+	} {
+		c, limits := &Conn{}, &Limits{Bytes: 10}
+		if c.Init(&sink{}, limits); tt.pulls {
+			c.InitPull(&sink{}, limits)
+		}
+		for i, want := range []Result{Enqueued, Enqueued, tt.want} {
+			q := c.queue(fmt.Sprint(i), Policy{tt.overflow, 9, 100})
+			if got := q.Enqueue(text("a message")); got != want {
+				t.Errorf("policy %v, pulls %v, message %d: %v, want %v", tt.overflow, tt.pulls, i, got, want)
+			}
+		}
+	}
+}
+
 func TestDropsAreToldOnce(t *testing.T) {
 	c := pulling()
 	q := &Queue{}
