@@ -50,6 +50,11 @@ SERVERS = {
         "fd://{fd}",
         "--preload",
     ],
+    # Its own worker leaves connections open until its grace is over.
+    "gunicorn-asgi": [
+        *("gunicorn", "servers_app:app", "-k", "asgi", "-w", "2", "-b", "fd://{fd}"),
+        *("--no-control-socket", "--graceful-timeout", "1"),
+    ],
 }
 
 T = TypeVar("T")
