@@ -49,10 +49,10 @@ test: test-go test-python
 test-go: deps build
 	go test -timeout 15m ./...
 
-# Two Pythons at a time; what each prints comes in one piece.
+# Two Pythons at a time, the one with the long way first; what each prints comes in one piece.
 test-python: deps build wheel $(PYTHONS:%=.venvs/%/.installed)
 	go build -tags fqfault -buildmode=c-shared -o $(FAULT_LIBRARY) ./cmd/libfraiseql
-	$(MAKE) --no-print-directory -k -j2 -O $(PYTHONS:%=test-python-%)
+	$(MAKE) --no-print-directory -k -j2 -O $(patsubst %,test-python-%,$(filter $(PYTHON_FULL),$(PYTHONS)) $(filter-out $(PYTHON_FULL),$(PYTHONS)))
 
 .PHONY: $(PYTHONS:%=test-python-%)
 $(PYTHONS:%=test-python-%): test-python-%:
