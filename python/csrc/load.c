@@ -21,14 +21,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-
-/* Nanoseconds by which the timers of the runtime's threads may be late: its monitor sleeps for 20 µs at a time
- * after each wake-up, which is two thousand wake-ups a second in a process that publishes now and then. */
-#define TIMER_SLACK 500000UL
 
 library fq;
 uint32_t process_generation;
@@ -175,8 +170,6 @@ static char *load_locked(void) {
   char *failure = NULL;
   struct sigaction pipe_action;
   sigaction(SIGPIPE, NULL, &pipe_action);
-  int slack = prctl(PR_GET_TIMERSLACK);
-  prctl(PR_SET_TIMERSLACK, TIMER_SLACK); /* the runtime's threads inherit it */
   void *handle;
   if (loaded) {
     handle = open_copy(path, &failure);
@@ -186,7 +179,6 @@ static char *load_locked(void) {
   }
   if (handle) failure = resolve(handle, path);
   sigaction(SIGPIPE, &pipe_action, NULL);
-  if (slack > 0) prctl(PR_SET_TIMERSLACK, (unsigned long)slack);
   if (!failure) {
     faults_learn((void *)fq.abi);
     __atomic_store_n(&loaded, process_generation + 1, __ATOMIC_RELEASE);
