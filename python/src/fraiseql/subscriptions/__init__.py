@@ -3,8 +3,6 @@
 `SubscriptionExecutor` is the engine; `SubscriptionManager` is its asyncio face, which serves WebSockets too.
 """
 
-from __future__ import annotations
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from fraiseql._native import Event

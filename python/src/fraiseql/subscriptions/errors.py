@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fraiseql import _native
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -171,3 +173,6 @@ def from_json(text: bytes) -> Exception:
     elif code == "LIMIT_EXCEEDED" and "locations" in first:
         kind = InvalidQuery
     return kind(str(document.get("message") or code), code, errors)
+
+
+_native.configure(skip_type=Skip)  # nobody raises it before it is here

@@ -1,9 +1,9 @@
-"""The engine, as Python sees it."""
+"""The engine, as Python sees it.
 
-from __future__ import annotations
+What only some programs need is imported by its first use: a program that starts should not wait for it.
+"""
 
 from fraiseql import _native
-from fraiseql.subscriptions import errors
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,13 +20,19 @@ if TYPE_CHECKING:
 __all__ = ["SubscriptionExecutor"]
 
 
-def _default(value: Any) -> Any:
+def _error(text: bytes) -> BaseException:
+    from fraiseql.subscriptions.errors import from_json
+
+    return from_json(text)
+
+
+def _default(value: "Any") -> "Any":
     from fraiseql.subscriptions.convert import default
 
     return default(value)
 
 
-_native.configure(errors.from_json, _default, errors.Skip)
+_native.configure(_error, _default)
 
 _DEFAULT = b'{"schema":null,"bus":{"type":"memory"},"security":{},"limits":{},"late_resolvers":true}'
 
@@ -54,15 +60,15 @@ class SubscriptionExecutor(_native.Executor):
     is called it ends when nothing refers to it any more. It is a context manager.
     """
 
-    _loops: Loops | None = None
+    _loops: "Loops | None" = None
 
     def __init__(
         self,
-        config: EventBusConfig | None = None,
+        config: "EventBusConfig | None" = None,
         *,
-        schema: str | os.PathLike[str] | None = None,
-        security: Mapping[str, Any] | None = None,
-        limits: Mapping[str, int | float] | None = None,
+        schema: "str | os.PathLike[str] | None" = None,
+        security: "Mapping[str, Any] | None" = None,
+        limits: "Mapping[str, int | float] | None" = None,
         naming: str = "exact",
         introspection: bool = False,
     ) -> None:
@@ -96,6 +102,7 @@ class SubscriptionExecutor(_native.Executor):
         if config is None and schema is None and security is None and limits is None and naming == "exact" and not introspection:
             super().__init__(_DEFAULT, False)
             return
+        from fraiseql.subscriptions import errors
         from fraiseql.subscriptions.settings import engine_document
 
         document = engine_document(config, schema, security, limits, naming, introspection)
@@ -104,7 +111,7 @@ class SubscriptionExecutor(_native.Executor):
         except errors.InvalidQuery as error:
             raise errors.InvalidConfig.of(error) from None
 
-    def register_resolver(self, name: str, fn: Resolver) -> Resolver:
+    def register_resolver(self, name: str, fn: "Resolver") -> "Resolver":
         """Let a function make the value of a root field. Subscriptions made from now on use it.
 
         It is called once per group of equal subscriptions and event, with the event (an object with `id`, `type`,
@@ -136,7 +143,7 @@ class SubscriptionExecutor(_native.Executor):
         self._named[name] = fn
         return fn
 
-    def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> Listener:
+    def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> "Listener":
         """Iterate over the messages of a subscription, in the running event loop.
 
         `async for message in executor.listen("sub1")` gets each message as bytes, waits without polling, and ends
@@ -192,7 +199,7 @@ class SubscriptionExecutor(_native.Executor):
         finally:
             listener._release()
 
-    def get_metrics(self) -> dict[str, Any]:
+    def get_metrics(self) -> "dict[str, Any]":
         """Return counts since the executor was made and sizes as they are now. Cheap enough for a call per second.
 
         Returns:
@@ -217,7 +224,7 @@ class SubscriptionExecutor(_native.Executor):
                 self._loops.close()
         super().close()
 
-    def __enter__(self) -> SubscriptionExecutor:
+    def __enter__(self) -> "SubscriptionExecutor":
         """Return the executor."""
         return self
 
@@ -225,7 +232,7 @@ class SubscriptionExecutor(_native.Executor):
         """Close the executor."""
         self.close()
 
-    def _aside(self) -> Loops:
+    def _aside(self) -> "Loops":
         """Return what belongs to event loops; made when first needed."""
         if self._loops is not None:
             return self._loops
@@ -234,13 +241,13 @@ class SubscriptionExecutor(_native.Executor):
         made: Loops = self.__dict__.setdefault("_loops", Loops(self))  # one, whichever thread is first
         return made
 
-    def _describe_resolver(self, fn: Callable[..., Any]) -> tuple[int, bool]:
+    def _describe_resolver(self, fn: "Callable[..., Any]") -> tuple[int, bool]:
         """Say how many values the resolver of one subscription takes, and whether it is awaited; for the native code."""
         from fraiseql.subscriptions.resolvers import signature_of
 
         return signature_of(fn)
 
-    def _resolver_named(self, name: str) -> Callable[..., Any]:
+    def _resolver_named(self, name: str) -> "Callable[..., Any]":
         """Find the resolver that a subscription names; for the native code."""
         fn = self._named.get(name)
         if fn is None:
@@ -253,7 +260,7 @@ class SubscriptionExecutor(_native.Executor):
 
         failed(name, error)
 
-    def _await_call(self, call_id: int, awaitable: Awaitable[Any]) -> None:
+    def _await_call(self, call_id: int, awaitable: "Awaitable[Any]") -> None:
         """Answer a call with what an awaitable gives; for the native code."""
         self._aside().resolve(call_id, awaitable)
 
