@@ -155,7 +155,7 @@ def signature(name: str, node: Function, bound: bool) -> str:
     parts += [written(argument, default) for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True)]
     if arguments.kwarg:
         parts.append(f"**{written(arguments.kwarg, None)}")
-    result = f" -> {ast.unparse(node.returns)}" if node.returns and node.name != "__init__" else ""
+    result = f" -> {annotation(node.returns)}" if node.returns and node.name != "__init__" else ""
     prefix = "await " if isinstance(node, ast.AsyncFunctionDef) else ""
     line = f"{prefix}{name}({', '.join(parts)}){result}"
     if len(line) <= WIDTH:
@@ -165,14 +165,21 @@ def signature(name: str, node: Function, bound: bool) -> str:
 
 def attribute(node: Function) -> str:
     """A property as it is declared."""
-    return f"{node.name}: {ast.unparse(node.returns) if node.returns else 'object'}"
+    return f"{node.name}: {annotation(node.returns) if node.returns else 'object'}"
+
+
+def annotation(node: ast.expr) -> str:
+    """A type; one that is quoted because its module is not imported reads like the others."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    return ast.unparse(node)
 
 
 def written(argument: ast.arg, default: ast.expr | None) -> str:
     """One parameter."""
     text = argument.arg
     if argument.annotation:
-        text += f": {ast.unparse(argument.annotation)}"
+        text += f": {annotation(argument.annotation)}"
     if default is not None:
         text += (" = " if argument.annotation else "=") + ast.unparse(default)
     return text
