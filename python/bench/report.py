@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import floor
 from compare import SCENARIOS, WINDOWS
 from measure import Record, Spread, records
 from serve import SYSTEMS
@@ -90,8 +91,8 @@ TITLES = {
 # What keeps a ratio of a mode and scenario from being larger.
 LIMITS = {
     "saturated topics": "Each delivery is a write of its own into a socket, and its event is read and published in Python.",
-    "paced fan-out": "At so few events a second each delivery is a write of its own, which costs the kernel the same for all.",
-    "paced topics": "A few events at a time: the engine's threads wake up and sleep again for each of them.",
+    "paced fan-out": "At so few events a second each delivery is a write of its own: see the machine itself, below.",
+    "paced topics": "Writes that far apart cost the kernel a good part of it (see the machine itself, below), and the engine's threads wake up and sleep again for each burst.",
 }
 MODES = {"saturated": "as fast as each delivers", "paced": "the same rate for all"}
 
@@ -104,13 +105,14 @@ class Run:
     about: Record
     micro: list[Record]
     compared: list[Record]
+    floor: list[Record]
 
     @classmethod
     def newest(cls, results: Path) -> Run | None:
         for folder in sorted(results.glob("*Z"), reverse=True):
             about = json.loads((folder / "run.json").read_text())
             if about["complete"] and not about["short"]:
-                return cls(folder.name, about, records(folder / "micro.jsonl"), records(folder / "compare.jsonl"))
+                return cls(folder.name, about, *(records(folder / f"{part}.jsonl") for part in ("micro", "compare", "floor")))
         return None
 
     def values(self, key: str) -> list[float]:
@@ -138,7 +140,7 @@ def document(results: Path) -> str:
     run = Run.newest(results)
     if run is None:
         return HEAD + "\nNo run has been published.\n"
-    parts = [HEAD, facts(run), misses(run), probes(run), comparison(run), commands(run)]
+    parts = [HEAD, facts(run), misses(run), probes(run), comparison(run), floor.section(run.floor), commands(run)]
     return "\n".join(parts)
 
 

@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import compare
+import floor
 import micro
 from measure import HERE, RESULTS, ROOT, commit, load_average, machine
 from report import document
@@ -56,6 +57,8 @@ def measure(results: Path, rounds: int, probes: int, *, only: str, wait: float, 
         micro.run(folder / "micro.jsonl", probes, short=short, log=log)
     if only in ("", "compare"):
         compare.run(folder / "compare.jsonl", rounds, short=short, log=log)
+    if not only:
+        floor.run(folder / "floor.jsonl", 1 if short else 6, short=short, log=log)
     about |= {
         "finished": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
         "complete": not only,
