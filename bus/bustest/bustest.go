@@ -28,6 +28,9 @@ type Options struct {
 	// Interrupt cuts the connections of a bus to its carrier for a moment, so that it has to come back;
 	// nil where there are none.
 	Interrupt func(t *testing.T, b bus.Bus)
+	// Outage takes the carrier away until restore is called; what was acknowledged outlives it if the bus is durable.
+	// nil where there is no carrier.
+	Outage func(t *testing.T, b bus.Bus) (restore func())
 	// Patience bounds each wait for something that must happen, default 30 s. A test that passes never uses
 	// it up.
 	Patience time.Duration
@@ -76,6 +79,9 @@ func Run(t *testing.T, o Options) {
 	}
 	if o.Interrupt != nil {
 		t.Run("an interruption loses nothing silently", s.interruption)
+	}
+	if o.Outage != nil {
+		t.Run("without its carrier a bus says so", s.outage)
 	}
 }
 
@@ -154,6 +160,11 @@ func attach(t *testing.T, b bus.Bus, channels ...string) *recorder {
 	}
 	for _, c := range channels {
 		b.Interest(c, true)
+	}
+	for _, c := range channels {
+		if err := bus.Established(t.Context(), b, c); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return r
 }

@@ -20,7 +20,7 @@ var layers = [][]string{
 	{"internal/session", "internal/poll"},
 	{"internal/transport/*"},
 	{""},
-	{"auth/*", "internal/metrics", "internal/devpage"},
+	{"auth/*", "internal/metrics", "internal/devpage", "internal/carrier"},
 	{"internal/config", "internal/demo", "internal/loadgen", "internal/wsclient"},
 	{"internal/server"},
 	{"internal/bench", "internal/cli", "internal/embed"},
@@ -40,6 +40,10 @@ var drivers = map[string][]string{
 	"go.yaml.in/yaml/v3":                  {"internal/config"},
 	"github.com/coder/websocket":          {"internal/wsclient"},
 	"golang.org/x/time":                   {"internal/server"},
+	"github.com/redis/rueidis":            {"bus/redisbus"},
+	"github.com/jackc/pgx/v5":             {"bus/pgbus"},
+	"github.com/nats-io/nats.go":          {"bus/natsbus"},
+	"github.com/nats-io/nats-server/v2":   {"bus/natsbus/*"},
 }
 
 // matches reports whether a package is named by an entry of a table.
