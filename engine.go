@@ -124,13 +124,28 @@ func (e *Engine) Stats() Stats {
 	channels, groups, subscriptions := e.hub.Sizes()
 	s := Stats{
 		Connections: e.pulls.len(), Subscriptions: subscriptions, Groups: groups, Channels: channels,
-		PlanCacheBytes: int64(e.plans.Bytes()), BusConnected: !e.closed.Load(), QueueBytes: e.pulls.queuedBytes(),
+		PlanCacheBytes: int64(e.plans.Bytes()), Bus: e.BusStatus(), QueueBytes: e.pulls.queuedBytes(),
 	}
 	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()
 		s.QueueBytes += srv.QueuedBytes()
 	}
 	return s
+}
+
+// BusStatus is how the event bus is with its carrier; a memory bus is always connected. It never blocks.
+func (e *Engine) BusStatus() bus.Status {
+	s := bus.StatusOf(e.bus)
+	if e.closed.Load() {
+		s.Connected, s.Problem = false, "the engine is closed"
+	}
+	return s
+}
+
+// Ready reports whether the engine can do its work: it is open, and its bus is connected and well.
+func (e *Engine) Ready() bool {
+	s := e.BusStatus()
+	return s.Connected && s.Problem == ""
 }
 
 func (e *Engine) serving() []server {

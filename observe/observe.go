@@ -1,10 +1,11 @@
 // Package observe is what the engine tells an observer: counts and sizes, never a user, a tenant, a token, a
-// document or any other text that a client chose. It depends on policy only.
+// document or any other text that a client chose. It depends on policy and bus only.
 package observe
 
 import (
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -82,6 +83,6 @@ type Stats struct {
 	// QueueBytes wait to be written, over all connections.
 	QueueBytes     int64
 	PlanCacheBytes int64
-	// BusConnected is false while the bus is out of reach.
-	BusConnected bool
+	// Bus is how the bus is with its carrier.
+	Bus bus.Status
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/demo"
 	"github.com/fraiseql/fraiseql-go/internal/server"
@@ -62,7 +63,7 @@ func names(err error, path string) bool {
 
 // checkAssembly builds everything as serve does, and takes it down again.
 func checkAssembly(cfg *config.Config) error {
-	parts := server.Parts{Version: version()}
+	parts := server.Parts{Version: version(), Bus: membus.New(membus.Options{})}
 	if cfg.Demo {
 		parts.Schema = []fraiseql.SchemaSource{{Name: demo.SchemaName, Text: demo.Schema}}
 	}

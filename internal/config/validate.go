@@ -6,15 +6,15 @@ import (
 	"net/netip"
 	"net/url"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/carrier"
 )
 
-// Buses are the schemes that `bus` may have.
-var Buses = []string{"memory"}
+// Buses opens what `bus` may name.
+var Buses carrier.Opener
 
 // settle fills what depends on other keys.
 func (r *Resolved) settle() {
@@ -170,15 +170,11 @@ func (v *check) bus() {
 	if c.BusFile != "" {
 		path = "bus_file"
 	}
-	u, err := url.Parse(c.Bus)
-	switch {
-	case v.bad["bus_file"]:
-	case err != nil || u.Scheme == "":
-		v.fail(path, "must be a URL such as memory://")
-	case !slices.Contains(Buses, u.Scheme):
-		v.fail(path, "unknown bus %s://; this build knows %s", u.Scheme, strings.Join(Buses, "://, ")+"://")
-	case u.Scheme == "memory" && c.Bus != "memory://":
-		v.fail(path, "memory:// takes no host and no parameters")
+	if v.bad["bus_file"] {
+		return
+	}
+	if err := Buses.Check(c.Bus); err != nil {
+		v.fail(path, "%v", err)
 	}
 }
 

@@ -147,7 +147,7 @@ func (e *Engine) AppendMetrics(dst []byte) []byte {
 	m := e.facade.Metrics()
 	text, err := json.Marshal(map[string]any{
 		"connections": m.Connections, "subscriptions": m.Subscriptions, "groups": m.Groups, "channels": m.Channels,
-		"queue_bytes": m.QueueBytes, "plan_cache_bytes": m.PlanCacheBytes, "bus_connected": m.BusConnected,
+		"queue_bytes": m.QueueBytes, "plan_cache_bytes": m.PlanCacheBytes, "bus_connected": m.Bus.Connected,
 		"events": m.Events, "messages": m.Messages, "dropped": m.Dropped, "denied": m.Denied,
 	})
 	if err != nil { // a map of numbers encodes

@@ -4,6 +4,7 @@ package metrics
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"sync/atomic"
 	"time"
@@ -171,11 +172,39 @@ func (s *sizes) Collect(out chan<- prometheus.Metric) {
 		{"fraiseql_channels", float64(st.Channels)},
 		{"fraiseql_queue_bytes", float64(st.QueueBytes)},
 		{"fraiseql_plan_cache_bytes", float64(st.PlanCacheBytes)},
-		{"fraiseql_bus_connected", boolean(st.BusConnected)},
-		{ready, boolean(s.m.ready.Load())},
+		{"fraiseql_bus_connected", boolean(st.Bus.Connected)},
+		{"fraiseql_bus_since_timestamp_seconds", unix(st.Bus.Since)},
+		{"fraiseql_bus_reconnects_total", float64(st.Bus.Reconnects)},
+		{"fraiseql_bus_gaps_total", float64(st.Bus.Gaps)},
+		{"fraiseql_bus_repeated_total", float64(st.Bus.Repeated)},
+		{ready, boolean(s.m.ready.Load() && st.Bus.Connected && st.Bus.Problem == "")},
 	} {
-		out <- prometheus.MustNewConstMetric(prometheus.NewDesc(g.name, find(g.name).Doc, nil, nil), prometheus.GaugeValue, g.value)
+		collect(out, g.name, g.value)
 	}
+	for _, g := range st.Bus.Gauges {
+		collect(out, g.Name, g.Value)
+	}
+}
+
+// collect sends a value of a metric that the table has.
+func collect(out chan<- prometheus.Metric, name string, value float64) {
+	i := slices.IndexFunc(table, func(m Metric) bool { return m.Name == name })
+	if i < 0 {
+		return
+	}
+	kind := prometheus.GaugeValue
+	if table[i].Kind == Counter {
+		kind = prometheus.CounterValue
+	}
+	out <- prometheus.MustNewConstMetric(prometheus.NewDesc(name, table[i].Doc, nil, nil), kind, value)
+}
+
+// unix is a time as Prometheus takes it; 0: none.
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.UnixMilli()) / 1000
 }
 
 func boolean(b bool) float64 {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
@@ -45,7 +46,9 @@ func TestCounts(t *testing.T) {
 	m.PublishRequest(202)
 	m.PublishRequest(418)
 	m.SetReady(true)
-	m.SetStats(func() observe.Stats { return observe.Stats{Connections: 4, QueueBytes: 99, BusConnected: true} })
+	m.SetStats(func() observe.Stats {
+		return observe.Stats{Connections: 4, QueueBytes: 99, Bus: bus.Status{Connected: true, Gaps: 3, Gauges: []bus.Gauge{{Name: "unknown_to_the_table", Value: 1}}}}
+	})
 	text := scrape(t, m)
 	for _, line := range []string{
 		"fraiseql_events_published_total 3",
@@ -64,6 +67,7 @@ func TestCounts(t *testing.T) {
 		"fraiseql_connections 4",
 		"fraiseql_queue_bytes 99",
 		"fraiseql_bus_connected 1",
+		"fraiseql_bus_gaps_total 3",
 		"fraiseql_ready 1",
 		`fraiseql_build_info{version="1.2.3"} 1`,
 	} {
@@ -71,7 +75,7 @@ func TestCounts(t *testing.T) {
 			t.Errorf("%q is missing", line)
 		}
 	}
-	if strings.Contains(text, "text of a client") {
+	if strings.Contains(text, "text of a client") || strings.Contains(text, "unknown_to_the_table") {
 		t.Error("a label holds text of a client")
 	}
 }
@@ -79,7 +83,11 @@ func TestCounts(t *testing.T) {
 // TestTable compares what is served with the table, in both directions.
 func TestTable(t *testing.T) {
 	served := map[string]string{}
-	for line := range strings.Lines(scrape(t, New("v"))) {
+	all := New("v")
+	all.SetStats(func() observe.Stats {
+		return observe.Stats{Bus: bus.Status{Gauges: []bus.Gauge{{Name: "fraiseql_bus_buffered_bytes"}, {Name: "fraiseql_pg_horizon_lag_seconds"}}}}
+	})
+	for line := range strings.Lines(scrape(t, all)) {
 		if f := strings.Fields(line); len(f) == 4 && f[1] == "TYPE" && strings.HasPrefix(f[2], "fraiseql_") {
 			served[f[2]] = f[3]
 		}

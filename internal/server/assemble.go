@@ -13,6 +13,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
+	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/devpage"
 	"github.com/fraiseql/fraiseql-go/internal/metrics"
@@ -24,14 +25,29 @@ type Parts struct {
 	Logger  *slog.Logger
 	// Schema replaces the files of the configuration (--demo).
 	Schema []fraiseql.SchemaSource
+	// Bus replaces that of the configuration (check, which opens no connection). The assembly closes it.
+	Bus bus.Bus
 	// Page is what browsers see at / under --dev; nil: the subscribe page.
 	Page http.Handler
+}
+
+// open returns the bus of the configuration unless there is another one.
+func (p *Parts) open(cfg *config.Config, log *slog.Logger) (bus.Bus, error) {
+	if p.Bus != nil {
+		return p.Bus, nil
+	}
+	b, err := config.Buses.Open(cfg.Bus, bus.Options{Logger: log})
+	if err != nil {
+		return nil, fmt.Errorf("bus: %w", err)
+	}
+	return b, nil
 }
 
 // Assembly is a server together with its engine.
 type Assembly struct {
 	*Server
 	Engine *fraiseql.Engine
+	bus    bus.Bus
 	tokens *jwtauth.Authenticator // nil: none
 }
 
@@ -51,11 +67,15 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if err := errors.Join(errSchema, errTokens); err != nil {
 		return nil, err
 	}
-	engine, err := fraiseql.New(engineConfig(cfg, schema, m, log))
+	events, err := parts.open(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	a := &Assembly{Engine: engine, tokens: tokens}
+	engine, err := fraiseql.New(engineConfig(cfg, schema, events, m, log))
+	if err != nil {
+		return nil, errors.Join(err, events.Close(context.Background()))
+	}
+	a := &Assembly{Engine: engine, tokens: tokens, bus: events}
 	graphql, err := engine.Handler(handlerConfig(cfg, tokens))
 	if err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
@@ -66,7 +86,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 		page = devpage.Handler()
 	}
 	a.Server, err = New(Options{
-		Config: cfg, GraphQL: graphql, Publisher: engine, Drain: engine.Drain, Metrics: m, Logger: log,
+		Config: cfg, GraphQL: graphql, Publisher: engine, Ready: engine.Ready, Drain: engine.Drain, Metrics: m, Logger: log,
 		Page: page, GraphQLPage: devpage.Handler(),
 	})
 	if err != nil {
@@ -96,12 +116,12 @@ func (a *Assembly) Warm(ctx context.Context) error {
 	return a.tokens.Warm(ctx)
 }
 
-// Close ends the engine and the fetching of keys.
+// Close ends the engine, its bus and the fetching of keys.
 func (a *Assembly) Close(ctx context.Context) error {
 	if a.tokens != nil {
 		a.tokens.Close()
 	}
-	return a.Engine.Close(ctx)
+	return errors.Join(a.Engine.Close(ctx), a.bus.Close(ctx))
 }
 
 // readSchema reads the files of patterns, each once.
@@ -155,11 +175,11 @@ func authenticator(cfg *config.Config) (*jwtauth.Authenticator, error) {
 	return a, nil
 }
 
-func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, m *metrics.Metrics, log *slog.Logger) fraiseql.Config {
+func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus.Bus, m *metrics.Metrics, log *slog.Logger) fraiseql.Config {
 	l := &cfg.Limits
 	c := fraiseql.Config{
 		Schema: schema, SnakeCase: cfg.Schema.Naming == "snake_case", SchemalessChannels: cfg.Schemaless.Channels,
-		Introspection: cfg.Introspection, Observer: m, Logger: log,
+		Introspection: cfg.Introspection, Bus: events, Observer: m, Logger: log,
 		Security: fraiseql.Security{
 			RowFilter: map[string]fraiseql.RowFilter{"none": fraiseql.RowFilterNone, "tenant": fraiseql.RowFilterTenant, "user": fraiseql.RowFilterUser, "both": fraiseql.RowFilterBoth}[cfg.Security.RowFilter],
 			ScopeUser: cfg.Security.ScopeUser, ScopeTenant: cfg.Security.ScopeTenant,

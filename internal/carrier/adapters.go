@@ -1,0 +1,6 @@
+package carrier
+
+// adapters are the kinds of buses of this build.
+var adapters = []adapter{
+	{[]string{"memory"}, memory, checkMemory},
+}
