@@ -151,7 +151,7 @@ func sizeOf(it *queue.Item) int {
 	const around = len(`{"id":"","type":"next","payload":}}`) + 8
 	n := around + it.Queue.IDLen() + len(it.Message.Payload)
 	if it.Extensions {
-		n += len(`,"extensions":{"cursor":"","dropped":4294967295}`) + len(it.Message.Cursor())
+		n += len(`,"extensions":{"cursor":"","recovered":false,"dropped":4294967295}`) + len(it.Message.Cursor())
 	}
 	return n
 }

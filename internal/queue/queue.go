@@ -6,49 +6,6 @@
 // Untake from one at a time. It is the last lock of the order in docs/locks.md.
 package queue
 
-// Message is one result, shared by every subscriber of a group and immutable once enqueued. Its bytes are
-// owned by the garbage collector.
-type Message struct {
-	// Payload is an ExecutionResult without its closing brace: `{"data":{…}` with `,"errors":[…]` if any.
-	Payload []byte
-	// Extra is what few messages have; nil most of the time.
-	Extra *Extra
-	// End marks the last message of its subscription: `complete` when Payload is nil, else `error` with
-	// Payload the JSON array of errors.
-	End bool
-}
-
-// Extra is what few messages carry beside their payload.
-type Extra struct {
-	// Cursor is the text of the position's cursor, for groups that asked; nil otherwise.
-	Cursor []byte
-	// Key is what LATEST compares.
-	Key string
-}
-
-func (m *Message) size() int {
-	if m.Extra == nil {
-		return len(m.Payload)
-	}
-	return len(m.Payload) + len(m.Extra.Cursor)
-}
-
-// Cursor returns the text of the position's cursor, nil if the group did not ask for it.
-func (m *Message) Cursor() []byte {
-	if m.Extra == nil {
-		return nil
-	}
-	return m.Extra.Cursor
-}
-
-// Key returns what LATEST compares.
-func (m *Message) Key() string {
-	if m.Extra == nil {
-		return ""
-	}
-	return m.Extra.Key
-}
-
 // ControlKind is what a control message is.
 type ControlKind uint8
 
@@ -486,15 +443,4 @@ func (q *Queue) clearLocked() {
 func (q *Queue) accountLocked(n int) {
 	q.bytes += int32(n)
 	q.conn.bytes += int64(n)
-}
-
-// clone copies a message out of the slabs that it shares with others, so that a stalled client keeps no more
-// memory alive than its queue counts.
-func (m *Message) clone() *Message {
-	c := *m
-	c.Payload = append([]byte(nil), m.Payload...)
-	if m.Extra != nil {
-		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key}
-	}
-	return &c
 }

@@ -173,12 +173,12 @@ func (d *Driver) authenticated(who *identity.Identity, err error) {
 }
 
 // inlineBytes is the longest message whose subscribe runs on the reader, if its document is known: longer ones
-// have variables that take a while to coerce.
+// have variables that take a while to coerce. Those that resume wait for the bus.
 const inlineBytes = 8 << 10
 
 func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 	req.gate = (*admission)(d)
-	if size <= inlineBytes && d.host.engine.Prepared(req.Query, req.OperationName) {
+	if size <= inlineBytes && !req.Resume.Asked && d.host.engine.Prepared(req.Query, req.OperationName) {
 		d.inline(req, who)
 		return
 	}

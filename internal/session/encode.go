@@ -67,8 +67,8 @@ func AppendSuffix(dst []byte, it *queue.Item) []byte {
 }
 
 // AppendExtensions appends the member `extensions` of an ExecutionResult, with the comma before it: the
-// cursor of a subscriber that resumes and the number of results dropped before this one. Nothing if there is
-// nothing to say.
+// cursor of a subscriber that resumes, what it is told of a gap, and the number of results dropped before this
+// one. Nothing if there is nothing to say.
 func AppendExtensions(dst []byte, it *queue.Item) []byte {
 	if !it.Extensions || it.Message.Cursor() == nil && it.Dropped == 0 {
 		return dst
@@ -78,6 +78,12 @@ func AppendExtensions(dst []byte, it *queue.Item) []byte {
 		dst = append(dst, `"cursor":"`...)
 		dst = append(dst, it.Message.Cursor()...)
 		dst = append(dst, '"')
+		switch it.Message.Extra.Recovered {
+		case queue.Recovered:
+			dst = append(dst, `,"recovered":true`...)
+		case queue.Lost:
+			dst = append(dst, `,"recovered":false`...)
+		}
 	}
 	if it.Dropped != 0 {
 		if it.Message.Cursor() != nil {

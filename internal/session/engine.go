@@ -42,6 +42,7 @@ type Request struct {
 	OperationName string
 	Variables     []byte // JSON object or nil
 	Extensions    []byte // JSON object or nil
+	Resume        Resume // a transport's own way of saying so; else what Extensions say
 
 	gate   Gate
 	token  uint32

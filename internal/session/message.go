@@ -192,6 +192,7 @@ func (in *inbound) request(t *jsontape.Tape) *Request {
 		OperationName: validString(t, in.operationName),
 		Variables:     part(variables),
 		Extensions:    part(extensions),
+		Resume:        ReadResume(t, in.extensions),
 	}
 }
 
