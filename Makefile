@@ -122,7 +122,7 @@ docs:
 	python3 python/tools/reference.py
 
 # What the end-to-end tests need besides Go: Node.js, Python and Chromium, then the clients that lock files name.
-deps: .ci/tools.stamp $(NPM_STAMPS) $(PYTHON_STAMP)
+deps: .ci/tools.stamp $(NPM_STAMPS) $(PYTHON_STAMP) .venvs/autobahn/.installed
 
 .PHONY: .ci/tools.stamp
 .ci/tools.stamp:
@@ -135,6 +135,12 @@ deps: .ci/tools.stamp $(NPM_STAMPS) $(PYTHON_STAMP)
 $(PYTHON_STAMP): e2e/clients/requirements.txt | .ci/tools.stamp
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --disable-pip-version-check -r e2e/clients/requirements.txt
+	@touch $@
+
+# The Autobahn suite knows no newer Python, and virtual environments came later.
+.venvs/autobahn/.installed: e2e/autobahn/requirements.txt
+	rm -rf .venvs/autobahn
+	"$$(.ci/python 2.7)" -W ignore -m pip --disable-pip-version-check install --quiet --target .venvs/autobahn -r $<
 	@touch $@
 
 .venvs/check/.installed: python/requirements-check.txt

@@ -1,0 +1,112 @@
+package autobahn
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
+)
+
+func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
+
+// patience bounds one run of the suite.
+const patience = 15 * time.Minute
+
+// verdict is what the suite says about a case.
+type verdict struct {
+	Behavior      string `json:"behavior"`
+	BehaviorClose string `json:"behaviorClose"`
+}
+
+// good reports whether a verdict is a pass: the suite calls some passes informational.
+func (v verdict) good() bool {
+	ok := []string{"OK", "INFORMATIONAL"}
+	return slices.Contains(ok, v.Behavior) && slices.Contains(ok, v.BehaviorClose)
+}
+
+// fuzz runs cases of the suite against a server and returns its verdicts.
+func fuzz(t *testing.T, url string, cases, without []string) map[string]verdict {
+	t.Helper()
+	dir := t.TempDir()
+	spec, err := json.Marshal(map[string]any{
+		"outdir": dir, "cases": cases, "exclude-cases": without,
+		"servers": []any{map[string]any{"agent": "fraiseql", "url": url, "options": map[string]any{"version": 18}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "fuzz.json")
+	if err := os.WriteFile(file, spec, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	suite := exec.CommandContext(t.Context(), interpreter(t), "-c", bootstrap, "-m", "fuzzingclient", "-s", file)
+	suite.Env = append(os.Environ(), "AUTOBAHN="+filepath.Join(testkit.Root(), ".venvs", "autobahn"), "PYTHONDONTWRITEBYTECODE=1")
+	suite.WaitDelay = time.Second
+	timer := time.AfterFunc(patience, func() { _ = suite.Process.Kill() })
+	defer timer.Stop()
+	if out, err := suite.CombinedOutput(); err != nil {
+		t.Fatalf("the suite failed (make deps installs it): %v\n%s", err, out)
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var report map[string]map[string]verdict
+	if err := json.Unmarshal(text, &report); err != nil {
+		t.Fatal(err)
+	}
+	return report["fraiseql"]
+}
+
+// bootstrap starts the suite from the folder that it was installed into.
+const bootstrap = `import os, site, sys
+site.addsitedir(os.environ["AUTOBAHN"])
+sys.path.insert(0, os.environ["AUTOBAHN"])
+from autobahntestsuite.wstest import run
+sys.argv[0] = "wstest"
+run()`
+
+func interpreter(t *testing.T) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), filepath.Join(testkit.Root(), ".ci", "python"), "2.7").Output()
+	if err != nil {
+		t.Fatalf("the suite needs Python 2.7: %v", err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// judge reports every case that is no pass and how many there were of each verdict.
+func judge(t *testing.T, verdicts map[string]verdict, atLeast int) {
+	t.Helper()
+	counts := map[string]int{}
+	for name, v := range verdicts {
+		counts[v.Behavior]++
+		if !v.good() {
+			t.Errorf("case %s: %s, close %s", name, v.Behavior, v.BehaviorClose)
+		}
+	}
+	t.Log(len(verdicts), "cases:", fmt.Sprint(counts))
+	if len(verdicts) < atLeast {
+		t.Errorf("%d cases were run, want at least %d", len(verdicts), atLeast)
+	}
+}
+
+// compression are the cases of permessage-deflate.
+var compression = []string{"12.*", "13.*"}
+
+func TestFrames(t *testing.T) {
+	judge(t, fuzz(t, serve(t, poll.Options{}), []string{"*"}, compression), 300)
+}
+
+// TestFramesPortable leaves out the large messages, which say nothing new of the frames.
+func TestFramesPortable(t *testing.T) {
+	judge(t, fuzz(t, serve(t, poll.Options{Portable: true}), []string{"*"}, append([]string{"9.*"}, compression...)), 240)
+}
