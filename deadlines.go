@@ -42,10 +42,13 @@ func (s *Session) start() {
 	s.watch.timer = time.AfterFunc(s.owner.cfg.InitTimeout, s.tick)
 }
 
-// expireAt closes the session with 4403 when its credentials end.
+// expireAt closes the session with 4403 when its credentials end; zero is never.
 func (s *Session) expireAt(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.watch.expires == t {
+		return
+	}
 	if s.watch.expires = t; !s.ended {
 		s.watch.timer.Reset(0) // tick finds out what comes first
 	}

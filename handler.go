@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
@@ -235,6 +236,34 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 	}
 	return id, nil
 }
+
+// Refresh implements session.Engine: what the ping carries is judged alone.
+func (g *gate) Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error) {
+	who, err := g.judge(ctx, Credentials{Payload: payload, Request: value, Refresh: true})
+	label := "accepted"
+	if err != nil {
+		label = "refused"
+	}
+	g.engine.observer.Counted(observe.Refreshes, label, 1)
+	return who, err
+}
+
+func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, error) {
+	if g.cfg.Authenticator == nil {
+		return nil, session.ErrForbidden
+	}
+	who, err := g.cfg.Authenticator.Authenticate(ctx, c)
+	if err != nil {
+		return nil, g.refuse(err)
+	}
+	if who == nil {
+		return nil, session.ErrForbidden
+	}
+	return who, nil
+}
+
+// Readmit implements session.Engine.
+func (g *gate) Readmit(sub *hub.Subscription, who *identity.Identity) { g.engine.readmit(sub, who) }
 
 // refuse counts and logs why credentials gave no identity.
 func (g *gate) refuse(err error) error {

@@ -54,9 +54,7 @@ func (p *peer) Outbound() *queue.Conn { return &p.out }
 
 // Acknowledged implements session.Peer: it notes when the credentials end.
 func (p *peer) Acknowledged(who *identity.Identity) {
-	if !who.ExpiresAt.IsZero() {
-		(*Session)(p).expireAt(who.ExpiresAt)
-	}
+	(*Session)(p).expireAt(who.ExpiresAt)
 }
 
 // Wake implements queue.Sink.

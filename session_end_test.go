@@ -47,7 +47,9 @@ func TestEndOfAnOperationFreesItsID(t *testing.T) {
 			if last.errors != "" {
 				end.Payload = []byte(last.errors)
 			}
-			items[0].Queue.End(end)
+			if !items[0].Queue.End(end) {
+				t.Fatal("it had ended")
+			}
 			out, more := s.Take(nil, 0)
 			if len(out) != 1 || more || string(out[0].Data) != last.want {
 				t.Fatalf("got %+v", out)
@@ -74,7 +76,7 @@ func TestEndOfAPulledSubscription(t *testing.T) {
 	}
 	calls := 0
 	s.Notify(func() { calls++ })
-	s.sub.End(&queue.Message{End: true})
+	s.sub.End(nil)
 	message, err := s.Receive(t.Context())
 	if err != nil || calls != 1 || !strings.Contains(string(message), `"complete"`) {
 		t.Errorf("got %s, %v, %d calls", message, err, calls)

@@ -161,6 +161,24 @@ func (e *Engine) join(s *subscribing, req *session.Request) (*hub.Subscription, 
 	return e.enter(&s.join, req.Begin)
 }
 
+// readmit runs check 5 for a subscription of a connection whose credentials were refreshed. What may not be seen any
+// more ends with an error.
+func (e *Engine) readmit(sub *hub.Subscription, who *identity.Identity) {
+	errs := e.hub.Readmit(sub, who, func(p *plan.Plan, vars *jsontape.Tape) (policy.Mask, []*gql.Error) {
+		mask, r := policy.AdmitRole(p.Requirements(vars), who)
+		if r != nil {
+			e.observer.Checked(policy.Role, 0, 1)
+			e.refusedRole.Add(1)
+			return 0, refusal(r)
+		}
+		e.observer.Checked(policy.Role, 1, 0)
+		return mask, nil
+	})
+	if errs != nil {
+		sub.End(appendErrors(nil, errs))
+	}
+}
+
 var dropsName = jsontape.MakeName("drops")
 
 // wantsDrops reads extensions {"drops": true} of a subscribe. The tape of the raw variables is free by now.

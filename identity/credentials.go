@@ -19,6 +19,10 @@ type Credentials struct {
 	// Request is what the host that owns the WebSocket gave with the session (fraiseql.SessionRequest.Value); nil
 	// with fraiseql.Engine.Handler.
 	Request any
+	// Refresh says that the client of an open connection presents fresh credentials, in Payload. Request is that of the
+	// connect, where there was one; nothing else is set.
+	// Another user, tenant, federation or service than the connection has closes it.
+	Refresh bool
 }
 
 // Authenticator turns credentials into an identity. It may block and is called by many goroutines. An

@@ -17,3 +17,10 @@ type Identity struct {
 	// ExpiresAt is when the credentials end; zero means never.
 	ExpiresAt time.Time
 }
+
+// SameAs reports whether both are one caller, to whom the same events are addressed: user, tenant, federation and
+// service are equal. Roles, scopes, claims and expiry may differ.
+func (i *Identity) SameAs(other *Identity) bool {
+	return i.UserID == other.UserID && i.TenantID == other.TenantID &&
+		i.FederationID == other.FederationID && i.ServiceName == other.ServiceName
+}

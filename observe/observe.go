@@ -59,6 +59,8 @@ const (
 	Subscribed
 	// Resolved counts resolver calls; label is `ok`, `error`, `timeout`, `panic` or `overflow`.
 	Resolved
+	// Refreshes counts fresh credentials of open connections; label is `accepted` or `refused`.
+	Refreshes
 	// Counters is the number of counters.
 	Counters int = iota
 )

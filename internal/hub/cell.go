@@ -62,7 +62,7 @@ func (c *cell) add(s *Subscription) {
 	m := c.many
 	m.list = append(m.list, s)
 	if m.byUser != nil {
-		m.byUser[s.who.UserID] = append(m.byUser[s.who.UserID], s)
+		m.byUser[s.who.Load().UserID] = append(m.byUser[s.who.Load().UserID], s)
 	}
 }
 
@@ -86,14 +86,14 @@ func (c *cell) remove(s *Subscription) {
 }
 
 func (m *memberList) removeUser(s *Subscription) {
-	list := m.byUser[s.who.UserID]
+	list := m.byUser[s.who.Load().UserID]
 	i, last := slices.Index(list, s), len(list)-1
 	list[i] = list[last]
 	list[last] = nil
 	if last == 0 {
-		delete(m.byUser, s.who.UserID)
+		delete(m.byUser, s.who.Load().UserID)
 	} else {
-		m.byUser[s.who.UserID] = list[:last]
+		m.byUser[s.who.Load().UserID] = list[:last]
 	}
 }
 
@@ -103,7 +103,7 @@ func (c *cell) users() map[string][]*Subscription {
 	if m.byUser == nil {
 		m.byUser = make(map[string][]*Subscription)
 		for _, s := range m.list {
-			m.byUser[s.who.UserID] = append(m.byUser[s.who.UserID], s)
+			m.byUser[s.who.Load().UserID] = append(m.byUser[s.who.Load().UserID], s)
 		}
 	}
 	return m.byUser

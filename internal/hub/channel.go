@@ -33,7 +33,7 @@ type channel struct {
 func (c *channel) leave(s *Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.cell == nil { // completed before it was in the index
+	if s.cell == nil { // it was never in the index
 		return
 	}
 	if c.running {
@@ -48,6 +48,7 @@ func (c *channel) removeLocked(s *Subscription) {
 	cell := s.cell
 	g := cell.group
 	cell.remove(s)
+	s.cell = nil
 	g.eachBucket(func(b *bucket) { b.count(cell.domain, -1) })
 	if cell.len() == 0 {
 		c.hub.domains.release(cell.domain)

@@ -296,7 +296,7 @@ func (c *channel) serveUsersLocked(d *dispatch, cell *cell, federated bool) int 
 	}
 	if cell.len() <= flatMembers {
 		for i := 0; i < cell.len(); i++ {
-			if s := cell.at(i); d.aud.AllowsUser(s.who.UserID) {
+			if s := cell.at(i); d.aud.AllowsUser(s.who.Load().UserID) {
 				visit(s)
 			}
 		}

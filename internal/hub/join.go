@@ -101,12 +101,18 @@ func (c *channel) bindLocked(j *Join, key []byte, bind func(plan.Variables, poli
 }
 
 func (j *Join) subscription(c *channel) *Subscription {
-	s := &Subscription{who: j.Identity, channel: c}
-	if t := j.Identity.ExpiresAt; !t.IsZero() {
-		s.expires = uint32(max(1, min(t.Unix(), 1<<32-1)))
-	}
+	s := &Subscription{channel: c, expires: expiry(j.Identity)}
+	s.who.Store(j.Identity)
 	s.Init(j.Conn, j.Policy, j.ID, j.Extensions)
 	return s
+}
+
+// expiry is the second after which nothing is delivered to an identity; 0: never.
+func expiry(who *identity.Identity) uint32 {
+	if who.ExpiresAt.IsZero() {
+		return 0
+	}
+	return uint32(max(1, min(who.ExpiresAt.Unix(), 1<<32-1)))
 }
 
 // appendKey appends what a group's members have in common: plan, variables, mask, and for a resolver's result
@@ -130,7 +136,7 @@ func appendText[T string | []byte](dst []byte, texts ...T) []byte {
 
 // addLocked makes s a member of g, on the place that reserve kept.
 func (c *channel) addLocked(g *Group, s *Subscription) {
-	d := c.hub.domains.take(s.who)
+	d := c.hub.domains.take(s.who.Load())
 	cl := g.cellOf(d)
 	if cl == nil {
 		cl = g.newCell(d)

@@ -189,7 +189,7 @@ func (d *dispatch) makeRoom(g *Group) bool {
 // eachReader calls f for every member of the group that the event is for.
 func (r *Request) eachReader(f func(*Subscription)) {
 	r.group.eachMember(func(s *Subscription) {
-		if s.joined < r.seq && r.readers.include(s.who.UserID) {
+		if s.joined < r.seq && r.readers.include(s.who.Load().UserID) {
 			f(s)
 		}
 	})

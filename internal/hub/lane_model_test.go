@@ -89,7 +89,7 @@ func (m *laneModel) publish(id string) {
 	}
 	e := &laneEvent{known: ev.Type == "plain", message: order("raw" + id)}
 	for _, s := range m.subs {
-		if ev.UserID == "" || s.who.UserID == ev.UserID {
+		if ev.UserID == "" || s.who.Load().UserID == ev.UserID {
 			e.readers = append(e.readers, s)
 		}
 	}

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"sync/atomic"
+
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
@@ -15,22 +17,38 @@ type Subscription struct {
 	queue.Queue
 	channel *channel
 	cell    *cell // guarded by channel.mu; nil until it is in the index
-	who     *identity.Identity
+	who     atomic.Pointer[identity.Identity]
 }
 
 // Complete ends the subscription: what waits is dropped and nothing more is written for it. Idempotent, safe
 // from any goroutine.
 func (s *Subscription) Complete() {
-	if s.Queue.Complete() && s.channel != nil { // none: it was never joined
-		s.channel.leave(s)
-		if left := s.channel.hub.cfg.Left; left != nil {
-			left(s)
-		}
+	if s.Queue.Complete() {
+		s.left()
 	}
 }
 
-// Identity returns who subscribed.
-func (s *Subscription) Identity() *identity.Identity { return s.who }
+// End ends the subscription after what waits, with a last message: `complete`, or `error` with the JSON array of
+// errors. Nothing is delivered after it. Idempotent, safe from any goroutine that holds no lock.
+func (s *Subscription) End(errors []byte) {
+	if s.Queue.End(&queue.Message{End: true, Payload: errors}) {
+		s.left()
+	}
+}
+
+// left takes the subscription out of the index and tells so. It is called once.
+func (s *Subscription) left() {
+	if s.channel == nil { // it was never joined
+		return
+	}
+	s.channel.leave(s)
+	if left := s.channel.hub.cfg.Left; left != nil {
+		left(s)
+	}
+}
+
+// Identity returns who subscribed, or what Hub.Readmit has put in the place.
+func (s *Subscription) Identity() *identity.Identity { return s.who.Load() }
 
 // Channel returns the channel that the subscription listens to.
 func (s *Subscription) Channel() string { return s.channel.name }

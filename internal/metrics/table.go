@@ -73,6 +73,7 @@ var table = []Metric{
 	{counters[observe.ConnectionsClosed].name, Counter, "code", []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1012", "1013", "4290", "4400", "4401", "4403", "4406", "4408", "4409", "4429", "4500", "abrupt"}, "Connections ended, by close code; `abrupt`: the peer vanished."},
 	{counters[observe.ConnectionsRefused].name, Counter, "reason", []string{"origin", "limit", "draining", "handshake"}, "Connections refused before the protocol began."},
 	{counters[observe.AuthFailures].name, Counter, "reason", observe.AuthReasons[:len(observe.AuthReasons)-1], "Credentials refused."},
+	{counters[observe.Refreshes].name, Counter, "result", []string{"accepted", "refused"}, "Fresh credentials that clients of open connections sent."},
 	{counters[observe.Subscribed].name, Counter, "plan", []string{"cached", "compiled"}, "Subscriptions started."},
 	{counters[observe.SubscribesRefused].name, Counter, "code", codes(), "Operations refused."},
 	{counters[observe.Resolved].name, Counter, "result", []string{"ok", "error", "timeout", "panic", "overflow"}, "Resolver calls."},
@@ -91,6 +92,7 @@ var counters = [observe.Counters]struct{ name string }{
 	observe.SubscribesRefused:  {"fraiseql_subscribes_refused_total"},
 	observe.Subscribed:         {"fraiseql_subscribes_total"},
 	observe.Resolved:           {"fraiseql_resolver_calls_total"},
+	observe.Refreshes:          {"fraiseql_credential_refreshes_total"},
 }
 
 func codes() []string {

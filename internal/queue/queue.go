@@ -210,51 +210,6 @@ func (q *Queue) squeezeLocked(m *Message) (r Result, messages int) {
 	return r, max(1, int(q.drops-before))
 }
 
-// End appends the last message of the subscription, whatever the bounds; nothing goes in after it.
-func (q *Queue) End(m *Message) {
-	c := q.conn
-	c.mu.Lock()
-	if q.flags&(flagEnded|flagEnding) != 0 || c.flags&(connShut|connClosing) != 0 {
-		c.mu.Unlock()
-		return
-	}
-	q.pushLocked(m)
-	q.flags |= flagEnding
-	wake := c.rouseLocked()
-	c.mu.Unlock()
-	if wake {
-		c.sink.Wake(q)
-	}
-}
-
-// Complete ends the subscription now: what waits is dropped, nothing more goes in or out. It reports whether
-// this call ended it. Whoever pulls is told.
-func (q *Queue) Complete() bool {
-	c := q.conn
-	c.mu.Lock()
-	if q.flags&flagEnded != 0 {
-		c.mu.Unlock()
-		return false
-	}
-	q.flags |= flagEnded
-	q.clearLocked()
-	c.unlinkLocked(q)
-	q.endLocked()
-	pulled := c.flags&connPull != 0
-	c.mu.Unlock()
-	if pulled { // also after Shut
-		c.sink.Wake(q)
-	}
-	return true
-}
-
-// Ended reports whether Complete was called.
-func (q *Queue) Ended() bool {
-	q.conn.mu.Lock()
-	defer q.conn.mu.Unlock()
-	return q.flags&flagEnded != 0
-}
-
 // Overflow closes the connection, or ends the pulled subscription, as a full queue of policy CloseConnection
 // does. It reports whether this call did.
 func (q *Queue) Overflow() bool {

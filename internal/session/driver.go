@@ -16,8 +16,9 @@ import (
 type Peer interface {
 	// Outbound is where messages for the client are queued.
 	Outbound() *queue.Conn
-	// Acknowledged is called once, after connection_ack was queued and without any lock: the host may arm a
-	// close at who.ExpiresAt (Driver.Shut with CodeForbidden). It must not block.
+	// Acknowledged is called after connection_ack was queued, and again after each refresh of the credentials, without
+	// any lock: the host arms a close at who.ExpiresAt (Driver.Shut with CodeForbidden), which replaces the one before;
+	// zero is never. It must not block.
 	Acknowledged(who *identity.Identity)
 }
 
@@ -28,7 +29,7 @@ type Driver struct {
 	machine   Machine // guarded by mu
 	host      *Host
 	peer      Peer
-	handshake *Handshake // until connection_init
+	handshake *Handshake // until connection_init; after it, only one with a Value
 }
 
 // Init prepares an embedded Driver.
@@ -136,6 +137,10 @@ func (d *Driver) finish(s *scratch, size int) {
 			d.subscribe(a.Request, a.Identity, size)
 		case Complete:
 			a.Subscription.Complete()
+		case Refresh:
+			d.refresh(a.Data, size)
+		case Readmit:
+			d.readmit(a.Subscription)
 		}
 	}
 	scratches.Put(s)
@@ -149,6 +154,9 @@ func (d *Driver) authenticate(payload []byte, size int) {
 	d.handshake = nil
 	if handshake == nil {
 		handshake = &Handshake{}
+	}
+	if handshake.Value != nil {
+		d.handshake = &Handshake{Value: handshake.Value}
 	}
 	queued := d.host.pool.do(size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.authenticated(nil, errPanic) })
@@ -209,7 +217,11 @@ func (d *Driver) wanted(req *Request) bool {
 }
 
 func (d *Driver) run(ctx context.Context, req *Request, who *identity.Identity) {
-	d.subscribed(req, d.host.engine.Subscribe(ctx, d.peer.Outbound(), who, req))
+	out := d.host.engine.Subscribe(ctx, d.peer.Outbound(), who, req)
+	d.subscribed(req, out)
+	if out.Subscription != nil && d.Identity() != who { // the credentials were refreshed meanwhile
+		d.readmit(out.Subscription)
+	}
 }
 
 func (d *Driver) subscribed(req *Request, out Outcome) {

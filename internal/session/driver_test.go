@@ -11,7 +11,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/fraiseql/fraiseql-go/identity"
-	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
 // expect compares what a peer reads once everything is quiet.
@@ -90,7 +89,7 @@ func TestDriverServerEnds(t *testing.T) {
 		p.mu.Lock()
 		sub := p.machine.ops.first.sub
 		p.mu.Unlock()
-		sub.End(&queue.Message{End: true, Payload: []byte(`[{"message":"gone"}]`)})
+		sub.End([]byte(`[{"message":"gone"}]`))
 		p.expect(t, `{"id":"1","type":"next","payload":{"data":{"a":{"n":1}}}}`, `{"id":"1","type":"error","payload":[{"message":"gone"}]}`)
 		p.send(completeText("1"), subscribeText("1", "subscription { a { n } }"))
 		w.publish("a", 2)

@@ -18,6 +18,12 @@ type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may
 	// block (key fetches, hooks): hosts run it off their reader. ErrForbidden (in the chain) refuses.
 	Authenticate(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
+	// Refresh judges the payload of a ping that carries fresh credentials for a connection, whose handshake had value.
+	// Otherwise like Authenticate.
+	Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error)
+	// Readmit gives a subscription the refreshed identity of its connection, and ends it with an error if that may not
+	// have it. It may wait.
+	Readmit(sub *hub.Subscription, who *identity.Identity)
 	// Prepared reports whether an operation of a document is in the plan cache, so that Subscribe is quick
 	// enough to run on a reader.
 	Prepared(query, operationName string) bool

@@ -90,6 +90,10 @@ const (
 	Subscribe
 	// Complete: call Complete on Subscription.
 	Complete
+	// Refresh: judge Data, the payload of a ping with credentials, and call Refreshed.
+	Refresh
+	// Readmit: give Subscription the identity of the machine.
+	Readmit
 )
 
 // Action is one consequence of an input.
@@ -121,6 +125,8 @@ type Machine struct {
 	tokens  uint32
 	waiting uint16 // KiB of subscribes without an outcome
 	state   state
+	// refreshing says that fresh credentials are being judged, or subscriptions are given the new identity.
+	refreshing bool
 }
 
 // Init prepares an embedded machine. options is shared and was made by NewOptions.
@@ -152,6 +158,9 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 	}
 	switch in.kind {
 	case kindPing:
+		if in.refresh {
+			return m.refresh(dst, in.payload)
+		}
 		return append(dst, Action{Kind: Send, Data: pong(in.payload, m.options.EchoBytes)})
 	case kindPong:
 		return dst

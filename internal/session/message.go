@@ -35,6 +35,7 @@ var fromServer = [...]string{"connection_ack", "next", "error"}
 type inbound struct {
 	kind    kind
 	payload []byte // an object's text, or nil, of connection_init, ping and pong
+	refresh bool   // of a ping: the payload has a member authorization
 	id      []byte // JSON-escaped in the shortest form, without quotes
 	// of a subscribe
 	query, operationName, variables, extensions jsontape.Ref
@@ -94,10 +95,22 @@ func (in *inbound) decodePayload(t *jsontape.Tape, payload jsontape.Ref) string 
 	case jsontape.Invalid, jsontape.Null:
 	case jsontape.Object:
 		in.payload = t.Raw(payload)
+		in.refresh = in.kind == kindPing && authorizes(t, payload)
 	default:
 		return "The payload of " + in.name() + " must be an object or null, not " + article(t, payload)
 	}
 	return ""
+}
+
+// authorizes reports whether an object has a member authorization, in any letter case, as identity.Credentials finds it.
+func authorizes(t *jsontape.Tape, object jsontape.Ref) bool {
+	var scratch [32]byte
+	for m := t.First(object); m != jsontape.None; m = t.After(object, m) {
+		if strings.EqualFold(string(t.AppendName(scratch[:0], m)), "authorization") {
+			return true
+		}
+	}
+	return false
 }
 
 func (in *inbound) name() string {

@@ -8,8 +8,6 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
-
-	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
 // storm publishes to a channel from another goroutine until stop is called.
@@ -108,7 +106,7 @@ func TestRaceComplete(t *testing.T) {
 		p.send(subscribeText("1", "subscription { a { n } }"))
 		sub := p.machine.ops.first.sub
 		var wg sync.WaitGroup
-		wg.Go(func() { sub.End(&queue.Message{End: true}) })
+		wg.Go(func() { sub.End(nil) })
 		wg.Go(func() { p.send(completeText("1")) })
 		wg.Go(func() { w.publish("a", 1) })
 		completes := 0

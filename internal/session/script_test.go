@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
@@ -25,6 +26,8 @@ import (
 //	errors N JSON       Subscribed: request N is refused
 //	nothing N           Subscribed with the zero Outcome
 //	ended N             the End of subscription N is being written
+//	refresh ROLE        Refreshed with the same user; refresh other: with another one; forbidden, broken: as auth
+//	confirm SECONDS     Confirm
 //	timeout, closed, shut CODE REASON
 //
 // Requests are numbered from 1 in the order of their actions. Actions:
@@ -34,6 +37,8 @@ import (
 //	< authenticate [PAYLOAD]
 //	< subscribe ID QUERY [operationName] [variables] [extensions]
 //	< complete N
+//	< refresh PAYLOAD
+//	< readmit N
 type player struct {
 	t        testing.TB
 	machine  Machine
@@ -112,6 +117,10 @@ func (p *player) input(line string) []Action {
 	case "ended":
 		m.Ended(&p.sub(n).Queue)
 		return nil
+	case "refresh":
+		return p.refreshed(first)
+	case "confirm":
+		return m.Confirm(nil, time.Duration(n)*time.Second)
 	case "timeout":
 		return m.Timeout(nil)
 	case "closed":
@@ -136,6 +145,18 @@ func (p *player) authenticated(how, ack string) []Action {
 	default:
 		return p.machine.Authenticated(nil, nil, nil, errors.New("secret detail"))
 	}
+}
+
+func (p *player) refreshed(how string) []Action {
+	switch how {
+	case "other":
+		return p.machine.Refreshed(nil, &identity.Identity{UserID: "v"}, nil)
+	case "forbidden":
+		return p.machine.Refreshed(nil, nil, ErrForbidden)
+	case "broken":
+		return p.machine.Refreshed(nil, nil, errors.New("secret detail"))
+	}
+	return p.machine.Refreshed(nil, &identity.Identity{UserID: "u", Roles: []string{how}}, nil)
 }
 
 func (p *player) request(n int) *Request {
@@ -175,16 +196,24 @@ func (p *player) render(actions []Action) []string {
 				p.t.Error("subscribe without the identity of the connection")
 			}
 		case Complete:
-			line = "complete ?"
-			for n, s := range p.subs {
-				if s == a.Subscription {
-					line = fmt.Sprintf("complete %d", n)
-				}
-			}
+			line = "complete " + p.number(a.Subscription)
+		case Readmit:
+			line = "readmit " + p.number(a.Subscription)
+		case Refresh:
+			line = "refresh " + string(a.Data)
 		}
 		lines = append(lines, strings.Join(strings.Fields(line), " "))
 	}
 	return lines
+}
+
+func (p *player) number(sub *hub.Subscription) string {
+	for n, s := range p.subs {
+		if s == sub {
+			return strconv.Itoa(n)
+		}
+	}
+	return "?"
 }
 
 // ready is the beginning of most scripts.

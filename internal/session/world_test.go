@@ -18,6 +18,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
+	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 // world is an Engine without a schema over a real hub. Documents that are not subscriptions, and those that do
@@ -53,6 +54,23 @@ func newWorld(tb testing.TB) *world {
 
 func (w *world) Authenticate(ctx context.Context, _ *Handshake, payload []byte) (*identity.Identity, error) {
 	return w.authenticate(ctx, payload)
+}
+
+func (w *world) Refresh(ctx context.Context, _ any, payload []byte) (*identity.Identity, error) {
+	return w.authenticate(ctx, payload)
+}
+
+// Readmit refuses subscribers whose identity has no role.
+func (w *world) Readmit(sub *hub.Subscription, who *identity.Identity) {
+	errs := w.hub.Readmit(sub, who, func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error) {
+		if who.Roles == nil {
+			return 0, []*gql.Error{{Code: "FORBIDDEN"}}
+		}
+		return 0, nil
+	})
+	if errs != nil {
+		sub.End(AppendErrors(nil, errs[0].Code, "not any more"))
+	}
 }
 
 func (w *world) Prepared(query, _ string) bool { return w.prepared(query) }

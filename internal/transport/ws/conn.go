@@ -45,13 +45,17 @@ func (c *conn) Outbound() *queue.Conn { return c.out.Outbound() }
 
 // Acknowledged implements session.Peer: it notes when the credentials end.
 func (c *conn) Acknowledged(who *identity.Identity) {
-	if who.ExpiresAt.IsZero() {
+	at := uint32(0)
+	if !who.ExpiresAt.IsZero() {
+		at = uint32(min(max(who.ExpiresAt.Unix()+1, 1), 1<<32-1))
+	}
+	before := c.expires.Swap(at)
+	if at == 0 {
 		return
 	}
-	at := min(max(who.ExpiresAt.Unix()+1, 1), 1<<32-1)
-	c.expires.Store(uint32(at))
-	if left := time.Until(who.ExpiresAt); left < c.handler.cfg.InitTimeout {
-		c.out.SetDeadline(max(left, 1))
+	// The next look is when the time for connection_init is over; later, when the peer was silent, which may be long.
+	if left := time.Until(who.ExpiresAt); left < c.handler.cfg.InitTimeout || before != 0 && at < before {
+		c.out.SetDeadline(max(min(left, c.handler.cfg.InitTimeout), 1))
 	}
 }
 

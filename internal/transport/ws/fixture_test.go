@@ -38,6 +38,15 @@ func (e *engine) Authenticate(_ context.Context, h *session.Handshake, payload [
 	return &e.who, nil
 }
 
+func (e *engine) Refresh(_ context.Context, _ any, payload []byte) (*identity.Identity, error) {
+	if strings.Contains(string(payload), "wrong") {
+		return nil, session.ErrForbidden
+	}
+	return &e.who, nil
+}
+
+func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
+
 func (e *engine) Prepared(query, _ string) bool {
 	if query == "panic" {
 		panic(query)
@@ -87,12 +96,12 @@ func (e *engine) publish(channel, data string) int {
 func (e *engine) end(channel string, errors string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	m := &queue.Message{End: true}
+	var payload []byte
 	if errors != "" {
-		m.Payload = []byte(errors)
+		payload = []byte(errors)
 	}
 	for _, s := range e.subs[channel] {
-		s.End(m)
+		s.End(payload)
 	}
 	delete(e.subs, channel)
 }

@@ -1,0 +1,98 @@
+package hub
+
+import (
+	"encoding/binary"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// Readmit gives a live subscription another identity of the same user, tenant and federation: no event is lost or
+// repeated. judge decides on what the new identity may see of the plan (check 5); errors end the subscription with
+// them, and Readmit returns them. Where the identity is part of what the group shares (a mask, a resolver that takes
+// the context), the subscription changes its group between two events, and results of a resolver that were asked for
+// with the old one are not delivered to it.
+//
+// It may wait for an event of the channel to be dispatched. No lock may be held. A subscription that has ended, or is
+// not in the index yet, is left as it is.
+func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error)) []*gql.Error {
+	c := s.channel
+	j, old := c.present(s)
+	if old == nil {
+		return nil
+	}
+	var vars jsontape.Tape
+	if err := vars.Parse(j.Variables, h.cfg.Events); err != nil { // they were parsed within the same limits
+		return nil
+	}
+	j.Identity, j.Tape = who, &vars
+	mask, errs := judge(j.Plan, &vars)
+	if errs != nil {
+		return errs
+	}
+	j.Mask = mask
+	var scratch [256]byte
+	key := j.appendKey(scratch[:0])
+	if string(key) == old.key {
+		c.replace(s, who)
+		return nil
+	}
+	g, errs := h.reserve(&j, key)
+	if errs != nil {
+		return errs
+	}
+	c.move(s, g, who)
+	return nil
+}
+
+// present returns what s joined with, as far as its group knows, and the group; nil when it is in none.
+func (c *channel) present(s *Subscription) (j Join, g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.cell == nil || s.Ended() {
+		return j, nil
+	}
+	g = s.cell.group
+	j = Join{Plan: g.projection.Plan, Variables: g.variables()}
+	if l := g.lane(); l != nil {
+		j.Resolver, j.Types = l.resolver, l.types
+	}
+	return j, g
+}
+
+// variables returns the object of the coerced variables, which is the end of the group's key.
+func (g *Group) variables() []byte {
+	if l := g.lane(); l != nil {
+		return l.variables
+	}
+	rest := []byte(g.key[8:])
+	_, n := binary.Uvarint(rest)
+	return rest[n:]
+}
+
+// replace puts another identity in the place of that of s, which stays in its group.
+func (c *channel) replace(s *Subscription, who *identity.Identity) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.who.Store(who)
+	s.expires = expiry(who)
+}
+
+// move takes s from its group to g, in which a place is kept for it, between two events.
+func (c *channel) move(s *Subscription, g *Group, who *identity.Identity) {
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.cell == nil || s.Ended() {
+		c.unreserveLocked(g)
+		return
+	}
+	c.removeLocked(s) // what a channel needs to live is reserved
+	s.who.Store(who)
+	s.expires = expiry(who)
+	c.addLocked(g, s)
+}

@@ -1,0 +1,124 @@
+package hub
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// allow admits everybody with a mask.
+func allow(m policy.Mask) func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error) {
+	return func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error) { return m, nil }
+}
+
+// With the same mask a subscription stays in its group, with another one it leaves it, and what it asks for stays.
+func TestReadmit(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	p := w.plan(`subscription($i: ID) { order(id: $i) { id } }`)
+	first, second := w.join(newConn(), p, `{"i":"42"}`, user("u")), w.join(newConn(), p, `{"i":"42"}`, user("u"))
+	fresh := &identity.Identity{UserID: "u", Roles: []string{"r"}, ExpiresAt: time.Now().Add(time.Hour)}
+	group := first.cell.group
+	for i, tt := range []struct {
+		mask   policy.Mask
+		groups int
+	}{{0, 1}, {1, 2}, {0, 1}} {
+		seen := ""
+		errs := w.hub.Readmit(first, fresh, func(_ *plan.Plan, vars *jsontape.Tape) (policy.Mask, []*gql.Error) {
+			seen = string(vars.Raw(jsontape.Root))
+			return tt.mask, nil
+		})
+		if errs != nil || seen != `{"i":"42"}` {
+			t.Fatalf("%d: %v, variables %s", i, errs, seen)
+		}
+		if _, groups, n := w.hub.Sizes(); groups != tt.groups || n != 2 {
+			t.Errorf("%d: %d groups, %d subscriptions", i, groups, n)
+		}
+		if first.Identity() != fresh || first.expires == 0 || (first.cell.group == group) != (tt.groups == 1) {
+			t.Errorf("%d: identity %v, expires %d", i, first.Identity(), first.expires)
+		}
+		w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	}
+	if first.Len() != 3 || second.Len() != 3 {
+		t.Errorf("%d and %d messages", first.Len(), second.Len())
+	}
+	first.End(nil)
+	second.Complete()
+	if errs := w.hub.Readmit(first, user("u"), allow(0)); errs != nil || first.Identity() != fresh {
+		t.Error("a subscription that has ended was changed")
+	}
+	if channels, groups, n := w.hub.Sizes(); channels+groups+n != 0 {
+		t.Errorf("%d channels, %d groups, %d subscriptions are left", channels, groups, n)
+	}
+}
+
+// A resolver that takes the context is asked as the new identity from the next event on.
+func TestReadmitWithAResolver(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	asked := make(chan []string, 4)
+	r := &Resolver{Context: true, Resolve: func(_ context.Context, _ *event.Event, _ []byte, who *identity.Identity) ([]byte, error) {
+		asked <- who.Roles
+		return []byte(`{"id":"1"}`), nil
+	}}
+	s, came := w.joinResolved(`subscription { order { id } }`, user("u"), r)
+	w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	<-came
+	<-asked
+	if errs := w.hub.Readmit(s, &identity.Identity{UserID: "u", Roles: []string{"r"}}, allow(0)); errs != nil {
+		t.Fatal(errs)
+	}
+	w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	if roles := <-asked; len(roles) != 1 {
+		t.Errorf("asked with roles %v", roles)
+	}
+	<-came
+	s.Complete()
+}
+
+// Events lose and repeat nothing while identities change.
+func TestReadmitBesideEvents(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	p := w.plan(`subscription { order { id } }`)
+	const events = 900
+	subs := make([]*Subscription, 4)
+	for i := range subs {
+		subs[i] = w.join(newConn(), p, `{}`, user("u"))
+	}
+	var wg sync.WaitGroup
+	got := make([]int, len(subs))
+	done := make(chan struct{})
+	for i, s := range subs {
+		wg.Go(func() {
+			for n := 0; ; n++ {
+				w.hub.Readmit(s, &identity.Identity{UserID: "u", Roles: []string{fmt.Sprint(n)}}, allow(policy.Mask(n%3)))
+				for _, ok, _ := s.Pop(); ok; _, ok, _ = s.Pop() {
+					got[i]++
+				}
+				select {
+				case <-done:
+					return
+				default:
+				}
+			}
+		})
+	}
+	for range events {
+		w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	}
+	close(done)
+	wg.Wait()
+	for i, s := range subs {
+		if n := got[i] + s.Len(); n != events {
+			t.Errorf("subscription %d got %d of %d", i, n, events)
+		}
+		s.Complete()
+	}
+}
