@@ -206,3 +206,20 @@ func locks(file *ast.File) []string {
 	})
 	return list
 }
+
+// TestConformanceNamesTests checks that the tests that docs/conformance.md names are there.
+func TestConformanceNamesTests(t *testing.T) {
+	declared := map[string]bool{}
+	for _, f := range goFiles(t) {
+		for _, decl := range f.syntax.Decls {
+			if fn, ok := decl.(*ast.FuncDecl); ok && f.test {
+				declared[f.pkg+" "+fn.Name.Name] = true
+			}
+		}
+	}
+	for _, named := range regexp.MustCompile("`([a-z0-9/]+)` `(Test[A-Za-z0-9]+)`").FindAllStringSubmatch(read(t, "docs/conformance.md"), -1) {
+		if !declared[named[1]+" "+named[2]] {
+			t.Errorf("docs/conformance.md: there is no test %s in %s", named[2], named[1])
+		}
+	}
+}

@@ -112,9 +112,9 @@ func (c *conn) receive(m wsframe.Message) {
 	case wsframe.Ping:
 		c.out.Control(queue.Control{Kind: queue.Pong, Data: append([]byte(nil), m.Payload...)})
 	case wsframe.Close:
-		code, _ := m.CloseStatus()
+		code, reason := m.CloseStatus()
 		c.out.PeerClosed()
-		c.end(code, "") // answered with the same code
+		c.end(code, string(reason)) // answered with the same: clients report what they receive
 	}
 }
 

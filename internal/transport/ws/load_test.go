@@ -354,3 +354,37 @@ func TestPartialBytes(t *testing.T) {
 	c.nc.Close()
 	await(t, "nothing held", func() bool { return f.handler.partial.Load() == 0 })
 }
+
+// Ten thousand subscribes in one burst are all served, once each, while another connection is answered meanwhile.
+func TestSubscribeBurst(t *testing.T) {
+	const n = 10_000
+	f := serve(t, poll.Options{}, nil)
+	c, other := f.initialised(), f.initialised()
+	var burst []byte
+	for i := range n {
+		burst = append(burst, text(subscribe(fmt.Sprint(i), "known"))...)
+	}
+	sent := make(chan error, 1)
+	go func() {
+		_, err := c.nc.Write(burst)
+		sent <- err
+	}()
+	for range 100 {
+		other.send(`{"type":"ping"}`)
+		other.want(`{"type":"pong"}`)
+	}
+	if err := <-sent; err != nil {
+		t.Fatal(err)
+	}
+	await(t, "all", func() bool { return f.engine.live("known") == n })
+	f.engine.publish("known", `1`)
+	seen := make(map[string]bool, n)
+	for range n {
+		seen[c.describe()] = true
+	}
+	for i := range n {
+		if want := fmt.Sprintf(`{"id":"%d","type":"next","payload":{"data":1}}`, i); !seen[want] {
+			t.Fatalf("nothing for subscription %d", i)
+		}
+	}
+}
