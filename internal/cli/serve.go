@@ -71,16 +71,18 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	stopSignals := c.signals(assembly.Server, cancel)
+	stopHangups := hangups(assembly.ReloadCertificate, log)
 	background.Go(func() { warm(ctx, assembly, log) })
 	if cfg.Demo {
 		background.Go(func() { runDemo(ctx, assembly.Engine, log) })
 	}
 	if cfg.Dev {
-		c.welcome(env, assembly.Addr())
+		c.welcome(env, assembly.Addr(), cfg.TLS.CertFile != "")
 	}
 	err = assembly.Serve(ctx)
 	cancel()
 	stopSignals()
+	stopHangups()
 	background.Wait()
 	return errors.Join(err, closeEngine(assembly))
 }
@@ -136,12 +138,15 @@ func listenHint(err error) error {
 }
 
 // welcome tells a developer where to go.
-func (c *serveCommand) welcome(env *Env, addr string) {
+func (c *serveCommand) welcome(env *Env, addr string, tls bool) {
 	host, port, _ := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	at := net.JoinHostPort(host, port)
+	at, s := net.JoinHostPort(host, port), ""
+	if tls {
+		s = "s"
+	}
 	// The terminal may be gone; the server serves all the same.
-	_, _ = fmt.Fprintf(env.Stdout, "\n  open       http://%s/\n  subscribe  ws://%s/graphql\n  publish    http://%s/events\n\n  --dev: everything is open to whoever reaches this address. Ctrl-C stops.\n\n", at, at, at)
+	_, _ = fmt.Fprintf(env.Stdout, "\n  open       http%[2]s://%[1]s/\n  subscribe  ws%[2]s://%[1]s/graphql\n  publish    http%[2]s://%[1]s/events\n\n  --dev: everything is open to whoever reaches this address. Ctrl-C stops.\n\n", at, s)
 }

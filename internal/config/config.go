@@ -17,6 +17,7 @@ type Config struct {
 	Schemaless    Schemaless
 	Listen        string
 	Admin         Admin
+	TLS           TLS
 	Bus           string
 	BusFile       string
 	Origins       []string
@@ -45,6 +46,12 @@ type Schemaless struct {
 type Admin struct {
 	Listen string
 	Pprof  bool
+}
+
+// TLS is `tls.*`, of the main listener.
+type TLS struct {
+	CertFile, KeyFile string
+	MinVersion        string
 }
 
 // Auth is `auth.*`.

@@ -46,7 +46,7 @@ var Presets = []string{"development", "production", "high-throughput"}
 // Keys returns the table in the order of the reference. The caller must not change it.
 func Keys() []Key { return keys }
 
-var keys = slices.Concat(generalKeys, authKeys, publishKeys, limitKeys)
+var keys = slices.Concat(generalKeys, wireKeys, authKeys, publishKeys, limitKeys)
 
 var generalKeys = []Key{
 	{Path: "preset", Type: Choice, When: "`production`; with `--dev`: `development`", Choices: Presets, Flag: "preset", Doc: "A set of defaults; see [presets](#presets). A preset never opens anything.", field: func(c *Config) any { return &c.Preset }},

@@ -65,6 +65,7 @@ func (r *Resolved) validate(builtin bool, bad map[string]bool) Problems {
 	v.addresses()
 	v.bus()
 	v.origins()
+	v.wire()
 	v.jwt()
 	v.open()
 	v.tokens()

@@ -51,7 +51,11 @@ const (
 	bodyTimeout    = 60 * time.Second
 	idleTimeout    = 2 * time.Minute
 	writeTimeout   = 30 * time.Second
-	headerBytes    = 64 << 10
+	// Of HTTP/2: streams of one connection, silence until a ping, and until its answer.
+	maxStreams   = 250
+	pingAfter    = 30 * time.Second
+	pingPatience = 15 * time.Second
+	headerBytes  = 64 << 10
 	// drainGrace is how long connections may take beyond the window until they are cut.
 	drainGrace = 5 * time.Second
 )
@@ -68,8 +72,10 @@ type Server struct {
 	ready    atomic.Bool
 	draining atomic.Bool
 	servers  []*listening
-	forced   chan struct{}
-	force    sync.Once
+	// certificate of the main listener, nil: no TLS
+	certificate *certificate
+	forced      chan struct{}
+	force       sync.Once
 }
 
 // listening is one listener with its HTTP server.
@@ -92,6 +98,11 @@ func New(opts Options) (*Server, error) {
 	s.publish = publish
 	s.guard = newGuard(s.cfg)
 	s.waiting.most = int64(s.cfg.Limits.HTTPConnections)
+	if s.cfg.TLS.CertFile != "" {
+		if s.certificate, err = newCertificate(&s.cfg.TLS, s.log); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
@@ -120,6 +131,14 @@ func (s *Server) listen(name, address string, h http.Handler) error {
 	return nil
 }
 
+// serve accepts connections until the server is shut down.
+func (l *listening) serve() error {
+	if l.http.TLSConfig != nil {
+		return l.http.ServeTLS(l.listener, "", "")
+	}
+	return l.http.Serve(l.listener)
+}
+
 // http makes the HTTP server of a listener.
 func (s *Server) http(name string, h http.Handler) *http.Server {
 	server := &http.Server{
@@ -133,6 +152,10 @@ func (s *Server) http(name string, h http.Handler) *http.Server {
 		server.ConnState = s.connState
 		// net/http waits for a body that no handler has read before it answers.
 		server.ReadTimeout = requestTimeout
+		if s.certificate != nil {
+			server.TLSConfig = s.certificate.config(s.cfg.TLS.MinVersion)
+			server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingPatience}
+		}
 	}
 	return server
 }
@@ -155,13 +178,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	var running sync.WaitGroup
 	for _, l := range s.servers {
 		running.Go(func() {
-			if err := l.http.Serve(l.listener); !errors.Is(err, http.ErrServerClosed) {
+			if err := l.serve(); !errors.Is(err, http.ErrServerClosed) {
 				failed <- fmt.Errorf("serve %s: %w", l.name, err)
 			}
 		})
 	}
 	s.setReady(true)
-	s.log.Info("ready", "listen", s.Addr(), "admin", s.AdminAddr(), "dev", s.cfg.Dev, "isolation", s.cfg.Security.Isolation)
+	s.log.Info("ready", "listen", s.Addr(), "admin", s.AdminAddr(), "tls", s.certificate != nil, "dev", s.cfg.Dev, "isolation", s.cfg.Security.Isolation)
 	var cause error
 	select {
 	case <-ctx.Done():

@@ -3,6 +3,7 @@ package testkit
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -28,6 +29,8 @@ type Server struct {
 	Addr string
 
 	tb      testing.TB
+	scheme  string
+	http    *http.Client
 	args    []string
 	command *exec.Cmd
 	ended   chan struct{} // closed when the process has ended
@@ -55,7 +58,23 @@ func (o *output) String() string {
 // Serve starts `fraiseql serve --listen <free port> args…`, waits until it is ready and ends it with the test.
 func Serve(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{Addr: FreeAddr(tb), tb: tb, args: args, output: &output{}}
+	s := &Server{Addr: FreeAddr(tb), tb: tb, scheme: "http://", http: http.DefaultClient, args: args, output: &output{}}
+	return s.run()
+}
+
+// ServeTLS is Serve with a certificate.
+func ServeTLS(tb testing.TB, c Certificate, args ...string) *Server {
+	tb.Helper()
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.Pool}, ForceAttemptHTTP2: true}
+	tb.Cleanup(transport.CloseIdleConnections)
+	args = append(args, "--set", "tls.cert_file="+c.CertFile, "--set", "tls.key_file="+c.KeyFile)
+	s := &Server{Addr: FreeAddr(tb), tb: tb, scheme: "https://", http: &http.Client{Transport: transport}, args: args, output: &output{}}
+	return s.run()
+}
+
+func (s *Server) run() *Server {
+	tb := s.tb
+	tb.Helper()
 	s.Start()
 	tb.Cleanup(func() {
 		s.Kill()
@@ -111,7 +130,7 @@ func (s *Server) awaitReady() {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if res, err := http.Get(s.URL("/readyz")); err == nil {
+		if res, err := s.http.Get(s.URL("/readyz")); err == nil {
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK {
 				return
@@ -164,8 +183,8 @@ func (s *Server) end(signal syscall.Signal) {
 // Output returns everything that the process has printed.
 func (s *Server) Output() string { return s.output.String() }
 
-// URL returns the http address of a path.
-func (s *Server) URL(path string) string { return "http://" + s.Addr + path }
+// URL returns the http (or https) address of a path.
+func (s *Server) URL(path string) string { return s.scheme + s.Addr + path }
 
 // Publish sends one event to POST /events and fails the test unless it is accepted. token may be empty.
 func (s *Server) Publish(token string, event any) {
@@ -189,7 +208,7 @@ func (s *Server) TryPublish(token string, event any) error {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := s.http.Do(req)
 	if err != nil {
 		return err
 	}

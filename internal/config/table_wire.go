@@ -1,0 +1,8 @@
+package config
+
+// wireKeys are about what clients and proxies see of the server.
+var wireKeys = []Key{
+	{Path: "tls.cert_file", Type: Path, Doc: "PEM file with the certificate of `listen` and those that it is signed by: `https` and `wss` instead of `http` and `ws`, and HTTP/2 for HTTP. Read again when it changes and on SIGHUP.", field: func(c *Config) any { return &c.TLS.CertFile }},
+	{Path: "tls.key_file", Type: Path, Doc: "PEM file with its key.", field: func(c *Config) any { return &c.TLS.KeyFile }},
+	{Path: "tls.min_version", Type: Choice, Default: "1.2", Choices: []string{"1.2", "1.3"}, Doc: "The oldest version of TLS.", field: func(c *Config) any { return &c.TLS.MinVersion }},
+}
