@@ -1,4 +1,4 @@
-// Drives Chromium over its DevTools protocol. The script takes the browser's path, reads one JSON command a line
+// Drives Chromium over its DevTools protocol. The script takes the browser's path and flags, reads one JSON command a line
 // from standard input and answers each with one line: {"result":…} or {"error":"…"}.
 //   {"open": url}                                  a new page; the result is its number
 //   {"page": n, "evaluate": expression}            its value, awaited when it is a promise
@@ -14,7 +14,7 @@ import WebSocket from "ws";
 const profile = await mkdtemp(join(tmpdir(), "fraiseql-browser-"));
 const browser = spawn(process.argv[2], [
   "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--disable-background-networking",
-  "--disable-component-update", "--disable-extensions", "--remote-debugging-port=0", `--user-data-dir=${profile}`, "about:blank",
+  "--disable-component-update", "--disable-extensions", "--remote-debugging-port=0", `--user-data-dir=${profile}`, ...process.argv.slice(3), "about:blank",
 ], { stdio: ["ignore", "ignore", "pipe"] });
 
 const address = await new Promise((resolve, reject) => {

@@ -34,11 +34,11 @@ func chromium(t *testing.T) string {
 	return ""
 }
 
-// startBrowser starts a headless browser and ends it with the test.
-func startBrowser(t *testing.T) *browser {
+// startBrowser starts a headless browser, with flags of its own besides, and ends it with the test.
+func startBrowser(t *testing.T, flags ...string) *browser {
 	t.Helper()
 	b := &browser{t: t}
-	command := exec.Command("node", "browser.mjs", chromium(t))
+	command := exec.Command("node", append([]string{"browser.mjs", chromium(t)}, flags...)...)
 	command.Stderr = &b.stderr
 	stdin, err := command.StdinPipe()
 	if err != nil {

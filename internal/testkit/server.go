@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -221,4 +222,26 @@ func (s *Server) TryPublish(token string, event any) error {
 		return fmt.Errorf("POST /events: %s: %s", res.Status, answer.String())
 	}
 	return nil
+}
+
+// Signal sends the running process a signal.
+func (s *Server) Signal(signal syscall.Signal) {
+	s.tb.Helper()
+	if err := s.command.Process.Signal(signal); err != nil {
+		s.tb.Fatal(err)
+	}
+}
+
+// AwaitOutput waits until the process has printed a text.
+func (s *Server) AwaitOutput(text string) {
+	s.tb.Helper()
+	deadline, tick := time.After(startTime), time.NewTicker(10*time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(s.Output(), text) {
+		select {
+		case <-deadline:
+			s.tb.Fatalf("the server did not print %q in %v", text, startTime)
+		case <-tick.C:
+		}
+	}
 }
