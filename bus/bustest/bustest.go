@@ -7,6 +7,7 @@ package bustest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -31,6 +32,8 @@ type Options struct {
 	// Outage takes the carrier away until restore is called; what was acknowledged outlives it if the bus is durable.
 	// nil where there is no carrier.
 	Outage func(t *testing.T, b bus.Bus) (restore func())
+	// Forgets is set for a bus that keeps no history: what it is asked for then is that it says so.
+	Forgets bool
 	// Patience bounds each wait for something that must happen, default 30 s. A test that passes never uses
 	// it up.
 	Patience time.Duration
@@ -42,10 +45,20 @@ func Run(t *testing.T, o Options) {
 		o.Patience = 30 * time.Second
 	}
 	s := &suite{o}
-	for _, part := range []struct {
-		name string
-		run  func(*testing.T)
-	}{
+	for _, part := range s.parts() {
+		t.Run(part.name, part.run)
+	}
+}
+
+// part is one test of the suite.
+type part struct {
+	name string
+	run  func(*testing.T)
+}
+
+// parts are the tests that apply.
+func (s *suite) parts() []part {
+	list := []part{
 		{"one event arrives as it was published", s.arrives},
 		{"events of a channel arrive in order", s.order},
 		{"a batch is one order", s.batch},
@@ -55,33 +68,42 @@ func Run(t *testing.T, o Options) {
 		{"positions increase strictly", s.positions},
 		{"odd names and values", s.odd},
 		{"a payload of 1 MiB", s.large},
-		{"history begins anywhere", s.history},
-		{"history comes in pages", s.pages},
-		{"history while publishing", s.historyWhilePublishing},
-		{"history of nothing", s.historyOfNothing},
-		{"positions of another bus are a gap", s.foreign},
-		{"positions ahead of the channel are a gap", s.ahead},
 		{"channels do not mix", s.separate},
 		{"control channels", s.control},
 		{"interest may be said again and again", s.interest},
 		{"attach once", s.attachOnce},
 		{"a context that has ended", s.ended},
 		{"closing waits and refuses", s.closing},
-	} {
-		t.Run(part.name, part.run)
 	}
-	if o.Small != nil {
-		t.Run("what was dropped shows as a gap", s.gap)
-		t.Run("control channels outlive the ordinary", s.controlOutlives)
+	if s.Forgets {
+		list = append(list, part{"a history that is not kept is a gap", s.forgets})
+	} else {
+		list = append(list, s.historyParts()...)
 	}
-	if o.Join != nil {
-		t.Run("every node sees the same order", s.nodes)
+	if s.Small != nil {
+		list = append(list, part{"what was dropped shows as a gap", s.gap}, part{"control channels outlive the ordinary", s.controlOutlives},
+			part{"a slow node has no silent hole", s.slow})
 	}
-	if o.Interrupt != nil {
-		t.Run("an interruption loses nothing silently", s.interruption)
+	if s.Join != nil {
+		list = append(list, part{"every node sees the same order", s.nodes}, part{"a node that comes later", s.later})
 	}
-	if o.Outage != nil {
-		t.Run("without its carrier a bus says so", s.outage)
+	if s.Interrupt != nil {
+		list = append(list, part{"an interruption loses nothing silently", s.interruption})
+	}
+	if s.Outage != nil {
+		list = append(list, part{"without its carrier a bus says so", s.outage})
+	}
+	return list
+}
+
+func (s *suite) historyParts() []part {
+	return []part{
+		{"history begins anywhere", s.history},
+		{"history comes in pages", s.pages},
+		{"history while publishing", s.historyWhilePublishing},
+		{"history of nothing", s.historyOfNothing},
+		{"positions of another bus are a gap", s.foreign},
+		{"positions ahead of the channel are a gap", s.ahead},
 	}
 }
 
@@ -94,9 +116,13 @@ type recorder struct {
 	changed  chan struct{} // closed at the next message
 	// enter is called first, outside the lock.
 	enter func(*bus.Message)
+	// gaps are the numbers of messages of a channel after which a gap was told.
+	gaps map[string][]int
 }
 
-func newRecorder() *recorder { return &recorder{changed: make(chan struct{})} }
+func newRecorder() *recorder {
+	return &recorder{changed: make(chan struct{}), gaps: map[string][]int{}}
+}
 
 // Deliver implements bus.Handler.
 func (r *recorder) Deliver(m *bus.Message) int {
@@ -109,6 +135,21 @@ func (r *recorder) Deliver(m *bus.Message) int {
 	close(r.changed)
 	r.changed = make(chan struct{})
 	return 1
+}
+
+// Gap implements bus.GapHandler.
+func (r *recorder) Gap(channel string, _ event.Position) {
+	n := len(r.of(channel))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gaps[channel] = append(r.gaps[channel], n)
+}
+
+// gapsOf returns after how many messages of the channel gaps were told.
+func (r *recorder) gapsOf(channel string) []int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.gaps[channel])
 }
 
 // of returns the messages of a channel.

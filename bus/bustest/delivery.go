@@ -166,6 +166,9 @@ func (s *suite) publishers(t *testing.T) {
 		}
 		next[m.Event.Type]++
 	}
+	if s.Forgets {
+		return
+	}
 	held := page(t, b, "c", event.Position{}, publishers*each+1).Messages
 	if diff := cmp.Diff(ids(list), ids(held)); diff != "" {
 		t.Errorf("history tells another order:\n%s", diff)
@@ -228,7 +231,7 @@ func (s *suite) odd(t *testing.T) {
 		if diff := cmp.Diff(m.Event, got[0].Event); diff != "" || len(got) != 1 {
 			t.Errorf("%q: %d events; %s", name, len(got), diff)
 		}
-		if held := page(t, b, name, event.Position{}, 10).Messages; len(held) != 1 || held[0].Event.ID != m.Event.ID {
+		if held := page(t, b, name, event.Position{}, 10).Messages; !s.Forgets && (len(held) != 1 || held[0].Event.ID != m.Event.ID) {
 			t.Errorf("%q: history has %v", name, ids(held))
 		}
 	}
@@ -243,7 +246,7 @@ func (s *suite) large(t *testing.T) {
 	if string(got[0].Event.Data) != string(m.Event.Data) || got[1].Event.ID != "c-1" {
 		t.Errorf("%d bytes arrived, then %s", len(got[0].Event.Data), got[1].Event.ID)
 	}
-	if held := page(t, b, "c", event.Position{}, 1).Messages; len(held) != 1 || len(held[0].Event.Data) != event.MaxData {
+	if held := page(t, b, "c", event.Position{}, 1).Messages; !s.Forgets && (len(held) != 1 || len(held[0].Event.Data) != event.MaxData) {
 		t.Errorf("history has %d events", len(held))
 	}
 }
@@ -253,7 +256,7 @@ func (s *suite) separate(t *testing.T) {
 	publish(t, b, message("a", 0), message("b", 0), message("a", 1))
 	s.await(t, r, "b", 1)
 	s.wantOrder(t, b, s.await(t, r, "a", 2), 0, 2)
-	if held := page(t, b, "b", event.Position{}, 10).Messages; len(held) != 1 {
+	if held := page(t, b, "b", event.Position{}, 10).Messages; !s.Forgets && len(held) != 1 {
 		t.Errorf("history of b: %v", ids(held))
 	}
 }

@@ -2,6 +2,7 @@ package bustest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -158,8 +159,11 @@ func (s *suite) gap(t *testing.T) {
 	const keep, n = 10, 35
 	b := s.Small(t, keep)
 	r := attach(t, b, "c")
-	publish(t, b, messages("c", 0, n)...)
-	list := distinct(s.await(t, r, "c", n))
+	for i := 0; i < n; i += keep / 2 { // a node that keeps up misses nothing
+		publish(t, b, messages("c", i, keep/2)...)
+		s.await(t, r, "c", i+keep/2)
+	}
+	list := distinct(r.of("c"))
 	s.wantOrder(t, b, list, 0, n)
 	if p := page(t, b, "c", event.Position{}, n); p.Complete {
 		t.Error("from the start: complete")
@@ -191,6 +195,9 @@ func (s *suite) control(t *testing.T) {
 	publish(t, b, messages(node, 0, 2)...)
 	s.wantOrder(t, b, s.await(t, r, bus.ControlChannel, 3), 0, 3)
 	s.wantOrder(t, b, s.await(t, r, node, 2), 0, 2)
+	if s.Forgets {
+		return
+	}
 	p := page(t, b, bus.ControlChannel, event.Position{}, 100)
 	if !p.Complete {
 		t.Error("a starting node would miss revocations")
@@ -211,8 +218,8 @@ func (s *suite) controlOutlives(t *testing.T) {
 		m := message("c", i)
 		m.Event.Data = []byte(`{"a":"` + strings.Repeat("x", 4000) + `"}`)
 		publish(t, b, m)
+		s.await(t, r, "c", i+1)
 	}
-	s.await(t, r, "c", 40)
 	s.await(t, r, bus.ControlChannel, n)
 	p := page(t, b, bus.ControlChannel, event.Position{}, 100)
 	if !p.Complete {
@@ -245,9 +252,110 @@ func (s *suite) nodes(t *testing.T) {
 	if diff := cmp.Diff(ids(order[0]), ids(order[1])); diff != "" {
 		t.Fatalf("two orders:\n%s", diff)
 	}
+	if s.Forgets {
+		return // positions are each node's own then
+	}
 	for i := range order[0] {
 		if order[0][i].Position != order[1][i].Position {
 			t.Fatalf("event %d: positions %v and %v", i, order[0][i].Position, order[1][i].Position)
+		}
+	}
+}
+
+// later opens a second node after events: it sees them in the history, and from then on gets what the first publishes.
+func (s *suite) later(t *testing.T) {
+	const n = 20
+	first := s.New(t)
+	r := attach(t, first, "c")
+	publish(t, first, messages("c", 0, n)...)
+	list := distinct(s.await(t, r, "c", n))
+	second := s.Join(t, first)
+	r2 := attach(t, second, "c")
+	if got := r2.of("c"); len(got) > 0 {
+		t.Errorf("%d old events were delivered to a node that came later", len(got))
+	}
+	if !s.Forgets {
+		p := page(t, second, "c", event.Position{}, n)
+		if !p.Complete || p.Head != list[n-1].Position {
+			t.Errorf("complete %v, head %v, want %v", p.Complete, p.Head, list[n-1].Position)
+		}
+		s.wantOrder(t, second, p.Messages, 0, n)
+		p = page(t, second, "c", list[4].Position, n)
+		if !p.Complete {
+			t.Error("a position of the first node is a gap for the second")
+		}
+		s.wantOrder(t, second, p.Messages, 5, n-5)
+	}
+	publish(t, first, messages("c", n, n)...)
+	s.wantOrder(t, second, s.await(t, r2, "c", n), n, n)
+	publish(t, second, messages("c", 2*n, n)...)
+	s.wantOrder(t, first, s.await(t, r, "c", 3*n), 0, 3*n)
+	s.wantOrder(t, second, s.await(t, r2, "c", 2*n), n, 2*n)
+}
+
+// slow holds up a node while much more is published than is kept: whatever it did not get, it is told of.
+func (s *suite) slow(t *testing.T) {
+	const keep, batches, each = 10, 100, 50
+	b := s.Small(t, keep)
+	r := newRecorder()
+	var once sync.Once
+	leave := make(chan struct{})
+	entered := make(chan struct{})
+	r.enter = func(*bus.Message) {
+		once.Do(func() { close(entered) })
+		<-leave
+	}
+	if err := b.Attach(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	b.Interest("c", true)
+	var wait sync.WaitGroup
+	wait.Go(func() { // on a bus within the process this waits for the handler
+		for i := range batches {
+			if _, err := b.Publish(t.Context(), messages("c", i*each, each)); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	<-entered
+	if bus.Describe(b).Shared {
+		wait.Wait()
+	}
+	close(leave)
+	wait.Wait()
+	last := message("c", batches*each).Event.ID
+	publish(t, b, message("c", batches*each))
+	list := s.await(t, r, "c", 1)
+	for n := 1; list[len(list)-1].Event.ID != last; n++ {
+		list = s.await(t, r, "c", n)
+	}
+	s.wantNoSilentHole(t, list, r.gapsOf("c"))
+}
+
+// wantNoSilentHole fails if numbers are missing where no gap was told.
+func (s *suite) wantNoSilentHole(t *testing.T, list []bus.Message, gaps []int) {
+	t.Helper()
+	want := 0
+	for i, m := range list {
+		var n int
+		if _, err := fmt.Sscanf(m.Event.ID, "c-%d", &n); err != nil {
+			t.Fatal(err)
+		}
+		if n > want && !slices.Contains(gaps, i) {
+			t.Errorf("events %d to %d are missing before index %d, gaps were told at %v", want, n-1, i, gaps)
+		}
+		want = max(want, n+1)
+	}
+}
+
+// forgets asks a bus without a history for it.
+func (s *suite) forgets(t *testing.T) {
+	b, r := s.attached(t, "c")
+	publish(t, b, messages("c", 0, 3)...)
+	at := s.await(t, r, "c", 3)[0].Position
+	for name, after := range map[string]event.Position{"the start": {}, "the first event": at} {
+		if p := page(t, b, "c", after, 10); p.Complete || len(p.Messages) > 0 || p.Head.IsZero() {
+			t.Errorf("after %s: %d events, complete %v, head %v", name, len(p.Messages), p.Complete, p.Head)
 		}
 	}
 }
