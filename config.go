@@ -45,6 +45,9 @@ type Config struct {
 	Limits   Limits
 	// Introspection answers __schema and __type.
 	Introspection bool
+	// MaxTokenLife is the longest time for which credentials are accepted: as long are revocations kept. 24 h. An
+	// Authenticator should refuse others (jwtauth.Config.MaxLife).
+	MaxTokenLife time.Duration
 	// Resolvers by the name of their root field, or of an event type that a root field lists. Engine.SetResolver
 	// adds others later.
 	Resolvers map[string]Resolver
@@ -211,6 +214,15 @@ func (c *Config) loadSchema() (*gql.Schema, error) {
 	return schema, errors.Join(errs...)
 }
 
+const defaultTokenLife = 24 * time.Hour
+
+func (c *Config) maxTokenLife() time.Duration {
+	if c.MaxTokenLife > 0 {
+		return c.MaxTokenLife
+	}
+	return defaultTokenLife
+}
+
 // validate reports every problem that needs no schema.
 func (c *Config) validate() error {
 	errs := []error{c.Limits.validate()}
@@ -221,6 +233,9 @@ func (c *Config) validate() error {
 	}
 	if len(c.Schema) > 0 && c.SchemalessChannels != nil {
 		errs = append(errs, errors.New("SchemalessChannels is set together with Schema: the schema says which channels there are"))
+	}
+	if c.MaxTokenLife < 0 {
+		errs = append(errs, fmt.Errorf("config: MaxTokenLife is %v: it must not be negative", c.MaxTokenLife))
 	}
 	if c.Security.Isolation > IsolationStrict || c.Security.RowFilter > RowFilterBoth {
 		errs = append(errs, errors.New("Security holds a value that is none of the constants"))

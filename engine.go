@@ -52,6 +52,7 @@ type Engine struct {
 	// refusedScope and refusedRole count subscribes refused by checks 1 and 5.
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool
+	control                   control
 }
 
 // New builds an engine and reports every problem of its configuration at once; problems of the schema come with
@@ -97,9 +98,14 @@ func New(cfg Config) (*Engine, error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},
 	})
-	if err := e.bus.Attach(context.Background(), e.hub); err != nil {
+	e.control.init()
+	if r, ok := e.bus.(bus.ControlRetainer); ok {
+		r.RetainControl(e.cfg.maxTokenLife() + clockSkew)
+	}
+	if err := e.bus.Attach(context.Background(), &inbox{e.hub, e}); err != nil {
 		return nil, errors.Join(errors.New("attach to the event bus"), err)
 	}
+	e.startControl()
 	return e, nil
 }
 
@@ -142,10 +148,11 @@ func (e *Engine) BusStatus() bus.Status {
 	return s
 }
 
-// Ready reports whether the engine can do its work: it is open, and its bus is connected and well.
+// Ready reports whether the engine can do its work: it is open, its bus is connected and well, and it knows every
+// revocation.
 func (e *Engine) Ready() bool {
 	s := e.BusStatus()
-	return s.Connected && s.Problem == ""
+	return e.control.known.Load() && s.Connected && s.Problem == ""
 }
 
 func (e *Engine) serving() []server {
@@ -157,6 +164,7 @@ func (e *Engine) serving() []server {
 // Close ends every subscription and connection, closes the bus if the engine made it, and waits. Idempotent.
 func (e *Engine) Close(ctx context.Context) error {
 	e.closed.Store(true)
+	e.stopControl()
 	var errs []error
 	for _, srv := range e.serving() {
 		errs = append(errs, srv.close())

@@ -77,6 +77,8 @@ type server interface {
 	Connections() int
 	QueuedBytes() int64
 	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
+	// dismiss closes the connections of identities that are gone, and returns how many there were.
+	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int
 	close() error
 }
 
@@ -185,6 +187,27 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	return errors.Join(all...)
 }
 
+// client is a connection of a poller that has an identity. Identity is nil until there is one.
+type client interface {
+	Identity() *identity.Identity
+	Shut(code uint16, reason string)
+}
+
+func (e *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int {
+	var found []client
+	e.poller.Each(func(o poll.Owner) {
+		if c, ok := o.(client); ok {
+			if who := c.Identity(); who != nil && gone(who) {
+				found = append(found, c)
+			}
+		}
+	})
+	for _, c := range found {
+		c.Shut(code, reason)
+	}
+	return len(found)
+}
+
 func (e *endpoint) close() error {
 	err := e.poller.Close()
 	e.host.Close()
@@ -223,6 +246,10 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 	if g.cfg.Authenticator == nil {
 		return &identity.Identity{}, nil
 	}
+	if !g.engine.control.known.Load() {
+		return nil, errUninformed
+	}
+	at := time.Now()
 	id, err := g.cfg.Authenticator.Authenticate(ctx, c)
 	if err != nil {
 		var why *identity.Error
@@ -234,8 +261,21 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 	if id == nil {
 		return nil, session.ErrForbidden
 	}
-	return id, nil
+	return id, g.unlessRevoked(id, at)
 }
+
+// errUninformed says that credentials cannot be judged while revocations are not known.
+var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
+
+func (g *gate) unlessRevoked(who *identity.Identity, at time.Time) error {
+	if g.engine.revoked(who, at) {
+		return g.refuse(&identity.Error{Reason: identity.Revoked})
+	}
+	return nil
+}
+
+// Revoked implements session.Engine.
+func (g *gate) Revoked(who *identity.Identity, at time.Time) bool { return g.engine.revoked(who, at) }
 
 // Refresh implements session.Engine: what the ping carries is judged alone.
 func (g *gate) Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error) {
@@ -252,6 +292,7 @@ func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, er
 	if g.cfg.Authenticator == nil {
 		return nil, session.ErrForbidden
 	}
+	at := time.Now()
 	who, err := g.cfg.Authenticator.Authenticate(ctx, c)
 	if err != nil {
 		return nil, g.refuse(err)
@@ -259,7 +300,7 @@ func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, er
 	if who == nil {
 		return nil, session.ErrForbidden
 	}
-	return who, nil
+	return who, g.unlessRevoked(who, at)
 }
 
 // Readmit implements session.Engine.

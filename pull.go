@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
@@ -68,7 +69,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	if err != nil {
 		return nil, err
 	}
-	who := r.Identity
+	who, at := r.Identity, time.Now()
 	req := &session.Request{
 		ID: r.SubscriptionID, EscapedID: session.AppendEscaped(nil, []byte(r.SubscriptionID)), Query: r.Query,
 		OperationName: r.OperationName, Variables: r.Variables, Extensions: r.Extensions,
@@ -84,6 +85,9 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		return nil, public(errs)
 	}
 	e.pulls.settle(s)
+	if e.revoked(&who, at) { // while it was made
+		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
+	}
 	return s, nil
 }
 

@@ -272,6 +272,20 @@ func (p *pulls) remove(connection string) (*pullConn, []*hub.Subscription) {
 	return c, subs
 }
 
+// live returns the subscriptions of all connections.
+func (p *pulls) live() (subs []*hub.Subscription) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.conns {
+		for _, s := range c.subs {
+			if s.sub != nil {
+				subs = append(subs, s.sub)
+			}
+		}
+	}
+	return subs
+}
+
 func (p *pulls) names() []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

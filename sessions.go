@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/session"
@@ -203,6 +204,16 @@ func (s *Sessions) Drain(ctx context.Context, window time.Duration, closeCode ui
 		}
 	}
 	return nil
+}
+
+func (s *Sessions) dismiss(gone func(*identity.Identity) bool, code uint16, reason string) (n int) {
+	for _, c := range s.list() {
+		if who := c.driver.Identity(); who != nil && gone(who) {
+			c.Shut(code, reason)
+			n++
+		}
+	}
+	return n
 }
 
 // close ends every session with 1001, which its host may still take, and waits for what runs.

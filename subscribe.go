@@ -1,6 +1,8 @@
 package fraiseql
 
 import (
+	"time"
+
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -30,6 +32,9 @@ var emptyObject = []byte("{}")
 func (e *Engine) subscribe(conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver) (*hub.Subscription, []byte, []*gql.Error) {
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
+	}
+	if e.control.rules.Len() > 0 && e.revoked(who, time.Now()) {
+		return nil, nil, refused(code.Unauthenticated, revokedText)
 	}
 	if errs := e.admit(who, conn); errs != nil {
 		return nil, nil, errs

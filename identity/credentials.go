@@ -46,6 +46,8 @@ const (
 	Issuer          Reason = "issuer"
 	Audience        Reason = "audience"
 	Claims          Reason = "claims"
+	Lifetime        Reason = "lifetime"
+	Revoked         Reason = "revoked"
 	KeysUnavailable Reason = "keys_unavailable"
 )
 

@@ -16,6 +16,11 @@ type Identity struct {
 	Claims map[string]any
 	// ExpiresAt is when the credentials end; zero means never.
 	ExpiresAt time.Time
+	// TokenID names the credentials, for revocation of just these.
+	TokenID string
+	// IssuedAt is when the credentials were issued, for revocation of all that were issued before a time. Zero: when they
+	// were presented, which is true of those that are looked up rather than carried.
+	IssuedAt time.Time
 }
 
 // SameAs reports whether both are one caller, to whom the same events are addressed: user, tenant, federation and

@@ -61,12 +61,14 @@ const (
 	Resolved
 	// Refreshes counts fresh credentials of open connections; label is `accepted` or `refused`.
 	Refreshes
+	// Revocations counts revocations from the bus; label is `enforced` or `refused` (there are too many).
+	Revocations
 	// Counters is the number of counters.
 	Counters int = iota
 )
 
 // AuthReasons are the labels of AuthFailures.
-var AuthReasons = []string{"missing", "malformed", "signature", "algorithm", "expired", "not_yet_valid", "issuer", "audience", "claims", "keys_unavailable", "revoked", "other"}
+var AuthReasons = []string{"missing", "malformed", "signature", "algorithm", "expired", "not_yet_valid", "issuer", "audience", "claims", "lifetime", "keys_unavailable", "revoked", "other"}
 
 // Discard is an Observer that does nothing.
 type Discard struct{}

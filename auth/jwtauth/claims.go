@@ -15,14 +15,14 @@ const maxDate = 253402300799
 
 // identity maps the claims of a token that has been verified.
 func (a *Authenticator) identity(claims jwt.MapClaims) (*identity.Identity, error) {
-	expires, err := dates(claims)
+	expires, issued, err := dates(claims)
 	if err != nil {
 		return nil, err
 	}
-	if a.config.MaxLife > 0 && expires.After(a.now().Add(a.config.MaxLife+a.config.Leeway)) {
-		return nil, &identity.Error{Reason: identity.Claims, Detail: "exp is further away than is accepted"}
+	if life := a.config.MaxLife; life > 0 && (expires.After(a.now().Add(life+a.config.Leeway)) || issued.Unix() > 0 && expires.Sub(issued) > life) {
+		return nil, &identity.Error{Reason: identity.Lifetime, Detail: "exp is further away than is accepted"}
 	}
-	who := &identity.Identity{ExpiresAt: expires.Add(a.config.Leeway).UTC().Truncate(time.Millisecond)}
+	who := &identity.Identity{ExpiresAt: expires.Add(a.config.Leeway).UTC().Truncate(time.Millisecond), IssuedAt: issued}
 	names := &a.config.Claims
 	for _, m := range []struct {
 		name    string
@@ -33,6 +33,7 @@ func (a *Authenticator) identity(claims jwt.MapClaims) (*identity.Identity, erro
 		{names.Tenant, &who.TenantID, true},
 		{names.Federation, &who.FederationID, false},
 		{names.Service, &who.ServiceName, false},
+		{"jti", &who.TokenID, true},
 	} {
 		if *m.to, err = single(claims, m.name, m.integer); err != nil {
 			return nil, err
@@ -55,23 +56,28 @@ func (a *Authenticator) identity(claims jwt.MapClaims) (*identity.Identity, erro
 	return who, nil
 }
 
-// dates checks that the dates are ones (a huge number may wrap around to any) and returns the expiry.
-func dates(claims jwt.MapClaims) (expires *jwt.NumericDate, err error) {
+// dates checks that the dates are ones (a huge number may wrap around to any) and returns the expiry, and the time of
+// issue: 1970 for a token that does not say, so that it is older than whatever is revoked.
+func dates(claims jwt.MapClaims) (expires *jwt.NumericDate, issued time.Time, err error) {
+	issued = time.Unix(0, 0).UTC()
 	for _, d := range []struct {
 		name string
 		get  func() (*jwt.NumericDate, error)
 	}{{"nbf", claims.GetNotBefore}, {"iat", claims.GetIssuedAt}, {"exp", claims.GetExpirationTime}} {
 		if expires, err = d.get(); err != nil || expires != nil && (expires.Unix() > maxDate || expires.Unix() < 0) {
-			return nil, wrong(d.name)
+			return nil, issued, wrong(d.name)
+		}
+		if expires != nil && d.name == "iat" {
+			issued = expires.UTC()
 		}
 		if _, present := claims[d.name]; present && expires == nil {
-			return nil, wrong(d.name)
+			return nil, issued, wrong(d.name)
 		}
 	}
 	if expires == nil {
-		return nil, wrong("exp")
+		return nil, issued, wrong("exp")
 	}
-	return expires, nil
+	return expires, issued, nil
 }
 
 func wrong(claim string) *identity.Error {

@@ -41,7 +41,8 @@ type Config struct {
 	Issuer, Audience string
 	// Leeway is how far clocks may differ; 0: 30 s, negative: none.
 	Leeway time.Duration
-	// MaxLife refuses tokens that expire later than this from now; 0: no bound.
+	// MaxLife refuses tokens that expire later than this from now, or after they were issued; 0: no bound. Revocations
+	// need one: they are kept as long.
 	MaxLife time.Duration
 	// Claims maps claims; the zero value means DefaultClaims.
 	Claims Claims

@@ -17,7 +17,7 @@ func TestTokensBecomeIdentities(t *testing.T) {
 	token := sign(t, jwt.SigningMethodHS256, secret, claims(nil), nil)
 	want := &identity.Identity{
 		UserID: "user1", TenantID: "tenant1", Roles: []string{"admin"}, Scopes: []string{"read", "write"},
-		ExpiresAt: now.Add(time.Hour + 30*time.Second),
+		ExpiresAt: now.Add(time.Hour + 30*time.Second), IssuedAt: now,
 	}
 	for name, c := range map[string]identity.Credentials{
 		"header":      {Authorization: "Bearer " + token},
@@ -80,7 +80,7 @@ func TestClaimMapping(t *testing.T) {
 	}{
 		"path": {
 			map[string]any{"org": map[string]any{"id": "acme"}, "realm_access": map[string]any{"roles": []string{"a", "b"}}, "jti": "1"},
-			identity.Identity{UserID: "user1", TenantID: "acme", Roles: []string{"a", "b"}, Claims: map[string]any{"jti": "1"}},
+			identity.Identity{UserID: "user1", TenantID: "acme", Roles: []string{"a", "b"}, TokenID: "1", Claims: map[string]any{"jti": "1"}},
 		},
 		"exact name before path": {
 			map[string]any{"org.id": "exact", "org": map[string]any{"id": "path"}, "realm_access.roles": "one role"},
@@ -127,7 +127,10 @@ func TestClaimMapping(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			who.ExpiresAt = time.Time{}
+			if !who.IssuedAt.Equal(now) {
+				t.Errorf("issued at %v", who.IssuedAt)
+			}
+			who.ExpiresAt, who.IssuedAt = time.Time{}, time.Time{}
 			if diff := cmp.Diff(tt.want, *who); diff != "" {
 				t.Error(diff)
 			}
@@ -153,7 +156,8 @@ func TestDates(t *testing.T) {
 		"expiry of 1e300":          {map[string]any{"exp": json.Number("1e300")}, "any"},
 		"expiry of 1e400":          {map[string]any{"exp": json.Number("1e400")}, "any"},
 		"expiry before 1970":       {map[string]any{"exp": -1}, identity.Expired},
-		"lives too long":           {map[string]any{"exp": at(25 * time.Hour)}, identity.Claims},
+		"lives too long":           {map[string]any{"exp": at(25 * time.Hour)}, identity.Lifetime},
+		"lived too long":           {map[string]any{"exp": at(time.Hour), "iat": at(-24 * time.Hour)}, identity.Lifetime},
 		"not yet":                  {map[string]any{"nbf": at(31 * time.Second)}, identity.NotYetValid},
 		"nearly":                   {map[string]any{"nbf": at(29 * time.Second)}, ""},
 		"not before is text":       {map[string]any{"nbf": "0"}, identity.Claims},

@@ -14,7 +14,7 @@ var layers = [][]string{
 	{"bus", "internal/jsontape"},
 	{"internal/scalar", "internal/wire", "bus/*"},
 	{"internal/filter", "internal/queue"},
-	{"internal/gql", "policy"},
+	{"internal/gql", "internal/revoke", "policy"},
 	{"internal/plan", "internal/introspect", "observe"},
 	{"internal/hub"},
 	{"internal/session", "internal/poll"},

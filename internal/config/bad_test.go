@@ -53,6 +53,12 @@ var bad = []struct {
 	{"huge size", jwt + "limits.queue_bytes: 999999GiB", []string{`F:6: limits.queue_bytes: "999999GiB" is too large`}},
 	{"duration without a unit", jwt + "drain.window: 10", []string{`F:6: drain.window: "10" is not a duration; write for example 500ms, 30s or 5m`}},
 	{"negative duration", jwt + "drain.window: -1s", []string{`F:6: drain.window: "-1s" must be between 0s and 24h`}},
+	{"long token life", jwt + "auth.max_token_life: 10000h", []string{`F:6: auth.max_token_life: "10000h" must be between 0s and 8784h`}},
+	{"no token life", jwt + "auth.max_token_life: 0s", []string{`F:6: auth.max_token_life: must be more than 0`}},
+	{"short admin token", jwt + "admin: {token: short, listen: \"127.0.0.1:4001\"}", []string{`F:6: admin.token: has 5 bytes; ` + tokenHint}},
+	{"admin token without a listener", jwt + "admin.token: 0123456789abcdef", []string{`F:6: admin.token: needs admin.listen`}},
+	{"one token for both", jwt + "admin: {token: 0123456789abcdef, listen: \"127.0.0.1:4001\"}\npublish.tokens: [{token: 0123456789abcdef}]", []string{
+		`F:6: admin.token: is the same as publish.tokens[0]: whoever publishes could revoke`}},
 	{"long duration", jwt + "drain.window: 25h", []string{`F:6: drain.window: "25h" must be between 0s and 24h`}},
 	{"choice", jwt + "log.level: inof", []string{`F:6: log.level: "inof" is not one of debug, info, warn, error; did you mean "info"?`}},
 	{"preset", jwt + "preset: fast", []string{`F:6: preset: "fast" is not one of development, production, high-throughput`}},

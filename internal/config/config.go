@@ -44,8 +44,9 @@ type Schemaless struct {
 
 // Admin is `admin.*`, the operators' listener.
 type Admin struct {
-	Listen string
-	Pprof  bool
+	Listen           string
+	Pprof            bool
+	Token, TokenFile string
 }
 
 // TLS is `tls.*`, of the main listener.
@@ -58,6 +59,8 @@ type TLS struct {
 type Auth struct {
 	JWT       JWT
 	Anonymous bool
+	// MaxTokenLife refuses tokens that live longer.
+	MaxTokenLife time.Duration
 }
 
 // JWT is `auth.jwt.*`.

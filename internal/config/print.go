@@ -52,8 +52,8 @@ func (k *Key) show(c *Config) (value string, present bool) {
 		if k.Path == "bus" && c.BusFile != "" {
 			value = hidden
 		}
-		if k.Path == "auth.jwt.secret" && c.Auth.JWT.SecretFile != "" {
-			present = false // secret_file is shown
+		if k.Path == "auth.jwt.secret" && c.Auth.JWT.SecretFile != "" || k.Path == "admin.token" && c.Admin.TokenFile != "" {
+			present = false // the file is shown
 		}
 	case *bool:
 		value, present = strconv.FormatBool(*p), true

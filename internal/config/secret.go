@@ -33,6 +33,7 @@ func (r *Resolved) readSecrets() Problems {
 		*dst = value
 	}
 	fill(&c.Auth.JWT.Secret, c.Auth.JWT.SecretFile, "auth.jwt.secret_file", "auth.jwt.secret", c.Auth.JWT.Secret != "")
+	fill(&c.Admin.Token, c.Admin.TokenFile, "admin.token_file", "admin.token", c.Admin.Token != "")
 	_, busSet := r.Places["bus"]
 	fill(&c.Bus, c.BusFile, "bus_file", "bus", busSet)
 	for i := range c.Publish.Tokens {

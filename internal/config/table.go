@@ -1,6 +1,9 @@
 package config
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 // Type is the type of a key's value.
 type Type string
@@ -37,6 +40,9 @@ type Key struct {
 	// Presets replaces the default: development, production, high-throughput; nil: the same for all.
 	Presets *[3]string
 
+	// Most is the longest duration; 0: 24 hours.
+	Most time.Duration
+
 	field func(*Config) any
 }
 
@@ -57,6 +63,8 @@ var generalKeys = []Key{
 	{Path: "listen", Type: Address, Default: "127.0.0.1:4000", Flag: "listen", Doc: "Address of `/graphql`, `/events`, `/healthz` and `/readyz`. Port 0 takes a free one.", field: func(c *Config) any { return &c.Listen }},
 	{Path: "admin.listen", Type: Address, Flag: "admin-listen", Doc: "Address of `/metrics` and the operators' endpoints; keep it off the internet. None: no such listener.", field: func(c *Config) any { return &c.Admin.Listen }},
 	{Path: "admin.pprof", Type: Bool, Default: "false", Doc: "Serve `/debug/pprof/` on `admin.listen`.", field: func(c *Config) any { return &c.Admin.Pprof }},
+	{Path: "admin.token", Type: Text, Secret: true, Doc: "What operators send as `Authorization: Bearer …` to endpoints of `admin.listen` that change something, such as `POST /revocations`: at least 16 bytes. None: those endpoints are off.", field: func(c *Config) any { return &c.Admin.Token }},
+	{Path: "admin.token_file", Type: Path, Doc: "File that holds the token; a line break at its end is left out.", field: func(c *Config) any { return &c.Admin.TokenFile }},
 	{Path: "bus", Type: URL, Default: "memory://", Flag: "bus", Doc: "What carries events. `memory://`: this process only.", field: func(c *Config) any { return &c.Bus }},
 	{Path: "bus_file", Type: Path, Doc: "File that holds the URL of the bus, for URLs with a password.", field: func(c *Config) any { return &c.BusFile }},
 	{Path: "origins", Type: List, Flag: "origins", Doc: "Web origins (`https://app.example.com`) whose pages may connect, besides the server's own; `*`: every one.", field: func(c *Config) any { return &c.Origins }},
@@ -77,6 +85,7 @@ var publishKeys = []Key{
 
 var authKeys = []Key{
 	{Path: "auth.anonymous", Type: Bool, When: "`false`; with `--dev`: `true`", Doc: "Admit clients without credentials; they have no user, no tenant and no roles.", field: func(c *Config) any { return &c.Auth.Anonymous }},
+	{Path: "auth.max_token_life", Type: Duration, Default: "24h", Most: 366 * 24 * time.Hour, Doc: "Tokens that live longer than this, from `iat` or from now to `exp`, are refused. Revocations are kept as long.", field: func(c *Config) any { return &c.Auth.MaxTokenLife }},
 	{Path: "auth.jwt.secret", Type: Text, Secret: true, Doc: "Shared secret of HS256, HS384, HS512: at least 32 bytes.", field: func(c *Config) any { return &c.Auth.JWT.Secret }},
 	{Path: "auth.jwt.secret_file", Type: Path, Doc: "File that holds the secret; a line break at its end is left out.", field: func(c *Config) any { return &c.Auth.JWT.SecretFile }},
 	{Path: "auth.jwt.public_key_file", Type: Path, Doc: "PEM file with an RSA, ECDSA or Ed25519 public key.", field: func(c *Config) any { return &c.Auth.JWT.PublicKeyFile }},

@@ -69,6 +69,7 @@ func (r *Resolved) validate(builtin bool, bad map[string]bool) Problems {
 	v.jwt()
 	v.open()
 	v.tokens()
+	v.admin()
 	v.security()
 	v.limits()
 	return v.problems

@@ -144,16 +144,50 @@ func (v *check) tokens() {
 	}
 }
 
+// admin judges the operators' token.
+func (v *check) admin() {
+	a := &v.Config.Admin
+	path := "admin.token"
+	if a.TokenFile != "" {
+		path = "admin.token_file"
+	}
+	if v.bad["admin.token"] || v.bad["admin.token_file"] {
+		return
+	}
+	if v.set("admin.token") || a.Token != "" {
+		v.credential(path, a.Token)
+		if a.Listen == "" {
+			v.fail(path, "needs admin.listen")
+		}
+	}
+	for i := range v.Config.Publish.Tokens {
+		if a.Token != "" && v.Config.Publish.Tokens[i].Token == a.Token {
+			v.fail(path, "is the same as publish.tokens[%d]: whoever publishes could revoke", i)
+		}
+	}
+	if v.Config.Auth.MaxTokenLife <= 0 {
+		v.fail("auth.max_token_life", "must be more than 0")
+	}
+}
+
+// credential judges a secret that travels in a header.
+func (v *check) credential(path, text string) {
+	switch {
+	case len(text) < minToken:
+		v.fail(path, "has %d bytes; at least %d are needed (try: openssl rand -hex 24)", len(text), minToken)
+	case strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
+		v.fail(path, "must consist of printable ASCII characters without spaces, as it travels in a header")
+	}
+}
+
 func (v *check) token(i int, t *Token) {
 	at := func(member string) string { return fmt.Sprintf("publish.tokens[%d]%s", i, member) }
 	switch {
 	case v.bad[at("")] || v.bad[at(".token_file")] || v.bad[at(".token")]:
 	case t.Token == "":
 		v.fail(at(""), "needs token or token_file")
-	case len(t.Token) < minToken:
-		v.fail(at(".token"), "has %d bytes; at least %d are needed (try: openssl rand -hex 24)", len(t.Token), minToken)
-	case strings.ContainsFunc(t.Token, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
-		v.fail(at(".token"), "must consist of printable ASCII characters without spaces, as it travels in a header")
+	default:
+		v.credential(at(".token"), t.Token)
 	}
 	for j := range i {
 		if t.Token != "" && v.Config.Publish.Tokens[j].Token == t.Token {

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -23,7 +24,7 @@ func (k *Key) assign(c *Config, n *yaml.Node, dir string) error {
 	case *int:
 		return k.assignInt(p, n)
 	case *time.Duration:
-		return assignDuration(p, n)
+		return assignDuration(p, n, cmp.Or(k.Most, 24*time.Hour))
 	case *[]string:
 		return k.assignList(p, n, dir)
 	case *[]Token:
@@ -120,7 +121,7 @@ func (k *Key) assignInt(p *int, n *yaml.Node) error {
 
 var byteUnits = []string{"GiB", "MiB", "KiB", "B"}
 
-func assignDuration(p *time.Duration, n *yaml.Node) error {
+func assignDuration(p *time.Duration, n *yaml.Node, most time.Duration) error {
 	s, err := scalar(n, "a duration")
 	if err != nil {
 		return err
@@ -129,8 +130,8 @@ func assignDuration(p *time.Duration, n *yaml.Node) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a duration; write for example 500ms, 30s or 5m", s)
 	}
-	if d < 0 || d > 24*time.Hour {
-		return fmt.Errorf("%q must be between 0s and 24h", s)
+	if d < 0 || d > most {
+		return fmt.Errorf("%q must be between 0s and %s", s, showDuration(most))
 	}
 	*p = d
 	return nil

@@ -74,6 +74,7 @@ var table = []Metric{
 	{counters[observe.ConnectionsRefused].name, Counter, "reason", []string{"origin", "limit", "draining", "handshake"}, "Connections refused before the protocol began."},
 	{counters[observe.AuthFailures].name, Counter, "reason", observe.AuthReasons[:len(observe.AuthReasons)-1], "Credentials refused."},
 	{counters[observe.Refreshes].name, Counter, "result", []string{"accepted", "refused"}, "Fresh credentials that clients of open connections sent."},
+	{counters[observe.Revocations].name, Counter, "result", []string{"enforced", "refused"}, "Revocations of credentials; `refused`: there were too many."},
 	{counters[observe.Subscribed].name, Counter, "plan", []string{"cached", "compiled"}, "Subscriptions started."},
 	{counters[observe.SubscribesRefused].name, Counter, "code", codes(), "Operations refused."},
 	{counters[observe.Resolved].name, Counter, "result", []string{"ok", "error", "timeout", "panic", "overflow"}, "Resolver calls."},
@@ -92,6 +93,7 @@ var counters = [observe.Counters]struct{ name string }{
 	observe.SubscribesRefused:  {"fraiseql_subscribes_refused_total"},
 	observe.Subscribed:         {"fraiseql_subscribes_total"},
 	observe.Resolved:           {"fraiseql_resolver_calls_total"},
+	observe.Revocations:        {"fraiseql_revocations_total"},
 	observe.Refreshes:          {"fraiseql_credential_refreshes_total"},
 }
 

@@ -86,7 +86,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 		page = devpage.Handler()
 	}
 	a.Server, err = New(Options{
-		Config: cfg, GraphQL: graphql, Publisher: engine, Ready: engine.Ready, Drain: engine.Drain, Metrics: m, Logger: log,
+		Config: cfg, GraphQL: graphql, Publisher: engine, Revoke: engine.Revoke, Ready: engine.Ready, Drain: engine.Drain, Metrics: m, Logger: log,
 		Page: page, GraphQLPage: devpage.Handler(),
 	})
 	if err != nil {
@@ -155,7 +155,7 @@ func authenticator(cfg *config.Config) (*jwtauth.Authenticator, error) {
 		return nil, nil
 	}
 	c := jwtauth.Config{
-		Secret: []byte(j.Secret), JWKSURL: j.JWKSURL, Algorithms: j.Algorithms, Issuer: j.Issuer, Audience: j.Audience, Leeway: j.Leeway,
+		Secret: []byte(j.Secret), JWKSURL: j.JWKSURL, Algorithms: j.Algorithms, Issuer: j.Issuer, Audience: j.Audience, Leeway: j.Leeway, MaxLife: cfg.Auth.MaxTokenLife,
 		Claims: jwtauth.Claims{User: j.Claims.User, Tenant: j.Claims.Tenant, Roles: j.Claims.Roles, Scopes: j.Claims.Scopes, Federation: j.Claims.Federation, Service: j.Claims.Service},
 	}
 	if j.Leeway == 0 {
@@ -179,7 +179,7 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus
 	l := &cfg.Limits
 	c := fraiseql.Config{
 		Schema: schema, SnakeCase: cfg.Schema.Naming == "snake_case", SchemalessChannels: cfg.Schemaless.Channels,
-		Introspection: cfg.Introspection, Bus: events, Observer: m, Logger: log,
+		Introspection: cfg.Introspection, MaxTokenLife: cfg.Auth.MaxTokenLife, Bus: events, Observer: m, Logger: log,
 		Security: fraiseql.Security{
 			RowFilter: map[string]fraiseql.RowFilter{"none": fraiseql.RowFilterNone, "tenant": fraiseql.RowFilterTenant, "user": fraiseql.RowFilterUser, "both": fraiseql.RowFilterBoth}[cfg.Security.RowFilter],
 			ScopeUser: cfg.Security.ScopeUser, ScopeTenant: cfg.Security.ScopeTenant,

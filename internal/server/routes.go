@@ -31,6 +31,7 @@ func (s *Server) AdminHandler() http.Handler {
 	mux := http.NewServeMux()
 	s.health(mux)
 	mux.Handle("/metrics", only(http.MethodGet, bounded(s.metrics())))
+	mux.HandleFunc("/revocations", s.revocations)
 	if s.cfg.Admin.Pprof {
 		mux.HandleFunc("/debug/pprof/", pprof.Index)
 		mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

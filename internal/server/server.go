@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/auth/publishtoken"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/config"
@@ -32,6 +34,8 @@ type Options struct {
 	// GraphQL serves /graphql.
 	GraphQL   http.Handler
 	Publisher Publisher
+	// Revoke puts a revocation in force, on every node; nil: this server takes none.
+	Revoke func(ctx context.Context, r fraiseql.Revocation) error
 	// Ready says whether the engine can do its work, nil: always.
 	Ready func() bool
 	// Drain closes the engine's connections, spread over a window, and returns when they are closed.
@@ -67,7 +71,8 @@ type Server struct {
 	log      *slog.Logger
 	guard    *guard
 	publish  *publishers
-	bodies   atomic.Int64 // bytes of bodies that are being worked on
+	admin    *publishtoken.Set // of one token; nil: none
+	bodies   atomic.Int64      // bytes of bodies that are being worked on
 	waiting  waiting
 	ready    atomic.Bool
 	draining atomic.Bool
@@ -96,6 +101,11 @@ func New(opts Options) (*Server, error) {
 		s.log = slog.New(slog.DiscardHandler)
 	}
 	s.publish = publish
+	if t := s.cfg.Admin.Token; t != "" {
+		if s.admin, err = publishtoken.New([]publishtoken.Token{{Token: t}}); err != nil {
+			return nil, fmt.Errorf("admin.token: %w", err)
+		}
+	}
 	s.guard = newGuard(s.cfg)
 	s.waiting.most = int64(s.cfg.Limits.HTTPConnections)
 	if s.cfg.TLS.CertFile != "" {

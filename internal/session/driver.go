@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -160,11 +161,20 @@ func (d *Driver) authenticate(payload []byte, size int) {
 	}
 	queued := d.host.pool.do(size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.authenticated(nil, errPanic) })
+		at := time.Now()
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		d.authenticated(who, err)
+		d.recheck(who, at)
 	})
 	if !queued {
 		d.Shut(CodeTryAgainLater, "The server is busy, try again later")
+	}
+}
+
+// recheck closes a connection whose credentials were revoked while they were judged.
+func (d *Driver) recheck(who *identity.Identity, at time.Time) {
+	if who != nil && d.host.engine.Revoked(who, at) {
+		d.Shut(CodeForbidden, "Forbidden: the credentials were revoked")
 	}
 }
 

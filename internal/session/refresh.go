@@ -84,8 +84,10 @@ func (d *Driver) refresh(payload []byte, size int) {
 	}
 	queued := d.host.pool.do(size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.refreshed(nil, errPanic) })
+		at := time.Now()
 		who, err := d.host.engine.Refresh(ctx, value, payload)
 		d.refreshed(who, err)
+		d.recheck(who, at)
 	})
 	if !queued {
 		d.refreshed(nil, errBusy)

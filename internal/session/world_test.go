@@ -73,6 +73,8 @@ func (w *world) Readmit(sub *hub.Subscription, who *identity.Identity) {
 	}
 }
 
+func (w *world) Revoked(who *identity.Identity, _ time.Time) bool { return who.TokenID == "revoked" }
+
 func (w *world) Prepared(query, _ string) bool { return w.prepared(query) }
 
 func (w *world) Subscribe(_ context.Context, conn *queue.Conn, who *identity.Identity, req *Request) Outcome {

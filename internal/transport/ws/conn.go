@@ -59,6 +59,12 @@ func (c *conn) Acknowledged(who *identity.Identity) {
 	}
 }
 
+// Identity is who was acknowledged, nil before.
+func (c *conn) Identity() *identity.Identity { return c.driver.Identity() }
+
+// Shut closes from this side. It may be called from any goroutine.
+func (c *conn) Shut(code uint16, reason string) { c.driver.Shut(code, reason) }
+
 // OnBytes implements poll.Owner.
 func (c *conn) OnBytes(p []byte) {
 	defer c.handler.cfg.Host.Guard(c.out.Abort)

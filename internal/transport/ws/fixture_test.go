@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
@@ -46,6 +47,8 @@ func (e *engine) Refresh(_ context.Context, _ any, payload []byte) (*identity.Id
 }
 
 func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
+
+func (e *engine) Revoked(*identity.Identity, time.Time) bool { return false }
 
 func (e *engine) Prepared(query, _ string) bool {
 	if query == "panic" {

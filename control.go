@@ -1,0 +1,243 @@
+package fraiseql
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/revoke"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// Revocation says which credentials are refused from now on, before they end: those for which everything that is set
+// holds. Nothing set is everybody.
+type Revocation struct {
+	TokenID  string
+	UserID   string
+	TenantID string
+	// IssuedBefore refuses credentials that were issued before. Zero: with a TokenID whenever, else the time of the call.
+	IssuedBefore time.Time
+}
+
+// ErrTooManyRevocations refuses a revocation beyond 100,000 that are in force. Ask for more at once: a user or a tenant
+// rather than each token.
+var ErrTooManyRevocations = &Error{Code: code.LimitExceeded, Message: "There are as many revocations in force as there may be."}
+
+const (
+	maxRevocations = 100_000
+	// revocationSpare is how many more are taken from other nodes, which ask for the last ones at the same time.
+	revocationSpare = 10_000
+	revocationType  = "revocation"
+	// controlPage is how many control events are read at a time, controlTimeout how long the first attempt may take,
+	// and controlRetry the wait between later ones.
+	controlPage    = 1000
+	controlTimeout = 10 * time.Second
+	controlRetry   = time.Second
+	// clockSkew is how much longer than Config.MaxTokenLife a revocation is kept: clocks differ, and tokens have a leeway.
+	clockSkew = 5 * time.Minute
+)
+
+// control is what the engine knows by the events of bus.ControlChannel.
+type control struct {
+	rules *revoke.Set
+	known atomic.Bool   // the channel was read from its start
+	kick  chan struct{} // 1 slot: connections are to be looked at again
+	reads chan struct{} // 1 slot: the channel is to be read from its start
+	begin sync.Once     // of the goroutine, which few engines need
+	ctx   context.Context
+	stop  context.CancelFunc
+	ended chan struct{} // the goroutine has, or will never begin
+}
+
+func (c *control) init() {
+	c.rules = revoke.NewSet(maxRevocations + revocationSpare)
+	c.kick, c.reads, c.ended = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	c.ctx, c.stop = context.WithCancel(context.Background())
+}
+
+// inbox takes what the bus delivers: control events, and those for subscribers, which the hub takes.
+type inbox struct {
+	*hub.Hub
+	engine *Engine
+}
+
+// Deliver implements bus.Handler.
+func (b *inbox) Deliver(m *bus.Message) int {
+	if bus.IsControl(m.Event.Channel) {
+		b.engine.heed(m)
+		return 0
+	}
+	return b.Hub.Deliver(m)
+}
+
+// startControl reads the control events that there are; the bus is attached. One that cannot be read now is asked again
+// and again, and nobody is admitted until then.
+func (e *Engine) startControl() {
+	if e.ownsBus { // it is new
+		e.control.known.Store(true)
+		return
+	}
+	e.bus.Interest(bus.ControlChannel, true)
+	ctx, cancel := context.WithTimeout(e.control.ctx, controlTimeout)
+	defer cancel()
+	if err := e.readControl(ctx); err != nil {
+		e.log.Warn("revocations could not be read yet: nobody is admitted until they are", "error", err)
+		e.wakeControl(e.control.reads)
+		return
+	}
+	e.control.known.Store(true)
+}
+
+// wakeControl tells the goroutine by one of its channels. The first call starts it; stopControl ends it.
+func (e *Engine) wakeControl(c chan struct{}) {
+	signal(c)
+	e.control.begin.Do(func() { go e.runControl(e.control.ctx) })
+}
+
+func (e *Engine) stopControl() {
+	e.control.stop()
+	e.control.begin.Do(func() { close(e.control.ended) })
+	<-e.control.ended
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+func (e *Engine) runControl(ctx context.Context) {
+	c := &e.control
+	defer close(c.ended)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-c.kick:
+			e.expel()
+		case <-c.reads:
+			if err := e.readControl(ctx); err == nil {
+				if !c.known.Swap(true) {
+					e.log.Info("revocations were read")
+				}
+				continue
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(controlRetry):
+				signal(c.reads)
+			}
+		}
+	}
+}
+
+// readControl reads the control channel from its start. What comes meanwhile is delivered, too.
+func (e *Engine) readControl(ctx context.Context) error {
+	if err := bus.Established(ctx, e.bus, bus.ControlChannel); err != nil {
+		return err
+	}
+	for at := (event.Position{}); ; {
+		page, err := e.bus.History(ctx, bus.ControlChannel, at, controlPage)
+		if err != nil {
+			return err
+		}
+		for i := range page.Messages {
+			e.heed(&page.Messages[i])
+			at = page.Messages[i].Position
+		}
+		if len(page.Messages) < controlPage {
+			return nil
+		}
+	}
+}
+
+// heed puts a control event in force. It is called under the bus's turn: connections are looked at later.
+func (e *Engine) heed(m *bus.Message) {
+	if m.Event.Channel != bus.ControlChannel || m.Event.Type != revocationType {
+		return // of a later version, or for another node
+	}
+	rule, err := revoke.Parse(m.Event.Data)
+	if err == nil {
+		err = rule.Validate()
+	}
+	if err != nil {
+		e.log.Error("a revocation on the bus cannot be read: was it published by another version?", "error", err)
+		return
+	}
+	e.enforce(rule, m.Event.Timestamp)
+}
+
+// enforce refuses what a rule names, from now until all of it has ended.
+func (e *Engine) enforce(rule revoke.Rule, since time.Time) {
+	fresh, ok := e.control.rules.Add(rule, time.Now(), since.Add(e.cfg.maxTokenLife()+clockSkew))
+	switch {
+	case !ok:
+		e.log.Error("a revocation was not put in force: there are too many", "limit", maxRevocations+revocationSpare)
+		e.observer.Counted(observe.Revocations, "refused", 1)
+	case fresh:
+		e.observer.Counted(observe.Revocations, "enforced", 1)
+		e.wakeControl(e.control.kick)
+	}
+}
+
+// revoked reports whether credentials that were presented at a time are refused.
+func (e *Engine) revoked(who *identity.Identity, at time.Time) bool {
+	return e.control.rules.Matches(who, at)
+}
+
+// revokedText is what clients see whose credentials were revoked.
+const revokedText = "Forbidden: the credentials were revoked"
+
+// expel closes the connections whose credentials are refused, and ends the pulled subscriptions.
+func (e *Engine) expel() {
+	now := time.Now()
+	gone := func(who *identity.Identity) bool { return e.revoked(who, time.Time{}) }
+	n := 0
+	for _, s := range e.serving() {
+		n += s.dismiss(gone, session.CodeForbidden, revokedText)
+	}
+	for _, s := range e.pulls.live() {
+		if gone(s.Identity()) {
+			s.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
+			n++
+		}
+	}
+	e.log.Info("a revocation is in force", "ended", n, "rules", e.control.rules.Len(), "took", time.Since(now))
+}
+
+// Revoke refuses credentials from now on, on every node that shares the bus, and closes the connections that were opened
+// with them, with 4403; subscriptions that are pulled end with UNAUTHENTICATED. It returns when the bus has acknowledged:
+// other nodes act shortly after. The revocation is kept as long as Config.MaxTokenLife. The errors are
+// ErrTooManyRevocations, an *Error for a revocation that is none, and those of the bus.
+func (e *Engine) Revoke(ctx context.Context, r Revocation) error {
+	now := event.Now()
+	if r.TokenID == "" && r.IssuedBefore.IsZero() {
+		r.IssuedBefore = now
+	}
+	rule := revoke.Rule(r)
+	if err := rule.Validate(); err != nil {
+		return &Error{Code: code.InvalidValue, Message: err.Error()}
+	}
+	if e.closed.Load() {
+		return bus.ErrClosed
+	}
+	if e.control.rules.Full(now) {
+		return ErrTooManyRevocations
+	}
+	m := bus.Message{Event: event.Event{Channel: bus.ControlChannel, Type: revocationType, Data: rule.Append(nil), Timestamp: now, UID: event.NewIDAt(now)}}
+	if _, err := e.bus.Publish(ctx, []bus.Message{m}); err != nil {
+		return errors.Join(errors.New("publish a revocation"), err)
+	}
+	e.enforce(rule, now) // here at once, whenever it comes back
+	return nil
+}

@@ -1,0 +1,112 @@
+package revoke
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+)
+
+var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
+
+func TestMatches(t *testing.T) {
+	u1 := &identity.Identity{UserID: "u1", TenantID: "t1", TokenID: "j1", IssuedAt: noon}
+	for _, tt := range []struct {
+		rule Rule
+		who  *identity.Identity
+		at   time.Time
+		want bool
+	}{
+		{Rule{TokenID: "j1"}, u1, noon, true},
+		{Rule{TokenID: "j2"}, u1, noon, false},
+		{Rule{TokenID: "j1", UserID: "u2"}, u1, noon, false},
+		{Rule{TokenID: "j1", IssuedBefore: noon}, u1, noon, false},
+		{Rule{TokenID: "j1"}, &identity.Identity{}, noon, false},
+		{Rule{UserID: "u1", IssuedBefore: noon.Add(1)}, u1, noon, true},
+		{Rule{UserID: "u1", IssuedBefore: noon}, u1, noon.Add(-time.Hour), false},
+		{Rule{UserID: "u1", TenantID: "t2", IssuedBefore: noon.Add(1)}, u1, noon, false},
+		{Rule{UserID: "u1", TenantID: "t1", IssuedBefore: noon.Add(1)}, u1, noon, true},
+		{Rule{TenantID: "t1", IssuedBefore: noon.Add(1)}, u1, noon, true},
+		{Rule{TenantID: "t1", IssuedBefore: noon.Add(1)}, &identity.Identity{UserID: "u1"}, noon, false},
+		{Rule{IssuedBefore: noon.Add(1)}, u1, noon, true},
+		{Rule{IssuedBefore: noon.Add(1)}, &identity.Identity{}, noon, true},
+		{Rule{IssuedBefore: noon}, &identity.Identity{}, noon, false},
+		{Rule{IssuedBefore: noon}, &identity.Identity{}, time.Time{}, true},
+	} {
+		s := NewSet(10)
+		if fresh, ok := s.Add(tt.rule, noon, noon.Add(time.Hour)); !fresh || !ok {
+			t.Fatalf("%+v: not added", tt.rule)
+		}
+		if got := s.Matches(tt.who, tt.at); got != tt.want {
+			t.Errorf("%+v of %+v at %v: %v", tt.rule, tt.who, tt.at, got)
+		}
+	}
+}
+
+// Rules of the same names are one, rules that are over are forgotten, and there are no more than the limit.
+func TestSetIsBounded(t *testing.T) {
+	s := NewSet(3)
+	add := func(r Rule, now, until time.Duration) (fresh, ok bool) {
+		return s.Add(r, noon.Add(now), noon.Add(until))
+	}
+	before := func(d time.Duration) Rule { return Rule{UserID: "u", IssuedBefore: noon.Add(d)} }
+	for i, tt := range []struct {
+		rule       Rule
+		now, until time.Duration
+		fresh, ok  bool
+		n          int
+	}{
+		{before(0), 0, time.Minute, true, true, 1},
+		{before(0), 0, time.Minute, false, true, 1},
+		{before(-1), 0, time.Hour, false, true, 1},
+		{before(1), 0, time.Minute, true, true, 1},
+		{Rule{TokenID: "a"}, 0, time.Minute, true, true, 2},
+		{Rule{TenantID: "t", IssuedBefore: noon}, 0, time.Hour, true, true, 3},
+		{Rule{TokenID: "b"}, 0, time.Hour, false, false, 3},
+		{Rule{TokenID: "b"}, time.Minute, time.Hour, true, true, 3},
+		{Rule{TokenID: "c"}, time.Minute, time.Minute, false, true, 3},
+		{Rule{IssuedBefore: noon}, 2 * time.Hour, 3 * time.Hour, true, true, 1},
+	} {
+		if fresh, ok := add(tt.rule, tt.now, tt.until); fresh != tt.fresh || ok != tt.ok || s.Len() != tt.n {
+			t.Errorf("%d: fresh %v, ok %v, %d rules", i, fresh, ok, s.Len())
+		}
+	}
+	if s.Full(noon.Add(2*time.Hour)) || s.Full(noon.Add(4*time.Hour)) || s.Len() != 0 {
+		t.Errorf("%d rules are left", s.Len())
+	}
+}
+
+func TestForm(t *testing.T) {
+	for _, r := range []Rule{{}, {TokenID: `"<é`}, {UserID: "u", TenantID: "t", IssuedBefore: noon.Add(time.Millisecond)}} {
+		text := r.Append(nil)
+		if got, err := Parse(text); err != nil || got != r {
+			t.Errorf("%s: %+v, %v", text, got, err)
+		}
+	}
+	if r, err := Parse([]byte(`{"user_id":"u","later":1}`)); err != nil || r.UserID != "u" {
+		t.Errorf("a later version: %+v, %v", r, err)
+	}
+	for _, bad := range []string{``, `[]`, `{"user_id":1}`, `{"user_id":"u","more":1}`, `{"issued_before":"noon"}`, `{"user_id":"u"}{}`} {
+		if r, err := ParseRequest([]byte(bad)); err == nil {
+			t.Errorf("%s: %+v", bad, r)
+		}
+	}
+	for _, bad := range []Rule{{}, {UserID: "u"}, {TokenID: strings.Repeat("x", maxText+1)}, {TokenID: "\xff"}} {
+		if bad.Validate() == nil {
+			t.Errorf("%+v is valid", bad)
+		}
+	}
+}
+
+func BenchmarkMatches(b *testing.B) {
+	s := NewSet(1 << 20)
+	for i := range 100_000 {
+		s.Add(Rule{UserID: fmt.Sprint(i), IssuedBefore: noon}, noon, noon.Add(time.Hour))
+	}
+	who := &identity.Identity{UserID: "77", TenantID: "t", TokenID: "j", IssuedAt: noon}
+	for b.Loop() {
+		s.Matches(who, noon)
+	}
+}
