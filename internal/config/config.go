@@ -18,6 +18,7 @@ type Config struct {
 	Listen        string
 	Admin         Admin
 	TLS           TLS
+	Proxy         Proxy
 	Bus           string
 	BusFile       string
 	Origins       []string
@@ -53,6 +54,12 @@ type Admin struct {
 type TLS struct {
 	CertFile, KeyFile string
 	MinVersion        string
+}
+
+// Proxy is `proxy.*`: whose headers say who a client is.
+type Proxy struct {
+	Trusted []string
+	Headers string
 }
 
 // Auth is `auth.*`.

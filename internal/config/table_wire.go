@@ -5,4 +5,6 @@ var wireKeys = []Key{
 	{Path: "tls.cert_file", Type: Path, Doc: "PEM file with the certificate of `listen` and those that it is signed by: `https` and `wss` instead of `http` and `ws`, and HTTP/2 for HTTP. Read again when it changes and on SIGHUP.", field: func(c *Config) any { return &c.TLS.CertFile }},
 	{Path: "tls.key_file", Type: Path, Doc: "PEM file with its key.", field: func(c *Config) any { return &c.TLS.KeyFile }},
 	{Path: "tls.min_version", Type: Choice, Default: "1.2", Choices: []string{"1.2", "1.3"}, Doc: "The oldest version of TLS.", field: func(c *Config) any { return &c.TLS.MinVersion }},
+	{Path: "proxy.trusted", Type: List, Doc: "Addresses and networks (`10.0.0.0/8`) of proxies whose headers say who the client is; see [proxies](../guides/deployment.md#proxies). None: nobody is believed.", field: func(c *Config) any { return &c.Proxy.Trusted }},
+	{Path: "proxy.headers", Type: Choice, Default: "x-forwarded", Choices: []string{"x-forwarded", "forwarded"}, Doc: "Which headers they write: `X-Forwarded-For`, `-Proto`, `-Host`, or `Forwarded`. The others are ignored.", field: func(c *Config) any { return &c.Proxy.Headers }},
 }

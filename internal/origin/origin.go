@@ -54,7 +54,8 @@ const (
 	Anybody
 )
 
-// Judge looks at a request. The scheme of its own host is unknown behind a proxy that ends TLS: either passes.
+// Judge looks at a request. The scheme of its own host is unknown behind a proxy that ends TLS: either passes, unless
+// the request came over TLS or whoever believes the proxy has noted it in URL.Scheme.
 func (l *List) Judge(r *http.Request) Verdict {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
@@ -64,7 +65,7 @@ func (l *List) Judge(r *http.Request) Verdict {
 		return Foreign
 	}
 	if u, err := url.Parse(values[0]); err == nil && u.Host != "" {
-		if (u.Scheme == "http" || u.Scheme == "https") && text(u) == text(&url.URL{Scheme: u.Scheme, Host: r.Host}) {
+		if ownScheme(r, u.Scheme) && text(u) == text(&url.URL{Scheme: u.Scheme, Host: r.Host}) {
 			return Own
 		}
 		if slices.Contains(l.origins, text(u)) {
@@ -75,6 +76,17 @@ func (l *List) Judge(r *http.Request) Verdict {
 		return Anybody
 	}
 	return Foreign
+}
+
+func ownScheme(r *http.Request, scheme string) bool {
+	switch {
+	case r.TLS != nil:
+		return scheme == "https"
+	case r.URL != nil && r.URL.Scheme != "":
+		return scheme == r.URL.Scheme
+	default:
+		return scheme == "http" || scheme == "https"
+	}
 }
 
 // text is scheme://host[:port] in lower case, default ports left out.

@@ -55,6 +55,18 @@ func (g *guard) origin(r *http.Request) (allowed, cross bool) {
 	return v != origin.Foreign, v != origin.Absent && v != origin.Own
 }
 
+// addressed finds out who sent a request, by which name and scheme, before anything looks at it.
+func (s *Server) addressed(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.URL.Scheme = "" // a client can write one into the request line
+		if r.TLS != nil {
+			r.URL.Scheme = "https"
+		}
+		s.proxies.Apply(r)
+		h.ServeHTTP(w, r)
+	})
+}
+
 // guarded refuses requests of foreign hosts and origins before anything else looks at them, and answers the
 // preflight requests of allowed pages.
 func (s *Server) guarded(h http.Handler) http.Handler {
@@ -64,19 +76,23 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 			refuse(w, http.StatusForbidden, problem{Code: code.Forbidden, Message: "this Host is not served under --dev; use localhost, or the name given to --listen"})
 			return
 		}
+		w.Header().Add("Vary", "Origin")
 		allowed, cross := s.guard.origin(r)
 		if !allowed {
 			s.count(observe.ConnectionsRefused, "origin")
 			refuse(w, http.StatusForbidden, problem{Code: code.Forbidden, Message: "pages of this origin may not connect; add it to `origins`"})
 			return
 		}
-		w.Header().Add("Vary", "Origin")
 		if cross && s.guard.cors(w, r) {
 			return
 		}
 		h.ServeHTTP(w, r)
 	})
 }
+
+// allowedHeaders are those that pages may send: ours, and what client libraries add.
+const allowedHeaders = "Accept, Authorization, Content-Type, Last-Event-ID, X-GraphQL-Event-Stream-Token, " +
+	"Apollo-Require-Preflight, X-Apollo-Operation-Name, X-Requested-With, Traceparent, Tracestate"
 
 // cors sets the headers that let an allowed page read the answer; done is true for a preflight request.
 func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
@@ -90,7 +106,7 @@ func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 		return false
 	}
 	h.Set("Access-Control-Allow-Methods", "GET, POST, PUT, DELETE")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID, X-GraphQL-Event-Stream-Token")
+	h.Set("Access-Control-Allow-Headers", allowedHeaders)
 	h.Set("Access-Control-Max-Age", "600")
 	w.WriteHeader(http.StatusNoContent)
 	return true

@@ -23,7 +23,7 @@ func (s *Server) Handler() http.Handler {
 		}
 	}
 	mux.HandleFunc("/", notFound)
-	return s.recovering(s.guarded(mux))
+	return s.recovering(s.addressed(s.guarded(mux)))
 }
 
 // AdminHandler is the operators' listener's handler.

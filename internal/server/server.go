@@ -18,6 +18,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/internal/forwarded"
 	"github.com/fraiseql/fraiseql-go/internal/metrics"
 )
 
@@ -70,6 +71,7 @@ type Server struct {
 	cfg      *config.Config
 	log      *slog.Logger
 	guard    *guard
+	proxies  forwarded.Rules
 	publish  *publishers
 	admin    *publishtoken.Set // of one token; nil: none
 	bodies   atomic.Int64      // bytes of bodies that are being worked on
@@ -107,6 +109,7 @@ func New(opts Options) (*Server, error) {
 		}
 	}
 	s.guard = newGuard(s.cfg)
+	s.proxies = proxies(&s.cfg.Proxy)
 	s.waiting.most = int64(s.cfg.Limits.HTTPConnections)
 	if s.cfg.TLS.CertFile != "" {
 		if s.certificate, err = newCertificate(&s.cfg.TLS, s.log); err != nil {
@@ -114,6 +117,14 @@ func New(opts Options) (*Server, error) {
 		}
 	}
 	return s, nil
+}
+
+func proxies(c *config.Proxy) (r forwarded.Rules) {
+	r.Trusted, _ = forwarded.ParseNetworks(c.Trusted) // config has refused what is none
+	if c.Headers == "forwarded" {
+		r.Family = forwarded.Forwarded
+	}
+	return r
 }
 
 // Listen opens the listeners. Clients that connect now wait until Serve.
