@@ -2,7 +2,8 @@
 # make test    every test, with real clients, a browser and four Pythons; installs what they need
 #              (test-go, test-python: one half; PYTHONS="3.12": fewer Pythons)
 # make check   format, vet, staticcheck, architecture, race detector, short fuzzing; ruff, mypy, stubtest, C warnings
-#              (check-go, check-python: one half)
+#              (check-go, check-python: one half); guard: what the hot paths take, against bench/guard/counts.txt
+#              (guard-update: commit what they take now)
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, about a quarter of an hour on a quiet machine, and write it
@@ -31,7 +32,7 @@ PYTEST_ARGS ?=
 FAULT_LIBRARY = $(CURDIR)/.cache/fault/libfraiseql.so
 
 .PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-docs bench-python bench-python-docs fuzz docs format vet \
-	arch portable race deps clean
+	arch portable race guard guard-update deps clean
 
 run:
 	go run ./cmd/fraiseql serve --demo $(RUN_ARGS)
@@ -63,7 +64,7 @@ $(PYTHONS:%=test-python-%): test-python-%:
 
 check: check-go check-python
 
-check-go: format vet arch portable race
+check-go: format vet arch portable guard race
 	$(MAKE) fuzz FUZZTIME=3s
 
 check-python: wheel .venvs/check/.installed $(PYTHONS:%=.venvs/%/.installed)
@@ -94,6 +95,13 @@ portable:
 
 race:
 	go test -race -timeout 15m $(UNIT)
+
+# Instructions and allocations: they repeat on a busy machine, where times do not.
+guard: .ci/tools.stamp
+	go run ./bench/guard
+
+guard-update: .ci/tools.stamp
+	go run ./bench/guard -update
 
 # One target at a time, for that is what go test -fuzz takes.
 fuzz:
