@@ -1,0 +1,115 @@
+package redisbus
+
+import (
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+)
+
+// reports counts what operators should know, and logs it now and then.
+type reports struct {
+	gaps, repeated, invalid atomic.Uint64
+	said                    atomic.Int64 // when an invalid entry was logged last
+	noUnblock               atomic.Bool
+}
+
+// sayEach is how often invalid entries are logged.
+const sayEach = int64(time.Minute)
+
+func (r *reports) drop(log *slog.Logger, p *partition, at id, err error) {
+	n := r.invalid.Add(1)
+	now := time.Now().UnixNano()
+	if last := r.said.Load(); (last == 0 || now-last > sayEach) && r.said.CompareAndSwap(last, now) {
+		log.Warn("redis: an entry was dropped because it breaks the format", "stream", p.stream, "entry", at.String(), "why", err.Error(), "dropped", n)
+	}
+}
+
+// dropMessage is drop for plain pub/sub.
+func (r *reports) dropMessage(log *slog.Logger, err error) {
+	n := r.invalid.Add(1)
+	now := time.Now().UnixNano()
+	if last := r.said.Load(); (last == 0 || now-last > sayEach) && r.said.CompareAndSwap(last, now) {
+		log.Warn("redis: a message was dropped because it breaks the format", "why", err.Error(), "dropped", n)
+	}
+}
+
+func (r *reports) unblock(log *slog.Logger) {
+	if r.noUnblock.CompareAndSwap(false, true) {
+		log.Warn("redis: this user may not CLIENT UNBLOCK: first subscriptions of a partition wait for up to two seconds")
+	}
+}
+
+// run delivers what the reader hands over, in the order of the stream.
+func (p *partition) run() {
+	h := *p.bus.handler.Load()
+	gaps, _ := h.(bus.GapHandler)
+	var at id
+	for {
+		select {
+		case b := <-p.queue:
+			if b.entries == nil {
+				at = b.start
+				break
+			}
+			for i := range b.entries {
+				if p.bus.ctx.Err() != nil {
+					return
+				}
+				at = p.deliver(h, gaps, at, &b.entries[i])
+			}
+		case <-p.bus.ctx.Done():
+			return
+		}
+		if p.starved.Load() && p.starved.CompareAndSwap(true, false) {
+			p.reader.wake()
+		}
+	}
+}
+
+// deliver hands one entry to the engine, if it wants the channel, and returns where the partition is now.
+func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, m *rueidis.RedisMessage) id {
+	var e entry
+	at, fields, err := split(m)
+	if err != nil {
+		p.bus.reports.drop(p.bus.o.Logger, p, last, err)
+		return last
+	}
+	e.id = at
+	switch {
+	case at.epoch == last.epoch && at.seq == last.seq+1:
+	case !last.less(at):
+		p.bus.reports.repeated.Add(1)
+		return last
+	default:
+		p.gap(gaps, last, at)
+	}
+	if err := e.decode(p, fields, time.Now); err != nil {
+		p.bus.reports.drop(p.bus.o.Logger, p, at, err)
+		return at
+	}
+	if e.marker || !p.wants(e.event.Channel) {
+		return at
+	}
+	h.Deliver(&bus.Message{Event: e.event, Position: p.position(at)})
+	return at
+}
+
+// gap tells that there were entries between two, which Redis does not hold any more.
+func (p *partition) gap(h bus.GapHandler, last, at id) {
+	p.bus.reports.gaps.Add(1)
+	p.bus.o.Logger.Warn("redis: entries were trimmed or lost before this node had read them", "stream", p.stream, "after", last.String(), "before", at.String())
+	if h == nil {
+		return
+	}
+	head := at
+	if head.seq > 0 {
+		head.seq-- // the entry itself is delivered
+	}
+	for _, channel := range p.interests() {
+		h.Gap(channel, p.position(head))
+	}
+}

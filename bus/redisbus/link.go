@@ -1,0 +1,334 @@
+package redisbus
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+)
+
+// link is how the bus is with Redis, for Status and for those who wait.
+type link struct {
+	laidOut chan struct{} // closed when the table of partitions is known
+	poke    chan struct{} // asks for a look at Redis now
+
+	mu         sync.Mutex
+	changed    chan struct{} // closed when up changes
+	up         bool
+	was        bool // up at least once
+	since      time.Time
+	problem    string
+	reconnects uint64
+}
+
+func (l *link) init() {
+	l.laidOut, l.poke = make(chan struct{}), make(chan struct{}, 1)
+	l.changed = make(chan struct{})
+	l.since, l.problem = time.Now(), "not connected yet"
+}
+
+// problemNow returns why Redis cannot be used, "" if it can.
+func (l *link) problemNow() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.problem
+}
+
+// set notes the state and reports whether it is another one now.
+func (l *link) set(up bool, problem string) (changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	changed = l.up != up
+	if changed {
+		l.up, l.since = up, time.Now()
+		close(l.changed)
+		l.changed = make(chan struct{})
+	}
+	if up && changed && l.was {
+		l.reconnects++
+	}
+	l.was = l.was || up
+	l.problem = problem
+	return changed
+}
+
+// awaitUp waits until Redis is there.
+func (b *Bus) awaitUp(ctx context.Context) error {
+	for {
+		b.link.mu.Lock()
+		up, changed := b.link.up, b.link.changed
+		b.link.mu.Unlock()
+		if up {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-b.ctx.Done():
+			return bus.ErrClosed
+		}
+	}
+}
+
+// lost is called by whoever finds a connection broken.
+func (b *Bus) lost(err error) {
+	if b.ctx.Err() != nil || err == nil {
+		return
+	}
+	text := describe(err)
+	if b.link.set(false, text) {
+		b.o.Logger.Warn("redis: connection lost", "problem", text)
+	}
+	b.poke()
+}
+
+// Status says how the bus is with Redis.
+func (b *Bus) Status() bus.Status {
+	l := &b.link
+	l.mu.Lock()
+	s := bus.Status{Connected: l.up, Since: l.since, Problem: l.problem, Reconnects: l.reconnects}
+	l.mu.Unlock()
+	s.Gaps, s.Repeated = b.reports.gaps.Load(), b.reports.repeated.Load()
+	s.Gauges = []bus.Gauge{
+		{Name: "fraiseql_redis_entries_invalid", Help: "Entries that were dropped because they break the format, since the start.", Value: float64(b.reports.invalid.Load())},
+		{Name: "fraiseql_redis_partitions_read", Help: "Partitions that this node reads.", Value: float64(b.partitionsRead())},
+	}
+	return s
+}
+
+func (b *Bus) partitionsRead() (n int) {
+	if t := b.table.Load(); t != nil {
+		for _, p := range t.all() {
+			if p.wanted() {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+func unixDial(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
+	return d.DialContext(ctx, "unix", path)
+}
+
+// connect keeps the bus connected until it is closed: it makes the client, then looks after it. It is the goroutine
+// that owns all others.
+func (b *Bus) connect() {
+	var wait backoff
+	for b.ctx.Err() == nil {
+		err := b.visit()
+		switch {
+		case err == nil:
+			wait = backoff{}
+			if b.link.set(true, "") {
+				b.o.Logger.Info("redis: connected")
+			}
+			b.deliverAll()
+			b.pause(b.cfg.tendEach*3/4+rand.N(b.cfg.tendEach/2), b.link.poke)
+		case b.ctx.Err() != nil:
+			return
+		default:
+			text := describe(err)
+			if b.link.set(false, text) || wait.tries == 0 {
+				b.o.Logger.Warn("redis: not connected", "problem", text)
+			}
+			b.pause(wait.next(), nil)
+		}
+	}
+}
+
+// pause waits for some time, an early call, or the end.
+func (b *Bus) pause(d time.Duration, early <-chan struct{}) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-early:
+	case <-b.ctx.Done():
+	}
+}
+
+// backoff doubles from 20 ms to 2 s; each wait is between half of that and all.
+type backoff struct{ tries int }
+
+func (w *backoff) next() time.Duration {
+	d := min(20*time.Millisecond<<min(w.tries, 10), 2*time.Second)
+	w.tries++
+	return d/2 + rand.N(d/2)
+}
+
+// visitTime bounds one look at Redis.
+const visitTime = 10 * time.Second
+
+// visit makes the client if there is none and tends every partition.
+func (b *Bus) visit() error {
+	ctx, cancel := context.WithTimeout(b.ctx, visitTime)
+	defer cancel()
+	c, err := b.dial(ctx)
+	if err != nil {
+		return err
+	}
+	if b.pubsub != nil {
+		return c.Do(ctx, c.B().Ping().Build()).Error()
+	}
+	since, err := b.found(ctx, c)
+	if err != nil {
+		return err
+	}
+	return b.tendAll(ctx, c, since)
+}
+
+// dial returns the client, which is made at the first success.
+func (b *Bus) dial(ctx context.Context) (rueidis.Client, error) {
+	if c := b.client.Load(); c != nil {
+		return *c, nil
+	}
+	c, err := rueidis.NewClient(b.cfg.options(b.o.PublishTimeout))
+	if err != nil {
+		return nil, err
+	}
+	if err := b.examine(ctx, c); err != nil {
+		c.Close()
+		return nil, err
+	}
+	b.client.Store(&c)
+	return c, nil
+}
+
+// options are those of the driver.
+func (c *config) options(patience time.Duration) rueidis.ClientOption {
+	o := rueidis.ClientOption{
+		InitAddress: c.addrs, Username: c.user, Password: c.password, SelectDB: c.db, TLSConfig: c.tls,
+		ClientName: "fraiseql", DisableCache: true, ForceSingleClient: c.topology == single,
+		Dialer:            net.Dialer{Timeout: min(patience, 5*time.Second), KeepAlive: time.Second},
+		ConnWriteTimeout:  max(patience, time.Second),
+		RingScaleEachConn: 10, ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
+	}
+	if c.unix {
+		o.DialCtxFn = unixDial
+	}
+	if c.topology == sentinel {
+		o.Sentinel = rueidis.SentinelOption{
+			MasterSet: c.master, Username: c.sentinelUser, Password: c.sentinelPassword, TLSConfig: c.tls, Dialer: o.Dialer,
+			TopologyRefreshInterval: 5 * time.Second,
+		}
+	}
+	return o
+}
+
+// examine refuses servers that lack what the format needs. A user who may not ask is let through.
+func (b *Bus) examine(ctx context.Context, c rueidis.Client) error {
+	text, err := c.Do(ctx, c.B().Info().Section("server").Build()).ToString()
+	if err != nil {
+		if _, answered := rueidis.IsRedisErr(err); answered && strings.HasPrefix(err.Error(), "NOPERM") {
+			return nil
+		}
+		return err
+	}
+	version, mode := "", ""
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		switch name {
+		case "redis_version":
+			version = value
+		case "redis_mode":
+			mode = value
+		}
+	}
+	major, _, _ := strings.Cut(version, ".")
+	if n, err := strconv.Atoi(major); err == nil && n < 7 {
+		return problem("the server is Redis " + version + ", at least 7.0 is needed")
+	}
+	if mode == "cluster" && b.cfg.topology != cluster {
+		return problem("the server is part of a cluster: use redis+cluster://")
+	}
+	if mode != "cluster" && mode != "" && b.cfg.topology == cluster {
+		return problem("the server is not part of a cluster: use redis://")
+	}
+	return nil
+}
+
+// problem is an error whose text may be shown to operators.
+type problem string
+
+func (p problem) Error() string { return string(p) }
+
+// transient are the first words of Redis' errors that go away by themselves.
+var transient = map[string]bool{
+	"LOADING": true, "READONLY": true, "MASTERDOWN": true, "CLUSTERDOWN": true, "TRYAGAIN": true, "OOM": true, "MISCONF": true,
+	"NOREPLICAS": true, "BUSY": true, "UNBLOCKED": true, "MOVED": true, "ASK": true, "NOGOODSLAVE": true, "NOMASTERLINK": true,
+}
+
+// permanent reports whether Redis has answered, and will answer the same next time.
+func permanent(err error) bool {
+	if _, ok := errors.AsType[problem](err); ok {
+		return false // an operator may mend it while we run
+	}
+	r, answered := rueidis.IsRedisErr(err)
+	if !answered {
+		return false
+	}
+	word, _, _ := strings.Cut(r.Error(), " ")
+	return !r.IsNil() && !transient[word] && !strings.Contains(r.Error(), "max number of clients")
+}
+
+// cause keeps the code of an error of Redis, not its text, which may name a user or a key.
+func cause(err error) error { return problem(describe(err)) }
+
+// describe says in one sentence, without addresses and names, what went wrong.
+func describe(err error) string {
+	if p, ok := errors.AsType[problem](err); ok {
+		return string(p)
+	}
+	if r, ok := rueidis.IsRedisErr(err); ok {
+		word, _, _ := strings.Cut(r.Error(), " ")
+		if text, ok := answers[word]; ok {
+			return text
+		}
+		return "redis refused a command (" + word + ")"
+	}
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var op *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return "redis does not answer in time"
+	case errors.As(err, &certificate):
+		return "the certificate of redis was refused: " + unwrapped(err).Error()
+	case errors.As(err, &dns):
+		return "the name of the redis host is not known"
+	case errors.As(err, &op) && op.Op == "dial":
+		return "no connection to redis: " + unwrapped(op).Error()
+	}
+	return "the connection to redis broke"
+}
+
+// unwrapped is the innermost cause, which names no address.
+func unwrapped(err error) error {
+	for {
+		inner := errors.Unwrap(err)
+		if inner == nil {
+			return err
+		}
+		err = inner
+	}
+}
+
+// answers explains the errors that operators meet.
+var answers = map[string]string{
+	"NOAUTH": "redis wants a password", "WRONGPASS": "redis refuses the user name or password",
+	"NOPERM":  "redis does not permit a command or key to this user (the documentation lists what is needed)",
+	"LOADING": "redis is loading its data", "READONLY": "redis is a replica now", "OOM": "redis is out of memory",
+	"MISCONF": "redis cannot write its data to disk", "CLUSTERDOWN": "the cluster is down", "NOREPLICAS": "redis has too few replicas",
+	"WRONGTYPE": "a key under this prefix is of another type: use another prefix", "MASTERDOWN": "the replica has no master",
+}

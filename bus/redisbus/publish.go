@@ -1,0 +1,257 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+)
+
+// Publish appends the events to their streams, in order per channel, and returns once Redis has acknowledged all of
+// them. What a broken connection left in doubt is sent again, within Options.PublishTimeout: such an event may then be
+// in the stream twice, with one id.
+func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, error) {
+	r := bus.Receipt{Delivered: -1}
+	if b.closed.Load() {
+		return r, bus.ErrClosed
+	}
+	if len(batch) == 0 {
+		return r, nil
+	}
+	b.start()
+	limit, cancel := context.WithTimeout(ctx, b.o.PublishTimeout)
+	defer cancel()
+	if b.pubsub != nil {
+		n, err := b.pubsub.publish(limit, batch)
+		r.Accepted = n
+		return r, b.failure(ctx, "publish", err)
+	}
+	s := sending{bus: b, batch: batch, now: time.Now(), acked: make([]bool, len(batch))}
+	err := s.run(limit)
+	for r.Accepted < len(batch) && s.acked[r.Accepted] {
+		r.Accepted++
+	}
+	return r, b.failure(ctx, "publish", err)
+}
+
+// sending is one call of Publish.
+type sending struct {
+	bus   *Bus
+	batch []bus.Message
+	now   time.Time
+	acked []bool
+
+	commands []rueidis.Completed
+	sent     []attempt
+}
+
+// attempt is one XADD on its way.
+type attempt struct {
+	index  int // in the batch
+	part   *partition
+	before id // the newest entry acknowledged to this node before
+	epoch  uint64
+}
+
+// run sends until everything is acknowledged, an error stays, or ctx ends.
+func (s *sending) run(ctx context.Context) error {
+	var wait backoff
+	for {
+		if err := s.prepare(ctx); err != nil {
+			return err
+		}
+		if len(s.commands) == 0 {
+			return nil
+		}
+		again, err := s.send(ctx)
+		switch {
+		case err == nil && again == nil:
+			return nil
+		case err != nil && (permanent(err) || ctx.Err() != nil || errors.Is(err, rueidis.ErrClosing)):
+			return err
+		case err != nil:
+			s.bus.poke()
+			s.bus.pauseIn(ctx, wait.next())
+			if ctx.Err() != nil {
+				return err
+			}
+		}
+		for p := range again { // the stream is another one than we thought
+			if err := s.bus.reopen(ctx, p); err != nil && (permanent(err) || ctx.Err() != nil) {
+				return err
+			}
+		}
+	}
+}
+
+// prepare makes the commands of everything that is not acknowledged.
+func (s *sending) prepare(ctx context.Context) error {
+	s.commands, s.sent = s.commands[:0], s.sent[:0]
+	for i := range s.batch {
+		if s.acked[i] {
+			continue
+		}
+		p := s.bus.home(s.batch[i].Event.Channel)
+		if p == nil || !p.open() {
+			var err error
+			if p, err = s.bus.opened(ctx, s.batch[i].Event.Channel); err != nil {
+				return err
+			}
+		}
+		p.mu.Lock()
+		a := attempt{index: i, part: p, before: p.acked.at, epoch: p.epoch}
+		p.mu.Unlock()
+		s.sent = append(s.sent, a)
+		s.commands = append(s.commands, s.command(&a))
+	}
+	return nil
+}
+
+// command is the XADD of one event.
+func (s *sending) command(a *attempt) rueidis.Completed {
+	b := s.bus
+	c := *b.client.Load()
+	var buf [24]byte
+	next := string(append(strconv.AppendUint(buf[:0], a.epoch, 10), "-*"...))
+	var args [24]string
+	list := append(args[:0], "NOMKSTREAM")
+	if a.part.number != controlNumber {
+		if list = append(list, "MAXLEN"); !b.cfg.trimExactly {
+			list = append(list, "~")
+		}
+		list = append(list, strconv.FormatInt(a.part.maxLen, 10))
+	}
+	list = appendFields(append(list, next), &s.batch[a.index].Event, s.now)
+	return c.B().Arbitrary("XADD").Keys(a.part.stream).Args(list...).Build()
+}
+
+// send does the commands. again are the partitions that must be opened anew; err is the first failure of another kind.
+func (s *sending) send(ctx context.Context) (again map[*partition]bool, err error) {
+	c := *s.bus.client.Load()
+	var results []rueidis.RedisResult
+	if len(s.commands) == 1 {
+		results = []rueidis.RedisResult{c.Do(ctx, s.commands[0])}
+	} else {
+		results = c.DoMulti(ctx, s.commands...)
+	}
+	for i := range results {
+		stale, failed := s.acknowledge(&s.sent[i], results[i])
+		if stale {
+			if again == nil {
+				again = map[*partition]bool{}
+			}
+			again[s.sent[i].part] = true
+		}
+		if failed != nil && err == nil {
+			err = failed
+		}
+	}
+	return again, err
+}
+
+// acknowledge reads the answer to one XADD. stale: the stream is not what this node took it for.
+func (s *sending) acknowledge(a *attempt, r rueidis.RedisResult) (stale bool, err error) {
+	text, err := r.ToString()
+	switch {
+	case rueidis.IsRedisNil(err): // NOMKSTREAM: it is gone
+		return true, nil
+	case err != nil:
+		if answer, ok := rueidis.IsRedisErr(err); ok && strings.Contains(answer.Error(), "equal or smaller") {
+			return true, nil // a new epoch has begun
+		}
+		return false, err
+	}
+	at, err := parseID(text)
+	if err != nil {
+		return false, fmt.Errorf("redis answered XADD with something else: %w", err)
+	}
+	if at.epoch == a.before.epoch && !a.before.less(at) {
+		return true, nil // numbers come again: the end of the stream was lost
+	}
+	e := &s.batch[a.index].Event
+	name := e.ID
+	if name == "" {
+		name = e.UID.String()
+	}
+	a.part.acknowledged(seen{at, name})
+	s.acked[a.index] = true
+	return false, nil
+}
+
+// reopen tends a partition for a publisher; one that comes while another does it waits for that instead.
+func (b *Bus) reopen(ctx context.Context, p *partition) error {
+	before, _ := p.known()
+	select {
+	case p.tending <- struct{}{}:
+		defer func() { <-p.tending }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if now, _ := p.known(); now != before {
+		return nil
+	}
+	return b.tendParts(ctx, *b.client.Load(), b.since.Load(), []*partition{p}, nil)
+}
+
+// tendParts runs tendScript for some partitions over one connection.
+func (b *Bus) tendParts(ctx context.Context, c rueidis.CoreClient, since uint64, list []*partition, then func(*partition, tended)) error {
+	if len(list) == 0 {
+		return nil
+	}
+	commands := make([]rueidis.Completed, len(list))
+	for i, p := range list {
+		_, must := p.known()
+		commands[i] = p.tend(c, since, must...)
+	}
+	var first error
+	for i, r := range c.DoMulti(ctx, commands...) {
+		t, err := readTended(r)
+		if err != nil {
+			if first == nil {
+				first = err
+			}
+			continue
+		}
+		list[i].learn(t)
+		if then != nil {
+			then(list[i], t)
+		}
+	}
+	return first
+}
+
+// tendAll tends every partition, which makes the bus ready the first time.
+func (b *Bus) tendAll(ctx context.Context, c rueidis.Client, since uint64) error {
+	if err := b.tendParts(ctx, c, since, b.table.Load().all(), nil); err != nil {
+		return err
+	}
+	if b.since.Swap(since) == 0 {
+		close(b.link.laidOut)
+	}
+	return nil
+}
+
+// poke asks for a look at Redis.
+func (b *Bus) poke() {
+	select {
+	case b.link.poke <- struct{}{}:
+	default:
+	}
+}
+
+// pauseIn waits for some time, or the end of ctx or of the bus.
+func (b *Bus) pauseIn(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-b.ctx.Done():
+	}
+}

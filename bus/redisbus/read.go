@@ -1,0 +1,316 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/rueidis"
+)
+
+// reader reads partitions with one blocking XREAD on a connection of its own. There is one for all partitions, and in a
+// cluster, where a command may only name keys of one slot, one for each partition. What is read goes to the goroutine
+// of its partition; a partition whose queue is full is left out until it is not.
+type reader struct {
+	bus   *Bus
+	parts []*partition
+	kick  chan struct{} // something is wanted, or has space again: for who waits here
+	ring  chan struct{} // likewise: for who ends a wait at Redis
+	count int64         // entries per stream in one answer, adapted to their size
+
+	asked, seen atomic.Uint64 // changes that were asked for, changes that a running XREAD knows of
+	client      atomic.Int64  // the connection's number at Redis while it reads, else 0
+}
+
+const (
+	firstCount = 64
+	maxCount   = 1024
+	// answerBytes is what an answer should have at most.
+	answerBytes = 4 << 20
+)
+
+// deliverAll starts the goroutines that read and deliver.
+func (b *Bus) deliverAll() {
+	if b.handler.Load() == nil {
+		// Nobody is attached yet: a reader may be, later.
+		return
+	}
+	if b.readers.Load() != nil {
+		return
+	}
+	if b.pubsub != nil {
+		b.readers.Store(&[]*reader{})
+		b.pubsub.start(*b.handler.Load())
+		return
+	}
+	var list []*reader
+	add := func(parts ...*partition) {
+		r := &reader{bus: b, parts: parts, kick: make(chan struct{}, 1), ring: make(chan struct{}, 1), count: firstCount}
+		for _, p := range parts {
+			p.reader = r
+			b.running.Go(p.run)
+		}
+		list = append(list, r)
+	}
+	t := b.table.Load()
+	if b.cfg.topology == cluster {
+		for _, p := range t.all() {
+			add(p)
+		}
+	} else {
+		add(t.all()...)
+	}
+	b.readers.Store(&list)
+	for _, r := range list {
+		b.running.Go(r.run)
+	}
+}
+
+// wake tells the reader of a partition that there is something else to read now.
+func (b *Bus) wake(p *partition) {
+	if b.readers.Load() != nil {
+		p.reader.wake()
+	}
+}
+
+func (r *reader) wake() {
+	r.asked.Add(1)
+	for _, c := range [...]chan struct{}{r.kick, r.ring} {
+		select {
+		case c <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// run reads until the bus is closed.
+func (r *reader) run() {
+	var wait backoff
+	for r.bus.ctx.Err() == nil {
+		began := time.Now()
+		err := r.session()
+		if err != nil {
+			r.bus.lost(err)
+			if time.Since(began) > time.Second {
+				wait = backoff{}
+			}
+			r.bus.pause(wait.next(), nil)
+			continue
+		}
+		wait = backoff{}
+		select { // nothing to read
+		case <-r.kick:
+		case <-r.bus.ctx.Done():
+		}
+	}
+}
+
+// session reads over one connection until it breaks (the error) or there is nothing to read (nil).
+func (r *reader) session() error {
+	if !r.anything() {
+		return nil
+	}
+	c, release := (*r.bus.client.Load()).Dedicate()
+	defer release()
+	stop := context.AfterFunc(r.bus.ctx, c.Close)
+	defer stop()
+	if err := r.verify(c); err != nil {
+		return err
+	}
+	if len(r.parts) > 1 { // else what is read never changes while it is
+		number, err := c.Do(r.bus.ctx, c.B().ClientId().Build()).AsInt64()
+		if err != nil {
+			return err
+		}
+		r.client.Store(number)
+		defer r.client.Store(0)
+		done := make(chan struct{})
+		defer close(done)
+		r.bus.running.Go(func() { r.unblockLoop(done) })
+	}
+	return r.loop(c)
+}
+
+// loop reads until the connection breaks or there is nothing to read.
+func (r *reader) loop(c rueidis.DedicatedClient) error {
+	for r.bus.ctx.Err() == nil {
+		asked := r.asked.Load()
+		set, err := r.gather(c)
+		if err != nil {
+			return err
+		}
+		r.seen.Store(asked)
+		if len(set) == 0 {
+			if !r.anything() {
+				return nil
+			}
+			select { // every queue is full
+			case <-r.kick:
+				continue
+			case <-r.bus.ctx.Done():
+				return nil
+			}
+		}
+		if err := r.read(c, set); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// anything reports whether a partition is wanted.
+func (r *reader) anything() bool {
+	for _, p := range r.parts {
+		if p.wanted() {
+			return true
+		}
+	}
+	return false
+}
+
+// verify proves, before anything is read over a new connection, that what was read is still there. It begins a new
+// epoch where it is not; the marker of that is read next.
+func (r *reader) verify(c rueidis.DedicatedClient) error {
+	var list []*partition
+	for _, p := range r.parts {
+		if _, captured := p.place(); captured {
+			list = append(list, p)
+		}
+	}
+	return r.bus.tendParts(r.bus.ctx, c, r.bus.since.Load(), list, nil)
+}
+
+// gather returns what to read now, and finds the place to begin at for partitions that are new.
+func (r *reader) gather(c rueidis.DedicatedClient) (set []*partition, err error) {
+	var fresh []*partition
+	for _, p := range r.parts {
+		_, captured := p.place()
+		switch {
+		case !p.wanted():
+			if captured && !p.abandon() {
+				set = append(set, p)
+			}
+		case len(p.queue) == cap(p.queue):
+			p.starved.Store(true)
+			if len(p.queue) < cap(p.queue) { // it has had space meanwhile
+				r.wake()
+			}
+		case captured:
+			set = append(set, p)
+		default:
+			fresh = append(fresh, p)
+		}
+	}
+	if len(fresh) == 0 {
+		return set, nil
+	}
+	return append(set, fresh...), r.bus.tendParts(r.bus.ctx, c, r.bus.since.Load(), fresh, func(p *partition, t tended) {
+		p.queue <- batch{start: t.last.at} // which has space: only this goroutine fills it
+		p.capture(t.last)
+	})
+}
+
+// read issues one XREAD and hands out what it answers.
+func (r *reader) read(c rueidis.DedicatedClient, set []*partition) error {
+	block := r.bus.cfg.blockFor
+	args := make([]string, 0, 5+2*len(set))
+	args = append(args, "COUNT", strconv.FormatInt(r.count, 10), "BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS")
+	for _, p := range set {
+		args = append(args, p.stream)
+	}
+	for _, p := range set {
+		at, _ := p.place()
+		args = append(args, at.at.String())
+	}
+	patience := until{r.bus.ctx, time.Now().Add(block + visitTime)}
+	answer := c.Do(patience, c.B().Arbitrary("XREAD").Args(args...).Blocking())
+	streams, err := answer.ToMap()
+	if rueidis.IsRedisNil(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t := r.bus.table.Load()
+	bytes, most := 0, 0
+	for key, list := range streams {
+		p := t.byStream[key]
+		entries, err := list.ToArray()
+		if p == nil || err != nil || len(entries) == 0 {
+			return errors.New("redis answered XREAD with something else")
+		}
+		at, fields, err := split(&entries[len(entries)-1])
+		if err != nil {
+			return err
+		}
+		p.advance(seen{at, tagOf(fields)})
+		bytes += weight(fields) * len(entries)
+		most = max(most, len(entries))
+		p.queue <- batch{entries: entries} // which has space: gather saw to it
+	}
+	r.adapt(bytes, most)
+	return nil
+}
+
+// adapt keeps answers near answerBytes, guessed from the last entry of each stream.
+func (r *reader) adapt(bytes, most int) {
+	switch {
+	case bytes > answerBytes:
+		r.count = max(1, r.count/4)
+	case int64(most) == r.count && bytes < answerBytes/4:
+		r.count = min(r.count*2, maxCount)
+	}
+}
+
+func weight(fields []rueidis.RedisMessage) (n int) {
+	for i := range fields {
+		s, _ := fields[i].ToString()
+		n += len(s)
+	}
+	return n
+}
+
+// unblockEach is how often a reader is asked to stop waiting, until it has.
+const unblockEach = time.Millisecond
+
+// unblockLoop ends the wait of an XREAD at Redis when there is something else to read, until done is closed.
+func (r *reader) unblockLoop(done <-chan struct{}) {
+	c := *r.bus.client.Load()
+	for {
+		select {
+		case <-done:
+			return
+		case <-r.ring:
+		}
+		for r.seen.Load() != r.asked.Load() {
+			n := r.client.Load()
+			if n == 0 {
+				return
+			}
+			ctx, cancel := context.WithTimeout(r.bus.ctx, visitTime)
+			err := c.Do(ctx, c.B().ClientUnblock().ClientId(n).Build()).Error()
+			cancel()
+			if err != nil && permanent(err) && strings.HasPrefix(err.Error(), "NOPERM") {
+				r.bus.reports.unblock(r.bus.o.Logger)
+			}
+			select {
+			case <-done:
+				return
+			case <-time.After(unblockEach):
+			}
+		}
+	}
+}
+
+// until is a context that has a deadline and no channel: the driver then waits in the calling goroutine.
+type until struct {
+	context.Context
+	at time.Time
+}
+
+func (u until) Deadline() (time.Time, bool) { return u.at, true }
+func (until) Done() <-chan struct{}         { return nil }
+func (until) Err() error                    { return nil }
