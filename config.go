@@ -117,6 +117,7 @@ type Limits struct {
 	ResolverTimeout            time.Duration // 5 s
 	ResolverWorkers            int           // 64 at once
 	ResolverLane               int           // 64 events that wait per group
+	ResumeEvents               int           // 10,000 events that a subscriber who resumes may have missed
 }
 
 // WithDefaults returns the limits with every zero replaced.
@@ -130,6 +131,7 @@ func (l Limits) WithDefaults() Limits {
 		{&l.QueueMessages, 1000}, {&l.QueueBytes, 4 << 20}, {&l.ConnectionQueueBytes, 16 << 20},
 		{&l.GroupsPerChannel, 2_000_000}, {&l.GroupsPerTenant, 1_000_000},
 		{&l.PlanCacheBytes, 64 << 20}, {&l.ResolverWorkers, 64}, {&l.ResolverLane, 64},
+		{&l.ResumeEvents, 10_000},
 	} {
 		if *d.p == 0 {
 			*d.p = d.n
@@ -154,7 +156,7 @@ func (l Limits) validate() error {
 		{"SubscribeRate", l.SubscribeRate}, {"SubscribeBurst", l.SubscribeBurst},
 		{"PublishRate", l.PublishRate}, {"PublishBurst", l.PublishBurst}, {"GroupsPerChannel", l.GroupsPerChannel},
 		{"GroupsPerTenant", l.GroupsPerTenant}, {"PlanCacheBytes", l.PlanCacheBytes},
-		{"ResolverWorkers", l.ResolverWorkers}, {"ResolverLane", l.ResolverLane}, {"ResolverTimeout", int(l.ResolverTimeout)},
+		{"ResolverWorkers", l.ResolverWorkers}, {"ResolverLane", l.ResolverLane}, {"ResumeEvents", l.ResumeEvents}, {"ResolverTimeout", int(l.ResolverTimeout)},
 	} {
 		if d.n < 0 {
 			errs = append(errs, fmt.Errorf("config: Limits.%s is %d: it must not be negative", d.name, d.n))

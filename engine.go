@@ -97,7 +97,9 @@ func New(cfg Config) (*Engine, error) {
 		Failed: func(field string, err error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},
+		Bus: e.busAccess(),
 	})
+	e.connLimits.Room = e.hub.Room
 	e.control.init()
 	if r, ok := e.bus.(bus.ControlRetainer); ok {
 		r.RetainControl(e.cfg.maxTokenLife() + clockSkew)

@@ -330,7 +330,7 @@ func (g *gate) Prepared(query, operationName string) bool {
 
 // Subscribe implements session.Engine.
 func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
-	sub, result, errs := g.engine.subscribe(conn, who, req, nil)
+	sub, result, errs := g.engine.subscribe(ctx, conn, who, req, nil)
 	if errs != nil {
 		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
 		return session.Outcome{Errors: appendErrors(nil, errs)}

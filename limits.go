@@ -96,15 +96,15 @@ func (e *Engine) admit(who *identity.Identity, conn *queue.Conn) []*gql.Error {
 }
 
 // enter joins a subscription to its channel, within the bound of its user.
-func (e *Engine) enter(j *hub.Join, begin func(*hub.Subscription) bool) (*hub.Subscription, []*gql.Error) {
+func (e *Engine) enter(j *hub.Join, join func(*hub.Join) (*hub.Subscription, []*gql.Error)) (*hub.Subscription, []*gql.Error) {
 	if e.userCounts == nil {
-		return e.hub.Join(j, begin)
+		return join(j)
 	}
 	a := accountOf(j.Identity, j.Conn)
 	if !e.userCounts.enter(a) {
 		return nil, refused(code.TooManySubscriptions, fmt.Sprintf("The user has %d subscriptions, as many as a user may have.", e.userCounts.limit))
 	}
-	sub, errs := e.hub.Join(j, begin)
+	sub, errs := join(j)
 	if sub == nil {
 		e.userCounts.leave(a)
 	}

@@ -1,6 +1,7 @@
 package fraiseql
 
 import (
+	"context"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -29,7 +30,7 @@ var emptyObject = []byte("{}")
 
 // subscribe runs an operation: a subscription joins, a query is answered in the outcome. own is the resolver of
 // this subscription alone, nil: that of its field or event type.
-func (e *Engine) subscribe(conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver) (*hub.Subscription, []byte, []*gql.Error) {
+func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver) (*hub.Subscription, []byte, []*gql.Error) {
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
@@ -59,7 +60,7 @@ func (e *Engine) subscribe(conn *queue.Conn, who *identity.Identity, req *sessio
 	if !resolves(&s.join) {
 		return nil, nil, refused(code.ValidationFailed, "The field "+p.RootName+" needs a resolver, and there is none.")
 	}
-	sub, errs := e.join(s, req)
+	sub, errs := e.join(ctx, s, req)
 	if sub != nil {
 		e.observer.Counted(observe.Subscribed, origin, 1)
 	}
@@ -141,7 +142,7 @@ func (e *Engine) answer(op *gql.Operation, s *subscribing) ([]byte, []*gql.Error
 }
 
 // join runs checks 1 and 5 on what s.join says so far and enters the subscription into the index.
-func (e *Engine) join(s *subscribing, req *session.Request) (*hub.Subscription, []*gql.Error) {
+func (e *Engine) join(ctx context.Context, s *subscribing, req *session.Request) (*hub.Subscription, []*gql.Error) {
 	p, who := s.join.Plan, s.join.Identity
 	var sent plan.Variables
 	if len(req.Variables) > 0 {
@@ -162,8 +163,14 @@ func (e *Engine) join(s *subscribing, req *session.Request) (*hub.Subscription, 
 	}
 	e.observer.Checked(policy.Role, 1, 0)
 	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
-	s.join.Extensions = s.wantsDrops(req.Extensions, &e.limits)
-	return e.enter(&s.join, req.Begin)
+	resume := s.extensions(req, &e.limits)
+	if resume.Invalid {
+		return nil, refused(code.BadUserInput, "The extension resume is true, or the cursor of a message as a string.")
+	}
+	if s.join.Cursors = resume.Asked; resume.Asked {
+		return e.follow(ctx, &s.join, resume.Cursor, req.Begin)
+	}
+	return e.enter(&s.join, func(j *hub.Join) (*hub.Subscription, []*gql.Error) { return e.hub.Join(j, req.Begin) })
 }
 
 // readmit runs check 5 for a subscription of a connection whose credentials were refreshed. What may not be seen any
@@ -186,12 +193,17 @@ func (e *Engine) readmit(sub *hub.Subscription, who *identity.Identity) {
 
 var dropsName = jsontape.MakeName("drops")
 
-// wantsDrops reads extensions {"drops": true} of a subscribe. The tape of the raw variables is free by now.
-func (s *subscribing) wantsDrops(extensions []byte, lim *Limits) bool {
-	if len(extensions) == 0 || s.raw.Parse(extensions, lim.events()) != nil {
-		return false
+// extensions reads those of a subscribe that the engine knows: {"drops": true} and resume, which a transport may have
+// read elsewhere. The tape of the raw variables is free by now.
+func (s *subscribing) extensions(req *session.Request, lim *Limits) session.Resume {
+	if len(req.Extensions) == 0 || s.raw.Parse(req.Extensions, lim.events()) != nil {
+		return req.Resume
 	}
-	return s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) == jsontape.True
+	s.join.Extensions = s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) == jsontape.True
+	if req.Resume.Asked {
+		return req.Resume
+	}
+	return session.ReadResume(&s.raw, jsontape.Root)
 }
 
 // deliveryKey is the part of @delivery that makes a queue policy.

@@ -22,6 +22,19 @@ func (p Position) IsZero() bool { return p == Position{} }
 // SameRun reports whether two positions can be compared: they are of one epoch and one partition.
 func (p Position) SameRun(q Position) bool { return p.Epoch == q.Epoch && p.Partition == q.Partition }
 
+// Before returns the position whose sequence is one less: events after it are the one at p and those after that. The
+// zero Position has none before.
+func (p Position) Before() Position {
+	switch {
+	case p.Minor > 0:
+		p.Minor--
+	case p.Major > 0:
+		p.Major--
+		p.Minor = 1<<64 - 1
+	}
+	return p
+}
+
 // Compare orders positions: -1 if p is before q, 0 if they are equal, 1 if it is after. Only within one
 // epoch and partition does the order mean time; over them it is merely total.
 func (p Position) Compare(q Position) int {

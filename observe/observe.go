@@ -63,6 +63,10 @@ const (
 	Refreshes
 	// Revocations counts revocations from the bus; label is `enforced` or `refused` (there are too many).
 	Revocations
+	// Resumed counts subscribes that asked for cursors; label is `started`, `recovered` or `lost`.
+	Resumed
+	// Gaps counts live subscriptions that a gap proven by the bus concerns; label is `told` or `untold`.
+	Gaps
 	// Counters is the number of counters.
 	Counters int = iota
 )

@@ -141,6 +141,7 @@ type Limits struct {
 	ResolverTimeout            time.Duration
 	ResolverWorkers            int
 	ResolverLane               int
+	ResumeEvents               int
 	InitTimeout                time.Duration
 	PingInterval               time.Duration
 	PongTimeout                time.Duration

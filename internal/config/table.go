@@ -131,6 +131,7 @@ var limitKeys = []Key{
 	{Path: "limits.resolver_timeout", Type: Duration, Default: "5s", Doc: "One call of a resolver.", field: func(c *Config) any { return &c.Limits.ResolverTimeout }},
 	{Path: "limits.resolver_workers", Type: Count, Default: "64", Presets: &[3]string{"64", "64", "256"}, Doc: "Resolver calls at the same time.", field: func(c *Config) any { return &c.Limits.ResolverWorkers }},
 	{Path: "limits.resolver_lane", Type: Count, Default: "64", Doc: "Events that wait for one group's resolver.", field: func(c *Config) any { return &c.Limits.ResolverLane }},
+	{Path: "limits.resume_events", Type: Count, Default: "10000", Doc: "Events that a subscriber may have missed and still resume.", field: func(c *Config) any { return &c.Limits.ResumeEvents }},
 	{Path: "limits.init_timeout", Type: Duration, Default: "3s", Doc: "Time until `connection_init`; then close 4408.", field: func(c *Config) any { return &c.Limits.InitTimeout }},
 	{Path: "limits.ping_interval", Type: Duration, Default: "30s", Doc: "Silence after which the server pings; 0: never.", field: func(c *Config) any { return &c.Limits.PingInterval }},
 	{Path: "limits.pong_timeout", Type: Duration, Default: "10s", Doc: "Time for the answer to a ping.", field: func(c *Config) any { return &c.Limits.PongTimeout }},

@@ -119,7 +119,7 @@ func (c *engineConfig) limit(name string, m member) bool {
 		"subscribe_rate": &l.SubscribeRate, "subscribe_burst": &l.SubscribeBurst, "publish_rate": &l.PublishRate,
 		"publish_burst": &l.PublishBurst, "groups_per_channel": &l.GroupsPerChannel,
 		"groups_per_tenant": &l.GroupsPerTenant, "plan_cache_bytes": &l.PlanCacheBytes,
-		"resolver_lane": &l.ResolverLane,
+		"resolver_lane": &l.ResolverLane, "resume_events": &l.ResumeEvents,
 	}
 	if dst, ok := counts[name]; ok {
 		m.count(dst)

@@ -27,6 +27,15 @@ type channel struct {
 	members   int
 	running   bool // between two parts of a dispatch: leaves are postponed
 	dead      bool
+	follow    *follow // nil: nobody asked for cursors
+	seen      *seen   // nil: nothing comes again, or nothing came; guarded by turn and mu
+}
+
+// sawBefore reports whether an event of that key was delivered at an earlier position, as far as is remembered.
+func (c *channel) sawBefore(key uint64, at event.Position) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.seen.before(key, at)
 }
 
 // leave takes a completed subscription out of the index.
@@ -34,6 +43,9 @@ func (c *channel) leave(s *Subscription) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if s.cell == nil { // it was never in the index
+		if c.follow != nil {
+			c.follow.endLocked(s)
+		}
 		return
 	}
 	if c.running {
@@ -55,6 +67,9 @@ func (c *channel) removeLocked(s *Subscription) {
 		g.removeCell(cell)
 	}
 	c.hub.subscriptions.Add(-1)
+	if g.cursors {
+		c.follow.followers--
+	}
 	c.unreserveLocked(g)
 }
 
@@ -75,6 +90,7 @@ func (c *channel) unreserveLocked(g *Group) {
 func (c *channel) retireIfEmptyLocked() {
 	if c.members == 0 && !c.dead {
 		c.hub.retireLocked(c)
+		c.seen.forget(c.hub)
 	}
 }
 
@@ -83,6 +99,9 @@ func (c *channel) removeGroupLocked(g *Group) {
 		l.abandonLocked()
 	}
 	c.groups.remove(g)
+	if g.cursors {
+		c.unfollowGroupLocked(g)
+	}
 	c.hub.groups.Add(-1)
 	if c.tenants[g.maker.tenant]--; c.tenants[g.maker.tenant] == 0 {
 		delete(c.tenants, g.maker.tenant)

@@ -32,6 +32,7 @@ type dispatch struct {
 	last     *plan.Projection // whose payload of this event is payload
 	payload  []byte
 	memo     plan.Memo // what other projections of this event found
+	cursor   []byte    // text of the event's cursor, once it was needed
 	buf      []byte    // texts of addresses
 	key      []byte    // index key
 	owners   []string  // list at an @owner path
@@ -59,7 +60,7 @@ func (d *dispatch) begin(m *bus.Message) {
 	d.out = observe.Dispatch{Latency: -1}
 	d.results, d.isolated, d.addressed = results{}, false, false
 	d.lanes = d.lanes[:0]
-	d.last, d.payload = nil, nil
+	d.last, d.payload, d.cursor = nil, nil, nil
 	d.memo.Reset()
 	d.buf, d.owners = d.buf[:0], d.owners[:0]
 	if d.timed++; d.timed%16 == 0 {
@@ -100,10 +101,18 @@ func (c *channel) dispatch(d *dispatch) {
 		d.discarded = "duplicate"
 		return
 	}
-	c.last = d.at
 	d.now = 0
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.hub.cfg.Bus.Redelivers && c.repeatsLocked(d) {
+		c.last = d.at
+		d.discarded = "duplicate"
+		return
+	}
+	if c.follow != nil {
+		c.follow.beginLocked(d)
+	}
+	c.last = d.at
 	c.seq++
 	d.seq = c.seq
 	c.running, d.budget = true, memberBatch
@@ -113,6 +122,9 @@ func (c *channel) dispatch(d *dispatch) {
 		}
 	}
 	c.running = false
+	if c.follow != nil {
+		c.follow.recordLocked(d)
+	}
 	c.removePostponedLocked()
 	if d.timed%16 == 0 {
 		d.out.Latency = time.Since(d.started)
@@ -386,6 +398,9 @@ func (d *dispatch) serve(g *Group, s *Subscription) {
 	r, messages := s.EnqueueCounted(g.message)
 	if r.Waits() {
 		d.out.Enqueued++
+	}
+	if g.cursors {
+		s.follower().told = d.standing()
 	}
 	if r != queue.Enqueued {
 		d.results[r] += messages

@@ -21,6 +21,7 @@ type Group struct {
 	members    int32
 	pass       bool
 	keyed      bool // LATEST compares a value of the event
+	cursors    bool // its members are followers: each message carries a cursor
 }
 
 // groupRest is what few groups have.

@@ -7,12 +7,14 @@
 package hub
 
 import (
+	"context"
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
@@ -38,6 +40,25 @@ type Config struct {
 	Timeout time.Duration
 	// Failed is told why a resolver failed, for the log.
 	Failed func(field string, err error)
+	// Bus is what resuming needs of the bus.
+	Bus BusAccess
+}
+
+// BusAccess is what a hub asks of its bus where subscriptions resume. The zero value: they cannot.
+type BusAccess struct {
+	// Name is event.HashName of the bus' name.
+	Name uint32
+	// Redelivers: events may come again, and are looked for.
+	Redelivers bool
+	// History and Established are the bus'.
+	History     func(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error)
+	Established func(ctx context.Context, channel string) error
+	// Events is how many events a subscriber may have missed, at most.
+	Events int
+	// Positions is how often followers are told that only the position moved.
+	Positions time.Duration
+	// Gap is told, for the log, how many subscriptions a gap concerns, and how many of them were told.
+	Gap func(subscriptions, told int)
 }
 
 const (
@@ -54,8 +75,12 @@ type Hub struct {
 	scratch sync.Pool // *dispatch
 	workers workers
 
-	deferred  deferred
-	answering sync.Pool // *answering
+	deferred deferred
+	replays  replays
+	follows  follows
+	// seenEntries and recorded are what all channels together remember for resuming: ids, and bytes of events.
+	seenEntries, recorded atomic.Int64
+	answering             sync.Pool // *answering
 
 	subscriptions atomic.Int64
 	groups        atomic.Int64
@@ -122,11 +147,15 @@ func New(cfg Config) *Hub {
 	h.answering.New = func() any { return new(answering) }
 	h.workers.init(h)
 	h.deferred.init(h)
+	h.replays.init(h)
+	h.follows.init(h)
 	return h
 }
 
 // Close stops the resolvers' workers and waits for them. Deferred resolvers may answer later; nobody is told.
 func (h *Hub) Close() {
+	h.replays.close()
+	h.follows.close()
 	h.workers.close()
 	h.deferred.close()
 }

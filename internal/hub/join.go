@@ -31,6 +31,8 @@ type Join struct {
 	Types    *Types
 	// Extensions: the subscriber asked to be told of drops.
 	Extensions bool
+	// Cursors: it asked for a cursor with each message. Only for Follow.
+	Cursors bool
 }
 
 var errGroups = errors.New("too many different subscriptions on this channel: use variables rather than literals, and fewer variants")
@@ -101,9 +103,10 @@ func (c *channel) bindLocked(j *Join, key []byte, bind func(plan.Variables, poli
 }
 
 func (j *Join) subscription(c *channel) *Subscription {
-	s := &Subscription{channel: c, expires: expiry(j.Identity)}
+	s := j.allocate()
+	s.channel, s.expires = c, expiry(j.Identity)
 	s.who.Store(j.Identity)
-	s.Init(j.Conn, j.Policy, j.ID, j.Extensions)
+	s.Init(j.Conn, j.Policy, j.ID, j.Extensions || j.Cursors)
 	return s
 }
 
@@ -115,11 +118,21 @@ func expiry(who *identity.Identity) uint32 {
 	return uint32(max(1, min(who.ExpiresAt.Unix(), 1<<32-1)))
 }
 
+func (j *Join) allocate() *Subscription {
+	if j.Cursors {
+		return &new(follower).Subscription
+	}
+	return new(Subscription)
+}
+
 // appendKey appends what a group's members have in common: plan, variables, mask, and for a resolver's result
 // as much of the identity as it may depend on (CONTRACT 5).
 func (j *Join) appendKey(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(uintptr(unsafe.Pointer(j.Plan))))
 	dst = binary.AppendUvarint(dst, uint64(j.Mask))
+	if j.Cursors {
+		dst = append(dst, 1) // what follows begins with 0 or with a brace
+	}
 	if j.Resolver != nil || j.Types != nil {
 		dst = j.appendResolver(dst)
 	}
@@ -147,6 +160,9 @@ func (c *channel) addLocked(g *Group, s *Subscription) {
 	g.eachBucket(func(b *bucket) { b.count(d, 1) })
 	s.joined = c.seq
 	c.hub.subscriptions.Add(1)
+	if g.cursors {
+		c.followLocked().followers++
+	}
 }
 
 // newGroupLocked makes an empty group and its index entries; the caller adds its first member. It returns nil, and no
@@ -156,7 +172,7 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 	if c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant {
 		return nil, errGroups
 	}
-	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0}
+	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0, cursors: j.Cursors}
 	if j.Resolver != nil || j.Types != nil {
 		g.more().lane = j.newLane()
 	}
@@ -171,6 +187,9 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, er
 	}
 	c.groups.put(g)
 	c.tenants[tenant]++
+	if g.cursors {
+		c.followLocked().groups[g] = struct{}{}
+	}
 	g.shape.groups++
 	c.hub.groups.Add(1)
 	return g, nil

@@ -69,7 +69,11 @@ type Request struct {
 	event    event.Event
 	readers  readers
 	seq      uint64
-	extra    *queue.Extra // LATEST
+	extra    *queue.Extra // LATEST, cursors
+	told     *standing    // for groups with cursors: where the event is
+	// only: it is for one subscription, which replays, or joined with this in its lane.
+	only   *follower
+	replay *replay // that waits for the result; guarded by the channel's mu
 	// Guarded by the channel's mu: no worker need take it, its result is there, and what it is.
 	started, done bool
 	message       *queue.Message
@@ -127,6 +131,10 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 		r.message = d.slab.message()
 		r.message.Payload = d.project(g)
 		d.finish(g, r.message)
+		if g.cursors {
+			at := d.standing()
+			r.told = &at
+		}
 		r.started, r.done = true, true
 	case by.Deferred != nil:
 		r.prepare(d)
@@ -147,7 +155,11 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 // prepare sets what a resolver and its result need of the event.
 func (r *Request) prepare(d *dispatch) {
 	r.event = *d.event
-	if r.group.keyed {
+	if r.group.cursors {
+		at := d.standing()
+		r.told = &at
+	}
+	if r.group.keyed || r.group.cursors {
 		var m queue.Message
 		d.finish(r.group, &m)
 		r.extra = m.Extra
@@ -188,6 +200,10 @@ func (d *dispatch) makeRoom(g *Group) bool {
 
 // eachReader calls f for every member of the group that the event is for.
 func (r *Request) eachReader(f func(*Subscription)) {
+	if r.only != nil {
+		f(&r.only.Subscription)
+		return
+	}
 	r.group.eachMember(func(s *Subscription) {
 		if s.joined < r.seq && r.readers.include(s.who.Load().UserID) {
 			f(s)
@@ -232,7 +248,12 @@ func (r *Request) settle(m *queue.Message) {
 func (r *Request) place(c *channel, m *queue.Message, dropped *results) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !r.done {
+	switch {
+	case r.done:
+	case r.replay != nil:
+		r.done, r.message = true, m
+		c.hub.replays.kick(r.replay)
+	default:
 		r.done, r.message = true, m
 		r.group.rest.lane.deliverLocked(dropped)
 	}
@@ -257,6 +278,9 @@ func (l *lane) deliverLocked(rs *results) {
 			}
 			r, messages := s.EnqueueCounted(head.message)
 			rs[r] += messages
+			if head.told != nil {
+				s.follower().told = *head.told
+			}
 		})
 	}
 }

@@ -16,8 +16,11 @@ import (
 // the context), the subscription changes its group between two events, and results of a resolver that were asked for
 // with the old one are not delivered to it.
 //
+// One that replays changes in the same way between two events, and what was asked for with the old identity is asked for
+// again.
+//
 // It may wait for an event of the channel to be dispatched. No lock may be held. A subscription that has ended, or is
-// not in the index yet, is left as it is.
+// neither in the index yet nor replays, is left as it is.
 func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error)) []*gql.Error {
 	c := s.channel
 	j, old := c.present(s)
@@ -52,11 +55,17 @@ func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.
 func (c *channel) present(s *Subscription) (j Join, g *Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.cell == nil || s.Ended() {
+	if s.Ended() {
 		return j, nil
 	}
-	g = s.cell.group
-	j = Join{Plan: g.projection.Plan, Variables: g.variables()}
+	if r := c.replayLocked(s); r != nil {
+		g = r.groupLocked()
+	} else if s.cell != nil {
+		g = s.cell.group
+	} else {
+		return j, nil
+	}
+	j = Join{Plan: g.projection.Plan, Variables: g.variables(), Cursors: g.cursors}
 	if l := g.lane(); l != nil {
 		j.Resolver, j.Types = l.resolver, l.types
 	}
@@ -70,13 +79,20 @@ func (g *Group) variables() []byte {
 	}
 	rest := []byte(g.key[8:])
 	_, n := binary.Uvarint(rest)
-	return rest[n:]
+	if rest = rest[n:]; g.cursors {
+		return rest[1:]
+	}
+	return rest
 }
 
 // replace puts another identity in the place of that of s, which stays in its group.
 func (c *channel) replace(s *Subscription, who *identity.Identity) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if r := c.replayLocked(s); r != nil {
+		r.changeLocked(adoption{group: r.change.group, who: who})
+		return
+	}
 	s.who.Store(who)
 	s.expires = expiry(who)
 }
@@ -87,8 +103,16 @@ func (c *channel) move(s *Subscription, g *Group, who *identity.Identity) {
 	defer c.turn.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.cell == nil || s.Ended() {
+	r := c.replayLocked(s)
+	switch {
+	case s.Ended(), r == nil && s.cell == nil:
 		c.unreserveLocked(g)
+		return
+	case r != nil:
+		if old := r.change.group; old != nil {
+			c.unreserveLocked(old)
+		}
+		r.changeLocked(adoption{group: g, who: who})
 		return
 	}
 	c.removeLocked(s) // what a channel needs to live is reserved

@@ -6,16 +6,29 @@ import (
 )
 
 // workers run resolvers: a bounded number of goroutines, started when there is work. backlog names a group
-// once for each event in its lane that no worker has taken, so that the lanes bound it.
+// once for each event in its lane that no worker has taken, and each request of a replay, so that the lanes bound it.
 type workers struct {
 	hub     *Hub
 	ctx     context.Context
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
 	mu      sync.Mutex
-	backlog []*Group
+	backlog []job
 	running int
 	closed  bool
+}
+
+// job is one event to be resolved: the next of a group's lane, or one of a replay.
+type job struct {
+	group   *Group
+	request *Request
+}
+
+func (j job) start() *Request {
+	if j.request != nil {
+		return j.request
+	}
+	return j.group.startRequest()
 }
 
 func (w *workers) init(h *Hub) {
@@ -32,13 +45,15 @@ func (w *workers) close() {
 }
 
 // submit asks for one event of a group's lane to be resolved.
-func (w *workers) submit(g *Group) {
+func (w *workers) submit(g *Group) { w.add(job{group: g}) }
+
+func (w *workers) add(j job) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
 		return
 	}
-	w.backlog = append(w.backlog, g)
+	w.backlog = append(w.backlog, j)
 	if w.running < w.hub.cfg.Workers {
 		w.running++
 		w.wg.Go(w.run)
@@ -54,11 +69,11 @@ func (w *workers) run() {
 			w.mu.Unlock()
 			return
 		}
-		g := w.backlog[0]
-		w.backlog[0] = nil
+		j := w.backlog[0]
+		w.backlog[0] = job{}
 		w.backlog = w.backlog[1:]
 		w.mu.Unlock()
-		if r := g.startRequest(); r != nil {
+		if r := j.start(); r != nil {
 			w.resolve(r)
 		}
 	}

@@ -76,6 +76,8 @@ var table = []Metric{
 	{counters[observe.Refreshes].name, Counter, "result", []string{"accepted", "refused"}, "Fresh credentials that clients of open connections sent."},
 	{counters[observe.Revocations].name, Counter, "result", []string{"enforced", "refused"}, "Revocations of credentials; `refused`: there were too many."},
 	{counters[observe.Subscribed].name, Counter, "plan", []string{"cached", "compiled"}, "Subscriptions started."},
+	{counters[observe.Resumed].name, Counter, "result", []string{"started", "recovered", "lost"}, "Subscribes that asked for cursors: without one, with one that was recovered, with one that was not or no longer (`recovered: false`)."},
+	{counters[observe.Gaps].name, Counter, "subscribers", []string{"told", "untold"}, "Live subscriptions for which the bus has lost events: those that resume are told, others are not."},
 	{counters[observe.SubscribesRefused].name, Counter, "code", codes(), "Operations refused."},
 	{counters[observe.Resolved].name, Counter, "result", []string{"ok", "error", "timeout", "panic", "overflow"}, "Resolver calls."},
 	{buildInfo, Gauge, "version", nil, "Always 1; the version of the program."},
@@ -95,6 +97,8 @@ var counters = [observe.Counters]struct{ name string }{
 	observe.Resolved:           {"fraiseql_resolver_calls_total"},
 	observe.Revocations:        {"fraiseql_revocations_total"},
 	observe.Refreshes:          {"fraiseql_credential_refreshes_total"},
+	observe.Resumed:            {"fraiseql_resumes_total"},
+	observe.Gaps:               {"fraiseql_gaps_total"},
 }
 
 func codes() []string {

@@ -10,6 +10,7 @@ const (
 	connPull                      // no transport: results wait to be popped
 	connBlocked                   // the peer does not read: messages are kept as own copies
 	connTold                      // the sink was woken for the close
+	connAwaited                   // an Offer found no room: Limits.Room is to be told of some
 )
 
 // Conn is the outbound side of one connection. It is embedded in the transport's connection; the zero value
@@ -160,6 +161,7 @@ func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
 	}
 	for sum := 0; c.first != nil; {
 		if sum >= maxBytes {
+			c.tellRoomLocked()
 			return dst, true
 		}
 		q := c.first
@@ -180,6 +182,7 @@ func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
 	}
 	c.control = nil
 	c.flags &^= connBusy
+	c.tellRoomLocked()
 	return dst, false
 }
 

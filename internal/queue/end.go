@@ -33,6 +33,7 @@ func (q *Queue) Complete() bool {
 	q.clearLocked()
 	c.unlinkLocked(q)
 	q.endLocked()
+	c.tellRoomLocked()
 	pulled := c.flags&connPull != 0
 	c.mu.Unlock()
 	if pulled { // also after Shut

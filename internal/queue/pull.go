@@ -25,6 +25,7 @@ func (q *Queue) Pop() (item Item, ok, overflowed bool) {
 	if c.first == nil && c.control == nil {
 		c.flags &^= connBusy
 	}
+	c.tellRoomLocked()
 	return item, true, false
 }
 

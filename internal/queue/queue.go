@@ -71,6 +71,9 @@ type Policy struct {
 type Limits struct {
 	Bytes           int // of queued results over all subscriptions; 16 MiB
 	ControlMessages int // 256
+	// Room is told, once after an Offer that waits, that messages of the connection were taken. It is called under the
+	// connection's lock: it must not block and must not call the connection or its queues. nil: nobody is.
+	Room func(*Conn)
 }
 
 const (

@@ -192,6 +192,7 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus
 			SubscribeRate: l.SubscribeRate, SubscribeBurst: l.SubscribeBurst, PublishRate: l.PublishRate, PublishBurst: l.PublishBurst,
 			GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
 			PlanCacheBytes: l.PlanCacheBytes, ResolverTimeout: l.ResolverTimeout, ResolverWorkers: l.ResolverWorkers, ResolverLane: l.ResolverLane,
+			ResumeEvents: l.ResumeEvents,
 		},
 	}
 	// Whatever is not known to be addressed is strict.

@@ -87,8 +87,8 @@ class SubscriptionExecutor(_native.Executor):
                 `subscriptions_per_connection`, `subscriptions_per_user`, `subscribe_rate` and `subscribe_burst` (per
                 user and second), `publish_rate` and `publish_burst` (per tenant and second), `groups_per_channel`
                 (2,000,000), `groups_per_tenant` (1,000,000), `plan_cache_bytes` (64 MiB), `resolver_timeout` (5
-                seconds), `resolver_lane` (64 events that wait per group). Those without a default have no bound; 0
-                is the default.
+                seconds), `resolver_lane` (64 events that wait per group), `resume_events` (10,000 that a subscriber
+                who resumes may have missed). Those without a default have no bound; 0 is the default.
             naming: `exact`, or `snake_case` to read member order_id for field orderId.
             introspection: Whether clients may read the schema.
 

@@ -37,6 +37,7 @@ LIMITS: tuple[str, ...] = (
     "queue_messages",
     "resolver_lane",
     "resolver_timeout",
+    "resume_events",
     "subscribe_burst",
     "subscribe_rate",
     "subscriptions_per_connection",

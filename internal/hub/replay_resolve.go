@@ -1,0 +1,100 @@
+package hub
+
+import (
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
+
+// Subscriptions with resolvers replay like others, but for this: the events that need a resolver are asked for ahead,
+// as many as a lane may hold, and their results wait in results, in the order of the events, until there is room in the
+// queue. What is still due when the subscription joins goes into its group's lane, in front of everything that is
+// dispatched from then on.
+
+// joinResults is how many results may be due, at most, when a subscription joins.
+const joinResults = 16
+
+func (r *replay) resolves() bool { return r.match.lane != nil }
+
+// enterLocked asks for the result of the event at work; false when it needs none and nothing is due before it.
+func (r *replay) enterLocked(d *dispatch) bool {
+	by := r.match.lane.of(d.event.Type)
+	if by == nil && len(r.results) == 0 {
+		return false
+	}
+	q := &Request{group: r.group, resolver: by, only: r.sub, replay: r, started: true}
+	q.prepare(d)
+	r.results = append(r.results, q)
+	if by != nil {
+		r.calls = append(r.calls, q)
+		return true
+	}
+	q.done = true
+	q.message = d.slab.message()
+	q.message.Extra = q.extra
+	q.message.Payload = d.slab.project(func(dst []byte) []byte { return r.match.projection.AppendPayload(dst, d.tape, 0) })
+	return true
+}
+
+// call asks the resolvers, outside every lock.
+func (r *replay) call() {
+	calls := r.calls
+	r.calls = nil
+	for _, q := range calls {
+		if q.resolver.Deferred == nil {
+			r.hub.workers.add(job{request: q})
+			continue
+		}
+		if df := &r.hub.deferred; df.add(q, time.Since(df.origin)+r.hub.cfg.Timeout) {
+			q.call()
+		}
+	}
+}
+
+// deliver offers the results at the head; false when there is no room for the next one.
+func (r *replay) deliver() bool {
+	c := r.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(r.results) > 0 && r.results[0].done {
+		if m := r.results[0].message; m != nil {
+			if result, wait := r.sub.Offer(m); wait || result == queue.Gone && !r.sub.Ended() {
+				return false
+			}
+		}
+		r.results[0] = nil
+		r.results = r.results[1:]
+	}
+	return true
+}
+
+// due reports whether results are.
+func (r *replay) due() bool {
+	c := r.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(r.results) > 0
+}
+
+// handOverLocked puts what is due into the lane of the group.
+func (r *replay) handOverLocked() {
+	if len(r.results) == 0 {
+		return
+	}
+	l := r.group.rest.lane
+	for _, q := range r.results {
+		q.replay = nil
+		l.push(q)
+	}
+	r.results = nil
+	var dropped results
+	l.deliverLocked(&dropped) // there was room
+}
+
+// forgetLocked gives up what is due.
+func (r *replay) forgetLocked() {
+	for _, q := range r.results {
+		q.take()
+	}
+	r.results = nil
+}

@@ -1,0 +1,125 @@
+package hub
+
+import (
+	"hash/maphash"
+
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+// seen are the ids of a channel's events of late: a producer that was not sure publishes again, under a new position.
+// It holds at most seenEvents of at most seenSeconds, all channels of a hub together at most seenTotal; each is 64
+// bits of a seeded hash of tenant and id. Only buses that redeliver have it, and only channels with subscribers.
+type seen struct {
+	known map[uint64]place
+	order []seenKey // oldest first
+	run   uint32    // counts epochs
+	last  event.Position
+}
+
+// place is where an id was first, within a run.
+type place struct {
+	major, minor uint64
+	run          uint32
+}
+
+type seenKey struct {
+	key    uint64
+	second uint32
+}
+
+const (
+	seenEvents  = 10_000
+	seenSeconds = 120
+	seenTotal   = 200_000
+	seenLeast   = 16 // of a channel, whatever the others have
+)
+
+// repeatsLocked reports whether the event at work was delivered before, and remembers it.
+func (c *channel) repeatsLocked(d *dispatch) bool {
+	if c.dead {
+		return false // nobody is left
+	}
+	if c.seen == nil {
+		c.seen = newSeen()
+	}
+	s := c.seen
+	s.pass(d.at)
+	now := d.clock()
+	key := d.identityKey()
+	c.hub.seenEntries.Add(int64(s.expire(now)))
+	if _, again := s.known[key]; again {
+		return true
+	}
+	c.hub.seenEntries.Add(int64(s.put(key, now)))
+	for len(s.order) > seenLeast && c.hub.seenEntries.Load() > seenTotal {
+		c.hub.seenEntries.Add(-int64(s.dropOldest()))
+	}
+	return false
+}
+
+// identityKey hashes what makes two events the same.
+func (d *dispatch) identityKey() uint64 {
+	var text [256]byte
+	b := append(text[:0], d.event.TenantID...)
+	b = d.event.AppendID(append(b, 0))
+	return maphash.Bytes(d.hub.seed, b)
+}
+
+func newSeen() *seen { return &seen{known: make(map[uint64]place)} }
+
+// pass notes the position of the event at work.
+func (s *seen) pass(at event.Position) {
+	if !s.last.SameRun(at) {
+		s.run++
+	}
+	s.last = at
+}
+
+// put remembers an id at the position that pass noted, and returns by how many the set has grown.
+func (s *seen) put(key uint64, now uint32) (grown int) {
+	s.known[key] = place{s.last.Major, s.last.Minor, s.run}
+	s.order = append(s.order, seenKey{key, now})
+	grown = 1
+	if len(s.order) > seenEvents {
+		grown -= s.dropOldest()
+	}
+	return grown
+}
+
+func (s *seen) dropOldest() int {
+	delete(s.known, s.order[0].key)
+	s.order = s.order[1:]
+	return 1
+}
+
+// expire forgets what is too old, and returns by how many the set has grown, negatively.
+func (s *seen) expire(now uint32) (grown int) {
+	for len(s.order) > 0 && s.order[0].second+seenSeconds < now {
+		grown -= s.dropOldest()
+	}
+	return grown
+}
+
+// before reports whether an id was delivered at a position before at.
+func (s *seen) before(key uint64, at event.Position) bool {
+	if s == nil {
+		return false
+	}
+	p, ok := s.known[key]
+	switch {
+	case !ok:
+		return false
+	case !s.last.SameRun(at):
+		return false // of another run than the newest event: not known
+	case p.run != s.run:
+		return true
+	}
+	return p.major < at.Major || p.major == at.Major && p.minor < at.Minor
+}
+
+// forget gives back what a channel that goes has remembered.
+func (s *seen) forget(h *Hub) {
+	if s != nil {
+		h.seenEntries.Add(-int64(len(s.order)))
+	}
+}
