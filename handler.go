@@ -15,6 +15,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
 	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
@@ -22,6 +23,8 @@ import (
 type (
 	// Authenticator turns credentials into an identity; see package identity. auth/jwtauth is one.
 	Authenticator = identity.Authenticator
+	// Node is this node's name and address for single connections; see HandlerConfig.
+	Node = gqlhttp.Node
 	// Credentials are what a client presented; see package identity.
 	Credentials = identity.Credentials
 )
@@ -53,6 +56,10 @@ type HandlerConfig struct {
 	// Workers bounds the calls of Authenticator that run at the same time, with those of documents that are not known
 	// yet; 16 per CPU, at least 32. An Authenticator that waits for others may want more.
 	Workers int
+	// Draft answers GraphQL over HTTP with the status codes of the draft of 2026 rather than those of its audit suite.
+	Draft bool
+	// Node names this node in the tokens of graphql-sse's single-connection mode; zero: a random name, no forwarding.
+	Node Node
 	// Portable serves every connection by two goroutines, as on systems without epoll.
 	Portable bool
 	// ReleaseMemory gives memory back to the system once after a burst of connects; for programs that are a
@@ -84,13 +91,15 @@ type server interface {
 
 // endpoint is one handler with what it needs.
 type endpoint struct {
-	*ws.Handler
+	ws     *ws.Handler
+	http   *gqlhttp.Handler
 	poller *poll.Poller
 	host   *session.Host
 }
 
-// Handler serves GraphQL clients at one endpoint: graphql-transport-ws. It belongs to the engine: Drain and
-// Close end its connections. It takes connections over from net/http (http.Hijacker) and needs HTTP/1.1.
+// Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
+// events (graphql-sse, both modes) and as multipart (Apollo); and GraphQL over HTTP. It belongs to the engine: Drain
+// and Close end its connections. Over HTTP/1 it takes connections over from net/http (http.Hijacker).
 func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -99,23 +108,64 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start connection layer: %w", err)
 	}
+	made := &endpoint{poller: poller, host: e.sessionHost(&cfg)}
+	if err := made.mount(e, &cfg); err != nil {
+		return nil, errors.Join(err, made.close())
+	}
+	if err := e.addServer(made); err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// mount makes the handlers of the protocols.
+func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 	allowed, _ := origin.Parse(cfg.Origins)
-	host := e.sessionHost(&cfg)
-	h, err := ws.New(ws.Config{
-		Poller: poller, Host: host,
+	credentials := func(r *http.Request) *session.Handshake { return cfg.handshake(r, &allowed) }
+	p.ws, err = ws.New(ws.Config{
+		Poller: p.poller, Host: p.host,
 		CheckOrigin:  func(r *http.Request) bool { return allowed.Judge(r) != origin.Foreign },
-		Credentials:  func(r *http.Request) *session.Handshake { return cfg.handshake(r, &allowed) },
+		Credentials:  credentials,
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Observer: e.observer,
+		Others: func() int { return p.http.Connections() },
 	})
 	if err != nil {
-		return nil, errors.Join(err, poller.Close())
+		return err
 	}
-	if err := e.addServer(&endpoint{h, poller, host}); err != nil {
-		return nil, err
+	p.http, err = gqlhttp.New(gqlhttp.Config{
+		Poller: p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
+		MessageBytes: cfg.MessageBytes, Operations: e.limits.SubscriptionsPerConnection,
+		MaxConnections: cfg.MaxConnections, Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
+	})
+	if err != nil {
+		return fmt.Errorf("HandlerConfig.Node: %w", err)
 	}
-	return h, nil
+	return nil
+}
+
+// ServeHTTP picks the protocol: a WebSocket for who asks for one, else what the request accepts.
+func (p *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if ws.Wanted(r) {
+		p.ws.ServeHTTP(w, r)
+		return
+	}
+	p.http.ServeHTTP(w, r)
+}
+
+// Connections implements server.
+func (p *endpoint) Connections() int { return p.ws.Connections() + p.http.Connections() }
+
+// QueuedBytes implements server.
+func (p *endpoint) QueuedBytes() int64 { return p.ws.QueuedBytes() + p.http.QueuedBytes() }
+
+// Drain implements server: the protocols side by side, each over the whole window.
+func (p *endpoint) Drain(ctx context.Context, window time.Duration, code uint16, reason string) error {
+	streams := make(chan error, 1)
+	go func() { streams <- p.http.Drain(ctx, window) }()
+	err := p.ws.Drain(ctx, window, code, reason)
+	return errors.Join(err, <-streams)
 }
 
 // sessionHost makes what the protocol machines of one endpoint share.
@@ -148,7 +198,7 @@ func (e *Engine) Release(h http.Handler) bool {
 	e.mu.Lock()
 	i := slices.IndexFunc(e.servers, func(s server) bool {
 		made, ok := s.(*endpoint)
-		return ok && http.Handler(made.Handler) == h
+		return ok && http.Handler(made) == h
 	})
 	if i < 0 {
 		e.mu.Unlock()
@@ -193,24 +243,31 @@ type client interface {
 	Shut(code uint16, reason string)
 }
 
-func (e *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int {
+func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int {
 	var found []client
-	e.poller.Each(func(o poll.Owner) {
+	look := func(c client) {
+		if who := c.Identity(); who != nil && gone(who) {
+			found = append(found, c)
+		}
+	}
+	p.poller.Each(func(o poll.Owner) {
 		if c, ok := o.(client); ok {
-			if who := c.Identity(); who != nil && gone(who) {
-				found = append(found, c)
-			}
+			look(c)
 		}
 	})
+	p.http.Flows(func(s *gqlhttp.Stream) { look(s) })
 	for _, c := range found {
 		c.Shut(code, reason)
 	}
 	return len(found)
 }
 
-func (e *endpoint) close() error {
-	err := e.poller.Close()
-	e.host.Close()
+func (p *endpoint) close() error {
+	if p.http != nil {
+		p.http.Close()
+	}
+	err := p.poller.Close()
+	p.host.Close()
 	return err
 }
 
@@ -333,7 +390,7 @@ func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Id
 	sub, result, errs := g.engine.subscribe(ctx, conn, who, req, nil)
 	if errs != nil {
 		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
-		return session.Outcome{Errors: appendErrors(nil, errs)}
+		return session.Outcome{Errors: appendErrors(nil, errs), Code: errs[0].Code, Mutation: errs[0] == errMutation}
 	}
 	return session.Outcome{Subscription: sub, Result: result}
 }

@@ -38,7 +38,7 @@ func TestMemoryPerConnection(t *testing.T) {
 	if _, err := e.Handler(HandlerConfig{Authenticator: &eachItsOwn{}}); err != nil {
 		t.Fatal(err)
 	}
-	h := e.servers[0].(*endpoint).Handler
+	h := e.servers[0].(*endpoint).ws
 	const warm, n = 2000, 100_000
 	kept := make([]*ws.Detached, 0, warm+n)
 	for i := range warm {

@@ -10,8 +10,8 @@ import (
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/session"
-	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -193,7 +193,7 @@ func (s *Sessions) Drain(ctx context.Context, window time.Duration, closeCode ui
 	s.refuseFurther()
 	list := s.list()
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
-	if err := ws.Spread(ctx, window, len(list), func(i int) { list[i].out.CloseAfter(closeCode, reason) }); err != nil {
+	if err := poll.Spread(ctx, window, len(list), func(i int) { list[i].out.CloseAfter(closeCode, reason) }); err != nil {
 		return err
 	}
 	for s.Connections() > 0 {

@@ -28,6 +28,12 @@ type subscribing struct {
 
 var emptyObject = []byte("{}")
 
+// errMutation refuses a mutation.
+var errMutation = &gql.Error{Code: code.ValidationFailed, Message: "This endpoint serves subscriptions: send mutations to the API of your application."}
+
+// onceText refuses a subscription to a client that takes one answer.
+const onceText = "A subscription is answered by a stream: send Accept: text/event-stream, or multipart/mixed;subscriptionSpec=1.0, or use a WebSocket."
+
 // subscribe runs an operation: a subscription joins, a query is answered in the outcome. own is the resolver of
 // this subscription alone, nil: that of its field or event type.
 func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver) (*hub.Subscription, []byte, []*gql.Error) {
@@ -43,6 +49,9 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	p, op, origin, errs := e.plan(req.Query, req.OperationName)
 	if errs != nil {
 		return nil, nil, errs
+	}
+	if p != nil && req.Once {
+		return nil, nil, refused(code.BadUserInput, onceText)
 	}
 	s := e.subscribing.Get().(*subscribing)
 	defer e.free(s)
@@ -95,7 +104,7 @@ func (e *Engine) compile(query, name string) (*plan.Plan, *gql.Operation, []*gql
 	case gql.Query:
 		return nil, op, nil
 	case gql.Mutation:
-		return nil, nil, refused(code.ValidationFailed, "This endpoint serves subscriptions: send mutations to the API of your application.")
+		return nil, nil, []*gql.Error{errMutation}
 	}
 	p, failed := plan.Compile(op, plan.Options{Scope: policy.ScopeNames{User: e.cfg.Security.ScopeUser, Tenant: e.cfg.Security.ScopeTenant}})
 	if failed != nil {

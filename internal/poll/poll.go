@@ -118,6 +118,9 @@ type Registration struct {
 	Buffered []byte
 	// Limits bounds the queue; may be shared and nil.
 	Limits *queue.Limits
+	// Queued says that the owner has initialised the queue, with a sink of its own, and that messages may wait in it
+	// already. The sink calls Conn.Wake, but not before Register has returned, and once after that if anything waits.
+	Queued bool
 	// Deadline is the first deadline; 0 for none.
 	Deadline time.Duration
 }
@@ -137,7 +140,9 @@ func (p *Poller) Register(c *Conn, owner Owner, r Registration) error {
 		return errNoSocket
 	}
 	c.owner, c.fd = owner, -1
-	c.Conn.Init(c, r.Limits)
+	if !r.Queued {
+		c.Conn.Init(c, r.Limits)
+	}
 	if len(p.shards) > 0 {
 		fd, ok, err := takeOver(r.Conn)
 		if err != nil {
@@ -194,6 +199,12 @@ func (p *Poller) tick() uint32 {
 	p.now.Store(now)
 	return now
 }
+
+// Current is the time in ticks, on the scale of Now.
+func (p *Poller) Current() uint32 { return p.tick() }
+
+// Tick is how long a tick is.
+func (p *Poller) Tick() time.Duration { return p.opts.Tick }
 
 // Now is the time as of the last sweep, in ticks since some moment before the start.
 func (p *Poller) Now() uint32 { return p.now.Load() }

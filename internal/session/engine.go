@@ -53,6 +53,8 @@ type Request struct {
 	Variables     []byte // JSON object or nil
 	Extensions    []byte // JSON object or nil
 	Resume        Resume // a transport's own way of saying so; else what Extensions say
+	// Once says that the client takes one answer: a subscription is refused, before it starts.
+	Once bool
 
 	gate   Gate
 	token  uint32
@@ -82,6 +84,9 @@ type Outcome struct {
 	Subscription *hub.Subscription
 	// Result is the whole ExecutionResult of a query that is answered once.
 	Result []byte
-	// Errors is the JSON array for an `error` message.
+	// Errors is the JSON array for an `error` message, Code the code of the first of them.
 	Errors []byte
+	Code   string
+	// Mutation is set beside Errors when the operation is one.
+	Mutation bool
 }

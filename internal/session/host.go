@@ -56,6 +56,25 @@ func NewHost(cfg HostConfig) *Host {
 // before. Idempotent.
 func (h *Host) Close() { h.pool.close() }
 
+// Engine is the one that the host was made with.
+func (h *Host) Engine() Engine { return h.engine }
+
+// Call runs f on a worker, of which there is a bounded number, and waits for it: for hosts whose clients each have a
+// goroutine of their own. size is that of the client's message. It returns false, without a call, when too many
+// calls wait or the host is closed. A panic of f ends f only.
+func (h *Host) Call(size int, f func(context.Context)) bool {
+	done := make(chan struct{})
+	queued := h.pool.do(size, func(ctx context.Context) {
+		defer close(done)
+		defer h.Guard(func() {})
+		f(ctx)
+	})
+	if queued {
+		<-done
+	}
+	return queued
+}
+
 // Guard is deferred by what runs for one client: after a panic it reports it and runs answer, which tells the client or
 // ends it, so that the others go on. Without HostConfig.Panicked the panic does.
 func (h *Host) Guard(answer func()) {

@@ -28,6 +28,11 @@ func IsUpgrade(r *http.Request) bool {
 	return hasToken(r.Header, "Connection", "upgrade") && hasToken(r.Header, "Upgrade", "websocket")
 }
 
+// Wanted reports whether a request is about a WebSocket, well formed or not. Other upgrades (h2c) may be ignored.
+func Wanted(r *http.Request) bool {
+	return hasToken(r.Header, "Upgrade", "websocket") || len(r.Header.Values("Sec-WebSocket-Key")) > 0
+}
+
 // refusal is why a request is not upgraded.
 type refusal struct {
 	status  int
@@ -84,6 +89,9 @@ func (h *Handler) check(answer http.Header, r *http.Request) *refusal {
 // admit counts the connection in, unless there are too many.
 func (h *Handler) admit() *refusal {
 	n := h.open.Add(1)
+	if h.cfg.Others != nil {
+		n += int64(h.cfg.Others())
+	}
 	switch {
 	case h.draining.Load() != nil:
 		h.leave()

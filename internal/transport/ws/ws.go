@@ -50,8 +50,10 @@ type Config struct {
 	PingInterval time.Duration
 	// PongTimeout is how long it may stay silent after that; 10 s.
 	PongTimeout time.Duration
-	// MaxConnections bounds open connections of this handler; 0: no bound. Beyond it: HTTP 503.
+	// MaxConnections bounds open connections, with Others; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
+	// Others is the number of connections that count for MaxConnections beside this handler's; nil: none.
+	Others func() int
 	// Observer counts connections; nil discards.
 	Observer observe.Observer
 }

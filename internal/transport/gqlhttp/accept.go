@@ -1,0 +1,150 @@
+package gqlhttp
+
+import (
+	"strconv"
+	"strings"
+)
+
+// format is a form of answer.
+type format uint8
+
+const (
+	formatNone     format = iota
+	formatResponse        // application/graphql-response+json
+	formatJSON            // application/json
+	formatSSE             // text/event-stream
+	formatMultipart
+	formats
+)
+
+var mediaTypes = [formats]string{
+	formatResponse: "application/graphql-response+json", formatJSON: "application/json",
+	formatSSE: "text/event-stream", formatMultipart: "multipart/mixed",
+}
+
+// label is the transport of a stream in metrics.
+func (f format) label() string {
+	if f == formatMultipart {
+		return "multipart"
+	}
+	return "sse"
+}
+
+// accepted is what a client takes: its best form of one answer and its best stream, formatNone where it takes none.
+type accepted struct {
+	once, stream format
+	// streamFirst is set when the client prefers the stream.
+	streamFirst bool
+}
+
+// maxRanges bounds the media ranges of an Accept header that are looked at.
+const maxRanges = 32
+
+// weight is how much a client wants a format: quality in thousandths, then the place in the header.
+type weight struct{ q, place int }
+
+func (w weight) over(v weight) bool { return w.q > v.q || w.q == v.q && w.place < v.place }
+
+// parseAccept reads Accept headers (RFC 9110, 12.5.1). A stream must be named: a wildcard means an answer.
+func parseAccept(headers []string) accepted {
+	var named [formats]weight
+	var seen [formats]bool
+	wild := weight{q: -1}      // of */*
+	wildApp := weight{q: -1}   // of application/*
+	place, anything := 0, true // no header at all: anything
+	for _, header := range headers {
+		for part := range splitQuoted(header, ',') {
+			if place++; place > maxRanges {
+				break
+			}
+			name, q, ok := mediaRange(part)
+			if !ok {
+				continue
+			}
+			anything = false
+			w := weight{q, place}
+			switch name {
+			case "*/*":
+				wild = w
+			case "application/*":
+				wildApp = w
+			}
+			for f := formatResponse; f < formats; f++ {
+				if mediaTypes[f] == name && (!seen[f] || w.over(named[f])) {
+					named[f], seen[f] = w, true
+				}
+			}
+		}
+	}
+	if anything {
+		return accepted{once: formatJSON}
+	}
+	if wildApp.q >= 0 {
+		wild = wildApp
+	}
+	for _, f := range [...]format{formatJSON, formatResponse} { // a wildcard means JSON first
+		if !seen[f] && wild.q > 0 {
+			named[f] = wild
+			wild.place++
+		}
+	}
+	var a accepted
+	a.once = best(&named, formatResponse, formatJSON)
+	a.stream = best(&named, formatSSE, formatMultipart)
+	a.streamFirst = a.stream != formatNone && (a.once == formatNone || named[a.stream].over(named[a.once]))
+	return a
+}
+
+func best(named *[formats]weight, a, b format) format {
+	switch x, y := named[a], named[b]; {
+	case x.q <= 0 && y.q <= 0:
+		return formatNone
+	case y.q <= 0 || x.q > 0 && x.over(y):
+		return a
+	default:
+		return b
+	}
+}
+
+// mediaRange reads one media range: its type in lower case and its quality in thousandths.
+func mediaRange(text string) (name string, q int, ok bool) {
+	name, parameters, _ := strings.Cut(text, ";")
+	name = strings.ToLower(strings.TrimSpace(name))
+	if name == "" || !strings.Contains(name, "/") {
+		return "", 0, false
+	}
+	q = 1000
+	for p := range splitQuoted(parameters, ';') {
+		key, value, _ := strings.Cut(p, "=")
+		if !strings.EqualFold(strings.TrimSpace(key), "q") {
+			continue
+		}
+		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil || !(f >= 0 && f <= 1) {
+			return "", 0, false
+		}
+		q = int(f * 1000)
+	}
+	return name, q, true
+}
+
+// splitQuoted yields the parts of a header's value between separators that are not within quotes.
+func splitQuoted(text string, separator byte) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		from, quoted := 0, false
+		for i := 0; i < len(text); i++ {
+			switch c := text[i]; {
+			case quoted && c == '\\':
+				i++
+			case c == '"':
+				quoted = !quoted
+			case c == separator && !quoted:
+				if !yield(text[from:i]) {
+					return
+				}
+				from = i + 1
+			}
+		}
+		yield(text[from:])
+	}
+}

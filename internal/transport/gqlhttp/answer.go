@@ -1,0 +1,123 @@
+package gqlhttp
+
+import (
+	"net/http"
+	"strconv"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// retryAfter is the Retry-After of a server that is busy, in seconds.
+const retryAfter = "5"
+
+// refusal is why a request gets no result of GraphQL.
+type refusal struct {
+	status  int
+	label   string // of observe.ConnectionsRefused; empty: not counted there
+	code    string
+	message string
+	retry   bool
+}
+
+// bad refuses what the client should have said otherwise.
+func bad(status int, message string) *refusal {
+	return &refusal{status: status, code: code.BadUserInput, message: message}
+}
+
+// refuse answers by an error that clients read as one of GraphQL, and others by its code.
+func (x *exchange) refuse(no *refusal) {
+	if no.label != "" {
+		x.h.cfg.Observer.Counted(observe.ConnectionsRefused, no.label, 1)
+	}
+	header := x.w.Header()
+	if no.retry {
+		header.Set("Retry-After", retryAfter)
+	}
+	if no.status == http.StatusUnauthorized {
+		header.Set("WWW-Authenticate", "Bearer")
+	}
+	body := jsontape.AppendQuoted([]byte(`{"errors":[{"message":`), no.message)
+	body = jsontape.AppendQuoted(append(body, `,"code":`...), no.code)
+	body = jsontape.AppendQuoted(append(body, `,"extensions":{"code":`...), no.code)
+	f := x.accept.once
+	if f == formatNone {
+		f = formatJSON
+	}
+	x.write(no.status, mediaTypes[f]+"; charset=utf-8", append(body, "}}]}\n"...))
+}
+
+// write answers with a whole body.
+func (x *exchange) write(status int, contentType string, body []byte) {
+	header := x.w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	header.Set("X-Content-Type-Options", "nosniff")
+	header.Set("Cache-Control", "no-store")
+	header.Add("Vary", "Accept")
+	x.bound()
+	x.w.WriteHeader(status)
+	if x.r.Method != http.MethodHead {
+		// A client that is gone does not read its answer.
+		_, _ = x.w.Write(body)
+	}
+}
+
+// result answers with an ExecutionResult that holds data.
+func (x *exchange) result(result []byte) {
+	status := http.StatusOK
+	if x.h.cfg.Draft && hasErrors(result) {
+		status = statusPartial
+	}
+	x.write(status, mediaTypes[x.accept.once]+"; charset=utf-8", result)
+}
+
+// hasErrors reports whether a result has errors beside its data.
+func hasErrors(result []byte) bool {
+	t := tapes.Get().(*jsontape.Tape)
+	defer func() { t.Forget(); tapes.Put(t) }()
+	return t.Parse(result, jsontape.Limits{}) == nil && t.Kind(t.Member(jsontape.Root, "errors")) == jsontape.Array
+}
+
+// statusPartial is the draft's status of a result with data and errors.
+const statusPartial = 294
+
+// errors answers with the errors of an operation that was refused.
+func (x *exchange) errors(name string, errors []byte) {
+	f := x.accept.once
+	if f == formatNone {
+		f = formatJSON
+	}
+	if name == code.RateLimited || name == code.TooManySubscriptions {
+		x.w.Header().Set("Retry-After", retryAfter)
+	}
+	x.write(x.h.status(name, f), mediaTypes[f]+"; charset=utf-8", appendErrors(nil, errors))
+}
+
+// appendErrors appends an ExecutionResult without data.
+func appendErrors(dst, errors []byte) []byte {
+	return append(append(append(dst, `{"errors":`...), errors...), '}')
+}
+
+// status is that of an operation refused with a code. The audit suite wants 400 for what is wrong with a document or
+// its variables, and 200 where the client takes application/json only; the draft of 2026 says 422 for all but syntax.
+func (h *Handler) status(name string, f format) int {
+	switch name {
+	case code.ParseFailed:
+		if f == formatJSON && !h.cfg.Draft {
+			return http.StatusOK
+		}
+		return http.StatusBadRequest
+	case code.ValidationFailed, code.OperationResolution, code.BadUserInput:
+		switch {
+		case h.cfg.Draft:
+			return http.StatusUnprocessableEntity
+		case f == formatJSON:
+			return http.StatusOK
+		}
+		return http.StatusBadRequest
+	default:
+		return code.Status(name)
+	}
+}

@@ -1,0 +1,48 @@
+package gqlhttp
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+)
+
+// codeRestart ends streams whose clients are to connect again.
+const codeRestart = 1012
+
+// Drain refuses new streams from now on, ends the open ones after what waits for them, in random order spread evenly
+// over window, without `complete`, and waits until all are gone. With ctx over it returns its error.
+func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
+	h.drain.Lock()
+	defer h.drain.Unlock()
+	h.draining.Store(true)
+	for _, s := range h.singles.list() {
+		s.lapse()
+	}
+	var ends []func()
+	h.each(func(c *conn) { ends = append(ends, c.dismiss) })
+	ends = append(ends, h.forward.ends()...)
+	rand.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
+	if err := poll.Spread(ctx, window, len(ends), func(i int) { ends[i](); ends[i] = nil }); err != nil {
+		return err
+	}
+	for h.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.left:
+		}
+	}
+	return nil
+}
+
+// Close cuts what goroutines serve, and reservations, and waits for them. Streams over HTTP/1 are their poller's.
+func (h *Handler) Close() {
+	h.draining.Store(true)
+	for _, s := range h.singles.list() {
+		s.lapse()
+	}
+	h.flows.close()
+	h.forward.close()
+}

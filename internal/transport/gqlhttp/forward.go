@@ -1,0 +1,125 @@
+package gqlhttp
+
+import (
+	"context"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/code"
+)
+
+const (
+	peerTimeout = 5 * time.Second
+	// peerConns bounds the connections to one node.
+	peerConns = 256
+)
+
+// forwarder hands requests to the node that their stream lives on. Where that is comes from a token that this node's
+// own secret has signed, never from a client.
+type forwarder struct {
+	name      string
+	transport *http.Transport
+
+	mu     sync.Mutex
+	open   map[*context.CancelFunc]struct{}
+	closed bool
+	wg     sync.WaitGroup
+}
+
+func (f *forwarder) init(name string) {
+	f.name, f.open = name, make(map[*context.CancelFunc]struct{})
+	f.transport = &http.Transport{
+		DialContext:         (&net.Dialer{Timeout: peerTimeout}).DialContext,
+		TLSHandshakeTimeout: peerTimeout, ResponseHeaderTimeout: answerTimeout,
+		MaxConnsPerHost: peerConns, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+		DisableCompression: true,
+	}
+}
+
+// enter counts a request in; ok is false once the handler is closed.
+func (f *forwarder) enter(cancel *context.CancelFunc) (ok bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return false
+	}
+	f.open[cancel] = struct{}{}
+	f.wg.Add(1)
+	return true
+}
+
+func (f *forwarder) leave(cancel *context.CancelFunc) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.open, cancel)
+	f.wg.Done()
+}
+
+// ends returns what ends each request that is being forwarded.
+func (f *forwarder) ends() []func() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]func(), 0, len(f.open))
+	for cancel := range f.open {
+		list = append(list, *cancel)
+	}
+	return list
+}
+
+func (f *forwarder) close() {
+	f.mu.Lock()
+	f.closed = true
+	f.mu.Unlock()
+	for _, end := range f.ends() {
+		end()
+	}
+	f.wg.Wait()
+	f.transport.CloseIdleConnections()
+}
+
+// serve forwards a request and its answer, stream or not. Host stays the client's, by which the other node judges the
+// Origin.
+func (f *forwarder) serve(x *exchange, t *token) {
+	peer, err := url.Parse(t.address)
+	if err != nil {
+		x.refuse(internal())
+		return
+	}
+	if no := x.h.admit(); no != nil {
+		x.refuse(no)
+		return
+	}
+	defer x.h.leave()
+	ctx, cancel := context.WithCancel(x.r.Context())
+	defer cancel()
+	if !f.enter(&cancel) {
+		x.refuse(busy())
+		return
+	}
+	defer f.leave(&cancel)
+	proxy := httputil.ReverseProxy{
+		Transport: f.transport, FlushInterval: -1,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.Out.URL.Scheme, r.Out.URL.Host = peer.Scheme, peer.Host
+			r.Out.Host = r.In.Host
+			r.SetXForwarded()
+			r.Out.Header.Set(forwardedHeader, f.name)
+		},
+		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
+			x.refuse(&refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the node of that stream is not in reach: reserve another one", retry: true})
+		},
+		ErrorLog: nobody,
+	}
+	// The answer may last; whoever has no deadlines needs none lifted.
+	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
+	proxy.ServeHTTP(x.w, x.r.WithContext(ctx))
+}
+
+// nobody takes what the proxy would log: the client is told, and addresses of clients are in it.
+var nobody = log.New(io.Discard, "", 0)

@@ -1,0 +1,357 @@
+package gqlhttp
+
+import (
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+)
+
+// maxOperationID bounds an operation's id in bytes.
+const maxOperationID = 255
+
+// single is a single connection: a reservation, then one stream with many operations. What they say before the stream
+// is open waits in the stream's queue, within its bounds.
+type single struct {
+	handler *Handler
+	id      streamID
+	conn    *conn
+	who     *identity.Identity // who reserved it; only the same caller may use it
+
+	mu     sync.Mutex
+	opened bool
+	closed bool
+	timer  *time.Timer // ends a reservation without a stream
+	ops    map[string]*operation
+}
+
+// operation is one operation of a single connection; sub is nil while it is being prepared.
+type operation struct{ sub *hub.Subscription }
+
+// singles finds single connections by their id.
+type singles struct {
+	mu   sync.Mutex
+	byID map[streamID]*single
+}
+
+func (s *singles) init() { s.byID = make(map[streamID]*single) }
+
+func (s *singles) add(one *single) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.byID[one.id] = one
+}
+
+func (s *singles) get(id streamID) *single {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byID[id]
+}
+
+func (s *singles) remove(id streamID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.byID, id)
+}
+
+func (s *singles) list() []*single {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*single, 0, len(s.byID))
+	for _, one := range s.byID {
+		list = append(list, one)
+	}
+	return list
+}
+
+// reserve answers PUT: a token for a stream to come.
+func (x *exchange) reserve(text string) {
+	if t, ok := x.h.node.parse(text); ok && t.genuine && x.h.singles.get(t.id) != nil {
+		x.refuse(bad(http.StatusConflict, "there is a stream of that token already"))
+		return
+	}
+	if no := x.authenticate(); no != nil {
+		x.refuse(no)
+		return
+	}
+	if no := x.h.admit(); no != nil {
+		x.refuse(no)
+		return
+	}
+	s := &single{handler: x.h, id: newStreamID(), who: x.who, ops: make(map[string]*operation)}
+	s.conn = newConn(x.h, formatSSE)
+	s.conn.single = s
+	s.arm()
+	x.h.singles.add(s)
+	x.write(http.StatusCreated, "text/plain; charset=utf-8", []byte(x.h.node.issue(s.id)))
+	if x.h.draining.Load() { // admitted before the drain began
+		s.lapse()
+	}
+}
+
+// arm starts the time within which the stream must be opened.
+func (s *single) arm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timer = time.AfterFunc(s.handler.cfg.OpenTimeout, s.lapse)
+}
+
+// lapse ends a reservation whose stream was not opened.
+func (s *single) lapse() {
+	s.mu.Lock()
+	opened := s.opened
+	s.opened = true // for nobody any more
+	s.mu.Unlock()
+	if !opened {
+		s.conn.abandon()
+	}
+}
+
+// gone ends everything of the connection. It is called once its stream is, before that was counted out.
+func (s *single) gone() {
+	s.mu.Lock()
+	ops := s.ops
+	s.closed, s.ops = true, nil
+	s.timer.Stop()
+	s.mu.Unlock()
+	s.handler.singles.remove(s.id)
+	for _, o := range ops {
+		if o.sub != nil {
+			o.sub.Complete()
+		}
+	}
+}
+
+// single answers a request with a token.
+func (x *exchange) single(text string) {
+	t, ok := x.h.node.parse(text)
+	switch {
+	case !ok:
+		x.refuse(bad(http.StatusNotFound, "there is no stream of that token"))
+		return
+	case t.node != x.h.node.name:
+		x.elsewhere(&t)
+		return
+	}
+	s := x.h.singles.get(t.id)
+	if !t.genuine || s == nil {
+		x.refuse(bad(http.StatusNotFound, "there is no stream of that token"))
+		return
+	}
+	if no := x.authenticate(); no != nil {
+		x.refuse(no)
+		return
+	}
+	if !sameCaller(x.who, s.who) {
+		x.refuse(&refusal{status: http.StatusForbidden, code: code.Forbidden, message: "the stream belongs to somebody else"})
+		return
+	}
+	switch {
+	case x.r.Method == http.MethodDelete:
+		x.stop(s)
+	case x.accept.stream == formatSSE:
+		x.attach(s)
+	case x.accept.once == formatNone:
+		x.refuse(bad(http.StatusNotAcceptable, "accept text/event-stream for the stream, application/json for an operation"))
+	default:
+		x.operation(s)
+	}
+}
+
+// sameCaller reports whether two identities are the same user of the same tenant.
+func sameCaller(a, b *identity.Identity) bool {
+	return a.UserID == b.UserID && a.TenantID == b.TenantID && a.FederationID == b.FederationID && a.ServiceName == b.ServiceName
+}
+
+// attach opens the stream.
+func (x *exchange) attach(s *single) {
+	s.mu.Lock()
+	taken, closed := s.opened, s.closed
+	s.opened = true
+	s.mu.Unlock()
+	switch {
+	case closed:
+		x.refuse(bad(http.StatusNotFound, "there is no stream of that token"))
+		return
+	case taken:
+		x.refuse(bad(http.StatusConflict, "the stream of that token is open already"))
+		return
+	}
+	s.timer.Stop()
+	s.conn.expireAt(x.who.ExpiresAt)
+	s.conn.prepare(x)
+	x.open(s.conn)
+}
+
+// operation starts an operation whose results come on the stream.
+func (x *exchange) operation(s *single) {
+	req, no := x.readRequest()
+	if no != nil {
+		x.refuse(no)
+		return
+	}
+	if req.ID, no = operationID(req.Extensions); no != nil {
+		x.refuse(no)
+		return
+	}
+	req.EscapedID = session.AppendEscaped(nil, []byte(req.ID))
+	o := &operation{}
+	if no := s.begin(req.ID, o); no != nil {
+		x.refuse(no)
+		return
+	}
+	req.Through(&gate{s, o})
+	out, no := x.run(&s.conn.out.Conn, req)
+	switch {
+	case no != nil:
+		s.drop(req.ID, o)
+		x.refuse(no)
+	case out.Subscription != nil:
+		s.expireAt(x.who.ExpiresAt)
+		x.accepted(http.StatusAccepted)
+	case out.Result != nil:
+		if s.drop(req.ID, o) {
+			s.conn.out.Control(queue.Control{Kind: queue.Text, Data: appendOnce(nil, req.EscapedID, out.Result)})
+		}
+		x.accepted(http.StatusAccepted)
+	case out.Errors != nil:
+		s.drop(req.ID, o)
+		x.accept.once = formatResponse // graphql-sse: what is wrong with the operation answers the request with a 4xx
+		x.errors(out.Code, out.Errors)
+	default: // stopped before it was ready
+		x.accepted(http.StatusNoContent)
+	}
+}
+
+// accepted answers without a body.
+func (x *exchange) accepted(status int) {
+	x.w.Header().Set("Cache-Control", "no-store")
+	x.bound()
+	x.w.WriteHeader(status)
+}
+
+// operationID takes the id of an operation from its extensions.
+func operationID(extensions []byte) (string, *refusal) {
+	t := tapes.Get().(*jsontape.Tape)
+	defer func() { t.Forget(); tapes.Put(t) }()
+	if len(extensions) == 0 || t.Parse(extensions, jsontape.Limits{Depth: maxDepth}) != nil {
+		return "", bad(http.StatusBadRequest, "an operation of a single connection needs extensions.operationId")
+	}
+	value := t.Member(jsontape.Root, "operationId")
+	if t.Kind(value) != jsontape.String {
+		return "", bad(http.StatusBadRequest, "extensions.operationId must be a string")
+	}
+	id := string(t.AppendString(nil, value))
+	if id == "" || len(id) > maxOperationID {
+		return "", bad(http.StatusBadRequest, "extensions.operationId must have 1 to 255 bytes")
+	}
+	return id, nil
+}
+
+// begin takes an operation in, which is not ready yet.
+func (s *single) begin(id string, o *operation) *refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.closed:
+		return bad(http.StatusNotFound, "the stream of that token has ended")
+	case s.ops[id] != nil:
+		return bad(http.StatusConflict, "there is an operation of that operationId already")
+	case s.handler.cfg.Operations > 0 && len(s.ops) >= s.handler.cfg.Operations:
+		return &refusal{status: http.StatusTooManyRequests, code: code.TooManySubscriptions, message: "this stream has as many operations as it may have", retry: true}
+	}
+	s.ops[id] = o
+	return nil
+}
+
+// drop takes an operation out, unless another has its id. It reports whether it was there.
+func (s *single) drop(id string, o *operation) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ops[id] != o {
+		return false
+	}
+	delete(s.ops, id)
+	return true
+}
+
+// gate lets an operation begin only while its client wants it.
+type gate struct {
+	single *single
+	op     *operation
+}
+
+// Begin implements session.Gate.
+func (g *gate) Begin(req *session.Request, sub *hub.Subscription) bool {
+	s := g.single
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ops[req.ID] != g.op { // stopped, or the stream is gone
+		return false
+	}
+	g.op.sub = sub
+	return true
+}
+
+// expireAt ends the stream when the credentials of one of its operations do.
+func (s *single) expireAt(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.conn.expireAt(t)
+	if !s.conn.live.Load() || s.closed {
+		return
+	}
+	if s.conn.flow != nil {
+		s.conn.flow.wakeUp(&s.conn.out.Conn)
+	} else if left := time.Until(t); left < s.handler.cfg.SSEPing {
+		s.conn.out.SetDeadline(max(left, 1))
+	}
+}
+
+// stop answers DELETE: the end of an operation.
+func (x *exchange) stop(s *single) {
+	id := x.r.URL.Query().Get("operationId")
+	if id == "" {
+		x.refuse(bad(http.StatusBadRequest, "say which operation ends: ?operationId="))
+		return
+	}
+	s.mu.Lock()
+	o := s.ops[id]
+	delete(s.ops, id)
+	s.mu.Unlock()
+	if o != nil && o.sub != nil {
+		o.sub.Complete()
+	}
+	x.accepted(http.StatusOK)
+}
+
+// ended says that the last message of an operation is about to be written: its id is free.
+func (s *single) ended(q *queue.Queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, o := range s.ops {
+		if o.sub != nil && &o.sub.Queue == q {
+			delete(s.ops, id)
+			return
+		}
+	}
+}
+
+// elsewhere answers a request whose stream is another node's.
+func (x *exchange) elsewhere(t *token) {
+	if t.genuine && t.address != "" && x.r.Header.Get(forwardedHeader) == "" {
+		x.h.forward.serve(x, t)
+		return
+	}
+	x.w.Header().Set(nodeHeader, t.node)
+	x.refuse(bad(http.StatusMisdirectedRequest, "the stream of that token is on another node: route by the part of the token before the first dot, see "+nodeHeader))
+}
