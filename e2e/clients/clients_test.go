@@ -31,8 +31,8 @@ type client struct {
 }
 
 // node returns the command line of a Node script in this folder.
-func node(script string) func(task string) []string {
-	return func(task string) []string { return []string{"node", script, task} }
+func node(script string, more ...string) func(task string) []string {
+	return func(task string) []string { return append([]string{"node", script, task}, more...) }
 }
 
 // python returns the command line of gql_client.py with one of its transports.
@@ -46,6 +46,11 @@ func clients() []client {
 		{"graphql-ws", node("graphql-ws.mjs")},
 		{"apollo", node("apollo.mjs")},
 		{"urql", node("urql.mjs")},
+		{"graphql-sse", node("graphql-sse.mjs")},
+		{"graphql-sse-single", node("graphql-sse.mjs", "single")},
+		{"apollo-multipart", node("apollo-multipart.mjs")},
+		{"urql-sse", node("urql-http.mjs")},
+		{"urql-multipart", node("urql-http.mjs", "multipart")},
 		{"gql-websockets", python("websockets")},
 		{"gql-aiohttp", python("aiohttp")},
 	}

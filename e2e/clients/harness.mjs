@@ -17,6 +17,12 @@ export const sink = {
   complete: () => print({ complete: true }),
 };
 
+// The endpoint for clients that speak HTTP.
+export const httpURL = task.url.replace(/^ws/, "http");
+
+// Each connect takes the next token, the last one again and again.
+export const authorization = () => `Bearer ${task.tokens.length > 1 ? task.tokens.shift() : task.tokens[0]}`;
+
 // Options of graphql-ws as an application would set them, with short pauses between tries.
 export const options = {
   url: task.url,
@@ -26,8 +32,7 @@ export const options = {
   // By default a failed connect (an error, not a close) is final; an application that wants to survive a restart sets this.
   shouldRetry: () => true,
   retryWait: () => new Promise((resolve) => setTimeout(resolve, 50)),
-  // Each connect takes the next token, the last one again and again.
-  connectionParams: () => ({ authorization: `Bearer ${task.tokens.length > 1 ? task.tokens.shift() : task.tokens[0]}` }),
+  connectionParams: () => ({ authorization: authorization() }),
 };
 
 // untilStdinEnds runs stop when the driver closes the script's standard input.

@@ -126,8 +126,12 @@ func (c *conn) head(outer http.Header) []byte {
 	h.Add("Vary", "Accept")
 	h.Del("Content-Length")
 	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	h.Set("Connection", "close") // the connection is the stream's: no request after it is answered
+	h.Set("Connection", "close")
 	if c.chunked {
+		// The connection is the stream's, no request after it is answered. But clients take any end for a complete body
+		// where the answer says close (undici), so it does not; the hint keeps them from using the connection again.
+		h.Set("Connection", "keep-alive")
+		h.Set("Keep-Alive", "timeout=1")
 		h.Set("Transfer-Encoding", "chunked")
 	}
 	var b bytes.Buffer

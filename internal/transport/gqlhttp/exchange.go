@@ -173,7 +173,7 @@ func (x *exchange) streamed(c *conn, result []byte) {
 	for name, values := range c.header() {
 		x.w.Header()[name] = values
 	}
-	c.chunked = false
+	x.w.Header().Add("Vary", "Accept")
 	x.bound()
 	x.w.WriteHeader(http.StatusOK)
 	// A client that is gone does not read its answer.

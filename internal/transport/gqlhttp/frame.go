@@ -10,7 +10,7 @@ import (
 // The pieces of a stream of server-sent events.
 const (
 	sseNext     = "event: next\ndata: "
-	sseComplete = "event: complete\ndata: "
+	sseComplete = "event: complete\ndata:"
 	ssePing     = ":\n\n"
 )
 
@@ -127,7 +127,7 @@ func (c *conn) suffix(dst []byte, it *queue.Item) []byte {
 func (c *conn) appendComplete(dst []byte, q *queue.Queue) []byte {
 	dst = append(dst, sseComplete...)
 	if c.single != nil {
-		dst = append(q.AppendID(append(dst, `{"id":"`...)), `"}`...)
+		dst = append(q.AppendID(append(dst, ` {"id":"`...)), `"}`...)
 	}
 	return append(dst, "\n\n"...)
 }
@@ -188,6 +188,6 @@ func (c *conn) appendWhole(dst, result []byte) []byte {
 // appendOnce appends the events of an operation of a single connection that has one result. id is JSON-escaped.
 func appendOnce(dst, id, result []byte) []byte {
 	dst = append(append(append(dst, sseNext+`{"id":"`...), id...), `","payload":`...)
-	dst = append(append(dst, result...), "}\n\n"+sseComplete+`{"id":"`...)
+	dst = append(append(dst, result...), "}\n\n"+sseComplete+` {"id":"`...)
 	return append(append(dst, id...), "\"}\n\n"...)
 }
