@@ -19,6 +19,7 @@ type exchange struct {
 	r      *http.Request
 	accept accepted
 	who    *identity.Identity
+	read   bool // the body is read, or there is none to read
 }
 
 // answerTimeout is how long a client may take to read an answer that is no stream.

@@ -76,13 +76,13 @@ func (x *exchange) readBody() ([]byte, *refusal) {
 	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil:
+		x.read = true
 		return body, nil
 	case errors.Is(err, errLong):
 		return nil, tooLong()
 	case errors.Is(err, errBusy):
 		return nil, &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the server is busy, try again later", retry: true}
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
-		x.w.Header().Set("Connection", "close")
 		return nil, bad(http.StatusRequestTimeout, "the body did not come in time")
 	default:
 		return nil, bad(http.StatusBadRequest, "the body is not complete")
