@@ -169,6 +169,9 @@ func serveOn(t testing.TB, o poll.Options, set func(*Config), start func(*httpte
 	if o.Tick == 0 {
 		o.Tick = 10 * time.Millisecond
 	}
+	if o.Linger == 0 {
+		o.Linger = 200 * time.Millisecond
+	}
 	p, err := poll.New(o)
 	if err != nil {
 		t.Fatal(err)
