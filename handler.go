@@ -245,21 +245,17 @@ type client interface {
 
 func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int {
 	var found []client
-	look := func(c client) {
-		if who := c.Identity(); who != nil && gone(who) {
-			found = append(found, c)
-		}
-	}
 	p.poller.Each(func(o poll.Owner) {
 		if c, ok := o.(client); ok {
-			look(c)
+			if who := c.Identity(); who != nil && gone(who) {
+				found = append(found, c)
+			}
 		}
 	})
-	p.http.Flows(func(s *gqlhttp.Stream) { look(s) })
 	for _, c := range found {
 		c.Shut(code, reason)
 	}
-	return len(found)
+	return len(found) + p.http.Dismiss(gone, code)
 }
 
 func (p *endpoint) close() error {

@@ -187,8 +187,16 @@ func (x *exchange) open(c *conn) {
 		return
 	}
 	c.start()
-	if h.draining.Load() { // admitted before the drain began
+	c.enrolled(x)
+}
+
+// enrolled looks at what may have changed before the stream was there to be found.
+func (c *conn) enrolled(x *exchange) {
+	if c.handler.draining.Load() { // admitted before the drain began
 		c.dismiss()
+	}
+	if x.revoked() {
+		c.end(codeExpired)
 	}
 }
 

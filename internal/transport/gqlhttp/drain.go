@@ -3,8 +3,10 @@ package gqlhttp
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 )
 
@@ -35,6 +37,45 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 		}
 	}
 	return nil
+}
+
+// Dismiss ends at once every stream of an identity that is gone, and every reservation, and returns how many.
+func (h *Handler) Dismiss(gone func(*identity.Identity) bool, code uint16) int {
+	var found []*conn
+	h.each(func(c *conn) {
+		if c.of(gone) {
+			found = append(found, c)
+		}
+	})
+	for _, c := range found {
+		c.end(code)
+	}
+	for _, s := range h.singles.list() {
+		if gone(s.who) && s.lapse() {
+			found = append(found, s.conn)
+		}
+	}
+	return len(found)
+}
+
+// of reports whether one of the identities behind a stream is gone.
+func (c *conn) of(gone func(*identity.Identity) bool) bool {
+	if c.single != nil {
+		return c.single.of(gone)
+	}
+	return gone(c.sub.Identity())
+}
+
+func (s *single) of(gone func(*identity.Identity) bool) bool {
+	s.mu.Lock()
+	list := []*identity.Identity{s.who}
+	for _, o := range s.ops {
+		if o.sub != nil {
+			list = append(list, o.sub.Identity())
+		}
+	}
+	s.mu.Unlock()
+	return slices.ContainsFunc(list, gone)
 }
 
 // Close cuts what goroutines serve, and reservations, and waits for them. Streams over HTTP/1 are their poller's.

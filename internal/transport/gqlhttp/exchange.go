@@ -19,6 +19,7 @@ type exchange struct {
 	r      *http.Request
 	accept accepted
 	who    *identity.Identity
+	at     time.Time // before the credentials were judged
 	read   bool // the body is read, or there is none to read
 }
 
@@ -59,6 +60,7 @@ var errNoAnswer = errors.New("the authenticator did not answer")
 func (x *exchange) authenticate() *refusal {
 	host, err := x.h.cfg.Host, errNoAnswer
 	credentials := x.h.cfg.Credentials(x.r)
+	x.at = time.Now()
 	called := host.Call(0, func(ctx context.Context) {
 		x.who, err = host.Engine().Authenticate(ctx, credentials, nil)
 	})
@@ -74,6 +76,9 @@ func (x *exchange) authenticate() *refusal {
 	}
 	return nil
 }
+
+// revoked looks once more at the identity, after a revocation would find it in the stream.
+func (x *exchange) revoked() bool { return x.h.cfg.Host.Engine().Revoked(x.who, x.at) }
 
 func busy() *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the server is busy, try again later", retry: true}
@@ -131,6 +136,9 @@ func (x *exchange) stream(req *session.Request) {
 	if no := x.h.admit(); no != nil {
 		x.refuse(no)
 		return
+	}
+	if last := x.r.Header.Get("Last-Event-ID"); last != "" && x.accept.stream == formatSSE {
+		req.Resume = session.Resume{Asked: true, Cursor: last} // an EventSource sends the id of the last event
 	}
 	c := newConn(x.h, x.accept.stream)
 	c.prepare(x)

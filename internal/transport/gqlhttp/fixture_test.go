@@ -52,6 +52,14 @@ func (e *engine) Authenticate(_ context.Context, h *session.Handshake, _ []byte)
 	return &identity.Identity{UserID: h.Authorization, ExpiresAt: e.expires}, nil
 }
 
+func (e *engine) Refresh(context.Context, any, []byte) (*identity.Identity, error) {
+	return nil, session.ErrForbidden
+}
+
+func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
+
+func (e *engine) Revoked(who *identity.Identity, _ time.Time) bool { return who.UserID == "revoked meanwhile" }
+
 func (e *engine) Prepared(string, string) bool { return false }
 
 func (e *engine) Subscribe(_ context.Context, c *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
@@ -107,7 +115,7 @@ func (e *engine) send(channel string, m *queue.Message) (n int) {
 		}
 		live = append(live, s)
 		if m.End {
-			s.End(m)
+			s.End(m.Payload)
 			n++
 		} else if r := s.Enqueue(m); r.Waits() {
 			n++

@@ -148,9 +148,7 @@ func (s *flows) serve(c *conn, x *exchange) {
 	_ = c.flow.control.SetWriteDeadline(time.Time{})
 	x.w.WriteHeader(http.StatusOK)
 	c.start()
-	if h.draining.Load() { // admitted before the drain began
-		c.dismiss()
-	}
+	c.enrolled(x)
 	if code, err = c.write(x.r.Context().Done(), s.stop); code != codeDone {
 		panic(http.ErrAbortHandler)
 	}

@@ -151,6 +151,7 @@ func parseBody(body []byte, limit int) (*session.Request, *refusal) {
 			return nil, bad(http.StatusBadRequest, m.name+" must be a JSON object")
 		}
 	}
+	req.Resume = session.ReadResume(t, t.Member(jsontape.Root, "extensions"))
 	return req, nil
 }
 
@@ -172,29 +173,31 @@ func parseQuery(raw string, limit int) (*session.Request, *refusal) {
 		Query:         strings.ToValidUTF8(values.Get("query"), "\uFFFD"),
 		OperationName: strings.ToValidUTF8(values.Get("operationName"), "\uFFFD"),
 	}
-	for name, dst := range map[string]*[]byte{"variables": &req.Variables, "extensions": &req.Extensions} {
-		var no *refusal
-		if *dst, no = objectParameter(name, values.Get(name), limit); no != nil {
-			return nil, no
-		}
+	var no *refusal
+	if req.Variables, _, no = objectParameter("variables", values.Get("variables"), limit); no != nil {
+		return nil, no
+	}
+	if req.Extensions, req.Resume, no = objectParameter("extensions", values.Get("extensions"), limit); no != nil {
+		return nil, no
 	}
 	return req, nil
 }
 
-// objectParameter checks a parameter that holds a JSON object; empty and null are none.
-func objectParameter(name, text string, limit int) ([]byte, *refusal) {
+// objectParameter checks a parameter that holds a JSON object; empty and null are none. resume is what it asks for if
+// it is extensions.
+func objectParameter(name, text string, limit int) (object []byte, resume session.Resume, no *refusal) {
 	if text == "" || text == "null" {
-		return nil, nil
+		return nil, resume, nil
 	}
 	t := tapes.Get().(*jsontape.Tape)
 	defer func() { t.Forget(); tapes.Put(t) }()
 	if err := t.Parse([]byte(text), jsontape.Limits{Depth: maxDepth, Bytes: limit}); err != nil {
-		return nil, bad(http.StatusBadRequest, "the parameter "+name+" is not valid JSON: "+err.Error())
+		return nil, resume, bad(http.StatusBadRequest, "the parameter "+name+" is not valid JSON: "+err.Error())
 	}
 	if t.Kind(jsontape.Root) != jsontape.Object {
-		return nil, bad(http.StatusBadRequest, "the parameter "+name+" must be a JSON object")
+		return nil, resume, bad(http.StatusBadRequest, "the parameter "+name+" must be a JSON object")
 	}
-	return []byte(text), nil
+	return []byte(text), session.ReadResume(t, jsontape.Root), nil
 }
 
 // isMutation reports whether a document begins with a mutation: for GET, where a schema without mutations has

@@ -90,7 +90,7 @@ func (x *exchange) reserve(text string) {
 	s.arm()
 	x.h.singles.add(s)
 	x.write(http.StatusCreated, "text/plain; charset=utf-8", []byte(x.h.node.issue(s.id)))
-	if x.h.draining.Load() { // admitted before the drain began
+	if x.h.draining.Load() || x.revoked() { // admitted before
 		s.lapse()
 	}
 }
@@ -99,11 +99,11 @@ func (x *exchange) reserve(text string) {
 func (s *single) arm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timer = time.AfterFunc(s.handler.cfg.OpenTimeout, s.lapse)
+	s.timer = time.AfterFunc(s.handler.cfg.OpenTimeout, func() { s.lapse() })
 }
 
-// lapse ends a reservation whose stream was not opened.
-func (s *single) lapse() {
+// lapse ends a reservation whose stream was not opened, and reports whether it was one.
+func (s *single) lapse() bool {
 	s.mu.Lock()
 	opened := s.opened
 	s.opened = true // for nobody any more
@@ -111,6 +111,7 @@ func (s *single) lapse() {
 	if !opened {
 		s.conn.abandon()
 	}
+	return !opened
 }
 
 // gone ends everything of the connection. It is called once its stream is, before that was counted out.
@@ -214,6 +215,9 @@ func (x *exchange) operation(s *single) {
 		x.refuse(no)
 	case out.Subscription != nil:
 		s.expireAt(x.who.ExpiresAt)
+		if x.revoked() {
+			s.conn.end(codeExpired)
+		}
 		x.accepted(http.StatusAccepted)
 	case out.Result != nil:
 		if s.drop(req.ID, o) {
