@@ -20,7 +20,7 @@ type exchange struct {
 	accept accepted
 	who    *identity.Identity
 	at     time.Time // before the credentials were judged
-	read   bool // the body is read, or there is none to read
+	read   bool      // the body is read, or there is none to read
 }
 
 // answerTimeout is how long a client may take to read an answer that is no stream.

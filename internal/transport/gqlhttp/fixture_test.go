@@ -58,7 +58,9 @@ func (e *engine) Refresh(context.Context, any, []byte) (*identity.Identity, erro
 
 func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
 
-func (e *engine) Revoked(who *identity.Identity, _ time.Time) bool { return who.UserID == "revoked meanwhile" }
+func (e *engine) Revoked(who *identity.Identity, _ time.Time) bool {
+	return who.UserID == "revoked meanwhile"
+}
 
 func (e *engine) Prepared(string, string) bool { return false }
 
