@@ -21,6 +21,8 @@ type Proxy struct {
 	open   map[net.Conn]struct{} // both ends
 	served int
 	closed bool
+	cut    bool
+	held   chan struct{} // closed by Release; nil: nothing is held
 }
 
 // NewProxy starts a proxy in front of target and ends it with the test.
@@ -47,6 +49,70 @@ func (p *Proxy) Served() int {
 func (p *Proxy) Drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.dropLocked()
+}
+
+// Cut resets every connection and those that come, until Restore.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = true
+	p.dropLocked()
+}
+
+// Restore ends what Cut began.
+func (p *Proxy) Restore() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut = false
+}
+
+// Hold keeps everything that is sent from now on, in both directions, until Release; connections stay open.
+func (p *Proxy) Hold() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.held == nil {
+		p.held = make(chan struct{})
+	}
+}
+
+// Release forwards what was kept, and what comes.
+func (p *Proxy) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.releaseLocked()
+}
+
+func (p *Proxy) releaseLocked() {
+	if p.held != nil {
+		close(p.held)
+		p.held = nil
+	}
+}
+
+// gate waits while everything is held.
+func (p *Proxy) gate() {
+	p.mu.Lock()
+	held := p.held
+	p.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+}
+
+// gated is the side of a connection that is written to.
+type gated struct {
+	net.Conn
+	proxy *Proxy
+}
+
+// Write forwards once nothing is held.
+func (g gated) Write(b []byte) (int, error) {
+	g.proxy.gate()
+	return g.Conn.Write(b)
+}
+
+func (p *Proxy) dropLocked() {
 	for c := range p.open {
 		if tcp, ok := c.(*net.TCPConn); ok {
 			// A reset instead of an orderly end. It fails only on a connection that is closed already.
@@ -60,6 +126,7 @@ func (p *Proxy) close() {
 	_ = p.listener.Close()
 	p.mu.Lock()
 	p.closed = true
+	p.releaseLocked()
 	p.mu.Unlock()
 	p.Drop()
 	p.running.Wait()
@@ -97,7 +164,7 @@ func (p *Proxy) forward(client net.Conn) {
 	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
 		copies.Go(func() {
 			// The end of either direction ends both; why does not matter.
-			_, _ = io.Copy(pair[0], pair[1])
+			_, _ = io.Copy(gated{pair[0], p}, pair[1])
 			_ = client.Close()
 			_ = server.Close()
 		})
@@ -105,11 +172,14 @@ func (p *Proxy) forward(client net.Conn) {
 	copies.Wait()
 }
 
-// keep notes an open connection; false: the proxy is closing.
+// keep notes an open connection; false: the proxy is closing, or cut.
 func (p *Proxy) keep(c net.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed {
+	if p.closed || p.cut {
+		if tcp, ok := c.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0)
+		}
 		return false
 	}
 	p.open[c] = struct{}{}

@@ -90,6 +90,14 @@ func (s *Server) run() *Server {
 // give to outgoing connections, so that it is still free when a server comes back to it.
 func FreeAddr(tb testing.TB) string {
 	tb.Helper()
+	addr, err := freeAddr()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return addr
+}
+
+func freeAddr() (string, error) {
 	const first, ports, tries = 20_000, 12_000, 100
 	for range tries {
 		addr := fmt.Sprintf("127.0.0.1:%d", first+rand.IntN(ports))
@@ -97,13 +105,9 @@ func FreeAddr(tb testing.TB) string {
 		if err != nil {
 			continue
 		}
-		if err := l.Close(); err != nil {
-			tb.Fatal(err)
-		}
-		return addr
+		return addr, l.Close()
 	}
-	tb.Fatalf("no free port in %d tries", tries)
-	return ""
+	return "", fmt.Errorf("testkit: no free port in %d tries", tries)
 }
 
 // Start starts the process again after Kill or Terminate and waits until it is ready.

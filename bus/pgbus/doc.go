@@ -1,0 +1,2 @@
+// Package pgbus carries events in a table of PostgreSQL.
+package pgbus

@@ -1,0 +1,91 @@
+package pgbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+)
+
+// refusal is an answer of the server, without what it might tell about its data.
+type refusal struct{ code, message string }
+
+func (r *refusal) Error() string {
+	return fmt.Sprintf("PostgreSQL refuses: %s (SQLSTATE %s)", r.message, r.code)
+}
+
+// explain returns an error for operators: what happened, without addresses, names of users and contents.
+func explain(err error) error {
+	var answer *pgconn.PgError
+	var number syscall.Errno
+	var timeout net.Error
+	var dns *net.DNSError
+	var known *refusal
+	switch {
+	case err == nil, errors.As(err, &known), errors.Is(err, bus.ErrClosed):
+		return err
+	case errors.As(err, &answer):
+		return &refusal{answer.Code, answer.Message}
+	case errors.Is(err, context.Canceled):
+		return context.Canceled
+	case errors.As(err, &dns):
+		return errors.New("the server's name is not known")
+	case errors.As(err, &number):
+		return errors.New("no connection to PostgreSQL: " + number.Error())
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errSilent):
+		return errors.New("no answer from PostgreSQL")
+	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:"):
+		return errors.New("TLS with PostgreSQL failed")
+	}
+	return errors.New("the connection to PostgreSQL was lost")
+}
+
+// errSilent is a server that does not answer in time.
+var errSilent = errors.New("no answer")
+
+// unavailable marks an error as one that a later retry may not see.
+func unavailable(err error) error { return fmt.Errorf("%w: %w", bus.ErrUnavailable, explain(err)) }
+
+// class returns the first two characters of the server's error code, "" for an error that is not the server's.
+func class(err error) string {
+	var answer *pgconn.PgError
+	if errors.As(err, &answer) && len(answer.Code) == 5 {
+		return answer.Code[:2]
+	}
+	return ""
+}
+
+// aboutTheEvent reports whether the server refuses what was written, whenever it is tried.
+func aboutTheEvent(err error) bool {
+	switch class(err) {
+	case "22", "23", "54":
+		return true
+	}
+	return false
+}
+
+// closeTime bounds saying goodbye to a server.
+const closeTime = time.Second
+
+// closeConn ends a connection in order. It does not matter whether the server hears it.
+func closeConn(conn *pgconn.PgConn) {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTime)
+	defer cancel()
+	_ = conn.Close(ctx)
+}
+
+// dial connects. Its error is explained.
+func dial(ctx context.Context, server *pgconn.Config) (*pgconn.PgConn, error) {
+	conn, err := pgconn.ConnectConfig(ctx, server)
+	if err != nil {
+		return nil, explain(err)
+	}
+	return conn, nil
+}

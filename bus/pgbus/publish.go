@@ -1,0 +1,309 @@
+package pgbus
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+)
+
+const (
+	// maxQueued bounds the requests that wait for a writer; more callers wait for a place.
+	maxQueued = 1024
+	// Bounds of one transaction: requests that wait together are written together.
+	groupRows  = 1000
+	groupBytes = 4 << 20
+	// retryFirst and retryLast are the pauses of a writer that fails.
+	retryFirst, retryLast = 20 * time.Millisecond, 500 * time.Millisecond
+)
+
+// The columns that are written, each an array of the statement.
+var written = []struct {
+	name string
+	oid  uint32
+}{
+	{"slot", oidInt2}, {`"timestamp"`, oidTimestamptz}, {"broadcast", oidBool}, {"channel", oidText}, {"type", oidText}, {"event_id", oidText},
+	{"tenant_id", oidText}, {"user_id", oidText}, {"federation_id", oidText}, {"service_name", oidText}, {"data", oidText},
+}
+
+// The statement writes a group in its order and wakes the nodes. The one for repetitions leaves out what an earlier
+// attempt, whose answer was lost, has written: nothing of it is older than $12.
+const (
+	insertSQL = `WITH new AS (INSERT INTO {schema}.outbox (slot, "timestamp", broadcast, channel, type, event_id, tenant_id, user_id, federation_id, service_name, data)
+SELECT coalesce(e.slot, (SELECT last_value FROM {schema}.slot)), coalesce(e.at, clock_timestamp()), e.broadcast, e.channel, e.type, e.event_id, e.tenant_id, e.user_id,
+  e.federation_id, e.service_name, e.data::json
+FROM unnest($1::smallint[], $2::timestamptz[], $3::boolean[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[], $11::text[])
+  WITH ORDINALITY AS e (slot, at, broadcast, channel, type, event_id, tenant_id, user_id, federation_id, service_name, data, n)`
+	insertAgain = `
+WHERE NOT EXISTS (SELECT FROM {schema}.outbox o WHERE o.channel = e.channel AND o.xid >= $12 AND o.event_id = e.event_id AND o.tenant_id IS NOT DISTINCT FROM e.tenant_id)`
+	insertEnd = `
+ORDER BY e.n RETURNING 1) SELECT count(*)`
+	insertWake = `, pg_notify({name}, '')`
+)
+
+// The partitions of channels that are the engine's own.
+const (
+	slotControl = 8
+	slotNode    = 9
+)
+
+// request is a piece of a batch on its way to a writer. It is encoded by who publishes.
+type request struct {
+	columns  [11][]byte
+	rows     int
+	bytes    int
+	deadline time.Time
+	state    atomic.Int32 // of queued, taken, given up
+	done     chan error
+}
+
+const (
+	queued int32 = iota
+	taken
+	givenUp
+)
+
+// Publish implements bus.Bus. The batch is written in pieces, each of them one transaction, which it shares with what
+// others publish at the same time; when the answer to one is lost it is written again unless it is there.
+func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, error) {
+	receipt := bus.Receipt{Delivered: -1}
+	if err := ctx.Err(); err != nil {
+		return receipt, err
+	}
+	if b.ctx.Err() != nil {
+		return receipt, bus.ErrClosed
+	}
+	deadline := time.Now().Add(b.options.PublishTimeout)
+	for len(batch) > 0 {
+		r := &request{deadline: deadline, done: make(chan error, 1)}
+		for r.rows < len(batch) && r.rows < groupRows && r.bytes < groupBytes {
+			r.add(&batch[r.rows])
+		}
+		if err := b.await(ctx, r); err != nil {
+			return receipt, err
+		}
+		receipt.Accepted += r.rows
+		batch = batch[r.rows:]
+	}
+	return receipt, nil
+}
+
+// add appends an event to the columns.
+func (r *request) add(m *bus.Message) {
+	e, c := &m.Event, &r.columns
+	switch {
+	case bus.IsNode(e.Channel):
+		c[0] = append(c[0], 0, 0, 0, 2, 0, slotNode)
+	case bus.IsControl(e.Channel):
+		c[0] = append(c[0], 0, 0, 0, 2, 0, slotControl)
+	default:
+		c[0] = appendNull(c[0])
+	}
+	if e.Timestamp.IsZero() {
+		c[1] = appendNull(c[1])
+	} else {
+		c[1] = binary.BigEndian.AppendUint32(c[1], 8)
+		c[1] = binary.BigEndian.AppendUint64(c[1], uint64(e.Timestamp.UnixMicro()-postgresEpoch))
+	}
+	c[2] = append(append(c[2], 0, 0, 0, 1), boolValue(e.Broadcast)...)
+	c[3] = appendText(c[3], e.Channel)
+	c[4] = appendText(c[4], e.Type)
+	at := len(c[5])
+	c[5] = e.AppendID(append(c[5], 0, 0, 0, 0))
+	binary.BigEndian.PutUint32(c[5][at:], uint32(len(c[5])-at-4))
+	c[6], c[7] = appendOptional(c[6], e.TenantID), appendOptional(c[7], e.UserID)
+	c[8], c[9] = appendOptional(c[8], e.FederationID), appendOptional(c[9], e.ServiceName)
+	c[10] = append(binary.BigEndian.AppendUint32(c[10], uint32(len(e.Data))), e.Data...)
+	r.rows++
+	r.bytes += len(e.Data) + 256
+}
+
+// await queues a request and waits for what becomes of it.
+func (b *Bus) await(ctx context.Context, r *request) error {
+	timer := time.NewTimer(time.Until(r.deadline))
+	defer timer.Stop()
+	select {
+	case b.requests <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-b.ctx.Done():
+		return bus.ErrClosed
+	case <-timer.C:
+		return b.late()
+	}
+	var err error
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		err = ctx.Err()
+	case <-timer.C:
+		err = b.late()
+	case <-b.ctx.Done():
+		err = bus.ErrClosed
+	}
+	// One that no writer has taken is not written any more; what becomes of another is not known.
+	r.state.CompareAndSwap(queued, givenUp)
+	return err
+}
+
+// late is the error of what was not acknowledged in time.
+func (b *Bus) late() error {
+	return fmt.Errorf("%w: not acknowledged by PostgreSQL within %v", bus.ErrUnavailable, b.options.PublishTimeout)
+}
+
+// writer is a goroutine that writes groups of requests over a connection of its own.
+type writer struct {
+	b *Bus
+	s *session
+}
+
+// run writes until the bus is closed.
+func (w *writer) run(ctx context.Context) {
+	defer w.disconnect()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case first := <-w.b.requests:
+			if group := w.gather(first); len(group) > 0 {
+				w.write(ctx, group)
+			}
+		}
+	}
+}
+
+// gather takes what else waits.
+func (w *writer) gather(first *request) (group []*request) {
+	rows, bytes := 0, 0
+	for r := first; ; {
+		if r.state.CompareAndSwap(queued, taken) {
+			group = append(group, r)
+			rows, bytes = rows+r.rows, bytes+r.bytes
+		}
+		if rows >= groupRows || bytes >= groupBytes {
+			return group
+		}
+		select {
+		case r = <-w.b.requests:
+		default:
+			return group
+		}
+	}
+}
+
+// write writes a group, again and again until it is there or each request's time is over.
+func (w *writer) write(ctx context.Context, group []*request) {
+	again := false // an earlier attempt may have been written
+	floor := w.b.horizon.xmin.Load()
+	for attempt := 0; ; attempt++ {
+		err := w.attempt(ctx, group, again, floor)
+		switch {
+		case err == nil:
+			answer(group, nil)
+			return
+		case ctx.Err() != nil:
+			answer(group, bus.ErrClosed)
+			return
+		case aboutTheEvent(err) && len(group) == 1:
+			answer(group, explain(err))
+			return
+		case aboutTheEvent(err): // one of them: the others shall not suffer
+			for _, r := range group {
+				w.write(ctx, []*request{r})
+			}
+			return
+		}
+		again = again || w.s != nil
+		if w.s != nil && (w.s.conn.IsClosed() || class(err) == "" || class(err) == "25") {
+			w.disconnect()
+		}
+		if group = expire(group, err); len(group) == 0 {
+			return
+		}
+		pause(ctx, min(retryFirst<<min(attempt, 10), retryLast))
+	}
+}
+
+func answer(group []*request, err error) {
+	for _, r := range group {
+		r.done <- err
+	}
+}
+
+// expire answers the requests whose time is over and returns the others.
+func expire(group []*request, err error) []*request {
+	now := time.Now()
+	return slices.DeleteFunc(group, func(r *request) bool {
+		if over := now.After(r.deadline); over {
+			r.done <- unavailable(err)
+			return true
+		}
+		return false
+	})
+}
+
+// attempt writes a group once.
+func (w *writer) attempt(ctx context.Context, group []*request, again bool, floor uint64) error {
+	until := group[0].deadline
+	for _, r := range group {
+		if r.deadline.After(until) {
+			until = r.deadline
+		}
+	}
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	if w.s == nil {
+		s, err := w.b.open(ctx, w.b.server)
+		if err != nil {
+			return err
+		}
+		w.s = s
+	}
+	name, err := w.prepare(ctx, again)
+	if err != nil {
+		return err
+	}
+	rows := 0
+	for _, r := range group {
+		rows += r.rows
+	}
+	args := make([][]byte, len(written), len(written)+1)
+	for i, column := range written {
+		args[i] = appendArrayHeader(nil, column.oid, rows)
+		for _, r := range group {
+			args[i] = append(args[i], r.columns[i]...)
+		}
+	}
+	if again {
+		args = append(args, xid8Value(floor))
+	}
+	_, err = w.s.conn.ExecPrepared(ctx, name, args, []int16{1}, []int16{1}).Close()
+	return err
+}
+
+// prepare returns the name of a statement that is prepared.
+func (w *writer) prepare(ctx context.Context, again bool) (string, error) {
+	name, statement := "fraiseql_write", insertSQL
+	types := []uint32(nil)
+	if again {
+		name, statement = "fraiseql_write_again", statement+insertAgain
+		types = append(make([]uint32, len(written)), oidXID8)
+	}
+	statement += insertEnd
+	if w.b.notify {
+		statement += insertWake
+	}
+	return name, w.s.prepare(ctx, name, fill(statement+" FROM new", w.b.schema), types)
+}
+
+func (w *writer) disconnect() {
+	if w.s != nil {
+		closeConn(w.s.conn)
+		w.s = nil
+	}
+}

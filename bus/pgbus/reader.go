@@ -1,0 +1,427 @@
+package pgbus
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+const (
+	// pageRows bounds one read; it is repeated at once while there is more.
+	pageRows = 2000
+	// handoverRows and handoverBytes are after how much a read hands over what it has.
+	handoverRows  = 256
+	handoverBytes = 1 << 20
+	// maxFilter is up to how many channels the server leaves out what is not of interest. Above, everything is read.
+	maxFilter = 64
+	// pace is the least time from one read to the next while events come: they gather, and the server is asked at
+	// most so often however many transactions commit.
+	pace = 500 * time.Microsecond
+	// What is committed but held back by an older transaction is asked for again after chaseFirst, then after twice
+	// as long up to chaseLast: nobody is notified when that transaction ends without an event.
+	chaseFirst, chaseLast = time.Millisecond, 8 * time.Millisecond
+	// answerTime bounds the wait for an answer before the connection is given up.
+	answerTime = 10 * time.Second
+	// Between attempts to connect: a random time up to a bound that doubles.
+	backoffFirst, backoffLast = 50 * time.Millisecond, 3 * time.Second
+)
+
+// place is a position of the outbox: everything up to it was read.
+type place struct{ xid, id uint64 }
+
+func (p place) before(q place) bool { return p.xid < q.xid || p.xid == q.xid && p.id < q.id }
+
+// reader is the goroutine that reads, and its one connection, on which it listens too.
+type reader struct {
+	b        *Bus
+	conn     *pgconn.PgConn
+	notified bool
+
+	epoch   uint64
+	at      place
+	located bool
+	// last is the newest event that was handed over, to be found again after a reconnect.
+	last   place
+	lastID string
+
+	chase    time.Duration // until the next read of what is held back; 0: nothing is
+	busy     bool          // the last read had events
+	lastRead time.Time
+}
+
+// run connects and reads until the bus is closed.
+func (r *reader) run(ctx context.Context) {
+	for attempt := 0; ctx.Err() == nil; attempt++ {
+		err := r.connect(ctx)
+		if err == nil {
+			attempt = 0
+			err = r.follow(ctx)
+		}
+		r.disconnect(ctx, err)
+		pause(ctx, backoff(attempt))
+	}
+}
+
+// backoff is the pause after a number of failures.
+func backoff(attempt int) time.Duration {
+	most := min(backoffFirst<<min(attempt, 10), backoffLast)
+	return most/4 + rand.N(most)*3/4
+}
+
+// pause waits, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// connect makes a connection on which everything is right, and listens.
+func (r *reader) connect(ctx context.Context) error {
+	server := r.b.server.Copy()
+	server.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.notified = true }
+	ctx, cancel := context.WithTimeout(ctx, answerTime+server.ConnectTimeout)
+	defer cancel()
+	s, err := r.b.open(ctx, server)
+	if err != nil {
+		return err
+	}
+	r.conn = s.conn
+	if err := r.prepare(ctx); err != nil {
+		return err
+	}
+	if r.located {
+		if err := r.verify(ctx); err != nil {
+			return err
+		}
+	}
+	r.notified = true // whatever came while nobody listened
+	r.b.change(func(s *bus.Status) {
+		if s.Connected {
+			return
+		}
+		if r.b.connected {
+			s.Reconnects++
+		}
+		r.b.connected = true
+		s.Connected, s.Since, s.Problem = true, time.Now(), ""
+	})
+	r.b.log.Info("PostgreSQL is connected", "schema", r.b.schema)
+	return nil
+}
+
+const readName = "fraiseql_read"
+
+// The answer to a read begins with a row about itself: xmin, xmax and whether events are held back; epoch; what was
+// pruned of ordinary channels, of $control, of those of nodes. It is of the same snapshot as the events.
+const readSQL = `SELECT pg_snapshot_xmin(s), 0::bigint, now(), EXISTS (SELECT FROM {schema}.outbox p WHERE p.xid >= pg_snapshot_xmin(s)), 1::smallint,
+  concat_ws(' ', pg_snapshot_xmax(s), m.epoch, m.pruned_xid, m.pruned_id, m.control_xid, m.control_id, m.node_xid, m.node_id),
+  NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::json
+FROM {schema}.meta m, pg_current_snapshot() s
+UNION ALL
+(SELECT ` + eventColumns + ` FROM {schema}.outbox o
+WHERE (o.xid, o.id) > ($1, $2) AND o.xid < pg_snapshot_xmin(pg_current_snapshot()) AND ($4 OR o.channel = ANY ($3))
+ORDER BY o.xid, o.id LIMIT $5)`
+
+func (r *reader) prepare(ctx context.Context) error {
+	if _, err := r.conn.Prepare(ctx, readName, fill(readSQL, r.b.schema), []uint32{oidXID8, oidInt8, oidTextArray, oidBool, oidInt8}); err != nil {
+		return explain(err)
+	}
+	if !r.b.notify {
+		return nil
+	}
+	if _, err := r.conn.Exec(ctx, `LISTEN "`+r.b.schema+`"`).ReadAll(); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// verify looks for the newest event that was handed over. A server that lost its newest transactions gives their
+// numbers to others: what is there then is another epoch.
+func (r *reader) verify(ctx context.Context) error {
+	rows, err := query(ctx, r.conn, fill(`SELECT m.epoch, pg_snapshot_xmax(pg_current_snapshot()) > $1::xid8
+  AND (EXISTS (SELECT FROM {schema}.outbox o WHERE (o.xid, o.id) = ($2::xid8, $3::bigint) AND o.event_id = $4)
+    OR ($2::xid8, $3::bigint) <= greatest((m.pruned_xid, m.pruned_id), (m.control_xid, m.control_id), (m.node_xid, m.node_id)))
+FROM {schema}.meta m`, r.b.schema), decimal(r.at.xid), decimal(r.last.xid), decimal(r.last.id), r.lastID)
+	if err != nil {
+		return explain(err)
+	}
+	if len(rows) != 1 || rows[0][1] == "t" || rows[0][0] != decimal(r.epoch) {
+		return nil // where the epoch has changed already, the next read says so
+	}
+	r.b.log.Warn("PostgreSQL has lost transactions whose events were delivered: a new epoch begins", "schema", r.b.schema)
+	if _, err := query(ctx, r.conn, fill(`SELECT {schema}.renew($1)`, r.b.schema), rows[0][0]); err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
+
+// disconnect notes why there is no connection.
+func (r *reader) disconnect(ctx context.Context, err error) {
+	if r.conn != nil {
+		closeConn(r.conn)
+		r.conn = nil
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	err = explain(err)
+	changed := false
+	r.b.change(func(s *bus.Status) {
+		changed = s.Connected || s.Problem != err.Error()
+		if s.Connected {
+			s.Connected, s.Since = false, time.Now()
+		}
+		s.Problem = err.Error()
+	})
+	if changed {
+		r.b.log.Warn("PostgreSQL is away", "schema", r.b.schema, "problem", err.Error())
+	}
+}
+
+// follow reads for as long as the connection lives.
+func (r *reader) follow(ctx context.Context) error {
+	for {
+		more, err := r.read(ctx)
+		if err != nil {
+			return err
+		}
+		if more {
+			continue
+		}
+		if err := r.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// wait returns when it is time to read again.
+func (r *reader) wait(ctx context.Context) error {
+	if r.busy {
+		if d := pace - time.Since(r.lastRead); d > 0 {
+			pause(ctx, d)
+		}
+	}
+	d := r.b.poll
+	if r.chase > 0 {
+		d = min(d, r.chase)
+	}
+	if r.notified || ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if !r.b.notify {
+		pause(ctx, d)
+		return ctx.Err()
+	}
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	err := r.conn.WaitForNotification(limited)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if err != nil && (r.conn.IsClosed() || !errors.Is(err, context.DeadlineExceeded)) {
+		return err
+	}
+	return nil
+}
+
+// read reads one page and hands it over. more: the page was full.
+func (r *reader) read(ctx context.Context) (more bool, err error) {
+	channels, some := r.b.beginRead()
+	defer func() { r.b.endRead(r.at, r.located) }()
+	limit := int64(pageRows)
+	if !r.located || some && len(channels) == 0 {
+		limit = 0
+	}
+	r.notified, r.lastRead = false, time.Now()
+	limited, cancel := context.WithTimeout(ctx, answerTime)
+	defer cancel()
+	result := r.conn.ExecPrepared(limited, readName,
+		[][]byte{xid8Value(r.at.xid), int8Value(int64(r.at.id)), textArray(channels), boolValue(!some), int8Value(limit)},
+		[]int16{1}, []int16{1})
+	p := page{r: r, all: !some}
+	for result.NextRow() && p.err == nil {
+		p.row(result.Values())
+	}
+	if _, err := result.Close(); err != nil || p.err != nil {
+		// What was handed over is behind us; the rest is read again.
+		return false, errors.Join(err, p.err)
+	}
+	if !p.headed {
+		return false, errRow
+	}
+	return p.finish(limit), nil
+}
+
+// page is one read on its way.
+type page struct {
+	r      *reader
+	all    bool // events of channels without interest are among them
+	err    error
+	headed bool
+	held   bool // committed events are held back
+	skip   bool // another epoch has begun
+	rows   int64
+	end    place // everything before it was visible to the read
+
+	pending [shards][]bus.Message
+	count   int
+	bytes   int
+	last    place // of the row that was read last
+	// newest is the newest event among pending.
+	newest   place
+	newestID string
+}
+
+// row takes a row of the answer.
+func (p *page) row(row [][]byte) {
+	if !p.headed {
+		p.headed = true
+		p.err = p.head(row)
+		return
+	}
+	p.rows++
+	if p.skip {
+		return
+	}
+	p.err = p.take(row)
+}
+
+// head takes the row about the read itself.
+func (p *page) head(row [][]byte) error {
+	if len(row) != columns || len(row[colXID]) != 8 || len(row[colBroadcast]) != 1 {
+		return errRow
+	}
+	var n [8]uint64
+	fields := bytes.Fields(row[colChannel])
+	if len(fields) != len(n) {
+		return errRow
+	}
+	for i := range n {
+		var err error
+		if n[i], err = number(fields[i]); err != nil {
+			return err
+		}
+	}
+	r := p.r
+	xmin := binary.BigEndian.Uint64(row[colXID])
+	p.held = row[colBroadcast][0] != 0
+	p.end = place{xmin - 1, 1<<63 - 1}
+	r.b.horizon.see(xmin, n[0])
+	if epoch := n[1]; !r.located || r.epoch != epoch {
+		if p.skip = true; r.located {
+			r.gaps(func(string) bool { return true }, event.Position{Epoch: epoch, Major: p.end.xid, Minor: p.end.id})
+		}
+		r.epoch, r.at, r.last, r.lastID = epoch, p.end, place{}, ""
+		r.located = true
+		return nil
+	}
+	for i, of := range []func(string) bool{ordinary, control, bus.IsNode} {
+		if pruned := (place{n[2+2*i], n[3+2*i]}); r.at.before(pruned) {
+			r.gaps(of, event.Position{Epoch: r.epoch, Major: pruned.xid, Minor: pruned.id})
+		}
+	}
+	return nil
+}
+
+func ordinary(channel string) bool { return !bus.IsControl(channel) }
+func control(channel string) bool  { return bus.IsControl(channel) && !bus.IsNode(channel) }
+
+// gaps says that events of channels of a kind are lost to this node.
+func (r *reader) gaps(of func(string) bool, head event.Position) {
+	n := uint64(0)
+	for _, channel := range r.b.wanted() {
+		if of(channel) && r.b.enqueue(shardOf(channel), delivery{gap: channel, head: head}) {
+			n++
+		}
+	}
+	if n > 0 {
+		r.b.change(func(s *bus.Status) { s.Gaps += n })
+		r.b.log.Warn("events were pruned or lost before this node had read them", "schema", r.b.schema, "channels", n)
+	}
+}
+
+// take takes an event.
+func (p *page) take(row [][]byte) error {
+	if len(row) != columns || len(row[colXID]) != 8 || len(row[colID]) != 8 {
+		return errRow
+	}
+	at := place{binary.BigEndian.Uint64(row[colXID]), binary.BigEndian.Uint64(row[colID])}
+	if !p.r.at.before(at) || !p.last.before(at) {
+		return fmt.Errorf("%w: events out of order", errRow)
+	}
+	p.last = at
+	if p.all && !p.r.b.wants(row[colChannel]) {
+		return nil
+	}
+	if versionOf(row) != Version { // of a later release, which this one cannot read
+		channel := string(row[colChannel])
+		p.handover()
+		p.r.b.enqueue(shardOf(channel), delivery{gap: channel, head: event.Position{Epoch: p.r.epoch, Major: at.xid, Minor: at.id}})
+		p.r.b.change(func(s *bus.Status) { s.Gaps++ })
+		return nil
+	}
+	m, err := message(row, p.r.epoch)
+	if err != nil {
+		return err
+	}
+	shard := shardOf(m.Event.Channel)
+	p.pending[shard] = append(p.pending[shard], m)
+	p.newest, p.newestID = at, m.Event.ID
+	p.count++
+	if p.bytes += len(m.Event.Data); p.count >= handoverRows || p.bytes >= handoverBytes {
+		p.handover()
+	}
+	return nil
+}
+
+// handover gives what was read to the shards and moves the reader's position behind it.
+func (p *page) handover() {
+	for i, list := range p.pending {
+		if len(list) > 0 {
+			p.r.b.enqueue(i, delivery{messages: list})
+			p.pending[i] = nil
+		}
+	}
+	if p.count > 0 {
+		p.r.last, p.r.lastID = p.newest, p.newestID
+	}
+	if p.r.at.before(p.last) {
+		p.r.at = p.last
+	}
+	p.count, p.bytes = 0, 0
+}
+
+// finish hands over the rest and notes what the page says about the next read.
+func (p *page) finish(limit int64) (more bool) {
+	r := p.r
+	p.handover()
+	more = limit > 0 && p.rows == limit
+	if !more && r.at.before(p.end) {
+		r.at = p.end
+	}
+	r.busy = p.rows > 0
+	switch {
+	case !p.held:
+		r.chase = 0
+	case p.rows > 0 || r.chase == 0:
+		r.chase = chaseFirst
+	default:
+		r.chase = min(2*r.chase, chaseLast)
+	}
+	return more
+}
