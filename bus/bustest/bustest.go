@@ -199,6 +199,13 @@ func attach(t *testing.T, b bus.Bus, channels ...string) *recorder {
 	if err := b.Attach(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
+	want(t, b, channels...)
+	return r
+}
+
+// want says interest in channels and waits until it has taken effect.
+func want(t *testing.T, b bus.Bus, channels ...string) {
+	t.Helper()
 	for _, c := range channels {
 		b.Interest(c, true)
 	}
@@ -207,7 +214,6 @@ func attach(t *testing.T, b bus.Bus, channels ...string) *recorder {
 			t.Fatal(err)
 		}
 	}
-	return r
 }
 
 // make returns the nth event of a channel.

@@ -81,8 +81,7 @@ func (s *suite) serial(t *testing.T) {
 	if err := b.Attach(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	b.Interest("a", true)
-	b.Interest("b", true)
+	want(t, b, "a", "b")
 	var wait sync.WaitGroup
 	for p := range publishers {
 		wait.Go(func() {
@@ -130,9 +129,7 @@ func (s *suite) parallel(t *testing.T) {
 	for i := range 32 {
 		channels = append(channels, fmt.Sprintf("other%d", i))
 	}
-	for _, c := range channels {
-		b.Interest(c, true)
-	}
+	want(t, b, channels...)
 	var wait sync.WaitGroup
 	for _, c := range channels {
 		wait.Go(func() { publishQuietly(t, b, message(c, 0)) })
@@ -268,7 +265,7 @@ func (s *suite) interest(t *testing.T) {
 	}
 	b.Interest("c", false)
 	b.Interest("never", false)
-	b.Interest("c", true)
+	want(t, b, "c")
 	publish(t, b, message("c", 0))
 	s.await(t, r, "c", 1)
 }
@@ -309,7 +306,7 @@ func (s *suite) closing(t *testing.T) {
 	if err := b.Attach(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	b.Interest("c", true)
+	want(t, b, "c")
 	published := make(chan struct{})
 	go func() {
 		defer close(published)

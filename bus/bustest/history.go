@@ -309,7 +309,7 @@ func (s *suite) slow(t *testing.T) {
 	if err := b.Attach(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	b.Interest("c", true)
+	want(t, b, "c")
 	var wait sync.WaitGroup
 	wait.Go(func() { // on a bus within the process this waits for the handler
 		for i := range batches {

@@ -17,11 +17,10 @@ import (
 )
 
 const (
-	// pageRows bounds one read; it is repeated at once while there is more.
-	pageRows = 2000
-	// handoverRows and handoverBytes are after how much a read hands over what it has.
-	handoverRows  = 256
-	handoverBytes = 1 << 20
+	// pageRows and pageBytes bound one read, which is taken whole before anything is handed over: no statement waits
+	// for a handler, holding locks. It is repeated at once while there is more.
+	pageRows  = 1024
+	pageBytes = 8 << 20
 	// maxFilter is up to how many channels the server leaves out what is not of interest. Above, everything is read.
 	maxFilter = 64
 	// pace is the least time from one read to the next while events come: they gather, and the server is asked at
@@ -56,6 +55,7 @@ type reader struct {
 
 	chase    time.Duration // until the next read of what is held back; 0: nothing is
 	busy     bool          // the last read had events
+	limit    int64         // rows of the next read: fewer after large ones
 	lastRead time.Time
 }
 
@@ -98,7 +98,7 @@ func (r *reader) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.conn = s.conn
+	r.conn, r.limit = s.conn, pageRows
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -243,7 +243,7 @@ func (r *reader) wait(ctx context.Context) error {
 func (r *reader) read(ctx context.Context) (more bool, err error) {
 	channels, some := r.b.beginRead()
 	defer func() { r.b.endRead(r.at, r.located) }()
-	limit := int64(pageRows)
+	limit := r.limit
 	if !r.located || some && len(channels) == 0 {
 		limit = 0
 	}
@@ -274,15 +274,14 @@ type page struct {
 	err    error
 	headed bool
 	held   bool // committed events are held back
-	skip   bool // another epoch has begun
+	skip   bool // the rest is not taken: another epoch has begun, or there are enough bytes
 	rows   int64
 	end    place // everything before it was visible to the read
 
-	pending [shards][]bus.Message
-	count   int
+	pending [shards][]delivery
 	bytes   int
-	last    place // of the row that was read last
-	// newest is the newest event among pending.
+	last    place // of the row that was taken last
+	// newest is the newest event that was taken.
 	newest   place
 	newestID string
 }
@@ -294,11 +293,12 @@ func (p *page) row(row [][]byte) {
 		p.err = p.head(row)
 		return
 	}
-	p.rows++
 	if p.skip {
 		return
 	}
+	p.rows++
 	p.err = p.take(row)
+	p.skip = p.bytes >= pageBytes
 }
 
 // head takes the row about the read itself.
@@ -324,7 +324,7 @@ func (p *page) head(row [][]byte) error {
 	r.b.horizon.see(xmin, n[0])
 	if epoch := n[1]; !r.located || r.epoch != epoch {
 		if p.skip = true; r.located {
-			r.gaps(func(string) bool { return true }, event.Position{Epoch: epoch, Major: p.end.xid, Minor: p.end.id})
+			p.gaps(func(string) bool { return true }, event.Position{Epoch: epoch, Major: p.end.xid, Minor: p.end.id})
 		}
 		r.epoch, r.at, r.last, r.lastID = epoch, p.end, place{}, ""
 		r.located = true
@@ -332,7 +332,7 @@ func (p *page) head(row [][]byte) error {
 	}
 	for i, of := range []func(string) bool{ordinary, control, bus.IsNode} {
 		if pruned := (place{n[2+2*i], n[3+2*i]}); r.at.before(pruned) {
-			r.gaps(of, event.Position{Epoch: r.epoch, Major: pruned.xid, Minor: pruned.id})
+			p.gaps(of, event.Position{Epoch: r.epoch, Major: pruned.xid, Minor: pruned.id})
 		}
 	}
 	return nil
@@ -342,17 +342,23 @@ func ordinary(channel string) bool { return !bus.IsControl(channel) }
 func control(channel string) bool  { return bus.IsControl(channel) && !bus.IsNode(channel) }
 
 // gaps says that events of channels of a kind are lost to this node.
-func (r *reader) gaps(of func(string) bool, head event.Position) {
-	n := uint64(0)
-	for _, channel := range r.b.wanted() {
-		if of(channel) && r.b.enqueue(shardOf(channel), delivery{gap: channel, head: head}) {
+func (p *page) gaps(of func(string) bool, head event.Position) {
+	n := 0
+	for _, channel := range p.r.b.wanted() {
+		if of(channel) {
+			p.gap(channel, head)
 			n++
 		}
 	}
 	if n > 0 {
-		r.b.change(func(s *bus.Status) { s.Gaps += n })
-		r.b.log.Warn("events were pruned or lost before this node had read them", "schema", r.b.schema, "channels", n)
+		p.r.b.log.Warn("events were pruned or lost before this node had read them", "schema", p.r.b.schema, "channels", n)
 	}
+}
+
+func (p *page) gap(channel string, head event.Position) {
+	shard := shardOf(channel)
+	p.pending[shard] = append(p.pending[shard], delivery{gap: channel, head: head})
+	p.r.b.change(func(s *bus.Status) { s.Gaps++ })
 }
 
 // take takes an event.
@@ -369,50 +375,46 @@ func (p *page) take(row [][]byte) error {
 		return nil
 	}
 	if versionOf(row) != Version { // of a later release, which this one cannot read
-		channel := string(row[colChannel])
-		p.handover()
-		p.r.b.enqueue(shardOf(channel), delivery{gap: channel, head: event.Position{Epoch: p.r.epoch, Major: at.xid, Minor: at.id}})
-		p.r.b.change(func(s *bus.Status) { s.Gaps++ })
+		p.gap(string(row[colChannel]), event.Position{Epoch: p.r.epoch, Major: at.xid, Minor: at.id})
 		return nil
 	}
 	m, err := message(row, p.r.epoch)
 	if err != nil {
 		return err
 	}
-	shard := shardOf(m.Event.Channel)
-	p.pending[shard] = append(p.pending[shard], m)
-	p.newest, p.newestID = at, m.Event.ID
-	p.count++
-	if p.bytes += len(m.Event.Data); p.count >= handoverRows || p.bytes >= handoverBytes {
-		p.handover()
+	list := &p.pending[shardOf(m.Event.Channel)]
+	if len(*list) == 0 {
+		*list = append(*list, delivery{})
 	}
+	d := &(*list)[len(*list)-1]
+	d.messages = append(d.messages, m)
+	p.newest, p.newestID = at, m.Event.ID
+	p.bytes += len(m.Event.Data)
 	return nil
 }
 
-// handover gives what was read to the shards and moves the reader's position behind it.
-func (p *page) handover() {
-	for i, list := range p.pending {
-		if len(list) > 0 {
-			p.r.b.enqueue(i, delivery{messages: list})
-			p.pending[i] = nil
-		}
-	}
-	if p.count > 0 {
-		p.r.last, p.r.lastID = p.newest, p.newestID
-	}
-	if p.r.at.before(p.last) {
-		p.r.at = p.last
-	}
-	p.count, p.bytes = 0, 0
-}
-
-// finish hands over the rest and notes what the page says about the next read.
+// finish hands over what was taken, moves the reader's position behind it and notes what the page says about the
+// next read.
 func (p *page) finish(limit int64) (more bool) {
 	r := p.r
-	p.handover()
-	more = limit > 0 && p.rows == limit
+	for shard, list := range p.pending {
+		for _, d := range list {
+			r.b.enqueue(shard, d)
+		}
+	}
+	if p.newest != (place{}) {
+		r.last, r.lastID = p.newest, p.newestID
+	}
+	large := p.bytes >= pageBytes
+	more = limit > 0 && (p.rows == limit || large)
+	if r.at.before(p.last) {
+		r.at = p.last
+	}
 	if !more && r.at.before(p.end) {
 		r.at = p.end
+	}
+	if r.limit = min(2*r.limit, pageRows); large {
+		r.limit = max(p.rows, 1)
 	}
 	r.busy = p.rows > 0
 	switch {

@@ -17,8 +17,13 @@ const leakPatience = 5 * time.Second
 // NoLeaks runs a package's tests and fails when goroutines of this module are left. Call it from TestMain:
 //
 //	func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
-func NoLeaks(m *testing.M) int {
+//
+// after is called between the tests and the search, to end what they shared.
+func NoLeaks(m *testing.M, after ...func()) int {
 	code := m.Run()
+	for _, f := range after {
+		f()
+	}
 	if fuzzing := flag.Lookup("test.fuzz"); fuzzing != nil && fuzzing.Value.String() != "" {
 		return code // the fuzzing engine leaves its own
 	}
