@@ -19,8 +19,6 @@ type engineConfig struct {
 // maxProcessors bounds the threads that run Go at the same time: each costs memory.
 const maxProcessors = 1024
 
-type busConfig struct{ kind, url, group string }
-
 // parseEngine reads the configuration of an engine. The error joins every problem, each a *Fault.
 func parseEngine(text []byte) (*engineConfig, error) {
 	c := &engineConfig{}
@@ -67,20 +65,6 @@ func (c *engineConfig) source(m member) {
 		return true
 	})
 	c.Schema = append(c.Schema, s)
-}
-
-func (b *busConfig) member(name string, m member) bool {
-	switch name {
-	case "type":
-		m.text(&b.kind)
-	case "url", "connection_string":
-		m.text(&b.url)
-	case "consumer_group":
-		m.text(&b.group)
-	default:
-		return false
-	}
-	return true
 }
 
 func (c *engineConfig) security(name string, m member) bool {

@@ -12,8 +12,7 @@ import (
 	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
-	"github.com/fraiseql/fraiseql-go/bus/membus"
-	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/bus"
 )
 
 // Engine is one engine of a host with everything that has a handle.
@@ -21,7 +20,7 @@ type Engine struct {
 	lib    *Library
 	handle int64
 	facade *fraiseql.Engine
-	bus    *membus.Bus
+	bus    bus.Bus
 	queue  callQueue
 	pushes bool      // the bus calls resolvers by itself, not while an event is published
 	sheets sync.Pool // *Sheet
@@ -43,21 +42,19 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	if err != nil {
 		return 0, nil, err
 	}
-	if c.bus.kind != "memory" {
-		return 0, nil, &Fault{Code: code.BusUnavailable, Member: "bus.type", Message: "this build has no driver for " + c.bus.kind}
-	}
 	c.Logger = newLog()
-	memory := membus.New(membus.Options{Bytes: historyBytes})
-	c.Bus = memory
+	if c.Bus, err = c.bus.open(c.Logger); err != nil {
+		return 0, nil, err
+	}
 	facade, err := fraiseql.New(c.Config)
 	if err != nil {
-		return 0, nil, refusedConfig(err)
+		return 0, nil, errors.Join(refusedConfig(err), c.Bus.Close(context.Background()))
 	}
 	if c.processors > 0 && c.processors != runtime.GOMAXPROCS(0) { // the world stops for it
 		runtime.GOMAXPROCS(c.processors)
 	}
 	e := &Engine{
-		lib: l, facade: facade, bus: memory, stopped: make(chan struct{}), connections: make(map[string]*connection),
+		lib: l, facade: facade, bus: c.Bus, stopped: make(chan struct{}), connections: make(map[string]*connection),
 		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
 	}
 	e.sheets.New = e.newSheet
@@ -95,10 +92,6 @@ type faults []error
 
 func (f faults) Error() string   { return f[0].Error() }
 func (f faults) Unwrap() []error { return f }
-
-// historyBytes bounds what the memory bus of an engine keeps of past events: a host has memory of its own to care for,
-// and the collector lets the heap grow to several times what lives.
-const historyBytes = 16 << 20
 
 // closeWindow bounds how long Close waits for what the engine does.
 const closeWindow = 10 * time.Second

@@ -116,7 +116,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 			`security.isolation: must be "addressed" or "strict"`, `security.row_filter: must be "none", "tenant", "user" or "both"`,
 			"security.scope.user: must be a list, not a string", "security.scope.x: is not known",
 		}},
-		{`{"bus":{"type":"redis","url":"redis://localhost"}}`, []string{"bus.type: this build has no driver for redis"}},
+		{`{"bus":{"type":"kafka","url":"kafka://localhost"}}`, []string{"bus.type: must be memory, redis, postgresql or nats"}},
 		{`{"processors":1025}`, []string{"processors: must be at most 1024"}},
 		{`{"bus":{"typ":1}}`, []string{"bus.typ: is not known"}},
 		{`{"limits":{"event_depth":1,"event_depth":2}}`, []string{"limits.event_depth: is there twice"}},

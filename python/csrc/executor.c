@@ -147,16 +147,17 @@ static int create_in_thread(Executor *self, const char *config, Py_ssize_t lengt
 }
 
 static int executor_init(PyObject *o, PyObject *args, PyObject *names) {
-  static char *keywords[] = {"config", "wait", NULL};
+  static char *keywords[] = {"config", "wait", "remote", NULL};
   Executor *self = (Executor *)o;
   PyObject *config;
-  int wait = 0;
-  if (!PyArg_ParseTupleAndKeywords(args, names, "S|p:Executor", keywords, &config, &wait)) return -1;
+  int wait = 0, remote = 0;
+  if (!PyArg_ParseTupleAndKeywords(args, names, "S|pp:Executor", keywords, &config, &wait, &remote)) return -1;
   if (self->phase != PHASE_NEW) {
     PyErr_SetString(PyExc_RuntimeError, "Executor.__init__() was called before");
     return -1;
   }
   self->generation = process_generation;
+  self->remote = remote;
   const char *bytes = PyBytes_AsString(config);
   Py_ssize_t length = PyBytes_Size(config);
   if (library_loaded()) return create_here(self, bytes, length) < 0 ? -1 : executor_wait(self);

@@ -215,6 +215,7 @@ typedef struct {
   /* Threads inside of fq_subscribe and fq_take_connection without the GIL. Never both: what a connection gives may be
    * of a subscription that is not in records yet. */
   int subscribing, taking;
+  bool remote; /* the bus is outside of the process: publishing waits for it */
   uint64_t costs[COSTS]; /* ns that the last publish took, by channel hash */
 } Executor;
 

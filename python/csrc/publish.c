@@ -5,11 +5,12 @@
 
 enum { TYPE, CHANNEL, DATA, ID, TENANT, USER, BROADCAST, FEDERATION, SERVICE };
 
-/* fq_publish, without the GIL when it will take long: the last one on the channel did, or the data is long. */
+/* fq_publish, without the GIL when it will take long: the bus is elsewhere, the last one on the channel did, or the data
+ * is long. */
 static int64_t publish(Executor *self, fq_event *event, Py_hash_t channel_, fq_out *out) {
   uint64_t *cost = &self->costs[(size_t)channel_ % COSTS], from, took;
   int64_t engine = self->engine, result;
-  if (*cost > LONG_CALL || event->data.len > LONG_DATA) {
+  if (self->remote || *cost > LONG_CALL || event->data.len > LONG_DATA) {
     Py_BEGIN_ALLOW_THREADS
     from = now();
     result = fq.publish(engine, event, 1, out);

@@ -68,11 +68,12 @@ class Event:
 class Executor:
     """An engine of this process. config: JSON, as docs/reference/c.md says.
 
+    remote: its bus is outside of the process, so that publishing waits for an acknowledgement.
     Without wait it is made in the background the first time, and the first method waits; errors come then. Subclasses
     may have `_await_call`, `_authenticate`, `_resolver_failed`, `_resolver_named` and `_describe_resolver`.
     """
 
-    def __init__(self, config: bytes, wait: bool = False) -> None: ...
+    def __init__(self, config: bytes, wait: bool = False, remote: bool = False) -> None: ...
     def register_subscription(
         self,
         connection_id: str | int,

@@ -75,7 +75,7 @@ class SubscriptionExecutor(_native.Executor):
         """Make an engine. Without a schema it starts in the background and the first call waits for it.
 
         Args:
-            config: The bus; None is the memory bus.
+            config: The bus; None is the memory bus. One that cannot be reached is tried again in the background.
             schema: SDL text, or the path of a `.graphql` file or of a directory of such files. None serves every
                 channel as a root field of the same name.
             security: `isolation` (`addressed`, the default here, or `strict`), `row_filter` (`none`, `tenant`,
@@ -95,7 +95,6 @@ class SubscriptionExecutor(_native.Executor):
         Raises:
             TypeError: An argument has the wrong type.
             ValueError: An argument cannot be right, or the schema has errors: the text says where.
-            BusUnavailable: This build has no driver for that bus.
         """
         self._closed = False
         self._named: dict[str, Callable[..., Any]] = {}
@@ -107,7 +106,8 @@ class SubscriptionExecutor(_native.Executor):
 
         document = engine_document(config, schema, security, limits, naming, introspection)
         try:
-            super().__init__(document, schema is not None or b'"bus": {"type": "memory"}' not in document)
+            remote = config is not None and config.bus_type != "memory"
+            super().__init__(document, schema is not None or remote, remote)
         except errors.InvalidQuery as error:
             raise errors.InvalidConfig.of(error) from None
 
