@@ -4,7 +4,9 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // Proxy forwards TCP connections and can drop all of them at once, as a failing network does. Its methods are
@@ -22,6 +24,7 @@ type Proxy struct {
 	served int
 	closed bool
 	cut    bool
+	delay  atomic.Int64  // a time.Duration
 	held   chan struct{} // closed by Release; nil: nothing is held
 }
 
@@ -109,6 +112,9 @@ type gated struct {
 // Write forwards once nothing is held.
 func (g gated) Write(b []byte) (int, error) {
 	g.proxy.gate()
+	if d := g.proxy.delay.Load(); d > 0 {
+		<-time.After(time.Duration(d))
+	}
 	return g.Conn.Write(b)
 }
 
@@ -160,17 +166,24 @@ func (p *Proxy) forward(client net.Conn) {
 	p.mu.Lock()
 	p.served++
 	p.mu.Unlock()
+	relay(gated{client, p}, gated{server, p})
+}
+
+// relay copies between two connections until either direction ends, which ends both; why does not matter.
+func relay(a, b net.Conn) {
 	var copies sync.WaitGroup
-	for _, pair := range [][2]net.Conn{{client, server}, {server, client}} {
+	for _, pair := range [][2]net.Conn{{a, b}, {b, a}} {
 		copies.Go(func() {
-			// The end of either direction ends both; why does not matter.
-			_, _ = io.Copy(gated{pair[0], p}, pair[1])
-			_ = client.Close()
-			_ = server.Close()
+			_, _ = io.Copy(pair[0], pair[1])
+			_ = a.Close()
+			_ = b.Close()
 		})
 	}
 	copies.Wait()
 }
+
+// Delay makes each piece of data wait before it passes.
+func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
 
 // keep notes an open connection; false: the proxy is closing, or cut.
 func (p *Proxy) keep(c net.Conn) bool {
