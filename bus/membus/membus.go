@@ -49,7 +49,7 @@ const (
 	nodeChannels  = 4_096
 )
 
-// Bus is a memory bus. It implements bus.Bus, bus.Describer and bus.ControlRetainer. Make one with New.
+// Bus is a memory bus. It implements bus.Bus, bus.Describer, bus.ControlRetainer and bus.Worker. Make one with New.
 type Bus struct {
 	epoch   uint64
 	seed    maphash.Seed
@@ -65,6 +65,13 @@ type Bus struct {
 	channels atomic.Int64  // ordinary and control
 	tick     atomic.Uint32 // advances as bytes are published: a coarse age
 
+	work struct {
+		count  atomic.Int64 // workers
+		mu     sync.Mutex
+		groups map[groupKey]*group // guarded by mu
+		news   map[string]*news    // by channel; guarded by mu
+	}
+
 	evicting sync.Mutex
 	hand     hand // under evicting
 
@@ -75,6 +82,7 @@ var (
 	_ bus.Bus             = (*Bus)(nil)
 	_ bus.Describer       = (*Bus)(nil)
 	_ bus.ControlRetainer = (*Bus)(nil)
+	_ bus.Worker          = (*Bus)(nil)
 )
 
 // New makes an empty bus. Its positions have an epoch of their own, so that cursors of another one (of the
@@ -156,6 +164,9 @@ func (b *Bus) publish(m *bus.Message) (delivered int, ok bool) {
 		return 0, false
 	}
 	delivered = b.deliver(c, m)
+	if b.work.count.Load() > 0 {
+		b.tell(m.Event.Channel)
+	}
 	if b.held.Load() > b.budget {
 		b.evict()
 	}
