@@ -20,17 +20,10 @@ var ErrNoWork = errors.New("this event bus gives no event to one node alone: mem
 //
 // Work returns ctx's error when ctx ends, and bus.ErrClosed, ErrNoWork or what is wrong with the names before.
 func (e *Engine) Work(ctx context.Context, group, channel string, fn func(ctx context.Context, ev *Event) error) error {
-	if err := event.ValidateChannel(channel); err != nil {
-		return fmt.Errorf("work: channel: %w", err)
+	if err := e.CheckWork(group, channel); err != nil {
+		return err
 	}
-	if err := event.ValidateChannel(group); err != nil { // the same rules hold for names of groups
-		return fmt.Errorf("work: group: %w", err)
-	}
-	w, ok := e.bus.(bus.Worker)
-	if !ok {
-		return ErrNoWork
-	}
-	err := w.Work(ctx, group, channel, func(ctx context.Context, m *bus.Message) (err error) {
+	err := e.bus.(bus.Worker).Work(ctx, group, channel, func(ctx context.Context, m *bus.Message) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
@@ -45,4 +38,18 @@ func (e *Engine) Work(ctx context.Context, group, channel string, fn func(ctx co
 		return ErrNoWork
 	}
 	return err
+}
+
+// CheckWork returns what Work would return at once for these names.
+func (e *Engine) CheckWork(group, channel string) error {
+	if err := event.ValidateChannel(channel); err != nil {
+		return fmt.Errorf("work: the name of the channel %s", err.Message)
+	}
+	if err := event.ValidateChannel(group); err != nil { // the same rules hold for names of groups
+		return fmt.Errorf("work: the name of the group %s", err.Message)
+	}
+	if _, ok := e.bus.(bus.Worker); !ok {
+		return ErrNoWork
+	}
+	return nil
 }

@@ -55,7 +55,7 @@ func TestWork(t *testing.T) {
 	if n := len(worked); n < 2 || worked[0] != "begin{}" || worked[n-1] != `end{"a":1}` {
 		t.Errorf("worked on %v", worked)
 	}
-	for name, want := range map[string]string{"": "work: channel: ", "$x": "work: channel: "} {
+	for name, want := range map[string]string{"": "work: the name of the channel ", "$x": "work: the name of the channel begins"} {
 		if err := e.Work(t.Context(), "g", name, nil); err == nil || err.Error()[:len(want)] != want {
 			t.Errorf("channel %q: %v", name, err)
 		}

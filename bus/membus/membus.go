@@ -212,6 +212,7 @@ func (b *Bus) position(seq uint64) event.Position {
 // Handler. Calling it again waits again.
 func (b *Bus) Close(ctx context.Context) error {
 	b.closed.Store(true)
+	b.tellAll()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -154,3 +154,13 @@ func (b *Bus) tell(channel string) {
 		n.changed = make(chan struct{})
 	}
 }
+
+// tellAll wakes every worker: the bus is closed.
+func (b *Bus) tellAll() {
+	b.work.mu.Lock()
+	defer b.work.mu.Unlock()
+	for _, n := range b.work.news {
+		close(n.changed)
+		n.changed = make(chan struct{})
+	}
+}

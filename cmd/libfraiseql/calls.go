@@ -40,3 +40,28 @@ func fq_call_answer(engine, id, answer C.int64_t, text *C.fq_text, out *C.fq_out
 	n, err := e.Answer(int64(id), int64(answer), bytes(text))
 	return handleOf(out, n, err)
 }
+
+//export fq_work
+func fq_work(engine C.int64_t, group, channel *C.fq_text, token C.int64_t, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_work")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return handleOf(out, 0, e.Work(bytes(group), bytes(channel), int64(token)))
+}
+
+//export fq_work_stop
+func fq_work_stop(engine, token C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_work_stop")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	if e.StopWork(int64(token)) {
+		return 1
+	}
+	return 0
+}

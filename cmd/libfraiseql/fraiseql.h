@@ -84,11 +84,13 @@ typedef struct {
 /* What a call asks of the host. */
 #define FQ_CALL_RESOLVE 1
 #define FQ_CALL_AUTHENTICATE 2
+#define FQ_CALL_WORK 3
 
 /* How a call was answered. */
 #define FQ_ANSWER_VALUE 0       /* text: JSON of the field's value; the identity's JSON */
-#define FQ_ANSWER_SKIP 1        /* resolver: no message for this event */
+#define FQ_ANSWER_SKIP 1        /* resolver: no message for this event; work: as FQ_ANSWER_VALUE */
 #define FQ_ANSWER_FAILED 2      /* resolver: text is the reason, for the log on standard error, absent: not logged;
+                                   work: the same, and the event comes again;
                                    authenticate: could not be judged, 1013 */
 #define FQ_ANSWER_REFUSED 3     /* authenticate: 4403 */
 
@@ -148,11 +150,17 @@ typedef struct {
  *   Calls to answer, each: int64 id, int64 kind, int64 token, then texts as uint32 length + bytes, length
  *   0xffffffff = absent. Resolve: token of the resolver; event (JSON object of the envelope without data), data,
  *   variables, context. Authenticate: token of the session, or of the server's
- *   configuration; connection_init payload, request (JSON object).
+ *   configuration; connection_init payload, request (JSON object). Work: token of the worker; event, data.
  *   -> count
  * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
  *   -> 1, or 0 when the call had timed out. After FQ_ERROR (an answer that does not fit the call, or an identity
  *   that is none) it waits on.
+ *
+ * int64 fq_work(int64 engine, fq_text *group, fq_text *channel, int64 token, fq_out *out)
+ *   Work that one node of a group does alone: each event of the channel is one FQ_CALL_WORK on one node, one at a
+ *   time; the next one comes once it was answered. FQ_ERROR where the bus cannot do that.
+ * int64 fq_work_stop(int64 engine, int64 token)
+ *   Ends the worker; what it is at comes again. -> 1, or 0 when there is none
  *
  * int64 fq_sessions_new(int64 engine, fq_text *config, fq_out *out)
  *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions

@@ -19,10 +19,11 @@ const (
 	AnswerRefused = 3
 )
 
-// reply is the answer to an authenticate call.
+// reply is the answer to an authenticate call, or to one for work.
 type reply struct {
 	kind int64
 	who  *fraiseql.Identity // of AnswerValue
+	err  error              // of work
 }
 
 // absent stands for the length of a text that is not there.
@@ -56,11 +57,17 @@ func (c *call) append(dst []byte) []byte {
 	if c.kind == CallAuthenticate {
 		return appendText(appendText(dst, c.payload), c.session)
 	}
-	ev := c.request.Event()
+	ev := c.event
+	if c.kind == CallResolve {
+		ev = c.request.Event()
+	}
 	var at int
 	dst, at = beginText(dst)
 	dst = endText(appendEnvelope(dst, ev), at)
 	dst = appendText(dst, ev.Data)
+	if c.kind == CallWork {
+		return dst
+	}
 	dst = appendText(dst, c.request.Variables())
 	who := c.request.Context()
 	if who == nil {
@@ -143,7 +150,7 @@ func (e *Engine) Answer(handle, kind int64, text []byte) (int64, error) {
 	if !ok || c.engine != e {
 		return 0, nil
 	}
-	if kind < AnswerValue || kind > AnswerRefused || kind == AnswerSkip && c.kind != CallResolve || kind == AnswerRefused && c.kind != CallAuthenticate {
+	if kind < AnswerValue || kind > AnswerRefused || kind == AnswerSkip && c.kind == CallAuthenticate || kind == AnswerRefused && c.kind != CallAuthenticate {
 		return 0, bad("answer", "does not fit the call")
 	}
 	r := reply{kind: kind}
@@ -157,10 +164,15 @@ func (e *Engine) Answer(handle, kind int64, text []byte) (int64, error) {
 		}
 		r.who = &who
 	}
+	if c.kind == CallWork && kind == AnswerFailed {
+		if r.err = errLogged; text != nil {
+			r.err = errors.New(string(text))
+		}
+	}
 	switch {
 	case !e.queue.forget(c):
 		return 0, nil
-	case c.kind == CallAuthenticate:
+	case c.kind != CallResolve:
 		c.reply <- r
 		return 1, nil
 	case c.resolved(kind, text):

@@ -14,6 +14,7 @@ import (
 const (
 	CallResolve      = 1
 	CallAuthenticate = 2
+	CallWork         = 3
 )
 
 // call is something that the host is asked for: once taken, by number; answered once, whenever it likes.
@@ -26,7 +27,8 @@ type call struct {
 
 	request          *fraiseql.ResolveRequest // resolve
 	payload, session []byte                   // authenticate: JSON objects; nil: absent
-	reply            chan reply               // authenticate; room for one
+	event            *fraiseql.Event          // work
+	reply            chan reply               // authenticate, work; room for one
 
 	list       *callList
 	prev, next *call // guarded by callQueue.mu, like the rest
@@ -69,8 +71,8 @@ func (l *callList) remove(c *call) {
 	c.list, c.prev, c.next = nil, nil, nil
 }
 
-// callQueue holds the calls of an engine. Bounded: by the lanes of the resolvers and their timeout, and by the
-// sessions that are being opened.
+// callQueue holds the calls of an engine. Bounded: by the lanes of the resolvers and their timeout, by the
+// sessions that are being opened, and by the workers: one call each.
 type callQueue struct {
 	lib     *Library
 	origin  time.Time     // born counts from here
@@ -81,6 +83,7 @@ type callQueue struct {
 	waiting  uint32   // the same
 	resolves callList // all live equally long: the first is the first to die
 	auths    callList
+	works    callList
 	note     *note // nil: no mailbox is told
 	closed   bool
 }
@@ -102,8 +105,11 @@ func (q *callQueue) add(c *call, told bool) bool {
 	}
 	q.purgeLocked(c.born)
 	list := &q.resolves
-	if c.kind == CallAuthenticate {
+	switch c.kind {
+	case CallAuthenticate:
 		list = &q.auths
+	case CallWork:
+		list = &q.works
 	}
 	list.add(c)
 	q.countLocked(1)
@@ -135,7 +141,7 @@ func (q *callQueue) dropLocked(c *call) {
 	}
 }
 
-// next marks the oldest call that was not taken, authentication before resolvers, and returns it; nil: none waits.
+// next marks the oldest call that was not taken, authentication before resolvers before work, and returns it; nil: none waits.
 func (q *callQueue) next() *call {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -143,7 +149,7 @@ func (q *callQueue) next() *call {
 		return nil
 	}
 	q.purgeLocked(time.Since(q.origin))
-	for _, list := range [...]*callList{&q.auths, &q.resolves} {
+	for _, list := range [...]*callList{&q.auths, &q.resolves, &q.works} {
 		if c := list.untaken; c != nil {
 			list.untaken, c.taken = c.next, true
 			q.countLocked(-1)
@@ -191,7 +197,7 @@ func (q *callQueue) close() {
 		return
 	}
 	q.closed = true
-	for _, list := range [...]*callList{&q.auths, &q.resolves} {
+	for _, list := range [...]*callList{&q.auths, &q.resolves, &q.works} {
 		for c := list.first; c != nil; c = list.first {
 			q.lib.calls.remove(c.handle)
 			list.remove(c)

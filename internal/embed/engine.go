@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"runtime"
 	"strings"
 	"sync"
@@ -17,13 +18,15 @@ import (
 
 // Engine is one engine of a host with everything that has a handle.
 type Engine struct {
-	lib    *Library
-	handle int64
-	facade *fraiseql.Engine
-	bus    bus.Bus
-	queue  callQueue
-	pushes bool      // the bus calls resolvers by itself, not while an event is published
-	sheets sync.Pool // *Sheet
+	lib     *Library
+	handle  int64
+	facade  *fraiseql.Engine
+	bus     bus.Bus
+	queue   callQueue
+	log     *slog.Logger
+	workers workers
+	pushes  bool      // the bus calls resolvers by itself, not while an event is published
+	sheets  sync.Pool // *Sheet
 
 	stopped chan struct{} // closed by Close
 
@@ -54,10 +57,11 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 		runtime.GOMAXPROCS(c.processors)
 	}
 	e := &Engine{
-		lib: l, facade: facade, bus: c.Bus, stopped: make(chan struct{}), connections: make(map[string]*connection),
+		lib: l, facade: facade, bus: c.Bus, log: c.Logger, stopped: make(chan struct{}), connections: make(map[string]*connection),
 		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
 	}
 	e.sheets.New = e.newSheet
+	e.workers.ctx, e.workers.stop = context.WithCancel(context.Background())
 	e.pushes = c.bus.kind != "memory"
 	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
 	shared = e.queue.word
@@ -121,7 +125,9 @@ func (l *Library) Close(handle int64) error {
 	for _, c := range connections {
 		e.closeConnection(c)
 	}
+	e.workers.stop()
 	e.queue.close()
+	e.workers.running.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)
 	defer cancel()
 	err := errors.Join(e.facade.Close(ctx), e.bus.Close(ctx))

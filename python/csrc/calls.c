@@ -200,6 +200,36 @@ PyObject *executor_set_resolver(PyObject *o, PyObject *args) {
   return NULL;
 }
 
+/* -> the token of the worker */
+PyObject *executor_work(PyObject *o, PyObject *args) {
+  Executor *self = (Executor *)o;
+  PyObject *name, *group, *channel, *function;
+  if (!PyArg_ParseTuple(args, "UUUO:_work", &name, &group, &channel, &function)) return NULL;
+  fq_text texts[2];
+  if (executor_ready(self) < 0 || text_of(group, "group", &texts[0]) < 0 || text_of(channel, "channel", &texts[1]) < 0) return NULL;
+  resolver *r = resolver_add(self, name, function, 1);
+  if (!r) return NULL;
+  char buffer[512];
+  fq_out out = OUT(buffer);
+  int64_t token = r->token;
+  int64_t result = fq.work(self->engine, &texts[0], &texts[1], token, &out);
+  if (result >= 0) return PyLong_FromLongLong(token);
+  resolver_release(self, token);
+  raise_result(self, result, &out);
+  resolvers_sweep(self);
+  return NULL;
+}
+
+PyObject *executor_work_stop(PyObject *o, PyObject *args) {
+  Executor *self = (Executor *)o;
+  long long token;
+  if (!PyArg_ParseTuple(args, "L:_work_stop", &token) || executor_ready(self) < 0) return NULL;
+  int64_t stopped = fq.work_stop(self->engine, token);
+  if (stopped == 1) resolver_release(self, token);
+  resolvers_sweep(self);
+  return PyBool_FromLong(stopped == 1);
+}
+
 typedef struct {
   int64_t id, kind, token;
   fq_text texts[4];
@@ -364,7 +394,7 @@ static PyObject *run_taken(Executor *self, const fq_out *out, int64_t count) {
   for (; count > 0; count--) {
     call c;
     at = read_call(at, &c);
-    PyObject *raised = c.kind == FQ_CALL_RESOLVE ? resolve(self, &c) : authenticate(self, &c);
+    PyObject *raised = c.kind == FQ_CALL_AUTHENTICATE ? authenticate(self, &c) : resolve(self, &c);
     if (!first) first = raised;
     else Py_XDECREF(raised);
   }

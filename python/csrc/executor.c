@@ -290,6 +290,8 @@ static PyMethodDef executor_methods[] = {
     {"_mailbox_calls", executor_mailbox_calls, METH_O, NULL},
     {"_mailbox_close", executor_mailbox_close, METH_O, NULL},
     {"_set_resolver", executor_set_resolver, METH_VARARGS, NULL},
+    {"_work", executor_work, METH_VARARGS, NULL},
+    {"_work_stop", executor_work_stop, METH_VARARGS, NULL},
     {"_describe_resolver", executor_describe_resolver, METH_O, NULL},
     {"_run_calls", executor_run_calls, METH_VARARGS, NULL},
     {"_answer", executor_answer, METH_VARARGS, NULL},

@@ -43,7 +43,8 @@ static const struct {
     SYMBOL(mailbox_take), SYMBOL(mailbox_calls),   SYMBOL(mailbox_close),       SYMBOL(watch),
     SYMBOL(resolver_set), SYMBOL(calls_take),      SYMBOL(call_answer),         SYMBOL(sessions_new),
     SYMBOL(session_open), SYMBOL(session_receive), SYMBOL(session_take),        SYMBOL(session_shut),
-    SYMBOL(session_close), SYMBOL(serve),          SYMBOL(serve_stop),
+    SYMBOL(session_close), SYMBOL(serve),          SYMBOL(serve_stop),          SYMBOL(work),
+    SYMBOL(work_stop),
 #undef SYMBOL
 };
 

@@ -99,6 +99,24 @@ static void resolve(int64_t engine, fq_shared *shared) {
   EXPECT(says("{\"id\":\"s\",\"type\":\"next\",\"payload\":{\"data\":{\"orders\":{\"id\":9}}}}"));
 }
 
+static void work(int64_t engine, fq_shared *shared) {
+  fq_text group = TEXT("mail"), channel = TEXT("letters"), none = {0};
+  int64_t fd, token;
+  int64_t mailbox = fq_mailbox_new(engine, &fd, fresh());
+  EXPECT(fq_mailbox_calls(engine, mailbox) == 0 && fq_work(engine, &group, &channel, 6, fresh()) == 0);
+  EXPECT(fq_work(engine, &group, &channel, 6, fresh()) == FQ_ERROR && fq_work(engine, &group, &none, 7, fresh()) == FQ_ERROR);
+  do EXPECT(publish(engine, "letters", "{\"id\":1}") == 0); /* the worker begins on a thread of its own */
+  while (!readable(fd, 20));
+  EXPECT(fq_mailbox_take(engine, mailbox, &token, 1) == 1 && token == FQ_TOKEN_CALLS && shared->calls == 1);
+  for (int round = 0; round < 2; round++) { /* what failed comes again */
+    EXPECT(readable(fd, 20000) || shared->calls == 1);
+    EXPECT(fq_calls_take(engine, 9, fresh()) == 1 && i64(out.data + 8) == FQ_CALL_WORK && i64(out.data + 16) == 6);
+    EXPECT(fq_call_answer(engine, i64(out.data), round ? FQ_ANSWER_VALUE : FQ_ANSWER_FAILED, &none, fresh()) == 1);
+    if (!round) EXPECT(readable(fd, 20000) && fq_mailbox_take(engine, mailbox, &token, 1) == 1);
+  }
+  EXPECT(fq_work_stop(engine, 6) == 1 && fq_work_stop(engine, 6) == 0 && fq_mailbox_close(engine, mailbox) == 1);
+}
+
 static void converse(int64_t engine) {
   fq_text config = TEXT("{\"authenticate\":true}"), request = TEXT("{\"remote_addr\":\"1.2.3.4:5\"}");
   fq_text hello = TEXT("{\"type\":\"connection_init\"}"), identity = TEXT("{\"user_id\":\"u\"}"), reason = TEXT("enough");
@@ -155,7 +173,7 @@ static void careless(int64_t engine) {
   EXPECT(fq_mailbox_take(engine, mailbox, NULL, 5) == FQ_ERROR && fq_mailbox_take(engine, mailbox, NULL, 0) == 0);
   EXPECT(fq_mailbox_take(engine, mailbox, &fd, -1) == FQ_ERROR && fq_calls_take(engine, -1, fresh()) == 0);
   EXPECT(fq_sessions_new(engine, NULL, fresh()) == FQ_ERROR && fq_serve(engine, &negative, fresh()) == FQ_ERROR);
-  EXPECT(fq_call_answer(engine, 0, 99, NULL, NULL) == 0);
+  EXPECT(fq_call_answer(engine, 0, 99, NULL, NULL) == 0 && fq_work(engine, NULL, NULL, 1, fresh()) == FQ_ERROR);
   out = (fq_out){NULL, -5, 0, 0};
   EXPECT(fq_metrics(engine, &out) == 0 && out.owned && out.data[0] == '{');
   EXPECT(publish(engine, "users", "{\"id\":1}") == 0);
@@ -175,6 +193,7 @@ int main(int argc, char **argv) {
   EXPECT(engine > 0 && shared != NULL);
   pull(engine);
   resolve(engine, shared);
+  work(engine, shared);
   converse(engine);
   serve(engine);
   careless(engine);

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Any, TypeVar
 
+    from fraiseql._native import Event
     from fraiseql.subscriptions.config import EventBusConfig
     from fraiseql.subscriptions.listen import Listener
     from fraiseql.subscriptions.loops import Loops
+    from fraiseql.subscriptions.work import Worker
 
     Resolver = TypeVar("Resolver", bound=Callable[..., Any])
 
@@ -97,6 +99,8 @@ class SubscriptionExecutor(_native.Executor):
             ValueError: An argument cannot be right, or the schema has errors: the text says where.
         """
         self._closed = False
+        self._remote = config is not None and config.bus_type != "memory"
+        self._group = config.consumer_group if config is not None else None
         self._named: dict[str, Callable[..., Any]] = {}
         if config is None and schema is None and security is None and limits is None and naming == "exact" and not introspection:
             super().__init__(_DEFAULT, False)
@@ -106,8 +110,7 @@ class SubscriptionExecutor(_native.Executor):
 
         document = engine_document(config, schema, security, limits, naming, introspection)
         try:
-            remote = config is not None and config.bus_type != "memory"
-            super().__init__(document, schema is not None or remote, remote)
+            super().__init__(document, schema is not None or self._remote, self._remote)
         except errors.InvalidQuery as error:
             raise errors.InvalidConfig.of(error) from None
 
@@ -141,7 +144,36 @@ class SubscriptionExecutor(_native.Executor):
             raise ValueError("the name of a resolver is that of a root field or an event type, it is empty")
         self._set_resolver(name, fn, count, is_async)
         self._named[name] = fn
+        if self._remote:  # events come while nobody publishes here: somebody must be there to call it
+            self._aside().attend()
         return fn
+
+    def work(self, channel: str, fn: "Callable[[Event], Any]", *, group: str | None = None) -> "Worker":
+        """Let a function work on the events of a channel that are this process's among those of a group.
+
+        For what must be done once however many processes there are, such as sending a mail: each event goes to one
+        process of the group, in order, one at a time per process. It comes again, to this or another process, when
+        the function raised or its process died: what it does should bear being done twice. A group begins with events
+        that are published after it was first named. The function runs in a running event loop, else in a background
+        thread.
+
+        Args:
+            channel: The channel.
+            fn: A function or coroutine function of the event (`id`, `type`, `channel`, `data`, `tenant_id`, …). What it
+                returns is ignored; what it raises is logged.
+            group: The name that the processes share; None is the `consumer_group` of the bus.
+
+        Returns:
+            The worker, which `close()` ends; a context manager. It works until then, or until the executor is closed.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: The name of the channel or of the group cannot be right, or there is no group.
+            BusUnavailable: The bus gives no event to one process alone; memory and Redis do.
+        """
+        from fraiseql.subscriptions.work import Worker
+
+        return Worker(self, channel, fn, self._group if group is None else group)
 
     def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> "Listener":
         """Iterate over the messages of a subscription, in the running event loop.
@@ -245,7 +277,10 @@ class SubscriptionExecutor(_native.Executor):
         """Say how many values the resolver of one subscription takes, and whether it is awaited; for the native code."""
         from fraiseql.subscriptions.resolvers import signature_of
 
-        return signature_of(fn)
+        shape = signature_of(fn)
+        if self._remote:
+            self._aside().attend()
+        return shape
 
     def _resolver_named(self, name: str) -> "Callable[..., Any]":
         """Find the resolver that a subscription names; for the native code."""

@@ -42,6 +42,7 @@ class Loops:
         self._boxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
         self._calls: weakref.ref[Mailbox] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._attending = False
         self._pid = os.getpid()
         self.listening: dict[int, object] = {}
         self.doors: dict[int, Door] = {}
@@ -104,9 +105,12 @@ class Loops:
             if lost:
                 self._calls = None
         executor = self._executor()
-        if lost and rest and executor is not None and not executor._closed:
+        if lost and executor is not None and not executor._closed:
             try:
-                self.tell_calls(rest[0])
+                if rest:
+                    self.tell_calls(rest[0])
+                elif self._attending:
+                    self._attend_aside()
             except SubscriptionError:
                 pass
 
@@ -137,6 +141,33 @@ class Loops:
             if loop is not None and loop.is_running() and box.open:
                 return loop
         return background.loop()
+
+    def attend(self) -> None:
+        """Make sure that calls of the engine are heard while nobody publishes: by a loop that runs, else in the background."""
+        self._attending = True
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is not None:
+            self.mailbox(loop)
+            return
+        with self._lock:
+            told = self._calls() if self._calls is not None else None
+        if told is None or not told.open or told.loop is None:
+            self._attend_aside()
+
+    def _attend_aside(self) -> None:
+        """Hear calls of the engine in the background thread."""
+        home, this = background.loop(), weakref.ref(self)
+
+        def open_box() -> None:
+            loops = this()
+            executor = loops._executor() if loops is not None else None
+            if loops is not None and executor is not None and not executor._closed:
+                loops.mailbox(home)
+
+        call_in(home, open_box)
 
     def resolve(self, call_id: int, awaitable: Awaitable[Any]) -> None:
         """Answer a resolver's call with what an awaitable gives.
