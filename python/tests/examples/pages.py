@@ -134,6 +134,8 @@ class Reader:
 
         def ready() -> bool:
             assert process.poll() is None, f"ended with {process.returncode}\n{log.with_suffix('.err').read_text()}"
+            if found := re.search(r"--port (\d+)", step.text):
+                return self.serves(int(found[1]))
             return self.serves() if "uvicorn" in step.text or "serve" in step.text else self.subscriptions() > before
 
         until(ready, f"{step.name} is there")
@@ -156,8 +158,8 @@ class Reader:
                 os.killpg(process.pid, signal.SIGKILL)
                 raise AssertionError(f"{name} does not end on SIGTERM") from None
 
-    def serves(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", int(self.port)), PATIENCE):
+    def serves(self, port: int = 0) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port or int(self.port)), PATIENCE):
             return True
         return False
 
