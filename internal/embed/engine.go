@@ -61,7 +61,6 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
 	}
 	e.sheets.New = e.newSheet
-	e.workers.ctx, e.workers.stop = context.WithCancel(context.Background())
 	e.pushes = c.bus.kind != "memory"
 	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
 	shared = e.queue.word
@@ -125,7 +124,7 @@ func (l *Library) Close(handle int64) error {
 	for _, c := range connections {
 		e.closeConnection(c)
 	}
-	e.workers.stop()
+	e.endWork()
 	e.queue.close()
 	e.workers.running.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)

@@ -15,8 +15,15 @@ import (
 type workers struct {
 	running sync.WaitGroup
 	stops   map[int64]context.CancelFunc // guarded by Engine.mu
-	ctx     context.Context              // ends with the engine
-	stop    context.CancelFunc
+}
+
+// endWork stops every worker; none is added any more.
+func (e *Engine) endWork() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, stop := range e.workers.stops {
+		stop()
+	}
 }
 
 // Work asks the host to work on the events of a channel that are this node's among those of the group: one call at a
@@ -37,7 +44,7 @@ func (e *Engine) Work(group, channel []byte, token int64) error {
 	if e.workers.stops[token] != nil {
 		return bad("token", "works already")
 	}
-	ctx, stop := context.WithCancel(e.workers.ctx)
+	ctx, stop := context.WithCancel(context.Background())
 	if e.workers.stops == nil {
 		e.workers.stops = make(map[int64]context.CancelFunc)
 	}

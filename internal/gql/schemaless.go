@@ -26,8 +26,10 @@ var untypedTree = sync.OnceValue(func() *ast.Schema {
 
 // Schemaless returns the schema that knows no types (CONTRACT 4, "Without a schema"): every root field exists,
 // its name is the channel, arguments and selections are free. Only the standard's scalars have a meaning, in
-// the definitions of variables; values of other type names are any JSON.
-func Schemaless() *Schema {
+// the definitions of variables; values of other type names are any JSON. It is one for the whole process.
+func Schemaless() *Schema { return schemaless() }
+
+var schemaless = sync.OnceValue(func() *Schema {
 	s := &Schema{
 		Generation: generations.Add(1), Schemaless: true, Types: map[string]*Type{},
 		loaded: loaded{ast: untypedTree()},
@@ -39,4 +41,4 @@ func Schemaless() *Schema {
 	s.Query = &Type{Name: "Query", Kind: ObjectType}
 	s.Query.Possible = []*Type{s.Query}
 	return s
-}
+})
