@@ -12,11 +12,11 @@ import (
 // errLogged is the failure of a resolver that the host has logged itself.
 var errLogged = errors.New("the host has logged it")
 
-// hostLog writes errors of an engine to the standard error of the process, but those that the host has logged.
+// hostLog writes errors and warnings of an engine (its bus is away) to the standard error of the process, but those that the host has logged.
 type hostLog struct{ slog.Handler }
 
 func newLog() *slog.Logger {
-	return slog.New(hostLog{slog.NewTextHandler(standardError{}, &slog.HandlerOptions{Level: slog.LevelError})})
+	return slog.New(hostLog{slog.NewTextHandler(standardError{}, &slog.HandlerOptions{Level: slog.LevelWarn})})
 }
 
 // Handle implements slog.Handler.
