@@ -167,7 +167,7 @@ func find(scheme string) *adapter {
 func hostOf(after string) string {
 	host, _, _ := strings.Cut(after, "?")
 	host, _, _ = strings.Cut(host, "/")
-	return host
+	return host[strings.LastIndexByte(host, '@')+1:]
 }
 
 // printable shortens a scheme that somebody may have pasted something else into.

@@ -25,6 +25,7 @@ func TestBadURLs(t *testing.T) {
 		"memory://?publish_timeout=5":  "parameter publish_timeout: must be a time",
 		"memory://?publish_timeout=0s": "parameter publish_timeout: must be a time",
 		"nats://embedded?store=x":      "no NATS server",
+		"nats://u:p@embedded?store=x":  "no NATS server",
 	} {
 		if find("nats") == nil && strings.HasPrefix(rawURL, "nats") {
 			want = "unknown bus"

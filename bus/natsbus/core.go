@@ -1,0 +1,276 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"sync"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+const (
+	// coreLanes is how many goroutines deliver in core mode: a channel belongs to one.
+	coreLanes = 16
+	// coreQueue is how many messages may wait for each of them; more are dropped, which shows as a gap.
+	coreQueue = 8192
+)
+
+// core is what core mode needs instead of lanes: a subscription for each channel, which costs a NATS server little, and
+// a few goroutines that deliver. Messages are lost while the connection is; positions count what came here.
+type core struct {
+	bus    *Bus
+	epoch  uint64
+	queues [coreLanes]chan *nats.Msg
+	poke   chan struct{} // holds one when there is something to subscribe to or no longer
+
+	mu     sync.Mutex // guards what follows; nothing is taken under it, nor called
+	wanted map[string]*coreChannel
+	left   []*nats.Subscription // to be ended
+	heads  [coreLanes]uint64
+}
+
+// coreChannel is one channel of interest.
+type coreChannel struct {
+	name  string
+	sub   *nats.Subscription // nil: not subscribed over this connection
+	ready chan struct{}      // closed when the server has the subscription
+	open  bool               // ready is not closed
+	lost  bool               // messages were dropped, or missed while the connection was gone
+}
+
+func newCore(b *Bus) *core {
+	c := &core{bus: b, epoch: newOrigin(), poke: make(chan struct{}, 1), wanted: map[string]*coreChannel{}}
+	for i := range c.queues {
+		c.queues[i] = make(chan *nats.Msg, coreQueue)
+	}
+	return c
+}
+
+// start starts the goroutines; the bus waits for them.
+func (c *core) start() {
+	c.bus.running.Go(c.subscribing)
+	for i := range c.queues {
+		c.bus.running.Go(func() { c.delivering(uint32(i)) })
+	}
+}
+
+func (c *core) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.wanted)
+}
+
+func (c *core) interest(channel, tok string, wanted bool) {
+	c.mu.Lock()
+	have := c.wanted[tok]
+	switch {
+	case wanted && have == nil:
+		c.wanted[tok] = &coreChannel{name: channel, ready: make(chan struct{}), open: true}
+	case !wanted && have != nil:
+		delete(c.wanted, tok)
+		if have.sub != nil {
+			c.left = append(c.left, have.sub)
+		}
+	}
+	c.mu.Unlock()
+	select {
+	case c.poke <- struct{}{}:
+	default:
+	}
+}
+
+func (c *core) established(ctx context.Context, tok string) error {
+	c.mu.Lock()
+	have := c.wanted[tok]
+	var ready chan struct{}
+	if have != nil {
+		ready = have.ready
+	}
+	c.mu.Unlock()
+	if have == nil {
+		return errors.New("established: nobody said that there is interest in the channel")
+	}
+	return c.bus.await(ctx, ready)
+}
+
+// subscribing does for the connection what Interest said.
+func (c *core) subscribing() {
+	for {
+		select {
+		case <-c.poke:
+		case <-c.bus.ctx.Done():
+			return
+		}
+		c.bus.mu.Lock()
+		s := c.bus.current
+		c.bus.mu.Unlock()
+		if s == nil {
+			continue // connected does it
+		}
+		if err := c.sync(s); err != nil {
+			c.bus.log.Warn("cannot subscribe", "bus", "nats", "problem", describe(err))
+			s.nc.Close() // on a new connection everything is subscribed to again
+		}
+	}
+}
+
+// connected subscribes to everything over a new connection, before anything is published over it.
+func (c *core) connected(s *session) error { return c.sync(s) }
+
+// sync subscribes to what is wanted and not subscribed to, ends what is left, and waits until the server has it all.
+func (c *core) sync(s *session) error {
+	c.mu.Lock()
+	left := c.left
+	c.left = nil
+	var missing []string
+	for tok, w := range c.wanted {
+		if w.sub == nil {
+			missing = append(missing, tok)
+		}
+	}
+	c.mu.Unlock()
+	for _, sub := range left {
+		_ = sub.Unsubscribe() // fails only on a connection that has ended
+	}
+	subs := make(map[string]*nats.Subscription, len(missing))
+	for _, tok := range missing {
+		name, _ := untoken(tok)
+		sp := c.bus.config.spec(kindOf(name))
+		sub, err := s.nc.ChanSubscribe(sp.subject(tok), c.queues[partitionOf(tok, coreLanes)])
+		if err != nil {
+			return err
+		}
+		subs[tok] = sub
+	}
+	ctx, cancel := context.WithTimeout(c.bus.ctx, apiTimeout)
+	defer cancel()
+	if err := s.nc.FlushWithContext(ctx); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for tok, sub := range subs {
+		w := c.wanted[tok]
+		if w == nil || w.sub != nil { // no longer wanted, or subscribed to meanwhile
+			c.left = append(c.left, sub)
+			continue
+		}
+		w.sub = sub
+		if w.open {
+			w.open = false
+			close(w.ready)
+		}
+	}
+	return nil
+}
+
+// lost is called when a connection has ended.
+func (c *core) lost() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.left = nil
+	for _, w := range c.wanted {
+		w.sub, w.lost = nil, true
+		if !w.open {
+			w.open, w.ready = true, make(chan struct{})
+		}
+	}
+}
+
+// overrun notes that messages of a channel were dropped because its queue was full.
+func (c *core) overrun(tok string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if w := c.wanted[tok]; w != nil {
+		w.lost = true
+	}
+}
+
+// delivering is one goroutine's share of the channels.
+func (c *core) delivering(lane uint32) {
+	for {
+		select {
+		case m := <-c.queues[lane]:
+			c.deliver(m, lane)
+		case <-c.bus.ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *core) deliver(m *nats.Msg, lane uint32) {
+	c.mu.Lock()
+	w := c.wanted[lastToken(m.Subject)]
+	if w == nil {
+		c.mu.Unlock()
+		return
+	}
+	lost, before := w.lost, c.heads[lane]
+	w.lost = false
+	c.mu.Unlock()
+	e, err := decode(m, w.name, time.Now().UTC(), func() string { return event.NewID().String() })
+	if err != nil {
+		c.bus.unread(err)
+		return
+	}
+	if lost {
+		c.bus.gaps.Add(1)
+		if h, ok := c.bus.handler.(bus.GapHandler); ok {
+			h.Gap(w.name, c.position(lane, before))
+		}
+	}
+	c.mu.Lock()
+	c.heads[lane]++
+	c.mu.Unlock()
+	c.bus.handler.Deliver(&bus.Message{Event: e, Position: c.position(lane, before+1)})
+}
+
+func (c *core) position(lane uint32, seq uint64) event.Position {
+	return event.Position{Epoch: c.epoch, Partition: lane, Minor: seq}
+}
+
+// history has nothing; it knows only where a channel stands.
+func (c *core) history(channel string, after event.Position) bus.Page {
+	lane := partitionOf(token(channel), coreLanes)
+	c.mu.Lock()
+	head := c.position(lane, c.heads[lane])
+	c.mu.Unlock()
+	return bus.Page{Head: head, Complete: after == head || after.IsZero() && head.Minor == 0}
+}
+
+// publishCore hands a batch to the server and waits until it has it. What was sent is not sent again.
+func (s *session) publishCore(ctx context.Context, batch []bus.Message) (int, error) {
+	bounded, cancel := context.WithTimeout(ctx, s.bus.timeout)
+	defer cancel()
+	now := time.Now()
+	for i := range batch {
+		e := &batch[i].Event
+		sp := s.bus.config.spec(kindOf(e.Channel))
+		m := encode(e, sp.subject(token(e.Channel)), now)
+		err := fits(m, s.nc.MaxPayload())
+		if err == nil {
+			err = s.nc.PublishMsg(m)
+		}
+		switch {
+		case err == nil:
+		case i == 0 && errors.Is(err, nats.ErrConnectionClosed):
+			return 0, fmt.Errorf("%w: %w", errAgain, err)
+		default:
+			// Those before it may have arrived: they count if the server says so.
+			if flushed := s.nc.FlushWithContext(bounded); flushed == nil {
+				return i, err
+			}
+			return 0, err
+		}
+	}
+	if err := s.nc.FlushWithContext(bounded); err != nil {
+		return 0, err
+	}
+	return len(batch), nil
+}

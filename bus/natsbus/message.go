@@ -1,0 +1,199 @@
+package natsbus
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+// Headers of an event. The package comment says what each means.
+const (
+	headerVersion    = "Fraiseql-Version"
+	headerType       = "Fraiseql-Type"
+	headerID         = "Fraiseql-Id"
+	headerTime       = "Fraiseql-Time"
+	headerTenant     = "Fraiseql-Tenant"
+	headerUser       = "Fraiseql-User"
+	headerFederation = "Fraiseql-Federation"
+	headerService    = "Fraiseql-Service"
+	headerBroadcast  = "Fraiseql-Broadcast"
+	headerMsgID      = nats.MsgIdHdr
+
+	// formatVersion is the version of the format that this package writes, and the newest that it reads.
+	formatVersion = "1"
+)
+
+// encode returns the message of an event. now is the time of an event that has none.
+func encode(e *event.Event, subject string, now time.Time) *nats.Msg {
+	// One array backs all values: a header is a slice of one string.
+	values := make([]string, 0, 9)
+	h := make(nats.Header, 4)
+	set := func(name, value string) {
+		values = append(values, value)
+		h[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	id := e.ID
+	if id == "" {
+		id = e.UID.String()
+	}
+	if e.Timestamp.IsZero() {
+		e.Timestamp = now
+	}
+	set(headerMsgID, dedupeID(e, id))
+	set(headerID, headerText(id))
+	set(headerType, headerText(e.Type))
+	set(headerTime, e.Timestamp.Format(time.RFC3339Nano))
+	for _, member := range [...]struct{ name, value string }{
+		{headerTenant, e.TenantID}, {headerUser, e.UserID}, {headerFederation, e.FederationID}, {headerService, e.ServiceName},
+	} {
+		if member.value != "" {
+			set(member.name, headerText(member.value))
+		}
+	}
+	if e.Broadcast {
+		set(headerBroadcast, "true")
+	}
+	return &nats.Msg{Subject: subject, Header: h, Data: e.Data}
+}
+
+// dedupeID is what JetStream takes for the same event: equal for equal channel, tenant and id, and short, since the
+// server holds it in memory for as long as its window is.
+func dedupeID(e *event.Event, id string) string {
+	var buf [256]byte
+	text := append(buf[:0], e.Channel...)
+	text = append(append(text, 0), e.TenantID...)
+	text = append(append(text, 0), id...)
+	sum := sha256.Sum256(text)
+	var out [22]byte
+	base64.RawURLEncoding.Encode(out[:], sum[:16])
+	return string(out[:])
+}
+
+// headerText escapes what a header cannot carry: control characters, % itself, and spaces at either end.
+func headerText(s string) string {
+	plain := s != "" && s[0] != ' ' && s[len(s)-1] != ' '
+	for i := 0; plain && i < len(s); i++ {
+		plain = s[i] >= ' ' && s[i] != '%' && s[i] != 0x7f
+	}
+	if plain {
+		return s
+	}
+	var b strings.Builder
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == 0x7f || c == '%' || c == ' ' && (i == 0 || i == len(s)-1) {
+			fmt.Fprintf(&b, "%%%02X", c)
+		} else {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
+var (
+	errVersion = errors.New("a version of the format that this program does not know")
+	errHeader  = errors.New("a header that cannot be read")
+)
+
+// decode reads a message into an event of the channel. fallback gives the id of an event that carries none, and stored
+// the time of one that carries none.
+func decode(m *nats.Msg, channel string, stored time.Time, fallback func() string) (event.Event, error) {
+	if v := value(m, headerVersion); v != "" && v != formatVersion {
+		return event.Event{}, errVersion
+	}
+	r := reader{m: m}
+	e := event.Event{
+		Channel: channel, Type: r.text(headerType), ID: r.text(headerID), TenantID: r.text(headerTenant), UserID: r.text(headerUser),
+		FederationID: r.text(headerFederation), ServiceName: r.text(headerService), Timestamp: stored, Data: m.Data,
+	}
+	switch b := value(m, headerBroadcast); b {
+	case "", "false":
+	case "true":
+		e.Broadcast = true
+	default:
+		r.bad = true
+	}
+	if at := value(m, headerTime); at != "" {
+		t, err := time.Parse(time.RFC3339Nano, at)
+		r.bad = r.bad || err != nil
+		e.Timestamp = t
+	}
+	if r.bad {
+		return event.Event{}, errHeader
+	}
+	if e.ID == "" {
+		e.ID = fallback()
+	}
+	if err := check(&e); err != nil {
+		return event.Event{}, err
+	}
+	return e, nil
+}
+
+// check is Validate with the channels that are the engine's own.
+func check(e *event.Event) error {
+	probe := *e
+	if bus.IsControl(e.Channel) {
+		probe.Channel = "control"
+	}
+	if err := probe.Validate(); err != nil {
+		return err
+	}
+	return nil
+}
+
+// value returns a header as it stands.
+func value(m *nats.Msg, name string) string {
+	if v := m.Header[name]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// reader unescapes headers and remembers whether one could not be.
+type reader struct {
+	m   *nats.Msg
+	bad bool
+}
+
+func (r *reader) text(name string) string {
+	v := value(r.m, name)
+	if !strings.Contains(v, "%") {
+		return v
+	}
+	var b strings.Builder
+	for i := 0; i < len(v); i++ {
+		if v[i] != '%' {
+			b.WriteByte(v[i])
+			continue
+		}
+		if i+3 > len(v) || !hexadecimal(v[i+1]) || !hexadecimal(v[i+2]) {
+			r.bad = true
+			return ""
+		}
+		b.WriteByte(nibble(v[i+1])<<4 | nibble(v[i+2]))
+		i += 2
+	}
+	return b.String()
+}
+
+func hexadecimal(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+func nibble(c byte) byte {
+	switch {
+	case c <= '9':
+		return c - '0'
+	case c <= 'F':
+		return c - 'A' + 10
+	}
+	return c - 'a' + 10
+}
