@@ -53,6 +53,9 @@ type HandlerConfig struct {
 	PongTimeout  time.Duration // 10 s of silence after it until the close
 	// MaxConnections bounds open connections; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
+	// LegacyGraphQLWS offers the subprotocol graphql-ws of npm subscriptions-transport-ws, too, to clients that know
+	// no other.
+	LegacyGraphQLWS bool
 	// Workers bounds the calls of Authenticator that run at the same time, with those of documents that are not known
 	// yet; 16 per CPU, at least 32. An Authenticator that waits for others may want more.
 	Workers int
@@ -128,7 +131,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Credentials:  credentials,
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
-		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Observer: e.observer,
+		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Legacy: cfg.LegacyGraphQLWS, Observer: e.observer,
 		Others: func() int { return p.http.Connections() },
 	})
 	if err != nil {

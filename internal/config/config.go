@@ -19,6 +19,7 @@ type Config struct {
 	Admin         Admin
 	TLS           TLS
 	Proxy         Proxy
+	Protocols     Protocols
 	Bus           string
 	BusFile       string
 	Origins       []string
@@ -61,6 +62,9 @@ type Proxy struct {
 	Trusted []string
 	Headers string
 }
+
+// Protocols is `protocols.*`.
+type Protocols struct{ LegacyGraphQLWS bool }
 
 // Auth is `auth.*`.
 type Auth struct {

@@ -7,4 +7,5 @@ var wireKeys = []Key{
 	{Path: "tls.min_version", Type: Choice, Default: "1.2", Choices: []string{"1.2", "1.3"}, Doc: "The oldest version of TLS.", field: func(c *Config) any { return &c.TLS.MinVersion }},
 	{Path: "proxy.trusted", Type: List, Doc: "Addresses and networks (`10.0.0.0/8`) of proxies whose headers say who the client is; see [proxies](../guides/deployment.md#proxies). None: nobody is believed.", field: func(c *Config) any { return &c.Proxy.Trusted }},
 	{Path: "proxy.headers", Type: Choice, Default: "x-forwarded", Choices: []string{"x-forwarded", "forwarded"}, Doc: "Which headers they write: `X-Forwarded-For`, `-Proto`, `-Host`, or `Forwarded`. The others are ignored.", field: func(c *Config) any { return &c.Proxy.Headers }},
+	{Path: "protocols.legacy_graphql_ws", Type: Bool, Default: "false", Doc: "Speak the legacy subprotocol `graphql-ws` of npm subscriptions-transport-ws, too; see [protocols](protocol.md#the-legacy-protocol).", field: func(c *Config) any { return &c.Protocols.LegacyGraphQLWS }},
 }

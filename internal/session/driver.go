@@ -39,6 +39,13 @@ func (d *Driver) Init(host *Host, peer Peer, handshake *Handshake) {
 	d.machine.Init(host.options)
 }
 
+// SpeakLegacy chooses the protocol of subscriptions-transport-ws. It is called after Init, before anything else.
+func (d *Driver) SpeakLegacy() { d.machine.Init(d.host.legacy) }
+
+// Legacy reports whether SpeakLegacy was called. The host then frames items with AppendLegacyPrefix and Suffix, and
+// sends KeepAliveText from the acknowledgement on.
+func (d *Driver) Legacy() bool { return d.machine.options.legacy }
+
 // scratch is what a call needs besides the Driver.
 type scratch struct {
 	tape    jsontape.Tape
@@ -138,6 +145,9 @@ func (d *Driver) finish(s *scratch, size int) {
 			d.subscribe(a.Request, a.Identity, size)
 		case Complete:
 			a.Subscription.Complete()
+			if a.Data != nil {
+				d.peer.Outbound().Control(queue.Control{Kind: queue.Text, Data: a.Data})
+			}
 		case Refresh:
 			d.refresh(a.Data, size)
 		case Readmit:

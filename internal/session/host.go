@@ -29,6 +29,7 @@ type HostConfig struct {
 type Host struct {
 	engine   Engine
 	options  *Options
+	legacy   *Options
 	panicked func(value any, stack []byte)
 	pool     pool
 }
@@ -48,6 +49,9 @@ func NewHost(cfg HostConfig) *Host {
 		cfg.CallTimeout = 30 * time.Second
 	}
 	h := &Host{engine: cfg.Engine, options: NewOptions(cfg.Options), panicked: cfg.Panicked}
+	speaking := *h.options
+	speaking.legacy = true
+	h.legacy = &speaking
 	h.pool.init(&cfg)
 	return h
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -13,6 +14,7 @@ import (
 // Close codes of graphql-transport-ws that this package uses. What graphql-ws clients do: 1013, 4403 and 4408
 // are retried, the others are fatal.
 const (
+	CodeNormal            = 1000
 	CodeTryAgainLater     = 1013
 	CodeBadRequest        = 4400
 	CodeUnauthorized      = 4401
@@ -43,6 +45,9 @@ type Options struct {
 	HeldBytes int
 	// EchoBytes bounds the payload of a ping that pong returns; 4 KiB. A longer one is answered without.
 	EchoBytes int
+
+	legacy bool          // the legacy protocol is spoken
+	early  *atomic.Int64 // KiB of its starts that wait for an acknowledgement
 }
 
 const (
@@ -88,7 +93,7 @@ const (
 	Authenticate
 	// Subscribe: start Request as Identity and call Subscribed.
 	Subscribe
-	// Complete: call Complete on Subscription.
+	// Complete: call Complete on Subscription, then send Data, unless it is nil.
 	Complete
 	// Refresh: judge Data, the payload of a ping with credentials, and call Refreshed.
 	Refresh
@@ -135,6 +140,7 @@ func (m *Machine) Init(options *Options) { m.options = options }
 // NewOptions fills in the defaults.
 func NewOptions(o Options) *Options {
 	o = o.withDefaults()
+	o.early = &atomic.Int64{}
 	return &o
 }
 
@@ -154,6 +160,9 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 	}
 	var in inbound
 	if reason := in.decode(tape, message, m.options); reason != "" {
+		if m.options.legacy {
+			return connectionError(dst, reason)
+		}
 		return m.Shut(dst, CodeBadRequest, reason)
 	}
 	switch in.kind {
@@ -166,12 +175,14 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 		return dst
 	case kindInit:
 		if m.state != fresh {
-			return m.Shut(dst, CodeTooManyInitialise, "Too many initialisation requests")
+			return m.farewell(dst, CodeTooManyInitialise, "Too many initialisation requests")
 		}
 		m.state = authenticating
 		return append(dst, Action{Kind: Authenticate, Data: cloneBytes(in.payload)})
 	case kindSubscribe:
 		return m.subscribe(dst, &in, tape, len(message))
+	case kindTerminate:
+		return m.Shut(dst, CodeNormal, "")
 	default:
 		return m.complete(dst, in.id)
 	}
@@ -179,37 +190,47 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 
 // subscribe answers a well-formed subscribe message.
 func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size int) []Action {
-	if m.state != acknowledged {
-		return m.Shut(dst, CodeUnauthorized, "Unauthorized")
+	early := m.options.legacy && m.state == authenticating
+	if m.state != acknowledged && !early {
+		return m.farewell(dst, CodeUnauthorized, "Unauthorized")
 	}
 	if m.ops.find(in.id) != nil {
-		return m.Shut(dst, CodeSubscriberExists, "Subscriber for "+in.unescapedID()+" already exists")
+		reason := "Subscriber for " + in.unescapedID() + " already exists"
+		if m.options.legacy {
+			return connectionError(dst, reason)
+		}
+		return m.Shut(dst, CodeSubscriberExists, reason)
 	}
 	if limit := m.options.Subscriptions; limit > 0 && m.ops.len() >= limit {
-		return refuse(dst, in.id, code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
+		return m.refuse(dst, in.id, code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
 	}
 	weight := uint16(min(size, maxPreparing)>>10 + 1)
-	if m.waiting > 0 && int(m.waiting)+int(weight) > m.options.PreparingBytes>>10 {
-		return refuse(dst, in.id, code.RateLimited, "too many operations of this connection are being prepared, subscribe again later")
+	if m.waiting > 0 && int(m.waiting)+int(weight) > m.options.PreparingBytes>>10 || early && !m.mayWait(weight) {
+		return m.refuse(dst, in.id, code.RateLimited, "too many operations of this connection are being prepared, subscribe again later")
 	}
 	held := weight - 1
 	if held > 0 && m.ops.held()+int(held) > m.options.HeldBytes>>10 {
-		return refuse(dst, in.id, code.LimitExceeded, "the subscriptions of this connection hold too much, with variables that are too long")
+		return m.refuse(dst, in.id, code.LimitExceeded, "the subscriptions of this connection hold too much, with variables that are too long")
 	}
 	m.tokens++
 	m.waiting += weight
 	req := in.request(tape)
 	req.token, req.weight = m.tokens, weight
 	m.ops.add(op{key: string(in.id), token: req.token, held: held})
+	if early {
+		m.ops.addEarly(req)
+		return dst
+	}
 	return append(dst, Action{Kind: Subscribe, Request: req, Identity: m.who})
 }
 
 // refuse answers a subscribe by an error.
-func refuse(dst []Action, id []byte, errorCode, message string) []Action {
-	return append(dst, Action{Kind: Send, Data: AppendError(nil, id, AppendErrors(nil, errorCode, message))})
+func (m *Machine) refuse(dst []Action, id []byte, errorCode, message string) []Action {
+	return append(dst, Action{Kind: Send, Data: m.appendFailure(id, AppendErrors(nil, errorCode, message))})
 }
 
-// complete ends an operation at the client's wish: nothing is answered, unknown ids are ignored.
+// complete ends an operation at the client's wish: nothing is answered, except in the legacy protocol, and unknown ids
+// are ignored.
 func (m *Machine) complete(dst []Action, id []byte) []Action {
 	o := m.ops.find(id)
 	if o == nil {
@@ -217,10 +238,18 @@ func (m *Machine) complete(dst []Action, id []byte) []Action {
 	}
 	sub := o.sub
 	m.ops.remove(o, id)
-	if sub == nil {
+	var answer []byte
+	if m.options.legacy {
+		answer = AppendComplete(nil, id)
+	}
+	switch {
+	case sub != nil:
+		return append(dst, Action{Kind: Complete, Subscription: sub, Data: answer})
+	case answer != nil:
+		return append(dst, Action{Kind: Send, Data: answer})
+	default:
 		return dst // still being prepared: its result finds no operation
 	}
-	return append(dst, Action{Kind: Complete, Subscription: sub})
 }
 
 // Authenticated is the answer to an Authenticate action. ack is the payload of connection_ack, a JSON object,
@@ -230,12 +259,12 @@ func (m *Machine) Authenticated(dst []Action, who *identity.Identity, ack []byte
 	case m.state != authenticating:
 		return dst
 	case errors.Is(err, ErrForbidden):
-		return m.Shut(dst, CodeForbidden, "Forbidden")
+		return m.farewell(dst, CodeForbidden, "Forbidden")
 	case err != nil || who == nil:
-		return m.Shut(dst, CodeTryAgainLater, "Authentication is not available, try again later")
+		return m.farewell(dst, CodeTryAgainLater, "Authentication is not available, try again later")
 	}
 	m.who, m.state = who, acknowledged
-	return append(dst, Action{Kind: Send, Data: ackMessage(ack)})
+	return m.resumeEarly(append(dst, Action{Kind: Send, Data: ackMessage(ack)}))
 }
 
 // Begin gives an operation its subscription. It reports whether the operation is still wanted: if not, the
@@ -272,12 +301,12 @@ func (m *Machine) Subscribed(dst []Action, req *Request, out Outcome) []Action {
 	m.ops.remove(o, id)
 	switch {
 	case out.Result != nil:
-		return append(dst, Action{Kind: Send, Data: AppendNext(nil, id, out.Result)},
+		return append(dst, Action{Kind: Send, Data: m.appendResult(id, out.Result)},
 			Action{Kind: Send, Data: AppendComplete(nil, id)})
 	case out.Errors == nil:
 		out.Errors = AppendErrors(nil, code.InternalServerError, "internal server error")
 	}
-	return append(dst, Action{Kind: Send, Data: AppendError(nil, id, out.Errors)})
+	return append(dst, Action{Kind: Send, Data: m.appendFailure(id, out.Errors)})
 }
 
 // Wanted reports whether a request still waits for its outcome: if not, it need not be prepared any more.
@@ -335,6 +364,7 @@ func (m *Machine) Shut(dst []Action, closeCode uint16, reason string) []Action {
 // Closed says that the connection is gone: every subscription is completed, late results are too.
 func (m *Machine) Closed(dst []Action) []Action {
 	m.state, m.who = closed, nil
+	m.dropEarly()
 	for o := range m.ops.all {
 		if o.sub != nil {
 			dst = append(dst, Action{Kind: Complete, Subscription: o.sub})

@@ -17,22 +17,24 @@ const (
 	kindPong
 	kindSubscribe
 	kindComplete
+	kindTerminate // of the legacy protocol
 )
 
-// fromClient are the types of messages that clients may send.
-var fromClient = [...]struct {
+// messageType is the name of a kind.
+type messageType struct {
 	name string
 	kind kind
-}{
+}
+
+// fromClient are the types of messages that clients may send.
+var fromClient = []messageType{
 	{"subscribe", kindSubscribe}, {"complete", kindComplete}, {"ping", kindPing}, {"pong", kindPong},
 	{"connection_init", kindInit},
 }
 
-// fromServer are the types that only a server sends.
-var fromServer = [...]string{"connection_ack", "next", "error"}
-
 // inbound is a decoded message. It refers to the message and to the tape.
 type inbound struct {
+	types   []messageType // of the protocol
 	kind    kind
 	payload []byte // an object's text, or nil, of connection_init, ping and pong
 	refresh bool   // of a ping: the payload has a member authorization
@@ -49,7 +51,11 @@ func (in *inbound) decode(t *jsontape.Tape, message []byte, o *Options) string {
 	if t.Kind(jsontape.Root) != jsontape.Object {
 		return "A message must be a JSON object, not " + article(t, jsontape.Root)
 	}
-	if reason := in.decodeKind(t); reason != "" {
+	in.types = fromClient
+	if o.legacy {
+		in.types = fromLegacy
+	}
+	if reason := in.decodeKind(t, o); reason != "" {
 		return reason
 	}
 	payload := t.Member(jsontape.Root, "payload")
@@ -61,12 +67,14 @@ func (in *inbound) decode(t *jsontape.Tape, message []byte, o *Options) string {
 			return reason
 		}
 		return in.decodeSubscribe(t, payload)
+	case kindTerminate:
+		return ""
 	default:
 		return in.decodeID(t)
 	}
 }
 
-func (in *inbound) decodeKind(t *jsontape.Tape) string {
+func (in *inbound) decodeKind(t *jsontape.Tape, o *Options) string {
 	name := t.Member(jsontape.Root, "type")
 	switch t.Kind(name) {
 	case jsontape.Invalid:
@@ -75,19 +83,13 @@ func (in *inbound) decodeKind(t *jsontape.Tape) string {
 	default:
 		return `The member "type" of a message must be a string, not ` + article(t, name)
 	}
-	for i := range fromClient {
-		if t.StringIs(name, fromClient[i].name) {
-			in.kind = fromClient[i].kind
+	for i := range in.types {
+		if t.StringIs(name, in.types[i].name) {
+			in.kind = in.types[i].kind
 			return ""
 		}
 	}
-	text := string(t.AppendString(nil, name))
-	for _, s := range fromServer {
-		if s == text {
-			return "Only a server sends messages of type " + text
-		}
-	}
-	return "Unknown message type " + strconv.Quote(text)
+	return o.describe(string(t.AppendString(nil, name)))
 }
 
 func (in *inbound) decodePayload(t *jsontape.Tape, payload jsontape.Ref) string {
@@ -114,9 +116,9 @@ func authorizes(t *jsontape.Tape, object jsontape.Ref) bool {
 }
 
 func (in *inbound) name() string {
-	for i := range fromClient {
-		if fromClient[i].kind == in.kind {
-			return fromClient[i].name
+	for i := range in.types {
+		if in.types[i].kind == in.kind {
+			return in.types[i].name
 		}
 	}
 	return "?"
@@ -151,17 +153,17 @@ func (in *inbound) decodeSubscribe(t *jsontape.Tape, payload jsontape.Ref) strin
 	switch t.Kind(payload) {
 	case jsontape.Object:
 	case jsontape.Invalid:
-		return `A message of type subscribe needs a member "payload"`
+		return "A message of type " + in.name() + ` needs a member "payload"`
 	default:
-		return "The payload of subscribe must be an object, not " + article(t, payload)
+		return "The payload of " + in.name() + " must be an object, not " + article(t, payload)
 	}
 	in.query = t.Member(payload, "query")
 	switch t.Kind(in.query) {
 	case jsontape.String:
 	case jsontape.Invalid:
-		return `The payload of subscribe needs a member "query"`
+		return "The payload of " + in.name() + ` needs a member "query"`
 	default:
-		return "The query of subscribe must be a string, not " + article(t, in.query)
+		return "The query of " + in.name() + " must be a string, not " + article(t, in.query)
 	}
 	for _, member := range [...]struct {
 		name  string
@@ -178,9 +180,9 @@ func (in *inbound) decodeSubscribe(t *jsontape.Tape, payload jsontape.Ref) strin
 		case k == jsontape.Invalid || k == jsontape.Null:
 			*member.value = jsontape.None
 		case member.kind == jsontape.String:
-			return "The " + member.name + " of subscribe must be a string or null, not " + article(t, *member.value)
+			return "The " + member.name + " of " + in.name() + " must be a string or null, not " + article(t, *member.value)
 		default:
-			return "The " + member.name + " of subscribe must be an object or null, not " + article(t, *member.value)
+			return "The " + member.name + " of " + in.name() + " must be an object or null, not " + article(t, *member.value)
 		}
 	}
 	return ""

@@ -36,7 +36,7 @@ import (
 //	< close CODE REASON
 //	< authenticate [PAYLOAD]
 //	< subscribe ID QUERY [operationName] [variables] [extensions]
-//	< complete N
+//	< complete N [TEXT that is sent after it]
 //	< refresh PAYLOAD
 //	< readmit N
 type player struct {
@@ -196,7 +196,7 @@ func (p *player) render(actions []Action) []string {
 				p.t.Error("subscribe without the identity of the connection")
 			}
 		case Complete:
-			line = "complete " + p.number(a.Subscription)
+			line = "complete " + p.number(a.Subscription) + " " + string(a.Data)
 		case Readmit:
 			line = "readmit " + p.number(a.Subscription)
 		case Refresh:

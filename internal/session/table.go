@@ -33,6 +33,7 @@ type table struct {
 type overflow struct {
 	ops   []op
 	index map[string]int32
+	early []*Request // of the legacy protocol: they wait for the acknowledgement
 }
 
 func (t *table) len() int {
@@ -121,9 +122,28 @@ func (t *table) remove(o *op, id []byte) {
 		delete(v.index, string(id))
 	}
 	v.ops[last] = op{}
-	if v.ops = v.ops[:last]; last == 0 {
+	if v.ops = v.ops[:last]; last == 0 && v.early == nil {
 		t.more = nil
 	}
+}
+
+// addEarly keeps a request of an operation in the table, takeEarly returns and forgets those that were kept.
+func (t *table) addEarly(r *Request) {
+	if t.more == nil {
+		t.more = &overflow{}
+	}
+	t.more.early = append(t.more.early, r)
+}
+
+func (t *table) takeEarly() []*Request {
+	if t.more == nil {
+		return nil
+	}
+	list := t.more.early
+	if t.more.early = nil; len(t.more.ops) == 0 {
+		t.more = nil
+	}
+	return list
 }
 
 // all yields every operation; the table must not change meanwhile.

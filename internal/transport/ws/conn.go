@@ -34,9 +34,12 @@ type conn struct {
 	known, established, pinged, ended bool
 }
 
-func newConn(h *Handler, credentials *session.Handshake) *conn {
+func newConn(h *Handler, credentials *session.Handshake, protocol string) *conn {
 	c := &conn{handler: h, since: h.cfg.Poller.Now()}
 	c.driver.Init(h.cfg.Host, c, credentials)
+	if protocol == LegacySubprotocol {
+		c.driver.SpeakLegacy()
+	}
 	return c
 }
 
@@ -45,6 +48,7 @@ func (c *conn) Outbound() *queue.Conn { return c.out.Outbound() }
 
 // Acknowledged implements session.Peer: it notes when the credentials end.
 func (c *conn) Acknowledged(who *identity.Identity) {
+	c.keepAlive()
 	at := uint32(0)
 	if !who.ExpiresAt.IsZero() {
 		at = uint32(min(max(who.ExpiresAt.Unix()+1, 1), 1<<32-1))
@@ -57,6 +61,17 @@ func (c *conn) Acknowledged(who *identity.Identity) {
 	if left := time.Until(who.ExpiresAt); left < c.handler.cfg.InitTimeout || before != 0 && at < before {
 		c.out.SetDeadline(max(min(left, c.handler.cfg.InitTimeout), 1))
 	}
+}
+
+// keepAlive tells a client of the legacy protocol that the server is there and returns the ticks until it must be told
+// again, 0 for never.
+func (c *conn) keepAlive() uint32 {
+	h := c.handler
+	if h.alive == 0 || !c.driver.Legacy() || c.driver.Identity() == nil {
+		return 0
+	}
+	c.out.Control(queue.Control{Kind: queue.Text, Data: session.KeepAliveText})
+	return h.alive
 }
 
 // Identity is who was acknowledged, nil before.
@@ -151,6 +166,9 @@ func (c *conn) OnDeadline() {
 	next := h.opening
 	if c.established {
 		next = c.checkSilence(now)
+		if alive := c.keepAlive(); alive > 0 {
+			next = min(next, alive)
+		}
 	}
 	if at := c.expires.Load(); at != 0 {
 		left := int64(at) - time.Now().Unix()

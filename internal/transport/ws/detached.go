@@ -19,7 +19,7 @@ func (h *Handler) Detached() (*Detached, error) {
 	if refused := h.admit(); refused != nil {
 		return nil, errors.New("open detached connection: " + refused.message)
 	}
-	c := newConn(h, &session.Handshake{})
+	c := newConn(h, &session.Handshake{}, Subprotocol)
 	if err := h.cfg.Poller.Register(&c.out, c, poll.Registration{Deadline: time.Duration(math.MaxInt32) * time.Second}); err != nil {
 		h.leave()
 		return nil, err

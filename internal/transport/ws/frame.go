@@ -19,11 +19,15 @@ func (c *conn) AppendPrefix(dst []byte, it *queue.Item) []byte {
 		c.driver.Ended(it.Queue)
 	}
 	var tail [256]byte
-	rest := len(it.Message.Payload) + len(session.AppendSuffix(tail[:0], it))
+	rest := len(it.Message.Payload) + len(c.AppendSuffix(tail[:0], it))
 	start := len(dst)
 	header := wsframe.HeaderLen(rest + it.Queue.IDLen() + frameGuess)
 	dst = append(dst, make([]byte, header)...)
-	dst = session.AppendPrefix(dst, it)
+	if c.driver.Legacy() {
+		dst = session.AppendLegacyPrefix(dst, it)
+	} else {
+		dst = session.AppendPrefix(dst, it)
+	}
 	n := len(dst) - start - header + rest
 	if exact := wsframe.HeaderLen(n); exact != header {
 		dst = move(dst, start+header, start+exact)
@@ -44,7 +48,12 @@ func move(dst []byte, from, to int) []byte {
 }
 
 // AppendSuffix implements poll.Framing.
-func (c *conn) AppendSuffix(dst []byte, it *queue.Item) []byte { return session.AppendSuffix(dst, it) }
+func (c *conn) AppendSuffix(dst []byte, it *queue.Item) []byte {
+	if c.driver.Legacy() {
+		return session.AppendLegacySuffix(dst, it)
+	}
+	return session.AppendSuffix(dst, it)
+}
 
 // appendControl appends the frame of a control item.
 func appendControl(dst []byte, m *queue.Control) []byte {

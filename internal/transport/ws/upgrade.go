@@ -125,15 +125,27 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *refusal {
 		peeked, _ := rw.Reader.Peek(n)
 		buffered = append(buffered, peeked...)
 	}
-	agreed := hasToken(r.Header, "Sec-WebSocket-Protocol", Subprotocol)
-	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), agreed); err != nil {
+	protocol := h.agree(r.Header)
+	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), protocol); err != nil {
 		nc.Close()
 		h.leave()
 		h.cfg.Observer.Counted(observe.ConnectionsRefused, "handshake", 1)
 		return nil
 	}
-	h.register(nc, buffered, newConn(h, credentials), agreed)
+	h.register(nc, buffered, newConn(h, credentials, protocol), protocol != "")
 	return nil
+}
+
+// agree chooses the subprotocol: ours before the legacy one, whatever the client's order; "" for none.
+func (h *Handler) agree(offer http.Header) string {
+	switch {
+	case hasToken(offer, "Sec-WebSocket-Protocol", Subprotocol):
+		return Subprotocol
+	case h.cfg.Legacy && hasToken(offer, "Sec-WebSocket-Protocol", LegacySubprotocol):
+		return LegacySubprotocol
+	default:
+		return ""
+	}
 }
 
 // register hands an upgraded connection to the poller.
@@ -160,15 +172,15 @@ func (h *Handler) register(nc net.Conn, buffered []byte, c *conn, agreed bool) {
 }
 
 // answer writes the 101. Without an agreed subprotocol its header is left out (RFC 6455, 4.2.2).
-func answer(nc net.Conn, key string, agreed bool) error {
+func answer(nc net.Conn, key, protocol string) error {
 	if err := nc.SetDeadline(time.Now().Add(upgradeTimeout)); err != nil {
 		return err
 	}
 	b := append(make([]byte, 0, 256), "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "...)
 	sum := sha1.Sum([]byte(key + acceptGUID))
 	b = base64.StdEncoding.AppendEncode(b, sum[:])
-	if agreed {
-		b = append(b, "\r\nSec-WebSocket-Protocol: "+Subprotocol...)
+	if protocol != "" {
+		b = append(b, "\r\nSec-WebSocket-Protocol: "+protocol...)
 	}
 	if _, err := nc.Write(append(b, "\r\n\r\n"...)); err != nil {
 		return err

@@ -21,8 +21,16 @@ import (
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
-// Subprotocol is the one that this package speaks.
-const Subprotocol = "graphql-transport-ws"
+// The subprotocols that this package speaks.
+const (
+	Subprotocol = "graphql-transport-ws"
+	// LegacySubprotocol is the one of npm subscriptions-transport-ws, spoken only with Config.Legacy.
+	LegacySubprotocol = "graphql-ws"
+)
+
+// keepAlive is the longest time between two messages of the legacy protocol that say that the server is there: its
+// client gives up after 30 s.
+const keepAlive = 15 * time.Second
 
 // Config configures a Handler. Poller and Host are required; zero members mean the default in the comment.
 type Config struct {
@@ -54,6 +62,8 @@ type Config struct {
 	MaxConnections int
 	// Others is the number of connections that count for MaxConnections beside this handler's; nil: none.
 	Others func() int
+	// Legacy offers LegacySubprotocol to clients that do not offer Subprotocol.
+	Legacy bool
 	// Observer counts connections; nil discards.
 	Observer observe.Observer
 }
@@ -104,6 +114,7 @@ type Handler struct {
 	silence  uint32       // PingInterval in ticks, 0: never
 	patience uint32       // PongTimeout in ticks
 	opening  uint32       // InitTimeout in ticks
+	alive    uint32       // of the legacy protocol: ticks between two messages that say so, 0: none
 
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
@@ -128,6 +139,7 @@ func New(cfg Config) (*Handler, error) {
 	h.opening, h.patience = cfg.Poller.Ticks(cfg.InitTimeout), cfg.Poller.Ticks(cfg.PongTimeout)
 	if cfg.PingInterval > 0 {
 		h.silence = cfg.Poller.Ticks(cfg.PingInterval)
+		h.alive = cfg.Poller.Ticks(min(cfg.PingInterval, keepAlive))
 	}
 	return h, nil
 }
