@@ -51,6 +51,7 @@ func clients() []client {
 		{"apollo-multipart", node("apollo-multipart.mjs")},
 		{"urql-sse", node("urql-http.mjs")},
 		{"urql-multipart", node("urql-http.mjs", "multipart")},
+		{"subscriptions-transport-ws", node("subscriptions-transport-ws.mjs")},
 		{"gql-websockets", python("websockets")},
 		{"gql-aiohttp", python("aiohttp")},
 	}
@@ -77,6 +78,8 @@ publish:
       channels: [orders]
 drain:
   window: 100ms
+protocols:
+  legacy_graphql_ws: true
 `, schema, testkit.Secret, publishToken)
 	file := filepath.Join(t.TempDir(), "fraiseql.yaml")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
