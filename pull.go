@@ -57,6 +57,11 @@ type Subscription struct {
 }
 
 // Register starts a subscription to be pulled. A refused operation is an Errors.
+//
+// On a bus outside of the process it waits, at most 5 seconds, until everything that is acknowledged from now on will
+// come here, so that who registers and then publishes sees the event. A bus that is out of reach that long does not
+// refuse the registration, whose events come once it is back; the end of ctx does. Registrations that resume need the
+// bus, to know where they begin: they are refused with BUS_UNAVAILABLE.
 func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, error) {
 	if r.ConnectionID == "" || r.SubscriptionID == "" || r.Query == "" {
 		return nil, errors.New("register subscription: ConnectionID, SubscriptionID and Query must not be empty")
@@ -87,6 +92,11 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	e.pulls.settle(s)
 	if e.revoked(&who, at) { // while it was made
 		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
+	}
+	_ = e.established(ctx, sub.Channel()) // who resumes has waited: that costs nothing twice
+	if err := ctx.Err(); err != nil {
+		s.Complete()
+		return nil, fmt.Errorf("register subscription: %w", err)
 	}
 	return s, nil
 }

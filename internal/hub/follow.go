@@ -222,7 +222,7 @@ func (f *follow) tellLocked() {
 		}
 		g.eachMember(func(s *Subscription) {
 			fo := s.follower()
-			if fo.told.at == now.at {
+			if fo.told.at.SameRun(now.at) && now.at.Compare(fo.told.at) <= 0 {
 				return
 			}
 			if note == nil {

@@ -71,7 +71,9 @@ func (r *recorder) free(h *Hub) {
 	}
 }
 
-// begin says that everything after a position is delivered, and hence was or will be recorded.
+// begin says that everything after a position is delivered, and hence was or will be recorded. What was delivered
+// before that says nothing: it may be of an interest in the channel that was given up, and others may be missing behind
+// it.
 func (r *recorder) begin(at event.Position) {
 	if !r.known {
 		r.from, r.known = at, true

@@ -101,7 +101,7 @@ func (h *Hub) newReplay(g *Group, j *Join) *replay {
 	f := c.followLocked()
 	f.replays[&r.sub.Subscription] = r
 	if f.recorder == nil {
-		f.recorder = &recorder{from: c.last, known: !c.last.IsZero(), total: &h.recorded}
+		f.recorder = &recorder{total: &h.recorded}
 	}
 	return r
 }
@@ -210,8 +210,11 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 	case r.gap:
 		r.gap, r.current = false, false
 		return last, nil, again
-	case (last.IsZero() || !r.at.at.IsZero() && !last.SameRun(r.at.at)) && !r.current:
-		return last, nil, again // what was delivered last says nothing about where this one stands
+	}
+	rest, ok := f.recorder.after(r.at.at)
+	switch {
+	case !ok && !r.current:
+		return last, nil, again // events after its place may be on their way, or never come here
 	case len(r.results) > joinResults && (last.IsZero() || last.Compare(r.at.at) <= 0):
 		return last, nil, parked
 	case last.IsZero(), !r.at.at.IsZero() && !last.SameRun(r.at.at), last.Compare(r.at.at) < 0:
@@ -222,9 +225,7 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 		r.handOverLocked()
 		f.joinLocked(r)
 		return last, nil, ended
-	}
-	rest, ok := f.recorder.after(r.at.at)
-	if !ok {
+	case !ok:
 		return last, nil, again
 	}
 	r.tries++
@@ -328,7 +329,11 @@ func (r *replay) repeats(d *dispatch) bool {
 	}
 	key, c := d.identityKey(), r.channel
 	r.seen.pass(d.at)
-	if r.seen.before(key, d.at) || c.sawBefore(key, d.at) {
+	saw := c.sawBefore
+	if r.resolves() { // the channel's mu is held, see take
+		saw = c.seen.before
+	}
+	if r.seen.before(key, d.at) || saw(key, d.at) {
 		return true
 	}
 	if _, offered := r.seen.known[key]; !offered { // it may be offered again
