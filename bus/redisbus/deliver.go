@@ -51,9 +51,11 @@ func (p *partition) run() {
 	for {
 		select {
 		case b := <-p.queue:
-			if b.entries == nil {
+			switch {
+			case b.doubt:
+				p.gap(gaps, at, id{at.epoch, at.seq + 1})
+			case b.entries == nil:
 				at = b.start
-				break
 			}
 			for i := range b.entries {
 				if p.bus.ctx.Err() != nil {

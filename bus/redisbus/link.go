@@ -168,7 +168,7 @@ func (w *backoff) next() time.Duration {
 }
 
 // visitTime bounds one look at Redis.
-const visitTime = 10 * time.Second
+const visitTime = 5 * time.Second
 
 // visit makes the client if there is none and tends every partition.
 func (b *Bus) visit() error {
@@ -235,6 +235,11 @@ func (b *Bus) examine(ctx context.Context, c rueidis.Client) error {
 		}
 		return err
 	}
+	return examined(text, b.cfg.topology)
+}
+
+// examined reads the section "server" of INFO.
+func examined(text string, want topology) error {
 	version, mode := "", ""
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
@@ -249,10 +254,10 @@ func (b *Bus) examine(ctx context.Context, c rueidis.Client) error {
 	if n, err := strconv.Atoi(major); err == nil && n < 7 {
 		return problem("the server is Redis " + version + ", at least 7.0 is needed")
 	}
-	if mode == "cluster" && b.cfg.topology != cluster {
+	if mode == "cluster" && want != cluster {
 		return problem("the server is part of a cluster: use redis+cluster://")
 	}
-	if mode != "cluster" && mode != "" && b.cfg.topology == cluster {
+	if mode != "cluster" && mode != "" && want == cluster {
 		return problem("the server is not part of a cluster: use redis://")
 	}
 	return nil

@@ -201,8 +201,10 @@ func (p *partition) acknowledged(s seen) {
 	}
 }
 
-// batch is what one answer of Redis holds for one partition, or (entries nil) the place where reading begins.
+// batch is what one answer of Redis holds for one partition, or (entries nil) the place where reading begins or, in doubt,
+// the news that what is read next may not follow what was read.
 type batch struct {
 	start   id
+	doubt   bool
 	entries []rueidis.RedisMessage
 }

@@ -180,7 +180,15 @@ func (r *reader) verify(c rueidis.DedicatedClient) error {
 			list = append(list, p)
 		}
 	}
-	return r.bus.tendParts(r.bus.ctx, c, r.bus.since.Load(), list, nil)
+	return r.bus.tendParts(r.bus.ctx, c, r.bus.since.Load(), list, func(p *partition, t tended) {
+		if at, _ := p.place(); t.epoch <= at.at.epoch {
+			return
+		}
+		select { // other entries may stand at the numbers that were read: what is read next may not follow
+		case p.queue <- batch{doubt: true}:
+		case <-r.bus.ctx.Done():
+		}
+	})
 }
 
 // gather returns what to read now, and finds the place to begin at for partitions that are new.

@@ -54,7 +54,10 @@ type Redis struct {
 func StartRedis(tb testing.TB, o RedisOptions) *Redis {
 	tb.Helper()
 	r := &Redis{Addr: FreeAddr(tb), Dir: tb.TempDir(), tb: tb, o: o, program: "redis-server", output: &output{}}
-	_, port, _ := net.SplitHostPort(r.Addr)
+	for o.Cluster && !freeForCluster(r.Port()) {
+		r.Addr = FreeAddr(tb)
+	}
+	port := r.Port()
 	r.args = []string{"--bind", "127.0.0.1", "--dir", r.Dir, "--save", "", "--daemonize", "no", "--enable-debug-command", "local"}
 	if o.TLS {
 		c := NewCertificate(tb, r.Dir, 1)
@@ -70,9 +73,6 @@ func StartRedis(tb testing.TB, o RedisOptions) *Redis {
 	if o.Password != "" {
 		r.args = append(r.args, "--requirepass", o.Password)
 	}
-	for _, user := range o.Users {
-		r.args = append(r.args, append([]string{"--user"}, strings.Fields(user)...)...)
-	}
 	if o.Socket {
 		r.Socket = filepath.Join(r.Dir, "redis.sock")
 		r.args = append(r.args, "--unixsocket", r.Socket)
@@ -85,16 +85,32 @@ func StartRedis(tb testing.TB, o RedisOptions) *Redis {
 	return r
 }
 
+// freeForCluster reports whether the second port of a cluster's node, 10,000 above, is free, too, and below those of
+// outgoing connections.
+func freeForCluster(port string) bool {
+	n, err := strconv.Atoi(port)
+	if err != nil || n+10_000 > 32_000 {
+		return false
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(n+10_000))
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
 // start is the common end of all constructors.
 func (r *Redis) start() {
 	r.tb.Helper()
-	r.Start()
 	r.tb.Cleanup(func() {
-		r.Kill()
+		if r.ended != nil {
+			r.Kill()
+		}
 		if r.tb.Failed() {
 			r.tb.Logf("%s at %s printed:\n%s", r.program, r.Addr, r.output)
 		}
 	})
+	r.Start()
 }
 
 // Start starts the process again after Kill or Stop and waits until it answers and has loaded its data.
@@ -111,6 +127,9 @@ func (r *Redis) Start() {
 		close(ended)
 	}(r.command, r.ended)
 	r.Await("PONG", "PING")
+	for _, user := range r.o.Users {
+		r.Do(append([]string{"ACL", "SETUSER"}, strings.Fields(user)...)...)
+	}
 }
 
 // Await asks until the answer to a command contains a text.
@@ -238,4 +257,25 @@ func StartRedisCluster(tb testing.TB, n int, o RedisOptions) []*Redis {
 		node.Await("cluster_state:ok", "CLUSTER", "INFO")
 	}
 	return nodes
+}
+
+// SaveAppendOnlyFile copies the append-only file as it is on disk now; the returned function puts the copy back, while
+// the server is down: what was written since is lost then, as after a crash of the machine.
+func (r *Redis) SaveAppendOnlyFile() (putBack func()) {
+	r.tb.Helper()
+	// Redis writes, if it does not sync, before it answers.
+	r.Do("PING")
+	dir := filepath.Join(r.Dir, "appendonlydir")
+	copied := r.tb.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		r.tb.Fatal(err)
+	}
+	return func() {
+		if err := os.RemoveAll(dir); err != nil {
+			r.tb.Fatal(err)
+		}
+		if err := os.CopyFS(dir, os.DirFS(copied)); err != nil {
+			r.tb.Fatal(err)
+		}
+	}
 }
