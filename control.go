@@ -36,11 +36,11 @@ const (
 	// revocationSpare is how many more are taken from other nodes, which ask for the last ones at the same time.
 	revocationSpare = 10_000
 	revocationType  = "revocation"
-	// controlPage is how many control events are read at a time, controlTimeout how long the first attempt may take,
-	// and controlRetry the wait between later ones.
-	controlPage    = 1000
-	controlTimeout = 10 * time.Second
-	controlRetry   = time.Second
+	// controlPage is how many control events are read at a time, controlWait how long whoever presents credentials waits
+	// for the first reading, less than clients wait for an answer, and controlRetry the wait between attempts.
+	controlPage  = 1000
+	controlWait  = 2 * time.Second
+	controlRetry = time.Second
 	// clockSkew is how much longer than Config.MaxTokenLife a revocation is kept: clocks differ, and tokens have a leeway.
 	clockSkew = 5 * time.Minute
 )
@@ -49,6 +49,7 @@ const (
 type control struct {
 	rules *revoke.Set
 	known atomic.Bool   // the channel was read from its start
+	told  chan struct{} // closed when known is set
 	kick  chan struct{} // 1 slot: connections are to be looked at again
 	reads chan struct{} // 1 slot: the channel is to be read from its start
 	begin sync.Once     // of the goroutine, which few engines need
@@ -60,6 +61,7 @@ type control struct {
 func (c *control) init() {
 	c.rules = revoke.NewSet(maxRevocations + revocationSpare)
 	c.kick, c.reads, c.ended = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	c.told = make(chan struct{})
 	c.ctx, c.stop = context.WithCancel(context.Background())
 }
 
@@ -78,22 +80,45 @@ func (b *inbox) Deliver(m *bus.Message) int {
 	return b.Hub.Deliver(m)
 }
 
-// startControl reads the control events that there are; the bus is attached. One that cannot be read now is asked again
-// and again, and nobody is admitted until then.
+// startControl begins to read the control events that there are; the bus is attached. A bus that is away is asked again
+// and again: nobody is admitted by credentials until then.
 func (e *Engine) startControl() {
 	if e.ownsBus { // it is new
-		e.control.known.Store(true)
+		e.control.inform()
 		return
 	}
 	e.bus.Interest(bus.ControlChannel, true)
-	ctx, cancel := context.WithTimeout(e.control.ctx, controlTimeout)
-	defer cancel()
-	if err := e.readControl(ctx); err != nil {
-		e.log.Warn("revocations could not be read yet: nobody is admitted until they are", "error", err)
-		e.wakeControl(e.control.reads)
-		return
+	if _, remote := e.bus.(bus.Reporter); !remote { // within the process: at once
+		if err := e.readControl(e.control.ctx); err == nil {
+			e.control.inform()
+			return
+		}
 	}
-	e.control.known.Store(true)
+	e.wakeControl(e.control.reads)
+}
+
+// inform says that the control events are known; it reports whether they were not before.
+func (c *control) inform() bool {
+	if c.known.Swap(true) {
+		return false
+	}
+	close(c.told)
+	return true
+}
+
+// informed waits until the control events are known, for a short while.
+func (c *control) informed(ctx context.Context) bool {
+	if c.known.Load() {
+		return true
+	}
+	timer := time.NewTimer(controlWait)
+	defer timer.Stop()
+	select {
+	case <-c.told:
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return c.known.Load()
 }
 
 // wakeControl tells the goroutine by one of its channels. The first call starts it; stopControl ends it.
@@ -125,11 +150,15 @@ func (e *Engine) runControl(ctx context.Context) {
 		case <-c.kick:
 			e.expel()
 		case <-c.reads:
-			if err := e.readControl(ctx); err == nil {
-				if !c.known.Swap(true) {
+			err := e.readControl(ctx)
+			if err == nil {
+				if c.inform() {
 					e.log.Info("revocations were read")
 				}
 				continue
+			}
+			if !c.known.Load() && ctx.Err() == nil {
+				e.log.Debug("revocations could not be read yet: nobody is admitted by credentials until they are", "error", err)
 			}
 			select {
 			case <-ctx.Done():

@@ -302,7 +302,7 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 	if g.cfg.Authenticator == nil {
 		return &identity.Identity{}, nil
 	}
-	if !g.engine.control.known.Load() {
+	if !g.engine.control.informed(ctx) {
 		return nil, errUninformed
 	}
 	at := time.Now()

@@ -54,7 +54,7 @@ func (b *Bus) settleSession(ctx context.Context, conn *pgconn.PgConn) error {
 	if err != nil {
 		return explain(err)
 	}
-	if version < Version && b.install {
+	if version == 0 && b.install == installMissing || version < Version && b.install == installAlways {
 		if err := install(ctx, conn, b.schema); err != nil {
 			return err
 		}

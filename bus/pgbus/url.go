@@ -29,7 +29,7 @@ type settings struct {
 	retention time.Duration
 	// pool bounds the connections besides the one that reads.
 	pool    int
-	install bool
+	install installing
 }
 
 // The defaults of what a URL does not say.
@@ -178,7 +178,7 @@ func (s *settings) take(name, value string) (err error) {
 	case "notify":
 		s.notify, err = onOff(value)
 	case "install":
-		s.install, err = onOff(value)
+		s.install, err = whenToInstall(value)
 	case "poll":
 		s.poll, err = duration(value, time.Millisecond, time.Minute)
 	case "max_lag":
@@ -278,4 +278,25 @@ func (s *settings) complete() {
 // primary passes over servers that only follow another one: they have no present.
 func primary(ctx context.Context, c *pgconn.PgConn) error {
 	return pgconn.ValidateConnectTargetSessionAttrsPrimary(ctx, c)
+}
+
+// installing says when a node installs the schema by itself.
+type installing uint8
+
+const (
+	installMissing installing = iota // where there is none, which takes the right to create schemas
+	installAlways                    // and where it is of an earlier version
+	installNever
+)
+
+func whenToInstall(value string) (installing, error) {
+	switch value {
+	case "missing":
+		return installMissing, nil
+	case "on":
+		return installAlways, nil
+	case "off":
+		return installNever, nil
+	}
+	return installMissing, errors.New("want missing, on or off")
 }
