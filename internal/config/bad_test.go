@@ -55,6 +55,9 @@ var bad = []struct {
 	{"negative duration", jwt + "drain.window: -1s", []string{`F:6: drain.window: "-1s" must be between 0s and 24h`}},
 	{"long token life", jwt + "auth.max_token_life: 10000h", []string{`F:6: auth.max_token_life: "10000h" must be between 0s and 8784h`}},
 	{"no token life", jwt + "auth.max_token_life: 0s", []string{`F:6: auth.max_token_life: must be more than 0`}},
+	{"node without its secret", jwt + "node: {name: a.b, address: 10.0.0.1}", []string{
+		`F:6: node.name: must be 1 to 63 letters, digits, - and _`, `F:6: node.address: must be http(s)://host[:port]`, `F:6: node.address: needs node.secret, the same on all nodes (try: openssl rand -hex 24)`}},
+	{"short node secret", jwt + "node.secret: short", []string{`F:6: node.secret: has 5 bytes; at least 32 are needed (try: openssl rand -hex 24)`}},
 	{"short admin token", jwt + "admin: {token: short, listen: \"127.0.0.1:4001\"}", []string{`F:6: admin.token: has 5 bytes; ` + tokenHint}},
 	{"admin token without a listener", jwt + "admin.token: 0123456789abcdef", []string{`F:6: admin.token: needs admin.listen`}},
 	{"one token for both", jwt + "admin: {token: 0123456789abcdef, listen: \"127.0.0.1:4001\"}\npublish.tokens: [{token: 0123456789abcdef}]", []string{

@@ -20,6 +20,8 @@ type Config struct {
 	TLS           TLS
 	Proxy         Proxy
 	Protocols     Protocols
+	GraphQLHTTP   string
+	Node          Node
 	Bus           string
 	BusFile       string
 	Origins       []string
@@ -65,6 +67,12 @@ type Proxy struct {
 
 // Protocols is `protocols.*`.
 type Protocols struct{ LegacyGraphQLWS bool }
+
+// Node is `node.*`: this node among others that serve the same clients.
+type Node struct {
+	Name, Address      string
+	Secret, SecretFile string
+}
 
 // Auth is `auth.*`.
 type Auth struct {

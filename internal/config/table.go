@@ -52,7 +52,7 @@ var Presets = []string{"development", "production", "high-throughput"}
 // Keys returns the table in the order of the reference. The caller must not change it.
 func Keys() []Key { return keys }
 
-var keys = slices.Concat(generalKeys, wireKeys, authKeys, publishKeys, limitKeys)
+var keys = slices.Concat(generalKeys, wireKeys, httpKeys, authKeys, publishKeys, limitKeys)
 
 var generalKeys = []Key{
 	{Path: "preset", Type: Choice, When: "`production`; with `--dev`: `development`", Choices: Presets, Flag: "preset", Doc: "A set of defaults; see [presets](#presets). A preset never opens anything.", field: func(c *Config) any { return &c.Preset }},
@@ -69,6 +69,7 @@ var generalKeys = []Key{
 	{Path: "bus_file", Type: Path, Doc: "File that holds the URL of the bus, for URLs with a password.", field: func(c *Config) any { return &c.BusFile }},
 	{Path: "origins", Type: List, Flag: "origins", Doc: "Web origins (`https://app.example.com`) whose pages may connect, besides the server's own; `*`: every one.", field: func(c *Config) any { return &c.Origins }},
 	{Path: "introspection", Type: Bool, When: "`false`; with `--dev`: `true`", Flag: "introspection", Doc: "Answer `__schema` and `__type`.", field: func(c *Config) any { return &c.Introspection }},
+	{Path: "graphql_http", Type: Choice, Default: "audit", Choices: []string{"audit", "draft"}, Doc: "Status codes of GraphQL over HTTP: those that the audit suite of `graphql-http` and client libraries expect, or those of the draft of 2026; see [status codes](http.md#status-codes).", field: func(c *Config) any { return &c.GraphQLHTTP }},
 	{Path: "drain.window", Type: Duration, Default: "10s", Presets: &[3]string{"1s", "10s", "30s"}, Flag: "drain-window", Doc: "After SIGTERM, closes are spread over this time, so that clients do not all come back at once.", field: func(c *Config) any { return &c.Drain.Window }},
 	{Path: "log.level", Type: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"}, Flag: "log-level", Doc: "The least severe records that are written.", field: func(c *Config) any { return &c.Log.Level }},
 	{Path: "log.format", Type: Choice, Default: "json", Choices: []string{"json", "text"}, Presets: &[3]string{"text", "json", "json"}, Flag: "log-format", Doc: "Form of the log on standard error.", field: func(c *Config) any { return &c.Log.Format }},

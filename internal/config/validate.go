@@ -66,6 +66,7 @@ func (r *Resolved) validate(builtin bool, bad map[string]bool) Problems {
 	v.bus()
 	v.origins()
 	v.wire()
+	v.http()
 	v.jwt()
 	v.open()
 	v.tokens()
