@@ -15,27 +15,28 @@ type Proxy struct {
 	// Addr is where clients connect.
 	Addr string
 
-	target   string
+	targets  []string
 	listener net.Listener
 	running  sync.WaitGroup
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{} // both ends
-	served int
+	served int                   // connections that reached a target
+	turn   int                   // of the targets
 	closed bool
 	cut    bool
 	delay  atomic.Int64  // a time.Duration
 	held   chan struct{} // closed by Release; nil: nothing is held
 }
 
-// NewProxy starts a proxy in front of target and ends it with the test.
-func NewProxy(tb testing.TB, target string) *Proxy {
+// NewProxy starts a proxy in front of targets, which take turns, and ends it with the test.
+func NewProxy(tb testing.TB, targets ...string) *Proxy {
 	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &Proxy{Addr: l.Addr().String(), target: target, listener: l, open: map[net.Conn]struct{}{}}
+	p := &Proxy{Addr: l.Addr().String(), targets: targets, listener: l, open: map[net.Conn]struct{}{}}
 	p.running.Go(p.accept)
 	tb.Cleanup(p.close)
 	return p
@@ -155,8 +156,8 @@ func (p *Proxy) forward(client net.Conn) {
 	if !p.keep(client) {
 		return
 	}
-	server, err := net.Dial("tcp", p.target)
-	if err != nil {
+	server := p.dial()
+	if server == nil {
 		return
 	}
 	defer p.forget(server)
@@ -184,6 +185,20 @@ func relay(a, b net.Conn) {
 
 // Delay makes each piece of data wait before it passes.
 func (p *Proxy) Delay(d time.Duration) { p.delay.Store(int64(d)) }
+
+// dial connects with the target whose turn it is, or with the next that answers; nil: none does.
+func (p *Proxy) dial() net.Conn {
+	p.mu.Lock()
+	first := p.turn
+	p.turn++
+	p.mu.Unlock()
+	for i := range p.targets {
+		if server, err := net.Dial("tcp", p.targets[(first+i)%len(p.targets)]); err == nil {
+			return server
+		}
+	}
+	return nil
+}
 
 // keep notes an open connection; false: the proxy is closing, or cut.
 func (p *Proxy) keep(c net.Conn) bool {

@@ -59,7 +59,13 @@ func (o *output) String() string {
 // Serve starts `fraiseql serve --listen <free port> args…`, waits until it is ready and ends it with the test.
 func Serve(tb testing.TB, args ...string) *Server {
 	tb.Helper()
-	s := &Server{Addr: FreeAddr(tb), tb: tb, scheme: "http://", http: http.DefaultClient, args: args, output: &output{}}
+	return ServeAt(tb, FreeAddr(tb), args...)
+}
+
+// ServeAt is Serve at an address that FreeAddr has returned.
+func ServeAt(tb testing.TB, addr string, args ...string) *Server {
+	tb.Helper()
+	s := &Server{Addr: addr, tb: tb, scheme: "http://", http: http.DefaultClient, args: args, output: &output{}}
 	return s.run()
 }
 
