@@ -29,7 +29,7 @@ func explain(err error) error {
 	var dns *net.DNSError
 	var known *refusal
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, bus.ErrClosed):
+	case err == nil, errors.As(err, &known), errors.Is(err, bus.ErrClosed), errors.Is(err, ErrUnreachable):
 		return err
 	case errors.As(err, &answer):
 		return &refusal{answer.Code, answer.Message}
@@ -81,11 +81,14 @@ func closeConn(conn *pgconn.PgConn) {
 	_ = conn.Close(ctx)
 }
 
+// ErrUnreachable marks what Install, Inspect and Prune could not connect to.
+var ErrUnreachable = errors.New("cannot connect")
+
 // dial connects. Its error is explained.
 func dial(ctx context.Context, server *pgconn.Config) (*pgconn.PgConn, error) {
 	conn, err := pgconn.ConnectConfig(ctx, server)
 	if err != nil {
-		return nil, explain(err)
+		return nil, fmt.Errorf("%w: %w", ErrUnreachable, explain(err))
 	}
 	return conn, nil
 }

@@ -52,6 +52,18 @@ func Check(rawURL string) error {
 	return err
 }
 
+// SchemaOf returns the schema that a URL names, the default one for "".
+func SchemaOf(rawURL string) (string, error) {
+	if rawURL == "" {
+		return defaultSchema, nil
+	}
+	s, err := parse(rawURL)
+	if err != nil {
+		return "", err
+	}
+	return s.schema, nil
+}
+
 // parse reads a URL or a connection string of keywords and values. Its errors name the parameter and never show a
 // password.
 func parse(raw string) (*settings, error) {

@@ -26,6 +26,7 @@ type commands struct {
 	Serve     serveCommand     `cmd:"" help:"Run the server."`
 	Publish   publishCommand   `cmd:"" help:"Publish events to a running server."`
 	Subscribe subscribeCommand `cmd:"" help:"Subscribe to a running server and print each result as one line of JSON."`
+	Pg        pgCommand        `cmd:"" help:"Set up and look after the PostgreSQL bus."`
 	Check     checkCommand     `cmd:"" help:"Check schema and configuration and print the resolved configuration."`
 	Bench     benchCommand     `cmd:"" help:"Measure a server: deliveries, latency, losses, CPU and memory."`
 	Version   versionCommand   `cmd:"" help:"Print the version."`
@@ -151,7 +152,7 @@ func complain(env *Env, args []string, err error) int {
 
 func known(command string) bool {
 	switch command {
-	case "serve", "publish", "subscribe", "check", "bench", "version":
+	case "serve", "publish", "subscribe", "pg", "check", "bench", "version":
 		return true
 	}
 	return false

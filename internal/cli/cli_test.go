@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -164,19 +165,28 @@ func TestEveryFlagExplainsItself(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range parser.Model.Children {
-		if !strings.HasSuffix(c.Help, ".") {
-			t.Errorf("%s: help %q is not a sentence", c.Name, c.Help)
+		explains(t, c)
+		for _, child := range c.Children {
+			explains(t, child)
 		}
-		for _, f := range c.Flags {
-			if !strings.HasSuffix(f.Help, ".") {
-				t.Errorf("%s --%s: help %q is not a sentence", c.Name, f.Name, f.Help)
-			}
-			if strings.Contains(f.Name, "secret") || f.Name == "token" {
-				t.Errorf("%s --%s: a secret must not have a flag", c.Name, f.Name)
-			}
+	}
+}
+
+// explains checks the help of one command.
+func explains(t *testing.T, c *kong.Node) {
+	t.Helper()
+	if !strings.HasSuffix(c.Help, ".") {
+		t.Errorf("%s: help %q is not a sentence", c.Name, c.Help)
+	}
+	for _, f := range c.Flags {
+		if !strings.HasSuffix(f.Help, ".") {
+			t.Errorf("%s --%s: help %q is not a sentence", c.Name, f.Name, f.Help)
 		}
-		if c.Name != "version" && !strings.Contains(c.Detail, "Examples:") {
-			t.Errorf("%s: the help has no examples", c.Name)
+		if strings.Contains(f.Name, "secret") || f.Name == "token" {
+			t.Errorf("%s --%s: a secret must not have a flag", c.Name, f.Name)
 		}
+	}
+	if c.Name != "version" && len(c.Children) == 0 && !strings.Contains(c.Detail, "Examples:") {
+		t.Errorf("%s: the help has no examples", c.Name)
 	}
 }

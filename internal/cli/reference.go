@@ -32,7 +32,13 @@ arguments, which every user of the machine can read: ` + "`--token-file`, `FRAIS
 `
 
 func writeCommand(b *strings.Builder, c *kong.Node) {
-	fmt.Fprintf(b, "\n## fraiseql %s\n\n%s\n\n```\nfraiseql %s\n```\n", c.Name, c.Help, strings.TrimPrefix(c.Summary(), "fraiseql "))
+	if len(c.Children) > 0 {
+		for _, child := range c.Children {
+			writeCommand(b, child)
+		}
+		return
+	}
+	fmt.Fprintf(b, "\n## %s\n\n%s\n\n```\nfraiseql %s\n```\n", c.FullPath(), c.Help, strings.TrimPrefix(c.Summary(), "fraiseql "))
 	if c.Detail != "" {
 		b.WriteString("\n" + markdown(c.Detail) + "\n")
 	}

@@ -61,7 +61,7 @@ func StartPostgres(settings ...string) (*Postgres, error) {
 		return nil, err
 	}
 	p := &Postgres{bin: bin, dir: dir, settings: append([]string{
-		"fsync=off", "full_page_writes=off", "unix_socket_directories=", "max_connections=200", "max_prepared_transactions=5",
+		"fsync=off", "full_page_writes=off", "unix_socket_directories=", "max_connections=200", "max_prepared_transactions=5", "log_min_error_statement=panic",
 	}, settings...)}
 	if err := p.create(); err != nil {
 		_ = os.RemoveAll(dir)
@@ -166,7 +166,7 @@ func (p *Postgres) awaitReady() error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		if _, err := p.psql("postgres", "SELECT 1"); err == nil {
+		if _, err := p.TrySQL("postgres", "SELECT 1"); err == nil {
 			return nil
 		}
 		select {
@@ -247,14 +247,15 @@ func (p *Postgres) Database(tb testing.TB) string {
 // with | between them.
 func (p *Postgres) SQL(tb testing.TB, database, statements string) string {
 	tb.Helper()
-	out, err := p.psql(database, statements)
+	out, err := p.TrySQL(database, statements)
 	if err != nil {
 		tb.Fatalf("psql: %v\n%s\n%s", err, statements, out)
 	}
 	return out
 }
 
-func (p *Postgres) psql(database, statements string) (string, error) {
+// TrySQL is SQL whose output is what went wrong if there is an error.
+func (p *Postgres) TrySQL(database, statements string) (string, error) {
 	host, port, _ := net.SplitHostPort(p.Addr)
 	command := p.program("psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", host, "-p", port, "-U", "postgres", "-d", database, "-f", "-")
 	command.Stdin = strings.NewReader(statements)
