@@ -25,12 +25,17 @@ const (
 func (c *config) options() (*server.Options, error) {
 	o := &server.Options{
 		ServerName: c.name, DontListen: c.listen == "", NoSigs: true, MaxPayload: maxPayload, JetStream: true, StoreDir: c.store,
-		SyncAlways: c.syncAlways, DisableJetStreamBanner: true, NoSystemAccount: false, Username: c.user, Password: c.password,
+		SyncAlways: c.syncAlways, DisableJetStreamBanner: true, Username: c.clientUser, Password: c.clientPassword,
 	}
 	if c.name == "" {
 		o.ServerName = "fraiseql"
 	}
 	var err error
+	if c.members > 1 && c.listen == "" {
+		// The server begins its routes only once it listens for clients: on a port of its own choice, where none but
+		// this process knows the password.
+		o.DontListen, o.Host, o.Port = false, "127.0.0.1", server.RANDOM_PORT
+	}
 	if c.listen != "" {
 		if o.Host, o.Port, err = split(c.listen); err != nil {
 			return nil, err

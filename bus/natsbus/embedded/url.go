@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -16,19 +17,21 @@ import (
 type config struct {
 	client string // URL for natsbus
 
-	store         string
-	name          string
-	user          string
-	password      string
-	listen        string // host:port, "": only this process connects
-	clusterListen string
-	advertise     string
-	routes        []string // host:port
-	members       int
-	syncAlways    bool
-	caFile        string
-	certFile      string
-	keyFile       string
+	store          string
+	name           string
+	user           string // of the URL: clients and routes
+	password       string
+	clientUser     string // what clients need: those, or made up where nobody else may connect
+	clientPassword string
+	listen         string // host:port, "": only this process connects
+	clusterListen  string
+	advertise      string
+	routes         []string // host:port
+	members        int
+	syncAlways     bool
+	caFile         string
+	certFile       string
+	keyFile        string
 }
 
 // ours are the parameters that are taken off the URL; what is left goes to natsbus.
@@ -205,8 +208,12 @@ func (c *config) setClient(values url.Values) error {
 		return fmt.Errorf("parameter replicas: %d, but there are %d members", n, c.members)
 	}
 	u := url.URL{Scheme: "nats", Host: "embedded", RawQuery: rest.Encode()}
-	if c.user != "" {
-		u.User = url.UserPassword(c.user, c.password)
+	c.clientUser, c.clientPassword = c.user, c.password
+	if c.listen == "" {
+		c.clientUser, c.clientPassword = "fraiseql", rand.Text()
+	}
+	if c.clientUser != "" {
+		u.User = url.UserPassword(c.clientUser, c.clientPassword)
 	}
 	c.client = u.String()
 	return natsbus.Check(c.client)
