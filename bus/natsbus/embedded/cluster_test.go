@@ -112,16 +112,6 @@ func (p *process) await(prefix string, n int) {
 	}
 }
 
-// say gives a command and waits for one more line that begins with the answer.
-func (p *process) say(command, answer string) {
-	p.t.Helper()
-	n := p.count(answer)
-	if _, err := fmt.Fprintln(p.in, command); err != nil {
-		p.t.Fatal(err)
-	}
-	p.await(answer, n+1)
-}
-
 // untilDone gives a command again and again until it is done: what members refuse while they elect may be tried again.
 func (p *process) untilDone(command, done, refused string) {
 	p.t.Helper()
