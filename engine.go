@@ -21,17 +21,19 @@ import (
 // Engine is one subscriptions engine: a schema, a bus and the live subscriptions on it. All methods are safe
 // for concurrent use.
 type Engine struct {
-	cfg       Config
-	limits    Limits
-	schema    *gql.Schema
-	bus       bus.Bus
-	ownsBus   bool
-	hub       *hub.Hub
-	plans     *plan.Cache
-	address   hub.Addressing
-	observer  observe.Observer
-	log       *slog.Logger
-	resolvers atomic.Pointer[resolvers]
+	cfg     Config
+	limits  Limits
+	schema  *gql.Schema
+	bus     bus.Bus
+	ownsBus bool
+	// establishes: interest in a channel takes effect later than it is told.
+	establishes bool
+	hub         *hub.Hub
+	plans       *plan.Cache
+	address     hub.Addressing
+	observer    observe.Observer
+	log         *slog.Logger
+	resolvers   atomic.Pointer[resolvers]
 	// tenantRoots are the root fields with @tenant, by channel: their events carry a tenant at that path.
 	tenantRoots map[string][]tenantRoot
 	connLimits  queue.Limits
@@ -100,6 +102,7 @@ func New(cfg Config) (*Engine, error) {
 		Bus: e.busAccess(),
 	})
 	e.connLimits.Room = e.hub.Room
+	_, e.establishes = e.bus.(bus.Establisher)
 	e.control.init()
 	if r, ok := e.bus.(bus.ControlRetainer); ok {
 		r.RetainControl(e.cfg.maxTokenLife() + clockSkew)

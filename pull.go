@@ -93,10 +93,12 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	if e.revoked(&who, at) { // while it was made
 		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
 	}
-	_ = e.established(ctx, sub.Channel()) // who resumes has waited: that costs nothing twice
-	if err := ctx.Err(); err != nil {
-		s.Complete()
-		return nil, fmt.Errorf("register subscription: %w", err)
+	if e.establishes {
+		_ = e.established(ctx, sub.Channel()) // who resumes has waited: that costs nothing twice
+		if err := ctx.Err(); err != nil {
+			s.Complete()
+			return nil, fmt.Errorf("register subscription: %w", err)
+		}
 	}
 	return s, nil
 }

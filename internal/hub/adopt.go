@@ -45,7 +45,7 @@ func (r *replay) adoptLocked() {
 		return
 	}
 	if len(r.results) > 0 { // asked for with what the old group shares
-		r.at = standing{at: r.results[0].told.at.Before()}
+		r.at = standing{at: r.results[0].followed().told.at.Before()}
 		r.forgetLocked()
 	}
 	old := r.group

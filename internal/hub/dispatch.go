@@ -283,9 +283,11 @@ func (c *channel) serveAllLocked(d *dispatch, cell *cell) {
 	if !d.prepare(g) {
 		return
 	}
-	members := cell.members()
+	members, followed := cell.members(), g.cursors
 	for i := 0; i < len(members); i++ {
-		d.serve(g, members[i])
+		if d.serve(g, members[i]); followed {
+			d.tell(members[i])
+		}
 		if d.budget--; d.budget == 0 {
 			c.breatheLocked(d)
 			members = cell.members()
@@ -300,7 +302,9 @@ func (c *channel) serveUsersLocked(d *dispatch, cell *cell, federated bool) int 
 	visit := func(s *Subscription) {
 		served++
 		if federated && d.prepare(cell.group) {
-			d.serve(cell.group, s)
+			if d.serve(cell.group, s); cell.group.cursors {
+				d.tell(s)
+			}
 			if d.budget--; d.budget == 0 {
 				c.breatheLocked(d)
 			}
@@ -386,6 +390,13 @@ func (d *dispatch) project(g *Group) []byte {
 	return d.payload
 }
 
+// tell notes what a follower was told last.
+func (d *dispatch) tell(s *Subscription) {
+	if s.joined < d.seq {
+		s.follower().told = d.standing()
+	}
+}
+
 // serve enqueues the group's message for one member.
 func (d *dispatch) serve(g *Group, s *Subscription) {
 	if s.joined >= d.seq {
@@ -398,9 +409,6 @@ func (d *dispatch) serve(g *Group, s *Subscription) {
 	r, messages := s.EnqueueCounted(g.message)
 	if r.Waits() {
 		d.out.Enqueued++
-	}
-	if g.cursors {
-		s.follower().told = d.standing()
 	}
 	if r != queue.Enqueued {
 		d.results[r] += messages

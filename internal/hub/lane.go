@@ -69,11 +69,7 @@ type Request struct {
 	event    event.Event
 	readers  readers
 	seq      uint64
-	extra    *queue.Extra // LATEST, cursors
-	told     *standing    // for groups with cursors: where the event is
-	// only: it is for one subscription, which replays, or joined with this in its lane.
-	only   *follower
-	replay *replay // that waits for the result; guarded by the channel's mu
+	extra    *queue.Extra // LATEST; for a group with cursors part of a followed
 	// Guarded by the channel's mu: no worker need take it, its result is there, and what it is.
 	started, done bool
 	message       *queue.Message
@@ -132,8 +128,7 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 		r.message.Payload = d.project(g)
 		d.finish(g, r.message)
 		if g.cursors {
-			at := d.standing()
-			r.told = &at
+			r.follow(d)
 		}
 		r.started, r.done = true, true
 	case by.Deferred != nil:
@@ -156,10 +151,10 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 func (r *Request) prepare(d *dispatch) {
 	r.event = *d.event
 	if r.group.cursors {
-		at := d.standing()
-		r.told = &at
+		r.follow(d)
+		return
 	}
-	if r.group.keyed || r.group.cursors {
+	if r.group.keyed {
 		var m queue.Message
 		d.finish(r.group, &m)
 		r.extra = m.Extra
@@ -200,8 +195,8 @@ func (d *dispatch) makeRoom(g *Group) bool {
 
 // eachReader calls f for every member of the group that the event is for.
 func (r *Request) eachReader(f func(*Subscription)) {
-	if r.only != nil {
-		f(&r.only.Subscription)
+	if fo := r.followed(); fo != nil && fo.only != nil {
+		f(&fo.only.Subscription)
 		return
 	}
 	r.group.eachMember(func(s *Subscription) {
@@ -248,15 +243,15 @@ func (r *Request) settle(m *queue.Message) {
 func (r *Request) place(c *channel, m *queue.Message, dropped *results) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch {
-	case r.done:
-	case r.replay != nil:
-		r.done, r.message = true, m
-		c.hub.replays.kick(r.replay)
-	default:
-		r.done, r.message = true, m
-		r.group.rest.lane.deliverLocked(dropped)
+	if r.done {
+		return
 	}
+	r.done, r.message = true, m
+	if fo := r.followed(); fo != nil && fo.replay != nil {
+		c.hub.replays.kick(fo.replay)
+		return
+	}
+	r.group.rest.lane.deliverLocked(dropped)
 }
 
 // deliverLocked enqueues the results at the head of the lane, up to the first that is due.
@@ -267,6 +262,7 @@ func (l *lane) deliverLocked(rs *results) {
 		if head.message == nil {
 			continue
 		}
+		fo := head.followed()
 		head.eachReader(func(s *Subscription) {
 			if s.expires != 0 {
 				if now == 0 {
@@ -278,8 +274,8 @@ func (l *lane) deliverLocked(rs *results) {
 			}
 			r, messages := s.EnqueueCounted(head.message)
 			rs[r] += messages
-			if head.told != nil {
-				s.follower().told = *head.told
+			if fo != nil {
+				s.follower().told = fo.told
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"time"
+	"unsafe"
 
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
@@ -10,6 +11,31 @@ import (
 // as many as a lane may hold, and their results wait in results, in the order of the events, until there is room in the
 // queue. What is still due when the subscription joins goes into its group's lane, in front of everything that is
 // dispatched from then on.
+
+// followed is what a request has in a group with cursors: Request.extra is its first member. Others pay nothing.
+type followed struct {
+	queue.Extra
+	told standing // where the event is
+	// only: it is for one subscription, which replays, or joined with this in its lane.
+	only   *follower
+	replay *replay // that waits for the result; guarded by the channel's mu
+}
+
+// followed is nil for groups without cursors.
+func (r *Request) followed() *followed {
+	if !r.group.cursors {
+		return nil
+	}
+	return (*followed)(unsafe.Pointer(r.extra))
+}
+
+// follow sets what a request has in a group with cursors.
+func (r *Request) follow(d *dispatch) {
+	var m queue.Message
+	d.finish(r.group, &m)
+	fo := &followed{Extra: *m.Extra, told: d.standing()}
+	r.extra = &fo.Extra
+}
 
 // joinResults is how many results may be due, at most, when a subscription joins.
 const joinResults = 16
@@ -22,8 +48,10 @@ func (r *replay) enterLocked(d *dispatch) bool {
 	if by == nil && len(r.results) == 0 {
 		return false
 	}
-	q := &Request{group: r.group, resolver: by, only: r.sub, replay: r, started: true}
+	q := &Request{group: r.group, resolver: by, started: true}
 	q.prepare(d)
+	fo := q.followed()
+	fo.only, fo.replay = r.sub, r
 	r.results = append(r.results, q)
 	if by != nil {
 		r.calls = append(r.calls, q)
@@ -83,7 +111,7 @@ func (r *replay) handOverLocked() {
 	}
 	l := r.group.rest.lane
 	for _, q := range r.results {
-		q.replay = nil
+		q.followed().replay = nil
 		l.push(q)
 	}
 	r.results = nil

@@ -161,7 +161,9 @@ func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
 	}
 	for sum := 0; c.first != nil; {
 		if sum >= maxBytes {
-			c.tellRoomLocked()
+			if c.flags&connAwaited != 0 {
+				c.tellRoomLocked()
+			}
 			return dst, true
 		}
 		q := c.first
@@ -182,7 +184,9 @@ func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
 	}
 	c.control = nil
 	c.flags &^= connBusy
-	c.tellRoomLocked()
+	if c.flags&connAwaited != 0 {
+		c.tellRoomLocked()
+	}
 	return dst, false
 }
 

@@ -33,7 +33,9 @@ func (q *Queue) Complete() bool {
 	q.clearLocked()
 	c.unlinkLocked(q)
 	q.endLocked()
-	c.tellRoomLocked()
+	if c.flags&connAwaited != 0 {
+		c.tellRoomLocked()
+	}
 	pulled := c.flags&connPull != 0
 	c.mu.Unlock()
 	if pulled { // also after Shut

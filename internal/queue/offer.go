@@ -96,11 +96,8 @@ func (q *Queue) idleLocked() Result {
 	return Enqueued
 }
 
-// tellRoomLocked tells whoever waits for room that there may be some.
+// tellRoomLocked tells whoever waits for room that there may be some. connAwaited is set.
 func (c *Conn) tellRoomLocked() {
-	if c.flags&connAwaited == 0 {
-		return
-	}
 	c.flags &^= connAwaited
 	if c.limits != nil && c.limits.Room != nil {
 		c.limits.Room(c)

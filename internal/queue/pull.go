@@ -25,7 +25,9 @@ func (q *Queue) Pop() (item Item, ok, overflowed bool) {
 	if c.first == nil && c.control == nil {
 		c.flags &^= connBusy
 	}
-	c.tellRoomLocked()
+	if c.flags&connAwaited != 0 {
+		c.tellRoomLocked()
+	}
 	return item, true, false
 }
 
