@@ -1,6 +1,7 @@
 package fraiseql
 
 import (
+	"context"
 	"fmt"
 	"hash/maphash"
 	"sync"
@@ -13,6 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
 )
 
 // account is who is limited: a user of a tenant. Without a user that is a connection, since two clients that nobody
@@ -96,15 +98,15 @@ func (e *Engine) admit(who *identity.Identity, conn *queue.Conn) []*gql.Error {
 }
 
 // enter joins a subscription to its channel, within the bound of its user.
-func (e *Engine) enter(j *hub.Join, join func(*hub.Join) (*hub.Subscription, []*gql.Error)) (*hub.Subscription, []*gql.Error) {
+func (e *Engine) enter(ctx context.Context, j *hub.Join, resume *session.Resume, begin func(*hub.Subscription) bool) (*hub.Subscription, []*gql.Error) {
 	if e.userCounts == nil {
-		return join(j)
+		return e.begin(ctx, j, resume, begin)
 	}
 	a := accountOf(j.Identity, j.Conn)
 	if !e.userCounts.enter(a) {
 		return nil, refused(code.TooManySubscriptions, fmt.Sprintf("The user has %d subscriptions, as many as a user may have.", e.userCounts.limit))
 	}
-	sub, errs := join(j)
+	sub, errs := e.begin(ctx, j, resume, begin)
 	if sub == nil {
 		e.userCounts.leave(a)
 	}

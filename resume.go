@@ -9,6 +9,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/session"
 )
 
 const (
@@ -50,13 +51,14 @@ func (e *Engine) established(ctx context.Context, channel string) error {
 	return bus.Established(ctx, e.bus, channel)
 }
 
-// follow starts a subscription that resumes.
-func (e *Engine) follow(ctx context.Context, j *hub.Join, cursor string, begin func(*hub.Subscription) bool) (*hub.Subscription, []*gql.Error) {
-	return e.enter(j, func(j *hub.Join) (*hub.Subscription, []*gql.Error) {
-		sub, errs, failed := e.hub.Follow(ctx, j, cursor, begin)
-		if failed != nil {
-			errs = refused(code.BusUnavailable, "The event bus is out of reach, so that nobody can say where the subscription begins: subscribe again later.")
-		}
-		return sub, errs
-	})
+// begin starts a subscription; resume is nil for one that does not.
+func (e *Engine) begin(ctx context.Context, j *hub.Join, resume *session.Resume, begin func(*hub.Subscription) bool) (*hub.Subscription, []*gql.Error) {
+	if resume == nil {
+		return e.hub.Join(j, begin)
+	}
+	sub, errs, failed := e.hub.Follow(ctx, j, resume.Cursor, begin)
+	if failed != nil {
+		errs = refused(code.BusUnavailable, "The event bus is out of reach, so that nobody can say where the subscription begins: subscribe again later.")
+	}
+	return sub, errs
 }

@@ -173,13 +173,11 @@ func (e *Engine) join(ctx context.Context, s *subscribing, req *session.Request)
 	e.observer.Checked(policy.Role, 1, 0)
 	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
 	resume := s.extensions(req, &e.limits)
-	if resume.Invalid {
+	if resume != nil && resume.Invalid {
 		return nil, refused(code.BadUserInput, "The extension resume is true, or the cursor of a message as a string.")
 	}
-	if s.join.Cursors = resume.Asked; resume.Asked {
-		return e.follow(ctx, &s.join, resume.Cursor, req.Begin)
-	}
-	return e.enter(&s.join, func(j *hub.Join) (*hub.Subscription, []*gql.Error) { return e.hub.Join(j, req.Begin) })
+	s.join.Cursors = resume != nil
+	return e.enter(ctx, &s.join, resume, req.Begin)
 }
 
 // readmit runs check 5 for a subscription of a connection whose credentials were refreshed. What may not be seen any
@@ -204,12 +202,12 @@ var dropsName = jsontape.MakeName("drops")
 
 // extensions reads those of a subscribe that the engine knows: {"drops": true} and resume, which a transport may have
 // read elsewhere. The tape of the raw variables is free by now.
-func (s *subscribing) extensions(req *session.Request, lim *Limits) session.Resume {
+func (s *subscribing) extensions(req *session.Request, lim *Limits) *session.Resume {
 	if len(req.Extensions) == 0 || s.raw.Parse(req.Extensions, lim.events()) != nil {
 		return req.Resume
 	}
 	s.join.Extensions = s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) == jsontape.True
-	if req.Resume.Asked {
+	if req.Resume != nil {
 		return req.Resume
 	}
 	return session.ReadResume(&s.raw, jsontape.Root)

@@ -206,7 +206,7 @@ const inlineBytes = 8 << 10
 
 func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 	req.gate = (*admission)(d)
-	if size <= inlineBytes && !req.Resume.Asked && d.host.engine.Prepared(req.Query, req.OperationName) {
+	if size <= inlineBytes && req.Resume == nil && d.host.engine.Prepared(req.Query, req.OperationName) {
 		d.inline(req, who)
 		return
 	}

@@ -50,9 +50,9 @@ type Request struct {
 	EscapedID     []byte // ID as in JSON, without quotes: what queue.Queue.Init takes
 	Query         string
 	OperationName string
-	Variables     []byte // JSON object or nil
-	Extensions    []byte // JSON object or nil
-	Resume        Resume // a transport's own way of saying so; else what Extensions say
+	Variables     []byte  // JSON object or nil
+	Extensions    []byte  // JSON object or nil
+	Resume        *Resume // a transport's own way of saying so; else what Extensions say
 	// Once says that the client takes one answer: a subscription is refused, before it starts.
 	Once bool
 

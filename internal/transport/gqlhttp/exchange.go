@@ -138,7 +138,7 @@ func (x *exchange) stream(req *session.Request) {
 		return
 	}
 	if last := x.r.Header.Get("Last-Event-ID"); last != "" && x.accept.stream == formatSSE {
-		req.Resume = session.Resume{Asked: true, Cursor: last} // an EventSource sends the id of the last event
+		req.Resume = &session.Resume{Cursor: last} // an EventSource sends the id of the last event
 	}
 	c := newConn(x.h, x.accept.stream)
 	c.prepare(x)

@@ -185,7 +185,7 @@ func parseQuery(raw string, limit int) (*session.Request, *refusal) {
 
 // objectParameter checks a parameter that holds a JSON object; empty and null are none. resume is what it asks for if
 // it is extensions.
-func objectParameter(name, text string, limit int) (object []byte, resume session.Resume, no *refusal) {
+func objectParameter(name, text string, limit int) (object []byte, resume *session.Resume, no *refusal) {
 	if text == "" || text == "null" {
 		return nil, resume, nil
 	}
