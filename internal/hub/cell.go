@@ -127,8 +127,10 @@ type cellSet struct {
 }
 
 type tenantCells struct {
-	members int
-	cells   []*cell
+	members   int
+	cells     []*cell
+	bounded   int        // cells whose groups have a bound
+	narrowing *narrowing // once those are many
 }
 
 func (b *bucket) add(c *cell) {
@@ -169,6 +171,7 @@ func (s *cellSet) addToTenant(c *cell) {
 	}
 	c.slot = int32(len(t.cells))
 	t.cells = append(t.cells, c)
+	t.narrow(c)
 }
 
 func (b *bucket) remove(c *cell) {
@@ -184,7 +187,9 @@ func (b *bucket) remove(c *cell) {
 	t := s.byTenant[c.domain.tenant]
 	if t.cells = removeCell(t.cells, c); len(t.cells) == 0 {
 		delete(s.byTenant, c.domain.tenant)
+		return
 	}
+	t.widen(c)
 }
 
 func removeCell(list []*cell, c *cell) []*cell {
@@ -203,6 +208,8 @@ func removeCell(list []*cell, c *cell) []*cell {
 func (b *bucket) count(d *internedDomain, n int) {
 	b.members += int32(n)
 	if b.many != nil && b.many.byTenant != nil {
-		b.many.byTenant[d.tenant].members += n
+		t := b.many.byTenant[d.tenant]
+		t.members += n
+		t.narrowing.count(d, n)
 	}
 }

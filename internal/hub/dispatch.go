@@ -36,6 +36,7 @@ type dispatch struct {
 	buf      []byte    // texts of addresses
 	key      []byte    // index key
 	owners   []string  // list at an @owner path
+	cells    []*cell   // those that narrowing found
 	started  time.Time
 	timed    uint8
 	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
@@ -91,6 +92,8 @@ func (d *dispatch) end() {
 	d.base, d.aud = nil, nil
 	clear(d.lanes)
 	clear(d.owners)
+	clear(d.cells)
+	d.cells = d.cells[:0]
 }
 
 // dispatch takes the channel's turn and serves the event to every subscription that matches and may see it.
@@ -174,9 +177,7 @@ func (c *channel) dispatchTenantsLocked(d *dispatch, b *bucket) {
 	tenants := b.many.byTenant
 	if d.aud.AnyTenant() {
 		for _, t := range tenants {
-			for _, cell := range t.cells {
-				c.dispatchCellLocked(d, cell)
-			}
+			c.dispatchTenantLocked(d, t)
 		}
 		return
 	}
@@ -186,9 +187,7 @@ func (c *channel) dispatchTenantsLocked(d *dispatch, b *bucket) {
 		return
 	}
 	d.out.Denied[policy.Tenant] += int(b.members) - t.members
-	for _, cell := range t.cells {
-		c.dispatchCellLocked(d, cell)
-	}
+	c.dispatchTenantLocked(d, t)
 }
 
 // appendKey puts the event's canonical values for the shape into d.key; false when one is missing, which

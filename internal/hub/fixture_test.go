@@ -19,7 +19,8 @@ import (
 
 const testSDL = `
 type Subscription {
-  order(id: ID, status: [String!] @match(path: "status", op: IN), min: Int @match(path: "total", op: GTE)): Order @source(channel: "orders")
+  order(id: ID, status: [String!] @match(path: "status", op: IN), min: Int @match(path: "total", op: GTE), from: Float @match(path: "f", op: GTE),
+    to: Float @match(path: "f", op: LT), prefix: String @match(path: "city", op: STARTS_WITH)): Order @source(channel: "orders")
   mine: Order @source(channel: "owned") @owner(path: "owners")
   state(a: Early @match(path: "status"), b: Late @match(path: "status")): Order
   latest: Order @source(channel: "latest") @delivery(overflow: LATEST, key: "id", maxMessages: 3)

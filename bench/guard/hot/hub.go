@@ -47,8 +47,11 @@ var hubCases = []hotCase{
 		w := newWorld()
 		p := w.plan(`subscription($a: Float, $b: Float) { order(from: $a, to: $b) ` + fiveFields + ` }`)
 		for i := range subscriptions { // f is 1.25
-			from := float64(i%100) / 10
-			w.join(w.connection(), p, fmt.Sprintf(`{"a":%g,"b":%g}`, from+float64(i/100)/10_000, from+0.1), "")
+			from, c := float64(i%100)/10, w.idle
+			if i%100 == 12 {
+				c = w.connection()
+			}
+			w.join(c, p, fmt.Sprintf(`{"a":%g,"b":%g}`, from+float64(i/100)/10_000, from+0.1), "")
 		}
 		return w.deliver(subscriptions / 100)
 	}},
