@@ -67,15 +67,11 @@ func parseID(s string) (id, error) {
 	return id{e, n}, nil
 }
 
-// appendFields appends the fields and values of an event. The strings share the event's memory.
-func appendFields(args []string, e *event.Event, now time.Time) []string {
+// appendFields appends the fields and values of an event with that id. The strings share the event's memory.
+func appendFields(args []string, e *event.Event, name string, now time.Time) []string {
 	at := e.Timestamp
 	if at.IsZero() {
 		at = now
-	}
-	name := e.ID
-	if name == "" {
-		name = e.UID.String()
 	}
 	var buf [40]byte
 	args = append(args, fieldVersion, formatVersion, fieldChannel, e.Channel, fieldType, e.Type, fieldID, name,

@@ -187,7 +187,7 @@ func FuzzDecode(f *testing.F) {
 		if err := e.event.Validate(); err != nil {
 			t.Fatalf("%+v passed: %v", e.event, err)
 		}
-		args := appendFields(nil, &e.event, time.Now())
+		args := appendFields(nil, &e.event, e.event.ID, time.Now())
 		again := entry{id: e.id}
 		if err := again.decode(b.home("orders"), messagesOf(t, args...), time.Now); err != nil {
 			t.Fatalf("%v reads as %v", args, err)

@@ -210,8 +210,8 @@ func (c *config) options(patience time.Duration) rueidis.ClientOption {
 	o := rueidis.ClientOption{
 		InitAddress: c.addrs, Username: c.user, Password: c.password, SelectDB: c.db, TLSConfig: c.tls,
 		ClientName: "fraiseql", DisableCache: true, ForceSingleClient: c.topology == single,
-		Dialer:            net.Dialer{Timeout: min(patience, 5*time.Second), KeepAlive: time.Second},
-		ConnWriteTimeout:  max(patience, time.Second),
+		Dialer:            net.Dialer{Timeout: min(patience, 5*time.Second), KeepAlive: patience / 10},
+		ConnWriteTimeout:  patience * 8 / 10, // with the pause before it: what Publish may take
 		RingScaleEachConn: 10, ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
 	}
 	if c.unix {

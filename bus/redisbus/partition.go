@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -24,6 +25,7 @@ type partition struct {
 	number                      uint32
 	name, stream, hash, samples string // the last three are keys
 	maxLen                      int64
+	maxLenText                  string
 	queue                       chan batch    // from the reader to the goroutine that delivers
 	starved                     atomic.Bool   // the reader left it out because its queue was full
 	tending                     chan struct{} // one token: one tend at a time for publishers
@@ -33,6 +35,7 @@ type partition struct {
 	mu       sync.Mutex
 	channels map[string]struct{} // of interest
 	epoch    uint64              // 0: not known
+	nextID   string              // what XADD is given
 	captured bool                // read from a known place on
 	ready    chan struct{}       // closed while gate is open
 	next     seen                // read so far; what is read next follows it
@@ -45,7 +48,7 @@ const queueLength = 4
 func newPartition(b *Bus, number uint32, name string, maxLen int64) *partition {
 	tag := "{" + b.cfg.prefix + ":" + name + "}"
 	return &partition{
-		bus: b, number: number, name: name, stream: tag + ":e", hash: tag + ":m", samples: tag + ":t", maxLen: maxLen,
+		bus: b, number: number, name: name, stream: tag + ":e", hash: tag + ":m", samples: tag + ":t", maxLen: maxLen, maxLenText: strconv.FormatInt(maxLen, 10),
 		channels: map[string]struct{}{}, ready: make(chan struct{}), queue: make(chan batch, queueLength), tending: make(chan struct{}, 1),
 	}
 }
@@ -145,10 +148,7 @@ func (p *partition) known() (epoch uint64, must []seen) {
 // learn notes what a tend has found.
 func (p *partition) learn(t tended) {
 	p.mu.Lock()
-	if t.epoch > p.epoch {
-		p.epoch = t.epoch
-		p.gateLocked()
-	}
+	p.epochLocked(t.epoch)
 	p.mu.Unlock()
 	if t.why != "" && t.why != "none" {
 		p.bus.o.Logger.Warn("redis: a new epoch began: cursors of this partition from before are not recovered", "partition", p.name, "why", t.why)
@@ -187,8 +187,14 @@ func (p *partition) advance(to seen) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.next = to
-	if to.at.epoch > p.epoch {
-		p.epoch = to.at.epoch
+	p.epochLocked(to.at.epoch)
+}
+
+// epochLocked notes an epoch if it is a newer one.
+func (p *partition) epochLocked(epoch uint64) {
+	if epoch > p.epoch {
+		p.epoch, p.nextID = epoch, strconv.FormatUint(epoch, 10)+"-*"
+		p.gateLocked()
 	}
 }
 

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -25,17 +25,20 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		return r, nil
 	}
 	b.start()
-	limit, cancel := context.WithTimeout(ctx, b.o.PublishTimeout)
-	defer cancel()
 	if b.pubsub != nil {
+		limit, cancel := context.WithTimeout(ctx, b.o.PublishTimeout)
+		defer cancel()
 		n, err := b.pubsub.publish(limit, batch)
 		r.Accepted = n
 		return r, b.failure(ctx, "publish", err)
 	}
-	s := sending{bus: b, batch: batch, now: time.Now(), acked: make([]bool, len(batch))}
-	err := s.run(limit)
+	s := b.sending(batch)
+	err := s.run(ctx)
 	for r.Accepted < len(batch) && s.acked[r.Accepted] {
 		r.Accepted++
+	}
+	if err == nil {
+		s.release()
 	}
 	return r, b.failure(ctx, "publish", err)
 }
@@ -49,20 +52,55 @@ type sending struct {
 
 	commands []rueidis.Completed
 	sent     []attempt
+
+	one struct { // for a batch of one
+		acked    [1]bool
+		commands [1]rueidis.Completed
+		sent     [1]attempt
+	}
+}
+
+// sendings are of batches of one: the driver keeps nothing of theirs.
+var sendings = sync.Pool{New: func() any { return new(sending) }}
+
+func (b *Bus) sending(batch []bus.Message) *sending {
+	if len(batch) > 1 {
+		return &sending{bus: b, batch: batch, now: time.Now(), acked: make([]bool, len(batch))}
+	}
+	s := sendings.Get().(*sending)
+	s.bus, s.batch, s.now = b, batch, time.Now()
+	s.acked, s.sent, s.commands = s.one.acked[:], s.one.sent[:0], s.one.commands[:0]
+	return s
+}
+
+// release gives back what was of a batch of one.
+func (s *sending) release() {
+	if len(s.batch) == 1 {
+		*s = sending{}
+		sendings.Put(s)
+	}
 }
 
 // attempt is one XADD on its way.
 type attempt struct {
 	index  int // in the batch
 	part   *partition
-	before id // the newest entry acknowledged to this node before
-	epoch  uint64
+	before id     // the newest entry acknowledged to this node before
+	next   string // the id to ask for
+	name   string // of the event
 }
 
-// run sends until everything is acknowledged, an error stays, or ctx ends.
-func (s *sending) run(ctx context.Context) error {
+// run sends until everything is acknowledged, an error stays, or the time is over. As long as nothing is wrong it needs no
+// timer: the driver gives up a connection that does not answer within the same time.
+func (s *sending) run(caller context.Context) error {
+	ctx := caller
 	var wait backoff
-	for {
+	for try := 0; ; try++ {
+		if ctx == caller && (try > 0 || !s.ready()) {
+			limit, cancel := context.WithDeadline(caller, s.now.Add(s.bus.o.PublishTimeout))
+			defer cancel()
+			ctx = limit
+		}
 		if err := s.prepare(ctx); err != nil {
 			return err
 		}
@@ -90,6 +128,16 @@ func (s *sending) run(ctx context.Context) error {
 	}
 }
 
+// ready reports whether every partition is open for publishing.
+func (s *sending) ready() bool {
+	for i := range s.batch {
+		if p := s.bus.home(s.batch[i].Event.Channel); p == nil || !p.open() {
+			return false
+		}
+	}
+	return true
+}
+
 // prepare makes the commands of everything that is not acknowledged.
 func (s *sending) prepare(ctx context.Context) error {
 	s.commands, s.sent = s.commands[:0], s.sent[:0]
@@ -105,8 +153,11 @@ func (s *sending) prepare(ctx context.Context) error {
 			}
 		}
 		p.mu.Lock()
-		a := attempt{index: i, part: p, before: p.acked.at, epoch: p.epoch}
+		a := attempt{index: i, part: p, before: p.acked.at, next: p.nextID}
 		p.mu.Unlock()
+		if a.name = s.batch[i].Event.ID; a.name == "" {
+			a.name = s.batch[i].Event.UID.String()
+		}
 		s.sent = append(s.sent, a)
 		s.commands = append(s.commands, s.command(&a))
 	}
@@ -117,26 +168,25 @@ func (s *sending) prepare(ctx context.Context) error {
 func (s *sending) command(a *attempt) rueidis.Completed {
 	b := s.bus
 	c := *b.client.Load()
-	var buf [24]byte
-	next := string(append(strconv.AppendUint(buf[:0], a.epoch, 10), "-*"...))
 	var args [24]string
 	list := append(args[:0], "NOMKSTREAM")
 	if a.part.number != controlNumber {
 		if list = append(list, "MAXLEN"); !b.cfg.trimExactly {
 			list = append(list, "~")
 		}
-		list = append(list, strconv.FormatInt(a.part.maxLen, 10))
+		list = append(list, a.part.maxLenText)
 	}
-	list = appendFields(append(list, next), &s.batch[a.index].Event, s.now)
+	list = appendFields(append(list, a.next), &s.batch[a.index].Event, a.name, s.now)
 	return c.B().Arbitrary("XADD").Keys(a.part.stream).Args(list...).Build()
 }
 
 // send does the commands. again are the partitions that must be opened anew; err is the first failure of another kind.
 func (s *sending) send(ctx context.Context) (again map[*partition]bool, err error) {
 	c := *s.bus.client.Load()
-	var results []rueidis.RedisResult
+	var single [1]rueidis.RedisResult
+	results := single[:]
 	if len(s.commands) == 1 {
-		results = []rueidis.RedisResult{c.Do(ctx, s.commands[0])}
+		single[0] = c.Do(ctx, s.commands[0])
 	} else {
 		results = c.DoMulti(ctx, s.commands...)
 	}
@@ -174,12 +224,7 @@ func (s *sending) acknowledge(a *attempt, r rueidis.RedisResult) (stale bool, er
 	if at.epoch == a.before.epoch && !a.before.less(at) {
 		return true, nil // numbers come again: the end of the stream was lost
 	}
-	e := &s.batch[a.index].Event
-	name := e.ID
-	if name == "" {
-		name = e.UID.String()
-	}
-	a.part.acknowledged(seen{at, name})
+	a.part.acknowledged(seen{at, a.name})
 	s.acked[a.index] = true
 	return false, nil
 }

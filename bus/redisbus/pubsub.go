@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"hash/crc32"
 	"math/rand/v2"
 	"strconv"
 	"sync"
@@ -83,7 +82,7 @@ func (s *pubsub) start(h bus.Handler) {
 }
 
 func (s *pubsub) lane(channel string) *lane {
-	return s.lanes[crc32.ChecksumIEEE([]byte(channel))%lanes]
+	return s.lanes[checksum(channel)%lanes]
 }
 
 // subscriber returns who subscribes to a channel.

@@ -121,7 +121,7 @@ func (r *reader) session() error {
 		return err
 	}
 	if len(r.parts) > 1 { // else what is read never changes while it is
-		number, err := c.Do(r.bus.ctx, c.B().ClientId().Build()).AsInt64()
+		number, err := c.Do(r.bus.patience(0), c.B().ClientId().Build()).AsInt64()
 		if err != nil {
 			return err
 		}
@@ -180,7 +180,7 @@ func (r *reader) verify(c rueidis.DedicatedClient) error {
 			list = append(list, p)
 		}
 	}
-	return r.bus.tendParts(r.bus.ctx, c, r.bus.since.Load(), list, func(p *partition, t tended) {
+	return r.bus.tendParts(r.bus.patience(0), c, r.bus.since.Load(), list, func(p *partition, t tended) {
 		if at, _ := p.place(); t.epoch <= at.at.epoch {
 			return
 		}
@@ -215,7 +215,7 @@ func (r *reader) gather(c rueidis.DedicatedClient) (set []*partition, err error)
 	if len(fresh) == 0 {
 		return set, nil
 	}
-	return append(set, fresh...), r.bus.tendParts(r.bus.ctx, c, r.bus.since.Load(), fresh, func(p *partition, t tended) {
+	return append(set, fresh...), r.bus.tendParts(r.bus.patience(0), c, r.bus.since.Load(), fresh, func(p *partition, t tended) {
 		p.queue <- batch{start: t.last.at} // which has space: only this goroutine fills it
 		p.capture(t.last)
 	})
@@ -233,8 +233,7 @@ func (r *reader) read(c rueidis.DedicatedClient, set []*partition) error {
 		at, _ := p.place()
 		args = append(args, at.at.String())
 	}
-	patience := until{r.bus.ctx, time.Now().Add(block + visitTime)}
-	answer := c.Do(patience, c.B().Arbitrary("XREAD").Args(args...).Blocking())
+	answer := c.Do(r.bus.patience(block), c.B().Arbitrary("XREAD").Args(args...).Blocking())
 	streams, err := answer.ToMap()
 	if rueidis.IsRedisNil(err) {
 		return nil
@@ -317,6 +316,11 @@ func (r *reader) unblockLoop(done <-chan struct{}) {
 type until struct {
 	context.Context
 	at time.Time
+}
+
+// patience bounds a command on a connection of its own, which is closed when the bus is.
+func (b *Bus) patience(block time.Duration) context.Context {
+	return until{b.ctx, time.Now().Add(block + visitTime)}
 }
 
 func (u until) Deadline() (time.Time, bool) { return u.at, true }

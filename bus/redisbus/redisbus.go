@@ -161,11 +161,20 @@ func (t *table) all() []*partition {
 func (t *table) home(channel string) *partition {
 	switch {
 	case !bus.IsControl(channel):
-		return t.ordinary[crc32.ChecksumIEEE([]byte(channel))%uint32(len(t.ordinary))]
+		return t.ordinary[checksum(channel)%uint32(len(t.ordinary))]
 	case bus.IsNode(channel):
 		return t.node
 	}
 	return t.control
+}
+
+// checksum is crc32.ChecksumIEEE of a string, without a copy of it.
+func checksum(s string) uint32 {
+	sum := ^uint32(0)
+	for i := range len(s) {
+		sum = crc32.IEEETable[byte(sum)^s[i]] ^ sum>>8
+	}
+	return ^sum
 }
 
 // home returns the partition of a channel, nil while it is not known.

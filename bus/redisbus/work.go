@@ -156,7 +156,7 @@ func (w *worker) join(c rueidis.DedicatedClient) error {
 	if w.made {
 		at = "0"
 	}
-	err := c.Do(w.patience(), c.B().XgroupCreate().Key(w.part.stream).Group(w.group).Id(at).Build()).Error()
+	err := c.Do(w.bus.patience(0), c.B().XgroupCreate().Key(w.part.stream).Group(w.group).Id(at).Build()).Error()
 	if err != nil && !rueidis.IsRedisBusyGroup(err) {
 		return err
 	}
@@ -164,14 +164,10 @@ func (w *worker) join(c rueidis.DedicatedClient) error {
 	return nil
 }
 
-func (w *worker) patience() context.Context {
-	return until{w.bus.ctx, time.Now().Add(visitTime)}
-}
-
 // next waits for new entries, a short time.
 func (w *worker) next(c rueidis.DedicatedClient) ([]rueidis.RedisMessage, error) {
 	block := min(workBlock, w.bus.cfg.claim/4)
-	answer, err := c.Do(w.patience(), c.B().Arbitrary("XREADGROUP", "GROUP", w.group, w.consumer, "COUNT", strconv.FormatInt(w.count, 10),
+	answer, err := c.Do(w.bus.patience(0), c.B().Arbitrary("XREADGROUP", "GROUP", w.group, w.consumer, "COUNT", strconv.FormatInt(w.count, 10),
 		"BLOCK", strconv.FormatInt(block.Milliseconds(), 10), "STREAMS").Keys(w.part.stream).Args(">").Blocking()).ToMap()
 	if rueidis.IsRedisNil(err) {
 		return nil, nil
@@ -267,7 +263,7 @@ func (w *worker) acknowledge(at id) error {
 func (w *worker) adopt(ctx context.Context, c rueidis.DedicatedClient) error {
 	cursor := "0-0"
 	for ctx.Err() == nil {
-		answer, err := c.Do(w.patience(), c.B().Xautoclaim().Key(w.part.stream).Group(w.group).Consumer(w.consumer).
+		answer, err := c.Do(w.bus.patience(0), c.B().Xautoclaim().Key(w.part.stream).Group(w.group).Consumer(w.consumer).
 			MinIdleTime(strconv.FormatInt(w.bus.cfg.claim.Milliseconds(), 10)).Start(cursor).Count(1).Build()).ToArray()
 		if err != nil {
 			return err

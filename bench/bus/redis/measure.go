@@ -1,0 +1,130 @@
+package main
+
+import (
+	"encoding/binary"
+	"encoding/hex"
+	"log"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// data is the JSON of one event: it carries when it was due, in hexadecimal.
+func data(due time.Time) []byte {
+	b := make([]byte, 0, *size)
+	b = append(b, `{"due":"`...)
+	var stamp [8]byte
+	binary.BigEndian.PutUint64(stamp[:], uint64(due.UnixNano()))
+	b = hex.AppendEncode(b, stamp[:])
+	b = append(b, `","pad":"`...)
+	for len(b) < *size-2 {
+		b = append(b, 'x')
+	}
+	return append(b, `"}`...)
+}
+
+// due reads it back.
+func due(data []byte) time.Time {
+	var stamp [8]byte
+	_, err := hex.Decode(stamp[:], data[8:24])
+	check(err)
+	return time.Unix(0, int64(binary.BigEndian.Uint64(stamp[:])))
+}
+
+// cpu is the time that this process has used.
+func cpu() time.Duration {
+	var u syscall.Rusage
+	check(syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// throughput publishes as fast as the publishers can; the clock stops when everything has arrived.
+func throughput(addr, of string, round int) figures {
+	var received atomic.Int64
+	s, err := makers[of](addr, func([]byte) { received.Add(1) })
+	check(err)
+	defer s.close()
+	var sent atomic.Int64
+	began, before := time.Now(), cpu()
+	end := began.Add(*length)
+	var wait sync.WaitGroup
+	for p := range *publishers {
+		wait.Go(func() {
+			list := make([][]byte, *batch)
+			for now := time.Now(); now.Before(end); now = time.Now() {
+				for i := range list {
+					list[i] = data(now)
+				}
+				check(s.publish(p%*channels, list))
+				sent.Add(int64(len(list)))
+			}
+		})
+	}
+	wait.Wait()
+	await(&received, &sent)
+	took := time.Since(began)
+	n := int(sent.Load())
+	return figures{Kind: "throughput", Round: round, Of: of, Batch: *batch, Events: n, PerSecond: float64(n) / took.Seconds(),
+		CPU: (cpu() - before).Seconds() / float64(n) * 1e6}
+}
+
+// await waits until everything that was sent has arrived.
+func await(received, sent *atomic.Int64) {
+	for deadline := time.Now().Add(20 * time.Second); received.Load() < sent.Load(); {
+		if time.Now().After(deadline) {
+			log.Fatalf("%d of %d events arrived", received.Load(), sent.Load())
+		}
+		time.Sleep(100 * time.Microsecond)
+	}
+}
+
+// latency publishes at a rate; an event's time counts from when it was due, so that a publisher that is late shows.
+func latency(addr, of string, round int, rate float64) figures {
+	var mu sync.Mutex
+	var times []time.Duration
+	var received, sent atomic.Int64
+	s, err := makers[of](addr, func(d []byte) {
+		took := time.Since(due(d))
+		mu.Lock()
+		times = append(times, took)
+		mu.Unlock()
+		received.Add(1)
+	})
+	check(err)
+	defer s.close()
+	began, before := time.Now(), cpu()
+	calls := int64(rate * length.Seconds() / float64(*batch))
+	interval := time.Duration(float64(*batch) / rate * float64(time.Second))
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for p := range *publishers {
+		wait.Go(func() {
+			list := make([][]byte, *batch)
+			for {
+				i := next.Add(1) - 1
+				if i >= calls {
+					return
+				}
+				at := began.Add(time.Duration(i) * interval)
+				time.Sleep(time.Until(at))
+				for i := range list {
+					list[i] = data(at)
+				}
+				check(s.publish(p%*channels, list))
+				sent.Add(int64(len(list)))
+			}
+		})
+	}
+	wait.Wait()
+	await(&received, &sent)
+	mu.Lock()
+	defer mu.Unlock()
+	slices.Sort(times)
+	ms := func(q float64) float64 {
+		return float64(times[int(float64(len(times)-1)*q)].Microseconds()) / 1000
+	}
+	return figures{Kind: "latency", Round: round, Of: of, Batch: *batch, Events: len(times), PerSecond: float64(len(times)) / time.Since(began).Seconds(),
+		P50: ms(0.5), P99: ms(0.99), CPU: (cpu() - before).Seconds() / float64(len(times)) * 1e6}
+}
