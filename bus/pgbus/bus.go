@@ -25,6 +25,7 @@ type Bus struct {
 	options bus.Options
 	log     *slog.Logger
 	control time.Duration // kept at least so long
+	answer  time.Duration // how long to wait for one before a connection is given up
 
 	stop    context.CancelFunc
 	ctx     context.Context // ends with Close
@@ -63,7 +64,7 @@ func Open(rawURL string, o bus.Options) (*Bus, error) {
 	}
 	o = o.WithDefaults()
 	b := &Bus{
-		settings: *s, options: o, log: o.Logger, ended: make(chan struct{}), requests: make(chan *request, maxQueued),
+		settings: *s, options: o, log: o.Logger, answer: answerTime, ended: make(chan struct{}), requests: make(chan *request, maxQueued),
 		status:   bus.Status{Since: time.Now(), Problem: "not attached yet"},
 		interest: interest{channels: map[string]uint64{}, version: 1, changed: make(chan struct{})},
 	}

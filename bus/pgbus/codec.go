@@ -2,7 +2,6 @@ package pgbus
 
 import (
 	"encoding/binary"
-	"errors"
 	"strconv"
 	"time"
 
@@ -90,7 +89,7 @@ const (
 const eventColumns = `o.xid, o.id, o."timestamp", o.broadcast, o.v, o.channel, o.type, o.event_id, o.tenant_id, o.user_id, o.federation_id, o.service_name, o.data`
 
 // errRow is returned for an answer that is not what was asked for.
-var errRow = errors.New("an answer that is not understood: is the schema that of another release?")
+var errRow error = told("an answer that is not understood: is the schema that of another release?")
 
 // message decodes a row. What it returns does not refer to the row's memory.
 func message(row [][]byte, epoch uint64) (bus.Message, error) {

@@ -14,6 +14,11 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 )
 
+// told is an error whose text is for operators: it holds no addresses, names of users and contents.
+type told string
+
+func (t told) Error() string { return string(t) }
+
 // refusal is an answer of the server, without what it might tell about its data.
 type refusal struct{ code, message string }
 
@@ -28,23 +33,24 @@ func explain(err error) error {
 	var timeout net.Error
 	var dns *net.DNSError
 	var known *refusal
+	var before told
 	switch {
-	case err == nil, errors.As(err, &known), errors.Is(err, bus.ErrClosed), errors.Is(err, ErrUnreachable):
+	case err == nil, errors.As(err, &known), errors.As(err, &before), errors.Is(err, bus.ErrClosed), errors.Is(err, ErrUnreachable):
 		return err
 	case errors.As(err, &answer):
 		return &refusal{answer.Code, answer.Message}
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.As(err, &dns):
-		return errors.New("the server's name is not known")
+		return told("the server's name is not known")
 	case errors.As(err, &number):
-		return errors.New("no connection to PostgreSQL: " + number.Error())
+		return told("no connection to PostgreSQL: " + number.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errSilent):
-		return errors.New("no answer from PostgreSQL")
+		return told("no answer from PostgreSQL")
 	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:"):
-		return errors.New("TLS with PostgreSQL failed")
+		return told("TLS with PostgreSQL failed")
 	}
-	return errors.New("the connection to PostgreSQL was lost")
+	return told("the connection to PostgreSQL was lost")
 }
 
 // errSilent is a server that does not answer in time.

@@ -3,7 +3,6 @@ package pgbus
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -76,7 +75,7 @@ func install(ctx context.Context, conn *pgconn.PgConn, schema string) error {
 }
 
 // errNotInstalled is returned where the schema is missing.
-var errNotInstalled = errors.New("is not installed")
+const errNotInstalled = told("is not installed")
 
 // installedVersion returns the version of a schema, 0 if there is none.
 func installedVersion(ctx context.Context, conn *pgconn.PgConn, schema string) (int, error) {
@@ -97,9 +96,9 @@ func checkVersion(version int, schema string) error {
 	case version == 0:
 		return fmt.Errorf("schema %s %w: run `fraiseql pg install`, or add install=on to the URL", schema, errNotInstalled)
 	case version < Version:
-		return fmt.Errorf("schema %s is version %d, this release needs %d: run `fraiseql pg install`, or add install=on to the URL", schema, version, Version)
+		return told(fmt.Sprintf("schema %s is version %d, this release needs %d: run `fraiseql pg install`, or add install=on to the URL", schema, version, Version))
 	case version > Version:
-		return fmt.Errorf("schema %s is version %d, of a later release; this one knows %d", schema, version, Version)
+		return told(fmt.Sprintf("schema %s is version %d, of a later release; this one knows %d", schema, version, Version))
 	}
 	return nil
 }

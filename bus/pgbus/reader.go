@@ -92,7 +92,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (r *reader) connect(ctx context.Context) error {
 	server := r.b.server.Copy()
 	server.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.notified = true }
-	ctx, cancel := context.WithTimeout(ctx, answerTime+server.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, r.b.answer+server.ConnectTimeout)
 	defer cancel()
 	s, err := r.b.open(ctx, server)
 	if err != nil {
@@ -248,7 +248,7 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 		limit = 0
 	}
 	r.notified, r.lastRead = false, time.Now()
-	limited, cancel := context.WithTimeout(ctx, answerTime)
+	limited, cancel := context.WithTimeout(ctx, r.b.answer)
 	defer cancel()
 	result := r.conn.ExecPrepared(limited, readName,
 		[][]byte{xid8Value(r.at.xid), int8Value(int64(r.at.id)), textArray(channels), boolValue(!some), int8Value(limit)},

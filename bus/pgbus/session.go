@@ -48,7 +48,7 @@ func (b *Bus) settleSession(ctx context.Context, conn *pgconn.PgConn) error {
 		return explain(err)
 	}
 	if rows[0][0] == "t" {
-		return errors.New("this server follows another one: events are read and written on the primary")
+		return told("this server follows another one: events are read and written on the primary")
 	}
 	version, err := installedVersion(ctx, conn, b.schema)
 	if err != nil {
