@@ -3,6 +3,7 @@ package tutorial
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -68,8 +69,18 @@ func TestTutorial(t *testing.T) { follow(t, "docs/tutorial.md", 10) }
 // TestReadme runs the five minutes of the README.
 func TestReadme(t *testing.T) { follow(t, "README.md", 5) }
 
-// follow runs a document of at least so many steps.
-func follow(t *testing.T, file string, atLeast int) {
+// TestPostgreSQL runs the guide, with a server of the test's own in place of the reader's.
+func TestPostgreSQL(t *testing.T) {
+	server := testkit.NewPostgres(t)
+	host, port, err := net.SplitHostPort(server.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	follow(t, "docs/guides/postgresql.md", 15, "127.0.0.1:5432", server.Addr, "PGHOST=127.0.0.1", "PGHOST="+host, "PGPORT=5432", "PGPORT="+port)
+}
+
+// follow runs a document of at least so many steps. Texts of it are replaced, besides the ports of the server.
+func follow(t *testing.T, file string, atLeast int, replace ...string) {
 	document, err := os.ReadFile(filepath.Join(testkit.Root(), file))
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +95,7 @@ func follow(t *testing.T, file string, atLeast int) {
 	main, admin := testkit.FreeAddr(t), testkit.FreeAddr(t)
 	r := &reader{
 		t: t, file: file, addr: main, dir: t.TempDir(), background: map[string]*process{},
-		ports:   strings.NewReplacer("127.0.0.1:4000", main, "127.0.0.1:4001", admin),
+		ports:   strings.NewReplacer(append(replace, "127.0.0.1:4000", main, "127.0.0.1:4001", admin)...),
 		metrics: []string{"http://" + main + "/metrics", "http://" + admin + "/metrics"},
 	}
 	t.Cleanup(func() {
