@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -12,9 +13,11 @@ import (
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
+	"github.com/fraiseql/fraiseql-go/internal/outbound"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/transport/callback"
 	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
 	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
 	"github.com/fraiseql/fraiseql-go/observe"
@@ -59,6 +62,8 @@ type HandlerConfig struct {
 	// Workers bounds the calls of Authenticator that run at the same time, with those of documents that are not known
 	// yet; 16 per CPU, at least 32. An Authenticator that waits for others may want more.
 	Workers int
+	// Callback serves subscriptions of federation routers by HTTP callbacks; zero: none.
+	Callback CallbackConfig
 	// Draft answers GraphQL over HTTP with the status codes of the draft of 2026 rather than those of its audit suite.
 	Draft bool
 	// Node names this node in the tokens of graphql-sse's single-connection mode; zero: a random name, no forwarding.
@@ -79,7 +84,24 @@ func (c *HandlerConfig) validate() error {
 	for _, o := range bad {
 		errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
 	}
+	for _, text := range c.Callback.AllowedURLs {
+		if err := outbound.ParseURL(text); err != nil {
+			errs = append(errs, fmt.Errorf("HandlerConfig.Callback.AllowedURLs: %q %w", text, err))
+		}
+	}
 	return errors.Join(errs...)
+}
+
+// CallbackConfig allows subscriptions whose results are posted to an address that the client names (Apollo's HTTP
+// callback protocol 1.0).
+type CallbackConfig struct {
+	// AllowedURLs are the addresses that clients may name: scheme://host[:port]/path, where a path that ends in /*
+	// stands for every path below. None: no callbacks.
+	AllowedURLs []string
+	// AllowedNetworks are networks that may be dialled although they are not public: routers on private addresses.
+	AllowedNetworks []netip.Prefix
+	// MaxSubscriptions bounds them; 10,000. Each has a goroutine.
+	MaxSubscriptions int
 }
 
 // server is what Handler and Sessions make.
@@ -94,10 +116,12 @@ type server interface {
 
 // endpoint is one handler with what it needs.
 type endpoint struct {
-	ws     *ws.Handler
-	http   *gqlhttp.Handler
-	poller *poll.Poller
-	host   *session.Host
+	ws   *ws.Handler
+	http *gqlhttp.Handler
+	// callbacks is nil where none are allowed
+	callbacks *callback.Handler
+	poller    *poll.Poller
+	host      *session.Host
 }
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
@@ -137,8 +161,12 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := p.mountCallbacks(e, cfg); err != nil {
+		return err
+	}
 	p.http, err = gqlhttp.New(gqlhttp.Config{
-		Poller: p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
+		Callbacks: p.callbackHooks(),
+		Poller:    p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytes: cfg.MessageBytes, Operations: e.limits.SubscriptionsPerConnection,
 		MaxConnections: cfg.MaxConnections, Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
 	})
@@ -146,6 +174,26 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
 	}
 	return nil
+}
+
+func (p *endpoint) mountCallbacks(e *Engine, cfg *HandlerConfig) (err error) {
+	if len(cfg.Callback.AllowedURLs) == 0 {
+		return nil
+	}
+	p.callbacks, err = callback.New(callback.Config{
+		Host: p.host, URLs: cfg.Callback.AllowedURLs, Networks: cfg.Callback.AllowedNetworks,
+		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Observer: e.observer,
+	})
+	return err
+}
+
+func (p *endpoint) callbackHooks() gqlhttp.Callbacks {
+	if p.callbacks == nil {
+		return gqlhttp.Callbacks{}
+	}
+	return gqlhttp.Callbacks{Asked: callback.Asked, Protocol: callback.Protocol, Open: func(extensions []byte) (gqlhttp.Callback, error) {
+		return p.callbacks.Open(extensions)
+	}}
 }
 
 // ServeHTTP picks the protocol: a WebSocket for who asks for one, else what the request accepts.
@@ -158,17 +206,36 @@ func (p *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // Connections implements server.
-func (p *endpoint) Connections() int { return p.ws.Connections() + p.http.Connections() }
+func (p *endpoint) Connections() int {
+	n := p.ws.Connections() + p.http.Connections()
+	if p.callbacks != nil {
+		n += p.callbacks.Connections()
+	}
+	return n
+}
 
 // QueuedBytes implements server.
-func (p *endpoint) QueuedBytes() int64 { return p.ws.QueuedBytes() + p.http.QueuedBytes() }
+func (p *endpoint) QueuedBytes() int64 {
+	n := p.ws.QueuedBytes() + p.http.QueuedBytes()
+	if p.callbacks != nil {
+		n += p.callbacks.QueuedBytes()
+	}
+	return n
+}
 
 // Drain implements server: the protocols side by side, each over the whole window.
 func (p *endpoint) Drain(ctx context.Context, window time.Duration, code uint16, reason string) error {
-	streams := make(chan error, 1)
-	go func() { streams <- p.http.Drain(ctx, window) }()
+	others := make(chan error, 2)
+	go func() { others <- p.http.Drain(ctx, window) }()
+	go func() {
+		if p.callbacks == nil {
+			others <- nil
+			return
+		}
+		others <- p.callbacks.Drain(ctx, window)
+	}()
 	err := p.ws.Drain(ctx, window, code, reason)
-	return errors.Join(err, <-streams)
+	return errors.Join(err, <-others, <-others)
 }
 
 // sessionHost makes what the protocol machines of one endpoint share.
@@ -258,12 +325,19 @@ func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 	for _, c := range found {
 		c.Shut(code, reason)
 	}
-	return len(found) + p.http.Dismiss(gone, code)
+	n := len(found) + p.http.Dismiss(gone, code)
+	if p.callbacks != nil {
+		n += p.callbacks.Dismiss(gone, code)
+	}
+	return n
 }
 
 func (p *endpoint) close() error {
 	if p.http != nil {
 		p.http.Close()
+	}
+	if p.callbacks != nil {
+		p.callbacks.Close()
 	}
 	err := p.poller.Close()
 	p.host.Close()

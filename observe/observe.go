@@ -45,7 +45,7 @@ const (
 	// Dropped counts messages dropped because a queue, or a resolver's lane, was full; label is its policy: `close`,
 	// `drop_oldest`, `drop_newest` or `latest`.
 	Dropped
-	// ConnectionsOpened counts accepted connections; label is the transport (`websocket`, `sse`, `multipart`, `pull`).
+	// ConnectionsOpened counts accepted connections; label is the transport (`websocket`, `sse`, `multipart`, `callback`, `pull`).
 	ConnectionsOpened
 	// ConnectionsClosed counts ended connections; label is the close code in decimal, `abrupt` when the peer vanished.
 	ConnectionsClosed

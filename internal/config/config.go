@@ -22,6 +22,7 @@ type Config struct {
 	Protocols     Protocols
 	GraphQLHTTP   string
 	Node          Node
+	Callback      Callback
 	Bus           string
 	BusFile       string
 	Origins       []string
@@ -63,6 +64,12 @@ type TLS struct {
 type Proxy struct {
 	Trusted []string
 	Headers string
+}
+
+// Callback is `callback.*`: subscriptions whose results are posted.
+type Callback struct {
+	AllowedURLs, AllowedNetworks []string
+	MaxSubscriptions             int
 }
 
 // Protocols is `protocols.*`.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/fraiseql/fraiseql-go/internal/forwarded"
+	"github.com/fraiseql/fraiseql-go/internal/outbound"
 )
 
 // wire judges the keys of table_wire.go.
@@ -25,7 +26,28 @@ func (v *check) wire() {
 			v.fail(fmt.Sprintf("proxy.trusted[%d]", i), "%s would believe everybody; name the networks of your proxies", text)
 		}
 	}
+	v.callback()
 	if len(v.Config.Proxy.Trusted) == 0 && v.Config.Proxy.Headers != "x-forwarded" {
 		v.fail("proxy.headers", "has no effect without proxy.trusted")
+	}
+}
+
+func (v *check) callback() {
+	c := &v.Config.Callback
+	for i, text := range c.AllowedURLs {
+		if err := outbound.ParseURL(text); err != nil {
+			v.fail(fmt.Sprintf("callback.allowed_urls[%d]", i), "%q %v", text, err)
+		}
+	}
+	for i, text := range c.AllowedNetworks {
+		if _, err := forwarded.ParseNetwork(text); err != nil {
+			v.fail(fmt.Sprintf("callback.allowed_networks[%d]", i), "%v", err)
+		}
+	}
+	if len(c.AllowedURLs) == 0 && len(c.AllowedNetworks) > 0 {
+		v.fail("callback.allowed_networks", "has no effect without callback.allowed_urls")
+	}
+	if c.MaxSubscriptions == 0 {
+		v.fail("callback.max_subscriptions", "must be at least 1; leave callback.allowed_urls out for no callbacks")
 	}
 }

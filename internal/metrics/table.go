@@ -69,7 +69,7 @@ var table = []Metric{
 	{"fraiseql_bus_buffered_bytes", Gauge, "", nil, "Bytes of events that wait in this process until the bus is back; only with `buffer=` in the URL of the bus."},
 	{"fraiseql_pg_horizon_lag_seconds", Gauge, "", nil, "Age of the oldest writing transaction that holds back the events of PostgreSQL; only with that bus."},
 	{ready, Gauge, "", nil, "1 while `/readyz` says 200, else 0."},
-	{counters[observe.ConnectionsOpened].name, Counter, "transport", []string{"websocket", "sse", "multipart", "pull"}, "Connections accepted."},
+	{counters[observe.ConnectionsOpened].name, Counter, "transport", []string{"websocket", "sse", "multipart", "callback", "pull"}, "Connections accepted."},
 	{counters[observe.ConnectionsClosed].name, Counter, "code", []string{"1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1011", "1012", "1013", "4290", "4400", "4401", "4403", "4406", "4408", "4409", "4429", "4500", "abrupt"}, "Connections ended, by close code; `abrupt`: the peer vanished."},
 	{counters[observe.ConnectionsRefused].name, Counter, "reason", []string{"origin", "limit", "draining", "handshake"}, "Connections refused before the protocol began."},
 	{counters[observe.AuthFailures].name, Counter, "reason", observe.AuthReasons[:len(observe.AuthReasons)-1], "Credentials refused."},

@@ -16,6 +16,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/devpage"
+	"github.com/fraiseql/fraiseql-go/internal/forwarded"
 	"github.com/fraiseql/fraiseql-go/internal/metrics"
 )
 
@@ -214,6 +215,8 @@ func handlerConfig(cfg *config.Config, tokens *jwtauth.Authenticator) fraiseql.H
 	if l.PingInterval == 0 {
 		c.PingInterval = -time.Second // there, 0 is the default
 	}
+	c.Callback = fraiseql.CallbackConfig{AllowedURLs: cfg.Callback.AllowedURLs, MaxSubscriptions: cfg.Callback.MaxSubscriptions}
+	c.Callback.AllowedNetworks, _ = forwarded.ParseNetworks(cfg.Callback.AllowedNetworks) // config has refused what is none
 	if tokens != nil {
 		c.Authenticator = tokens
 	}

@@ -47,6 +47,10 @@ func (x *exchange) distinct() {
 		x.refuse(no)
 		return
 	}
+	if asked := x.h.cfg.Callbacks.Asked; asked != nil && asked(x.r) {
+		x.callback(req)
+		return
+	}
 	if x.accept.stream == formatNone {
 		x.once(req)
 		return

@@ -47,6 +47,8 @@ type Config struct {
 	Draft bool
 	// Node names this node in tokens of single connections; a random name.
 	Node Node
+	// Callbacks takes subscriptions by callback; zero: there are none.
+	Callbacks Callbacks
 	// Observer counts connections; nil discards.
 	Observer observe.Observer
 }

@@ -1,0 +1,244 @@
+// Package callback serves subscriptions whose results are posted to an address that the client names: Apollo's HTTP
+// callback protocol 1.0, by which a federation router subscribes to its subgraphs without keeping connections.
+//
+// A client names an address, an id and a verifier. Each subscription has a worker, a goroutine that posts what its
+// queue holds, one message at a time and in order, and a check in every interval. Addresses must be on a list, and
+// what is dialled is judged by package outbound. The number of workers is bounded.
+//
+// Concurrency: Handler's methods are safe for concurrent use. A Stream is opened, confirmed and begun or abandoned by
+// one goroutine; afterwards it belongs to its worker. Lock order: the Handler's mu before that of queue.Conn.
+package callback
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"mime"
+	"net/http"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/outbound"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// Protocol is the value of the header subscription-protocol.
+const Protocol = "callback/1.0"
+
+// Config configures a Handler. Host and URLs are required; zero members mean the default in the comment.
+type Config struct {
+	Host *session.Host
+	// URLs and Networks are those of outbound.Config: which addresses clients may name, and which that are not public
+	// may be dialled.
+	URLs     []string
+	Networks []netip.Prefix
+	// MaxSubscriptions bounds the subscriptions of this handler; 10,000.
+	MaxSubscriptions int
+	// Queue bounds what waits for one subscription; may be nil.
+	Queue *queue.Limits
+	// Pause is the wait before the first repetition of a post; it doubles with each; 200 ms.
+	Pause time.Duration
+	// Observer counts subscriptions as connections; nil discards.
+	Observer observe.Observer
+}
+
+const (
+	// timeout bounds one post, connections those to one host at the same time.
+	timeout     = 5 * time.Second
+	connections = 256
+	answerBytes = 4 << 10
+)
+
+// Handler has the subscriptions of one endpoint.
+type Handler struct {
+	cfg    Config
+	client *outbound.Client
+	ctx    context.Context // of the workers
+	cancel context.CancelFunc
+
+	mu       sync.Mutex
+	streams  map[string]*Stream // by the client's id
+	draining bool
+	closed   bool
+	workers  sync.WaitGroup
+	left     chan struct{} // 1 slot: there may be no stream any more
+}
+
+// New makes a handler. It must be closed.
+func New(cfg Config) (*Handler, error) {
+	if cfg.Host == nil || len(cfg.URLs) == 0 {
+		return nil, errors.New("callback handler: Host and URLs are required")
+	}
+	if cfg.MaxSubscriptions <= 0 {
+		cfg.MaxSubscriptions = 10_000
+	}
+	if cfg.Pause <= 0 {
+		cfg.Pause = 200 * time.Millisecond
+	}
+	if cfg.Observer == nil {
+		cfg.Observer = observe.Discard{}
+	}
+	client, err := outbound.New(outbound.Config{
+		URLs: cfg.URLs, Networks: cfg.Networks, Timeout: timeout, Connections: connections, AnswerBytes: answerBytes,
+	})
+	if err != nil {
+		return nil, err
+	}
+	h := &Handler{cfg: cfg, client: client, streams: map[string]*Stream{}, left: make(chan struct{}, 1)}
+	h.ctx, h.cancel = context.WithCancel(context.Background())
+	return h, nil
+}
+
+// Asked reports whether a request asks for this protocol.
+func Asked(r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	for _, header := range r.Header.Values("Accept") {
+		for part := range strings.SplitSeq(header, ",") {
+			name, parameters, err := mime.ParseMediaType(part)
+			if err == nil && name == "application/json" && parameters["callbackspec"] == "1.0" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Error refuses a subscription. Message is safe to show.
+type Error struct {
+	Status        int
+	Code, Message string
+}
+
+func (e *Error) Error() string { return e.Message }
+
+// HTTP is how the request is answered.
+func (e *Error) HTTP() (status int, errorCode, message string) { return e.Status, e.Code, e.Message }
+
+func refuse(errorCode, message string) *Error {
+	return &Error{code.Status(errorCode), errorCode, message}
+}
+
+// Open reserves a place for a subscription whose request has these extensions. The stream is then confirmed and begun,
+// or abandoned.
+func (h *Handler) Open(extensions []byte) (*Stream, error) {
+	a, no := readAsk(extensions)
+	if no != nil {
+		return nil, no
+	}
+	if h.client.Check(a.url) != nil {
+		return nil, refuse(code.Forbidden, "the callback URL is not allowed")
+	}
+	s := newStream(h, a)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case h.draining:
+		return nil, &Error{http.StatusServiceUnavailable, code.RateLimited, "the server is shutting down"}
+	case h.streams[a.id] != nil:
+		return nil, refuse(code.BadUserInput, "a subscription with this subscriptionId is active")
+	case len(h.streams) >= h.cfg.MaxSubscriptions:
+		return nil, &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be"}
+	}
+	h.streams[a.id] = s
+	return s, nil
+}
+
+// work starts a worker, unless the handler is closed.
+func (h *Handler) work(run func()) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !h.closed {
+		h.workers.Go(run)
+	}
+	return !h.closed
+}
+
+// forget takes a stream out.
+func (h *Handler) forget(s *Stream) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.streams, s.ask.id)
+	if len(h.streams) == 0 {
+		select {
+		case h.left <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// list returns the streams in random order.
+func (h *Handler) list() []*Stream {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]*Stream, 0, len(h.streams))
+	for _, s := range h.streams {
+		list = append(list, s)
+	}
+	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	return list
+}
+
+// Connections is the number of subscriptions.
+func (h *Handler) Connections() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.streams)
+}
+
+// QueuedBytes is how many bytes of results wait to be posted.
+func (h *Handler) QueuedBytes() (n int64) {
+	for _, s := range h.list() {
+		n += int64(s.out.Bytes())
+	}
+	return n
+}
+
+// Dismiss ends every subscription of an identity that is gone, and returns how many.
+func (h *Handler) Dismiss(gone func(*identity.Identity) bool, closeCode uint16) (n int) {
+	for _, s := range h.list() {
+		if who := s.who.Load(); who != nil && gone(who) {
+			s.End(closeCode)
+			n++
+		}
+	}
+	return n
+}
+
+// Drain refuses new subscriptions from now on, ends those there are after what waits for them, spread over window,
+// and waits until all are gone. With ctx over it returns its error.
+func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
+	h.mu.Lock()
+	h.draining = true
+	h.mu.Unlock()
+	streams := h.list()
+	if err := poll.Spread(ctx, window, len(streams), func(i int) { streams[i].out.CloseAfter(codeRestart, "") }); err != nil {
+		return err
+	}
+	for h.Connections() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.left:
+		}
+	}
+	return nil
+}
+
+// Close ends every worker, without a word to the clients, and waits for them.
+func (h *Handler) Close() {
+	h.mu.Lock()
+	h.draining, h.closed = true, true
+	h.mu.Unlock()
+	h.cancel()
+	h.workers.Wait()
+	h.client.Close()
+}
