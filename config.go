@@ -100,6 +100,7 @@ type Limits struct {
 	DocumentTokens             int           // 10,000
 	DocumentDepth              int           // 20
 	DocumentAliases            int           // 200
+	DocumentFields             int           // with fragments expanded; 2,000
 	EventBytes                 int           // of data, 1 MiB
 	EventDepth                 int           // 64
 	QueueMessages              int           // 1,000 per subscription
@@ -107,6 +108,13 @@ type Limits struct {
 	ConnectionQueueBytes       int           // 16 MiB per connection
 	SubscriptionsPerConnection int           // 0: no bound
 	SubscriptionsPerUser       int           // of a user of a tenant; without a user, of a connection. 0: no bound
+	SubscriptionsPerTenant     int           // 0: no bound
+	FieldsPerUser              int           // that the subscriptions of a user select together; without a user, of a connection. 0: no bound
+	ConnectionsPerIP           int           // of an IPv4 address or an IPv6 /64, loopback ones apart; 0: no bound
+	ConnectionsPerUser         int           // of a user of a tenant; 0: no bound
+	ConnectionsPerTenant       int           // 0: no bound
+	ConnectRate                int           // new connections per second of the process, ten times as many at once; 0: no bound
+	MemoryBytes                int           // of the process: beyond it nothing new is taken. 0: no bound
 	SubscribeRate              int           // subscribes per second of a user of a tenant; without a user, of a connection. 0: no bound
 	SubscribeBurst             int           // subscribes at once; 10 times the rate
 	PublishRate                int           // events per second of a tenant; those without are one tenant's. 0: no bound
@@ -126,7 +134,7 @@ func (l Limits) WithDefaults() Limits {
 		p *int
 		n int
 	}{
-		{&l.DocumentBytes, 64 << 10}, {&l.DocumentTokens, 10_000}, {&l.DocumentDepth, 20}, {&l.DocumentAliases, 200},
+		{&l.DocumentBytes, 64 << 10}, {&l.DocumentTokens, 10_000}, {&l.DocumentDepth, 20}, {&l.DocumentAliases, 200}, {&l.DocumentFields, 2000},
 		{&l.EventBytes, 1 << 20}, {&l.EventDepth, 64},
 		{&l.QueueMessages, 1000}, {&l.QueueBytes, 4 << 20}, {&l.ConnectionQueueBytes, 16 << 20},
 		{&l.GroupsPerChannel, 2_000_000}, {&l.GroupsPerTenant, 1_000_000},
@@ -153,6 +161,9 @@ func (l Limits) validate() error {
 		{"DocumentAliases", l.DocumentAliases}, {"EventBytes", l.EventBytes}, {"EventDepth", l.EventDepth},
 		{"QueueMessages", l.QueueMessages}, {"QueueBytes", l.QueueBytes}, {"ConnectionQueueBytes", l.ConnectionQueueBytes},
 		{"SubscriptionsPerConnection", l.SubscriptionsPerConnection}, {"SubscriptionsPerUser", l.SubscriptionsPerUser},
+		{"SubscriptionsPerTenant", l.SubscriptionsPerTenant}, {"FieldsPerUser", l.FieldsPerUser}, {"DocumentFields", l.DocumentFields},
+		{"ConnectionsPerIP", l.ConnectionsPerIP}, {"ConnectionsPerUser", l.ConnectionsPerUser}, {"ConnectionsPerTenant", l.ConnectionsPerTenant},
+		{"ConnectRate", l.ConnectRate}, {"MemoryBytes", l.MemoryBytes},
 		{"SubscribeRate", l.SubscribeRate}, {"SubscribeBurst", l.SubscribeBurst},
 		{"PublishRate", l.PublishRate}, {"PublishBurst", l.PublishBurst}, {"GroupsPerChannel", l.GroupsPerChannel},
 		{"GroupsPerTenant", l.GroupsPerTenant}, {"PlanCacheBytes", l.PlanCacheBytes},
@@ -172,7 +183,7 @@ func (l Limits) validate() error {
 const maxQueueBytes = 1 << 30
 
 func (l *Limits) documents() gql.Limits {
-	return gql.Limits{Bytes: l.DocumentBytes, Tokens: l.DocumentTokens, Depth: l.DocumentDepth, Aliases: l.DocumentAliases}
+	return gql.Limits{Bytes: l.DocumentBytes, Tokens: l.DocumentTokens, Depth: l.DocumentDepth, Aliases: l.DocumentAliases, Fields: l.DocumentFields}
 }
 
 func (l *Limits) events() jsontape.Limits {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
+	"github.com/fraiseql/fraiseql-go/internal/ceiling"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
@@ -40,8 +41,11 @@ type Engine struct {
 	policies    sync.Map // deliveryKey → *delivery
 	lastPolicy  atomic.Pointer[delivery]
 	// Bounds of users and tenants; nil: none.
-	userCounts     *counts
-	subscribeRates *rates[account]
+	accounts       accounts
+	subscribeRates *rates[key]
+	connectRate    *rates[struct{}]
+	ceiling        *ceiling.Ceiling
+	warned         atomic.Bool    // of a limit per address
 	publishRates   *rates[string] // by tenant
 
 	publishing  sync.Pool
@@ -85,14 +89,15 @@ func New(cfg Config) (*Engine, error) {
 	e.publishing.New = func() any { return e.Batch() }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()
-	e.subscribeRates = newRates[account](e.limits.SubscribeRate, e.limits.SubscribeBurst)
+	e.subscribeRates = newRates[key](e.limits.SubscribeRate, e.limits.SubscribeBurst)
 	e.publishRates = newRates[string](e.limits.PublishRate, e.limits.PublishBurst)
-	var left func(*hub.Subscription)
-	if e.userCounts = newCounts(e.limits.SubscriptionsPerUser); e.userCounts != nil {
-		left = e.userCounts.left
+	e.connectRate = newRates[struct{}](e.limits.ConnectRate, 0)
+	e.accounts = newAccounts(&e.limits)
+	if e.limits.MemoryBytes > 0 {
+		e.ceiling = ceiling.New(int64(e.limits.MemoryBytes))
 	}
 	e.hub = hub.New(hub.Config{
-		Left:     left,
+		Left:     e.accounts.left,
 		Observer: e.observer, Interest: e.bus.Interest, Address: e.address, Events: e.limits.events(),
 		GroupsPerChannel: e.limits.GroupsPerChannel, GroupsPerTenant: e.limits.GroupsPerTenant,
 		Workers: e.limits.ResolverWorkers, Lane: e.limits.ResolverLane, Timeout: e.limits.ResolverTimeout,

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/outbound"
@@ -155,6 +156,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Credentials:  credentials,
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
+		Gates:       (*gates)(e),
 		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Legacy: cfg.LegacyGraphQLWS, Observer: e.observer,
 		Others: func() int { return p.http.Connections() },
 	})
@@ -168,7 +170,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytes: cfg.MessageBytes, Operations: e.limits.SubscriptionsPerConnection,
-		MaxConnections: cfg.MaxConnections, Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
+		Gates: (*gates)(e), MaxConnections: cfg.MaxConnections, Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
@@ -243,7 +245,7 @@ func (e *Engine) sessionHost(cfg *HandlerConfig) *session.Host {
 	return session.NewHost(session.HostConfig{
 		Engine:  &gate{engine: e, cfg: cfg},
 		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
-		Workers: cfg.Workers,
+		Workers: cfg.Workers, Limited: e.limited,
 		Panicked: func(value any, stack []byte) {
 			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))
 		},
@@ -391,13 +393,34 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 	if id == nil {
 		return nil, session.ErrForbidden
 	}
-	return id, g.unlessRevoked(id, at)
+	if err := g.unlessRevoked(id, at); err != nil {
+		return nil, err
+	}
+	return id, nil
 }
+
+// Enter implements session.Engine: within the bounds of user and tenant.
+func (g *gate) Enter(who *identity.Identity) error {
+	over, ok := g.engine.accounts.connected(who)
+	if !ok {
+		g.engine.limited(over.name)
+		g.engine.observer.Counted(observe.ConnectionsRefused, "limit", 1)
+		return session.ErrTooMany
+	}
+	return nil
+}
+
+// Left implements session.Engine.
+func (g *gate) Left(who *identity.Identity) { g.engine.accounts.disconnected(who) }
 
 // errUninformed says that credentials cannot be judged while revocations are not known.
 var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
 
+// unlessRevoked refuses an identity that an Authenticator has given all the same.
 func (g *gate) unlessRevoked(who *identity.Identity, at time.Time) error {
+	if !who.Bounded() {
+		return g.refuse(&identity.Error{Reason: identity.Claims, Detail: "a text of the identity, or its roles and scopes together, are too long"})
+	}
 	if g.engine.revoked(who, at) {
 		return g.refuse(&identity.Error{Reason: identity.Revoked})
 	}
@@ -462,6 +485,9 @@ func (g *gate) Prepared(query, operationName string) bool {
 func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
 	sub, result, errs := g.engine.subscribe(ctx, conn, who, req, nil)
 	if errs != nil {
+		if errs[0].Code == code.LimitExceeded {
+			g.engine.limited("document")
+		}
 		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
 		return session.Outcome{Errors: appendErrors(nil, errs), Code: errs[0].Code, Mutation: errs[0] == errMutation}
 	}

@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -104,6 +105,10 @@ func (b *Batch) Publish(ctx context.Context) (Receipt, error) {
 	if e.closed.Load() {
 		return Receipt{}, bus.ErrClosed
 	}
+	if e.crowded() {
+		b.errs = append(b.errs, &PublishError{Code: code.RateLimited, Message: "the server is short of memory, try again later", RetryAfter: time.Second})
+		return Receipt{}, b.refuse()
+	}
 	if e.publishRates != nil {
 		if err := e.admitEvents(b.messages); err != nil {
 			b.errs = append(b.errs, err)
@@ -148,6 +153,9 @@ func (e *Engine) Check(events ...Event) error {
 
 func (b *Batch) refuse() error {
 	for _, err := range b.errs {
+		if err.Code == code.LimitExceeded {
+			b.engine.limited("event")
+		}
 		b.engine.observer.Counted(observe.PublishRefused, err.Code, 1)
 	}
 	return b.errs

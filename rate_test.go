@@ -125,8 +125,8 @@ func TestConcurrentRates(t *testing.T) {
 }
 
 func TestRatesDoNotAllocate(t *testing.T) {
-	r := newRates[account](1_000_000_000, 1_000_000)
-	a := account{tenant: "t", user: "u"}
+	r := newRates[key](1_000_000_000, 1_000_000)
+	a := accountOf(&Identity{TenantID: "t", UserID: "u"}, nil)
 	r.take(a, 1)
 	if n := testing.AllocsPerRun(1000, func() { r.take(a, 1) }); n != 0 {
 		t.Errorf("%v allocations", n)
@@ -135,7 +135,7 @@ func TestRatesDoNotAllocate(t *testing.T) {
 
 // A connection that nobody knows has a bucket, and goes when it is closed.
 func TestBucketsKeepNoConnection(t *testing.T) {
-	r := newRates[account](1, 5)
+	r := newRates[key](1, 5)
 	gone := make(chan struct{})
 	func() {
 		c := &queue.Conn{}
@@ -163,7 +163,7 @@ func TestBucketsKeepNoConnection(t *testing.T) {
 
 func BenchmarkRates(b *testing.B) {
 	b.Run("anonymous", func(b *testing.B) {
-		r, c := newRates[account](1_000_000_000, 1_000_000_000), &queue.Conn{}
+		r, c := newRates[key](1_000_000_000, 1_000_000_000), &queue.Conn{}
 		b.ReportAllocs()
 		for b.Loop() {
 			r.take(accountOf(&Identity{}, c), 1)
@@ -171,10 +171,10 @@ func BenchmarkRates(b *testing.B) {
 	})
 	for _, keys := range []int{1, 10_000} {
 		b.Run(fmt.Sprintf("keys=%d", keys), func(b *testing.B) {
-			r := newRates[account](1_000_000_000, 1_000_000_000)
-			accounts := make([]account, keys)
+			r := newRates[key](1_000_000_000, 1_000_000_000)
+			accounts := make([]key, keys)
 			for i := range accounts {
-				accounts[i] = account{tenant: "tenant", user: fmt.Sprint("user", i)}
+				accounts[i] = accountOf(&Identity{TenantID: "tenant", UserID: fmt.Sprint("user", i)}, nil)
 			}
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

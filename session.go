@@ -32,13 +32,14 @@ type Outgoing struct {
 // Session is one client. Receive must be called by one goroutine at a time, in the order of the messages, and Take by
 // one at a time; otherwise all methods are safe for concurrent use. None of them waits for the engine or the client.
 type Session struct {
-	out    queue.Conn
-	driver session.Driver
-	owner  *Sessions
-	wake   func()
-	opened time.Time
-	heard  atomic.Int64  // when the client last sent something, since opened
-	closed atomic.Uint32 // code of the close that was taken
+	out     queue.Conn
+	driver  session.Driver
+	owner   *Sessions
+	wake    func()
+	opened  time.Time
+	address uint32        // of gates.Enter
+	heard   atomic.Int64  // when the client last sent something, since opened
+	closed  atomic.Uint32 // code of the close that was taken
 
 	mu    sync.Mutex
 	told  bool // wake was called, and no Take has returned everything since

@@ -16,7 +16,8 @@ import (
 )
 
 var (
-	// ErrTooManyConnections refuses a session beyond HandlerConfig.MaxConnections: HTTP 503, or close 1013.
+	// ErrTooManyConnections refuses a session beyond HandlerConfig.MaxConnections, a bound or rate of connections in
+	// Limits, or short of memory: HTTP 503, or close 1013.
 	ErrTooManyConnections = &Error{Code: code.RateLimited, Message: "There are too many connections, try again later."}
 	// ErrDraining refuses a session while the engine drains, or after it was closed: HTTP 503, or close 1013.
 	ErrDraining = &Error{Code: code.RateLimited, Message: "The server is shutting down."}
@@ -100,10 +101,16 @@ func (s *Sessions) Open(r SessionRequest, wake func()) (*Session, error) {
 	}
 	credentials := s.cfg.handshake(request, &s.allowed)
 	credentials.Value = r.Value
-	c := &Session{owner: s, wake: wake, opened: time.Now()}
+	address, reason, _ := (*gates)(s.engine).Enter(r.RemoteAddr)
+	if reason != "" {
+		s.engine.observer.Counted(observe.ConnectionsRefused, reason, 1)
+		return nil, ErrTooManyConnections
+	}
+	c := &Session{owner: s, wake: wake, opened: time.Now(), address: address}
 	c.out.Init((*peer)(c), &s.engine.connLimits)
 	c.driver.Init(s.host, (*peer)(c), credentials)
 	if label, err := s.enter(c); err != nil {
+		(*gates)(s.engine).Leave(address)
 		s.engine.observer.Counted(observe.ConnectionsRefused, label, 1)
 		return nil, err
 	}
@@ -131,6 +138,7 @@ func (s *Sessions) enter(c *Session) (label string, err error) {
 	case s.draining:
 		return "draining", ErrDraining
 	case s.cfg.MaxConnections > 0 && len(s.open) >= s.cfg.MaxConnections:
+		s.engine.limited("connections")
 		return "limit", ErrTooManyConnections
 	}
 	s.open[c] = struct{}{}
@@ -231,6 +239,7 @@ func (s *Sessions) close() error {
 // count counts a session out, once.
 func (s *Sessions) count(c *Session) {
 	if s.leave(c) {
+		(*gates)(s.engine).Leave(c.address)
 		s.engine.observer.Counted(observe.ConnectionsClosed, c.closeLabel(), 1)
 	}
 }

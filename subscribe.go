@@ -217,6 +217,7 @@ func (s *subscribing) extensions(req *session.Request, lim *Limits) *session.Res
 type deliveryKey struct {
 	overflow        gql.Overflow
 	messages, bytes int
+	fields          int
 }
 
 // delivery is the queue policy of a deliveryKey.
@@ -228,7 +229,7 @@ type delivery struct {
 // policy returns the queue bounds of a plan's subscriptions, shared by all with the same. Most plans have those of
 // the one before.
 func (e *Engine) policy(p *plan.Plan) *queue.Policy {
-	key := deliveryKey{p.Delivery.Overflow, p.Delivery.MaxMessages, p.Delivery.MaxBytes}
+	key := deliveryKey{p.Delivery.Overflow, p.Delivery.MaxMessages, p.Delivery.MaxBytes, p.Fields}
 	if last := e.lastPolicy.Load(); last != nil && last.key == key {
 		return &last.policy
 	}
@@ -241,7 +242,7 @@ func (e *Engine) delivery(key deliveryKey) *delivery {
 	if known, ok := e.policies.Load(key); ok {
 		return known.(*delivery)
 	}
-	d := &delivery{key: key, policy: queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: min(key.bytes, maxQueueBytes)}}
+	d := &delivery{key: key, policy: queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: min(key.bytes, maxQueueBytes), Weight: int32(key.fields)}}
 	q := &d.policy
 	if q.Messages <= 0 {
 		q.Messages = e.limits.QueueMessages

@@ -23,6 +23,28 @@ type Identity struct {
 	IssuedAt time.Time
 }
 
+const (
+	maxName = 1024
+	maxSet  = 64 << 10
+)
+
+// Bounded reports whether the texts of an identity are within bounds: 1 KiB each of user, tenant, federation, service and
+// token, and 64 KiB of roles and scopes together. Whoever issues longer ones makes each connection as large.
+func (i *Identity) Bounded() bool {
+	for _, s := range []string{i.UserID, i.TenantID, i.FederationID, i.ServiceName, i.TokenID} {
+		if len(s) > maxName {
+			return false
+		}
+	}
+	sum := 0
+	for _, list := range [][]string{i.Roles, i.Scopes} {
+		for _, s := range list {
+			sum += len(s) + 16
+		}
+	}
+	return sum <= maxSet
+}
+
 // SameAs reports whether both are one caller, to whom the same events are addressed: user, tenant, federation and
 // service are equal. Roles, scopes, claims and expiry may differ.
 func (i *Identity) SameAs(other *Identity) bool {

@@ -49,7 +49,8 @@ const (
 	ConnectionsOpened
 	// ConnectionsClosed counts ended connections; label is the close code in decimal, `abrupt` when the peer vanished.
 	ConnectionsClosed
-	// ConnectionsRefused counts connections refused before the protocol began; label is `origin`, `limit`, `draining` or `handshake`.
+	// ConnectionsRefused counts connections refused before the protocol began; label is `origin`, `limit`, `rate`, `memory`,
+	// `draining` or `handshake`.
 	ConnectionsRefused
 	// AuthFailures counts refused credentials; label is one of AuthReasons.
 	AuthFailures
@@ -67,12 +68,22 @@ const (
 	Resumed
 	// Gaps counts live subscriptions that a gap proven by the bus concerns; label is `told` or `untold`.
 	Gaps
+	// Limited counts what limits refused; label is one of LimitNames.
+	Limited
 	// Counters is the number of counters.
 	Counters int = iota
 )
 
 // AuthReasons are the labels of AuthFailures.
 var AuthReasons = []string{"missing", "malformed", "signature", "algorithm", "expired", "not_yet_valid", "issuer", "audience", "claims", "lifetime", "keys_unavailable", "revoked", "other"}
+
+// LimitNames are the labels of Limited: the keys of `limits` in the server's configuration, `document` and `event` for
+// the bounds of one of these.
+var LimitNames = []string{
+	"connections", "connections_per_ip", "connections_per_user", "connections_per_tenant", "connect_rate",
+	"subscriptions_per_connection", "subscriptions_per_user", "subscriptions_per_tenant", "fields_per_user", "subscribe_rate",
+	"publish_rate", "document", "event", "preparing", "memory",
+}
 
 // Discard is an Observer that does nothing.
 type Discard struct{}

@@ -46,13 +46,20 @@ var bad = []struct {
 	{"fraction", jwt + "limits.queue_messages: 1.5", []string{`F:6: limits.queue_messages: "1.5" is not a whole number from 0 on`}},
 	{"huge count", jwt + "limits.queue_messages: 99999999999999", []string{`F:6: limits.queue_messages: "99999999999999" is too large`}},
 	{"zero", jwt + "limits.queue_messages: 0", []string{`F:6: limits.queue_messages: must be more than 0`}},
-	{"bursts without a rate", jwt + "limits.subscribe_burst: 5\nlimits.publish_burst: 5", []string{
+	{"bursts without a rate", jwt + "limits.subscribe_burst: 5\nlimits.publish_burst: 5\nlimits.subscribe_rate: 0\nlimits.publish_rate: 0", []string{
 		`F:6: limits.subscribe_burst: is set without limits.subscribe_rate`, `F:7: limits.publish_burst: is set without limits.publish_rate`}},
 	{"zero duration", jwt + "limits.init_timeout: 0s", []string{`F:6: limits.init_timeout: must be more than 0`}},
 	{"decimal unit", jwt + "limits.event_bytes: 1MB", []string{`F:6: limits.event_bytes: "1MB" is not a size; write for example 65536, 64KiB, 4MiB or 1GiB`}},
 	{"huge size", jwt + "limits.queue_bytes: 999999GiB", []string{`F:6: limits.queue_bytes: "999999GiB" is too large`}},
 	{"duration without a unit", jwt + "drain.window: 10", []string{`F:6: drain.window: "10" is not a duration; write for example 500ms, 30s or 5m`}},
 	{"negative duration", jwt + "drain.window: -1s", []string{`F:6: drain.window: "-1s" must be between 0s and 24h`}},
+	{"parts beyond the whole", jwt + "limits: {connections: 10, connections_per_ip: 11, connections_per_user: 12, connections_per_tenant: 13, subscriptions_per_connection: 2000, fields_per_user: 5, document_fields: 10}", []string{
+		`F:6: limits.connections_per_ip: is more than limits.connections, 10: it could never be reached`,
+		`F:6: limits.connections_per_user: is more than limits.connections, 10: it could never be reached`,
+		`F:6: limits.connections_per_tenant: is more than limits.connections, 10: it could never be reached`,
+		`F:6: limits.subscriptions_per_connection: is more than limits.subscriptions_per_user, 1000: it could never be reached`,
+		`F:6: limits.document_fields: is more than limits.fields_per_user, 5: it could never be reached`}},
+	{"no room for work", jwt + "limits.memory: 1MiB", []string{`F:6: limits.memory: is less than 32MiB: the server needs as much when it is idle`}},
 	{"long token life", jwt + "auth.max_token_life: 10000h", []string{`F:6: auth.max_token_life: "10000h" must be between 0s and 8784h`}},
 	{"no token life", jwt + "auth.max_token_life: 0s", []string{`F:6: auth.max_token_life: must be more than 0`}},
 	{"node without its secret", jwt + "node: {name: a.b, address: 10.0.0.1}", []string{

@@ -136,6 +136,14 @@ type Limits struct {
 	Connections                int
 	SubscriptionsPerConnection int
 	SubscriptionsPerUser       int
+	SubscriptionsPerTenant     int
+	FieldsPerUser              int
+	ConnectionsPerIP           int
+	ConnectionsPerUser         int
+	ConnectionsPerTenant       int
+	ConnectRate                int
+	Memory                     int
+	DocumentFields             int
 	SubscribeRate              int
 	SubscribeBurst             int
 	PublishRate                int

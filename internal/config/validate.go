@@ -32,7 +32,11 @@ func (r *Resolved) settle() {
 		}
 	}
 	if c.Dev {
-		c.Limits.Connections, c.Limits.HTTPConnections, c.Publish.Rate = 0, 0, 0
+		l := &c.Limits
+		for _, n := range []*int{&l.Connections, &l.HTTPConnections, &l.ConnectionsPerIP, &l.ConnectionsPerUser, &l.ConnectionsPerTenant,
+			&l.ConnectRate, &l.SubscribeRate, &l.SubscribeBurst, &l.PublishRate, &l.PublishBurst, &c.Publish.Rate} {
+			*n = 0
+		}
 	}
 }
 

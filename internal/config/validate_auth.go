@@ -240,8 +240,10 @@ func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, 
 
 // zeroMeans are the limits whose 0 has a meaning.
 var zeroMeans = []string{
-	"limits.connections", "limits.http_connections", "limits.subscriptions_per_connection", "limits.subscriptions_per_user",
-	"limits.subscribe_rate", "limits.subscribe_burst", "limits.publish_rate", "limits.publish_burst", "limits.ping_interval",
+	"limits.connections", "limits.connections_per_ip", "limits.connections_per_user", "limits.connections_per_tenant", "limits.connect_rate",
+	"limits.http_connections", "limits.subscriptions_per_connection", "limits.subscriptions_per_user", "limits.subscriptions_per_tenant",
+	"limits.fields_per_user", "limits.subscribe_rate", "limits.subscribe_burst", "limits.publish_rate", "limits.publish_burst",
+	"limits.ping_interval", "limits.memory",
 }
 
 func (v *check) limits() {
@@ -286,7 +288,40 @@ func (v *check) limits() {
 	if l.DocumentBytes > l.MessageBytes {
 		v.fail("limits.document_bytes", "is more than limits.message_bytes: no such document could be sent")
 	}
+	v.nested()
 	if l.QueueBytes > l.ConnectionQueueBytes {
 		v.fail("limits.queue_bytes", "is more than limits.connection_queue_bytes")
 	}
 }
+
+// nested refuses bounds of a part that are beyond those of the whole, if one of them was chosen.
+func (v *check) nested() {
+	l := &v.Config.Limits
+	for _, c := range []struct {
+		part  string
+		n     int
+		whole string
+		most  int
+	}{
+		{"connections_per_ip", l.ConnectionsPerIP, "connections", l.Connections},
+		{"connections_per_user", l.ConnectionsPerUser, "connections", l.Connections},
+		{"connections_per_tenant", l.ConnectionsPerTenant, "connections", l.Connections},
+		{"connections_per_user", l.ConnectionsPerUser, "connections_per_tenant", l.ConnectionsPerTenant},
+		{"subscriptions_per_connection", l.SubscriptionsPerConnection, "subscriptions_per_user", l.SubscriptionsPerUser},
+		{"subscriptions_per_user", l.SubscriptionsPerUser, "subscriptions_per_tenant", l.SubscriptionsPerTenant},
+		{"document_fields", l.DocumentFields, "fields_per_user", l.FieldsPerUser},
+		{"document_fields", l.DocumentFields, "document_tokens", l.DocumentTokens},
+	} {
+		if part := "limits." + c.part; v.set(part) && c.most > 0 && c.n > c.most {
+			v.fail(part, "is more than limits.%s, %d: it could never be reached", c.whole, c.most)
+		}
+	}
+	if m := l.Memory; m > 0 && m < leastMemory {
+		v.fail("limits.memory", "is less than %s: the server needs as much when it is idle", showBytes(leastMemory))
+	} else if m > 0 && m < l.PublishMemory {
+		v.warn("limits.memory", "is less than limits.publish_memory: the bodies of publishers alone could reach it")
+	}
+}
+
+// leastMemory is the smallest ceiling that leaves room for work.
+const leastMemory = 32 << 20

@@ -23,7 +23,8 @@ type SchemaOptions struct {
 // Limits bounds documents; zero means the default in the comment.
 type Limits struct {
 	Bytes   int // 64 KiB
-	Tokens  int // 10,000; bounds the fields after expansion of fragments too
+	Tokens  int // 10,000
+	Fields  int // once fragments are expanded; as many as Tokens
 	Depth   int // 20
 	Aliases int // 200: fields that share a parent after fragments are counted
 }
@@ -34,6 +35,9 @@ func (l Limits) withDefaults() Limits {
 	}
 	if l.Tokens <= 0 {
 		l.Tokens = 10_000
+	}
+	if l.Fields <= 0 {
+		l.Fields = l.Tokens
 	}
 	if l.Depth <= 0 {
 		l.Depth = 20

@@ -66,8 +66,8 @@ func (c *limitCheck) operation(set ast.SelectionSet, at *ast.Position) {
 	case c.err != nil:
 	case depth > c.lim.Depth:
 		c.fail(at, "The selection is %d levels deep, the limit is %d.", depth, c.lim.Depth)
-	case fields > c.lim.Tokens:
-		c.fail(at, "The selection has more than %d fields once its fragments are expanded.", c.lim.Tokens)
+	case fields > c.lim.Fields:
+		c.fail(at, "The selection has more than %d fields once its fragments are expanded.", c.lim.Fields)
 	case c.total+fields > 10*c.lim.Tokens:
 		c.fail(at, "The document's operations and fragments share fragments too often.")
 	case fields > c.lim.Aliases:

@@ -28,6 +28,8 @@ type Plan struct {
 	// a schema), then `eq` and `in` at the top level of @where.
 	Equality []KeyPath
 	Delivery gql.Delivery
+	// Fields is how many fields the operation selects, fragments expanded: about what projecting an event costs.
+	Fields int
 
 	root         *gql.FieldSelection   // the first of the root field, for its arguments
 	selections   [][]gql.Selection     // of the root field, merged
@@ -72,6 +74,7 @@ func Compile(op *gql.Operation, opt Options) (*Plan, error) {
 	}
 	p.compileArguments()
 	p.compileSelection()
+	p.countFields()
 	if len(p.conditions)+len(p.nested) > 0 {
 		return p, nil
 	}

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"math"
 	"slices"
 
 	"github.com/fraiseql/fraiseql-go/internal/gql"
@@ -21,6 +22,35 @@ func (p *Plan) compileSelection() {
 		w.selections(list)
 	}
 	p.requirements = p.access.list
+}
+
+// countFields counts the selected fields wherever their fragments are used.
+func (p *Plan) countFields() {
+	known := map[*gql.Selection]int{} // by the first selection of a list
+	var count func([]gql.Selection) int
+	count = func(list []gql.Selection) (n int) {
+		if len(list) == 0 {
+			return 0
+		}
+		if n, ok := known[&list[0]]; ok {
+			return n
+		}
+		for i := range list {
+			switch s := &list[i]; {
+			case s.Field != nil:
+				n += 1 + count(s.Field.Selections)
+			case s.Fragment != nil:
+				n += count(s.Fragment.Selections)
+			}
+		}
+		n = min(n, math.MaxInt32/2)
+		known[&list[0]] = n
+		return n
+	}
+	p.Fields = 1
+	for _, list := range p.selections {
+		p.Fields = min(p.Fields+count(list), math.MaxInt32)
+	}
 }
 
 type walker struct {

@@ -15,8 +15,8 @@ func listening() (*Conn, *sink) {
 // Every message and every end is told once, with its queue, after it is there.
 func TestPulledConnectionsAreWokenForEverything(t *testing.T) {
 	c, s := listening()
-	q, full := c.queue("q", wide), c.queue("full", Policy{CloseConnection, 1, 100})
-	newest := c.queue("newest", Policy{DropNewest, 1, 100})
+	q, full := c.queue("q", wide), c.queue("full", Policy{Overflow: CloseConnection, Messages: 1, Bytes: 100})
+	newest := c.queue("newest", Policy{Overflow: DropNewest, Messages: 1, Bytes: 100})
 	q.Enqueue(text("1"))
 	q.Enqueue(text("2"))
 	full.Enqueue(text("1"))
@@ -39,7 +39,7 @@ func TestPulledConnectionsAreWokenForEverything(t *testing.T) {
 // A connection waits while a queue of it has a message, or has an end that nobody was told of.
 func TestWaiting(t *testing.T) {
 	c, _ := listening()
-	a, b := c.queue("a", Policy{CloseConnection, 1, 100}), c.queue("b", wide)
+	a, b := c.queue("a", Policy{Overflow: CloseConnection, Messages: 1, Bytes: 100}), c.queue("b", wide)
 	step := func(what string, connection, first, second bool) {
 		t.Helper()
 		if c.Waiting() != connection || a.Waits() != first || b.Waits() != second {

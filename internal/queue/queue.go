@@ -65,6 +65,8 @@ type Policy struct {
 	Overflow Overflow
 	Messages int
 	Bytes    int
+	// Weight is what a subscription counts for in the books of its host; queues do not read it.
+	Weight int32
 }
 
 // Limits bounds a connection; zero members mean the defaults.
@@ -168,6 +170,9 @@ func (q *Queue) IDIs(id []byte) bool {
 	}
 	return string(q.id[:q.idLen]) == string(id)
 }
+
+// Weight returns that of the policy.
+func (q *Queue) Weight() int32 { return q.policy.Weight }
 
 // Conn returns the connection that the queue belongs to.
 func (q *Queue) Conn() *Conn { return q.conn }

@@ -41,19 +41,19 @@ func TestPolicies(t *testing.T) {
 		want    []string
 		drops   uint32
 	}{
-		{"close", Policy{CloseConnection, 2, 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Closed, Gone}, []string{"a", "b"}, 0},
-		{"oldest", Policy{DropOldest, 2, 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Dropped, Dropped}, []string{"c", "d"}, 2},
-		{"newest", Policy{DropNewest, 2, 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Refused, Refused}, []string{"a", "b"}, 2},
-		{"latest keeps the newest of each key", Policy{Latest, 9, 100}, []string{"a:1", "b:1", "c:1", "b:2", "a:2"},
+		{"close", Policy{Overflow: CloseConnection, Messages: 2, Bytes: 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Closed, Gone}, []string{"a", "b"}, 0},
+		{"oldest", Policy{Overflow: DropOldest, Messages: 2, Bytes: 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Dropped, Dropped}, []string{"c", "d"}, 2},
+		{"newest", Policy{Overflow: DropNewest, Messages: 2, Bytes: 100}, []string{"a", "b", "c", "d"}, []Result{Enqueued, Enqueued, Refused, Refused}, []string{"a", "b"}, 2},
+		{"latest keeps the newest of each key", Policy{Overflow: Latest, Messages: 9, Bytes: 100}, []string{"a:1", "b:1", "c:1", "b:2", "a:2"},
 			[]Result{Enqueued, Enqueued, Enqueued, Replaced, Replaced}, []string{"c:1", "b:2", "a:2"}, 2},
-		{"latest of one key", Policy{Latest, 9, 100}, []string{"a:1", "a:2", "a:3"}, []Result{Enqueued, Replaced, Replaced}, []string{"a:3"}, 2},
-		{"latest beyond the bound", Policy{Latest, 2, 100}, []string{"a:1", "b:1", "c:1"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "c:1"}, 1},
-		{"latest at the bound, known key", Policy{Latest, 2, 100}, []string{"a:1", "b:1", "a:2"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "a:2"}, 1},
-		{"bytes, close", Policy{CloseConnection, 9, 4}, []string{"aa", "bb", "c"}, []Result{Enqueued, Enqueued, Closed}, []string{"aa", "bb"}, 0},
-		{"bytes, oldest: as many as it takes", Policy{DropOldest, 9, 4}, []string{"a", "b", "c", "dddd"}, []Result{Enqueued, Enqueued, Enqueued, Dropped}, []string{"dddd"}, 3},
-		{"bytes, newest: a small one fits later", Policy{DropNewest, 9, 4}, []string{"aaa", "bb", "c"}, []Result{Enqueued, Refused, Enqueued}, []string{"aaa", "c"}, 1},
-		{"one always fits an empty queue", Policy{CloseConnection, 9, 4}, []string{"too large"}, []Result{Enqueued}, []string{"too large"}, 0},
-		{"a large one after all others have gone", Policy{DropOldest, 9, 4}, []string{"a", "too large", "b"}, []Result{Enqueued, Dropped, Dropped}, []string{"b"}, 2},
+		{"latest of one key", Policy{Overflow: Latest, Messages: 9, Bytes: 100}, []string{"a:1", "a:2", "a:3"}, []Result{Enqueued, Replaced, Replaced}, []string{"a:3"}, 2},
+		{"latest beyond the bound", Policy{Overflow: Latest, Messages: 2, Bytes: 100}, []string{"a:1", "b:1", "c:1"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "c:1"}, 1},
+		{"latest at the bound, known key", Policy{Overflow: Latest, Messages: 2, Bytes: 100}, []string{"a:1", "b:1", "a:2"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "a:2"}, 1},
+		{"bytes, close", Policy{Overflow: CloseConnection, Messages: 9, Bytes: 4}, []string{"aa", "bb", "c"}, []Result{Enqueued, Enqueued, Closed}, []string{"aa", "bb"}, 0},
+		{"bytes, oldest: as many as it takes", Policy{Overflow: DropOldest, Messages: 9, Bytes: 4}, []string{"a", "b", "c", "dddd"}, []Result{Enqueued, Enqueued, Enqueued, Dropped}, []string{"dddd"}, 3},
+		{"bytes, newest: a small one fits later", Policy{Overflow: DropNewest, Messages: 9, Bytes: 4}, []string{"aaa", "bb", "c"}, []Result{Enqueued, Refused, Enqueued}, []string{"aaa", "c"}, 1},
+		{"one always fits an empty queue", Policy{Overflow: CloseConnection, Messages: 9, Bytes: 4}, []string{"too large"}, []Result{Enqueued}, []string{"too large"}, 0},
+		{"a large one after all others have gone", Policy{Overflow: DropOldest, Messages: 9, Bytes: 4}, []string{"a", "too large", "b"}, []Result{Enqueued, Dropped, Dropped}, []string{"b"}, 2},
 	} {
 		c := pulling()
 		q := c.queue("q", tt.policy)
@@ -91,7 +91,7 @@ func TestPolicies(t *testing.T) {
 // The bytes of a connection bound all its subscriptions together; one message still fits an empty queue.
 func TestConnectionBytes(t *testing.T) {
 	c, _ := connected(&Limits{Bytes: 10})
-	a, b := c.queue("a", Policy{DropNewest, 100, 100}), c.queue("b", Policy{DropNewest, 100, 100})
+	a, b := c.queue("a", Policy{Overflow: DropNewest, Messages: 100, Bytes: 100}), c.queue("b", Policy{Overflow: DropNewest, Messages: 100, Bytes: 100})
 	for i, want := range []Result{Enqueued, Enqueued, Refused} {
 		if r := a.Enqueue(text("12345")); r != want {
 			t.Errorf("message %d: %v", i, r)
@@ -128,7 +128,7 @@ func TestCrowdedConnections(t *testing.T) {
 			c.InitPull(&sink{}, limits)
 		}
 		for i, want := range []Result{Enqueued, Enqueued, tt.want} {
-			q := c.queue(fmt.Sprint(i), Policy{tt.overflow, 9, 100})
+			q := c.queue(fmt.Sprint(i), Policy{Overflow: tt.overflow, Messages: 9, Bytes: 100})
 			if got := q.Enqueue(text("a message")); got != want {
 				t.Errorf("policy %v, pulls %v, message %d: %v, want %v", tt.overflow, tt.pulls, i, got, want)
 			}
@@ -139,7 +139,7 @@ func TestCrowdedConnections(t *testing.T) {
 func TestDropsAreToldOnce(t *testing.T) {
 	c := pulling()
 	q := &Queue{}
-	q.Init(c, &Policy{DropOldest, 1, 100}, []byte("q"), true)
+	q.Init(c, &Policy{Overflow: DropOldest, Messages: 1, Bytes: 100}, []byte("q"), true)
 	for range 3 {
 		q.Enqueue(text("x"))
 	}
@@ -160,7 +160,7 @@ func TestCloseDropsResultsAndComesOnce(t *testing.T) {
 		"lane is full":  func(_ *Conn, q *Queue) { q.Overflow() },
 	} {
 		c, s := connected(nil)
-		q := c.queue("q", Policy{CloseConnection, 1, 100})
+		q := c.queue("q", Policy{Overflow: CloseConnection, Messages: 1, Bytes: 100})
 		q.Enqueue(text("waits"))
 		for range 3 {
 			shut(c, q)

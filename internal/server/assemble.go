@@ -14,6 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
 	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/internal/ceiling"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/devpage"
 	"github.com/fraiseql/fraiseql-go/internal/forwarded"
@@ -186,10 +187,13 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus
 			ScopeUser: cfg.Security.ScopeUser, ScopeTenant: cfg.Security.ScopeTenant,
 		},
 		Limits: fraiseql.Limits{
-			DocumentBytes: l.DocumentBytes, DocumentTokens: l.DocumentTokens, DocumentDepth: l.DocumentDepth, DocumentAliases: l.DocumentAliases,
+			DocumentBytes: l.DocumentBytes, DocumentTokens: l.DocumentTokens, DocumentDepth: l.DocumentDepth, DocumentAliases: l.DocumentAliases, DocumentFields: l.DocumentFields,
 			EventBytes: l.EventBytes, EventDepth: l.EventDepth,
 			QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes, ConnectionQueueBytes: l.ConnectionQueueBytes,
 			SubscriptionsPerConnection: l.SubscriptionsPerConnection, SubscriptionsPerUser: l.SubscriptionsPerUser,
+			SubscriptionsPerTenant: l.SubscriptionsPerTenant, FieldsPerUser: l.FieldsPerUser,
+			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerUser: l.ConnectionsPerUser, ConnectionsPerTenant: l.ConnectionsPerTenant,
+			ConnectRate: l.ConnectRate, MemoryBytes: memoryCeiling(l.Memory),
 			SubscribeRate: l.SubscribeRate, SubscribeBurst: l.SubscribeBurst, PublishRate: l.PublishRate, PublishBurst: l.PublishBurst,
 			GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
 			PlanCacheBytes: l.PlanCacheBytes, ResolverTimeout: l.ResolverTimeout, ResolverWorkers: l.ResolverWorkers, ResolverLane: l.ResolverLane,
@@ -202,6 +206,18 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus
 		c.Security.Isolation = fraiseql.IsolationAddressed
 	}
 	return c
+}
+
+// memoryCeiling is the configured ceiling, or the one that the surroundings ask for; the garbage collector learns of it.
+func memoryCeiling(configured int) int {
+	limit := int64(configured)
+	if limit == 0 {
+		limit = ceiling.Find()
+	}
+	if limit > 0 {
+		ceiling.Collect(limit)
+	}
+	return int(limit)
 }
 
 func handlerConfig(cfg *config.Config, tokens *jwtauth.Authenticator) fraiseql.HandlerConfig {

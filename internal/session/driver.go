@@ -143,11 +143,17 @@ func (d *Driver) finish(s *scratch, size int) {
 			d.authenticate(a.Data, size)
 		case Subscribe:
 			d.subscribe(a.Request, a.Identity, size)
+		case Send:
+			if a.Limit != "" {
+				d.host.limited(a.Limit)
+			}
 		case Complete:
 			a.Subscription.Complete()
 			if a.Data != nil {
 				d.peer.Outbound().Control(queue.Control{Kind: queue.Text, Data: a.Data})
 			}
+		case Leave:
+			d.host.engine.Left(a.Identity)
 		case Refresh:
 			d.refresh(a.Data, size)
 		case Readmit:
@@ -169,14 +175,18 @@ func (d *Driver) authenticate(payload []byte, size int) {
 	if handshake.Value != nil {
 		d.handshake = &Handshake{Value: handshake.Value}
 	}
-	queued := d.host.pool.do(size, func(ctx context.Context) {
+	queued := d.host.pool.do(d, size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.authenticated(nil, errPanic) })
 		at := time.Now()
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
+		if err == nil && who != nil {
+			err = d.host.engine.Enter(who)
+		}
 		d.authenticated(who, err)
 		d.recheck(who, at)
 	})
 	if !queued {
+		d.host.limited("preparing")
 		d.Shut(CodeTryAgainLater, "The server is busy, try again later")
 	}
 }
@@ -197,6 +207,8 @@ func (d *Driver) authenticated(who *identity.Identity, err error) {
 	})
 	if acknowledged {
 		d.peer.Acknowledged(who)
+	} else if who != nil && err == nil { // closed meanwhile
+		d.host.engine.Left(who)
 	}
 }
 
@@ -210,7 +222,7 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		d.inline(req, who)
 		return
 	}
-	queued := d.host.pool.do(size, func(ctx context.Context) {
+	queued := d.host.pool.do(d, size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.subscribed(req, Outcome{}) })
 		if !d.wanted(req) {
 			d.subscribed(req, Outcome{})
@@ -219,6 +231,7 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		d.run(ctx, req, who)
 	})
 	if !queued {
+		d.host.limited("preparing")
 		d.subscribed(req, Outcome{Errors: AppendErrors(nil, code.RateLimited, "the server is busy, subscribe again later")})
 	}
 }

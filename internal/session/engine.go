@@ -14,11 +14,18 @@ import (
 // error means that the credentials could not be judged now: close 1013, which clients retry.
 var ErrForbidden = errors.New("forbidden")
 
+// ErrTooMany refuses a connection beyond a bound: close 1013.
+var ErrTooMany = errors.New("too many connections")
+
 // Engine is what a session asks of the engine. Its methods are safe for concurrent use.
 type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may
 	// block (key fetches, hooks): hosts run it off their reader. ErrForbidden (in the chain) refuses.
 	Authenticate(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
+	// Enter counts a connection of an identity in. The error is ErrTooMany.
+	Enter(who *identity.Identity) error
+	// Left counts out what Enter has counted in; after a refresh that of the newest identity.
+	Left(who *identity.Identity)
 	// Refresh judges the payload of a ping that carries fresh credentials for a connection, whose handshake had value.
 	// Otherwise like Authenticate.
 	Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error)
@@ -34,6 +41,15 @@ type Engine interface {
 	// Subscribe starts an operation. results are enqueued on conn from the moment that it returns a
 	// subscription (never before req.Begin). Exactly one member of the outcome is set.
 	Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *Request) Outcome
+}
+
+// Gates bounds connections before anything of them is read. Its methods are safe for concurrent use and do not block.
+type Gates interface {
+	// Enter counts a connection of a remote address in. reason is why it is not, a label of observe.ConnectionsRefused, and
+	// message the text for the client.
+	Enter(remote string) (address uint32, reason, message string)
+	// Leave counts out what Enter has counted in.
+	Leave(address uint32)
 }
 
 // Handshake is what the connection's HTTP request said that authentication may use.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"runtime/debug"
-	"sync"
 	"time"
 )
 
@@ -20,6 +19,8 @@ type HostConfig struct {
 	Waiting, WaitingBytes int
 	// CallTimeout bounds the context of such a call; 30 s.
 	CallTimeout time.Duration
+	// Limited, if set, is told of each time that a limit acts; name is a label of observe.Limited.
+	Limited func(name string)
 	// Panicked, if set, is told of a panic in such a call (of an authenticator, for example), after which the client is
 	// answered as for an internal error, and of others that Guard finds. Without it the panic goes on.
 	Panicked func(value any, stack []byte)
@@ -31,6 +32,7 @@ type Host struct {
 	options  *Options
 	legacy   *Options
 	panicked func(value any, stack []byte)
+	limited  func(name string)
 	pool     pool
 }
 
@@ -48,7 +50,10 @@ func NewHost(cfg HostConfig) *Host {
 	if cfg.CallTimeout <= 0 {
 		cfg.CallTimeout = 30 * time.Second
 	}
-	h := &Host{engine: cfg.Engine, options: NewOptions(cfg.Options), panicked: cfg.Panicked}
+	if cfg.Limited == nil {
+		cfg.Limited = func(string) {}
+	}
+	h := &Host{engine: cfg.Engine, options: NewOptions(cfg.Options), panicked: cfg.Panicked, limited: cfg.Limited}
 	speaking := *h.options
 	speaking.legacy = true
 	h.legacy = &speaking
@@ -68,7 +73,7 @@ func (h *Host) Engine() Engine { return h.engine }
 // calls wait or the host is closed. A panic of f ends f only.
 func (h *Host) Call(size int, f func(context.Context)) bool {
 	done := make(chan struct{})
-	queued := h.pool.do(size, func(ctx context.Context) {
+	queued := h.pool.do(nil, size, func(ctx context.Context) {
 		defer close(done)
 		defer h.Guard(func() {})
 		f(ctx)
@@ -89,94 +94,4 @@ func (h *Host) Guard(answer func()) {
 		h.panicked(v, debug.Stack())
 		answer()
 	}
-}
-
-// pool runs jobs on a bounded number of goroutines, which end when there is nothing to do.
-type pool struct {
-	ctx     context.Context
-	cancel  context.CancelFunc
-	timeout time.Duration
-	workers int
-	waiting int
-	limit   int // of bytes
-	wg      sync.WaitGroup
-
-	mu      sync.Mutex
-	jobs    []job // FIFO from next on
-	next    int
-	bytes   int // of the messages of waiting jobs
-	running int
-	closed  bool
-}
-
-// job is a call of the engine for a message of that size.
-type job struct {
-	run  func(context.Context)
-	size int
-}
-
-func (p *pool) init(cfg *HostConfig) {
-	p.workers, p.waiting, p.limit, p.timeout = cfg.Workers, cfg.Waiting, cfg.WaitingBytes, cfg.CallTimeout
-	p.ctx, p.cancel = context.WithCancel(context.Background())
-}
-
-// do queues a job; false means that too many wait or that the pool is closed.
-func (p *pool) do(size int, run func(context.Context)) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || len(p.jobs)-p.next >= p.waiting || p.bytes+size > p.limit {
-		return false
-	}
-	p.bytes += size
-	p.jobs = append(p.jobs, job{run, size})
-	if p.running < p.workers {
-		p.running++
-		p.wg.Add(1)
-		go p.work()
-	}
-	return true
-}
-
-func (p *pool) work() {
-	defer p.wg.Done()
-	for {
-		run := p.take()
-		if run == nil {
-			return
-		}
-		ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
-		run(ctx)
-		cancel()
-	}
-}
-
-// take returns the oldest job; nil ends the worker.
-func (p *pool) take() func(context.Context) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.next == len(p.jobs) {
-		p.running--
-		p.jobs, p.next = nil, 0
-		return nil
-	}
-	oldest := p.jobs[p.next]
-	p.bytes -= oldest.size
-	p.jobs[p.next] = job{}
-	p.next++
-	if p.next == len(p.jobs) {
-		p.jobs, p.next = p.jobs[:0], 0
-	} else if p.next >= 1024 && p.next*2 >= len(p.jobs) {
-		n := copy(p.jobs, p.jobs[p.next:])
-		clear(p.jobs[n:])
-		p.jobs, p.next = p.jobs[:n], 0
-	}
-	return oldest.run
-}
-
-func (p *pool) close() {
-	p.mu.Lock()
-	p.closed = true
-	p.mu.Unlock()
-	p.cancel()
-	p.wg.Wait()
 }

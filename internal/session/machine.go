@@ -87,7 +87,7 @@ type ActionKind uint8
 const (
 	// Send: Data is a whole text message for the peer. It must not be modified.
 	Send ActionKind = iota
-	// Close: end the connection with Code and Data, the reason. It is followed by Complete actions only.
+	// Close: end the connection with Code and Data, the reason. It is followed by Leave and Complete actions only.
 	Close
 	// Authenticate: judge Data, the payload of connection_init or nil, and call Authenticated.
 	Authenticate
@@ -99,6 +99,8 @@ const (
 	Refresh
 	// Readmit: give Subscription the identity of the machine.
 	Readmit
+	// Leave: the connection of Identity, which was acknowledged, has ended.
+	Leave
 )
 
 // Action is one consequence of an input.
@@ -109,6 +111,7 @@ type Action struct {
 	Request      *Request
 	Identity     *identity.Identity
 	Subscription *hub.Subscription
+	Limit        string // of a Send that refuses: the label of observe.Limited
 }
 
 type state uint8
@@ -202,15 +205,15 @@ func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size
 		return m.Shut(dst, CodeSubscriberExists, reason)
 	}
 	if limit := m.options.Subscriptions; limit > 0 && m.ops.len() >= limit {
-		return m.refuse(dst, in.id, code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
+		return m.refuse(dst, in.id, "subscriptions_per_connection", code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
 	}
 	weight := uint16(min(size, maxPreparing)>>10 + 1)
 	if m.waiting > 0 && int(m.waiting)+int(weight) > m.options.PreparingBytes>>10 || early && !m.mayWait(weight) {
-		return m.refuse(dst, in.id, code.RateLimited, "too many operations of this connection are being prepared, subscribe again later")
+		return m.refuse(dst, in.id, "preparing", code.RateLimited, "too many operations of this connection are being prepared, subscribe again later")
 	}
 	held := weight - 1
 	if held > 0 && m.ops.held()+int(held) > m.options.HeldBytes>>10 {
-		return m.refuse(dst, in.id, code.LimitExceeded, "the subscriptions of this connection hold too much, with variables that are too long")
+		return m.refuse(dst, in.id, "subscriptions_per_connection", code.LimitExceeded, "the subscriptions of this connection hold too much, with variables that are too long")
 	}
 	m.tokens++
 	m.waiting += weight
@@ -224,9 +227,9 @@ func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size
 	return append(dst, Action{Kind: Subscribe, Request: req, Identity: m.who})
 }
 
-// refuse answers a subscribe by an error.
-func (m *Machine) refuse(dst []Action, id []byte, errorCode, message string) []Action {
-	return append(dst, Action{Kind: Send, Data: m.appendFailure(id, AppendErrors(nil, errorCode, message))})
+// refuse answers a subscribe by an error, because of a limit.
+func (m *Machine) refuse(dst []Action, id []byte, limit, errorCode, message string) []Action {
+	return append(dst, Action{Kind: Send, Limit: limit, Data: m.appendFailure(id, AppendErrors(nil, errorCode, message))})
 }
 
 // complete ends an operation at the client's wish: nothing is answered, except in the legacy protocol, and unknown ids
@@ -260,6 +263,8 @@ func (m *Machine) Authenticated(dst []Action, who *identity.Identity, ack []byte
 		return dst
 	case errors.Is(err, ErrForbidden):
 		return m.farewell(dst, CodeForbidden, "Forbidden")
+	case errors.Is(err, ErrTooMany):
+		return m.farewell(dst, CodeTryAgainLater, "Too many connections of this user or tenant, try again later")
 	case err != nil || who == nil:
 		return m.farewell(dst, CodeTryAgainLater, "Authentication is not available, try again later")
 	}
@@ -363,6 +368,9 @@ func (m *Machine) Shut(dst []Action, closeCode uint16, reason string) []Action {
 
 // Closed says that the connection is gone: every subscription is completed, late results are too.
 func (m *Machine) Closed(dst []Action) []Action {
+	if m.who != nil {
+		dst = append(dst, Action{Kind: Leave, Identity: m.who})
+	}
 	m.state, m.who = closed, nil
 	m.dropEarly()
 	for o := range m.ops.all {

@@ -123,7 +123,7 @@ func TestMalformed(t *testing.T) {
 				t.Errorf("%.80q:\nwant close 4400 %s\n got %s", m.message, m.reason, p.render(got))
 				continue
 			}
-			if want := 1 + min(len(before), 1); len(got) != want {
+			if want := 1 + 2*min(len(before), 1); len(got) != want { // Close, Leave, Complete
 				t.Errorf("%.80q: %d actions, want %d", m.message, len(got), want)
 			}
 			if again := p.machine.Receive(nil, []byte(`{"type":"ping"}`), &p.tape); len(again) != 0 {

@@ -82,7 +82,7 @@ func (d *Driver) refresh(payload []byte, size int) {
 	if d.handshake != nil {
 		value = d.handshake.Value
 	}
-	queued := d.host.pool.do(size, func(ctx context.Context) {
+	queued := d.host.pool.do(d, size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.refreshed(nil, errPanic) })
 		at := time.Now()
 		who, err := d.host.engine.Refresh(ctx, value, payload)

@@ -46,6 +46,7 @@ type player struct {
 	conn     queue.Conn
 	requests []*Request
 	subs     map[int]*hub.Subscription
+	left     int // Leave actions: not in scripts
 	policy   queue.Policy
 }
 
@@ -197,6 +198,11 @@ func (p *player) render(actions []Action) []string {
 			}
 		case Complete:
 			line = "complete " + p.number(a.Subscription) + " " + string(a.Data)
+		case Leave:
+			if p.left++; a.Identity == nil || p.left > 1 {
+				p.t.Errorf("leave %d of %v", p.left, a.Identity)
+			}
+			continue
 		case Readmit:
 			line = "readmit " + p.number(a.Subscription)
 		case Refresh:

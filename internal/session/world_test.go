@@ -29,6 +29,8 @@ type world struct {
 	schema *gql.Schema
 	seq    atomic.Uint64
 
+	connected atomic.Int64 // identities that are connected
+
 	authenticate func(ctx context.Context, payload []byte) (*identity.Identity, error)
 	prepared     func(query string) bool
 	before       func(req *Request) // in Subscribe, before anything else
@@ -74,6 +76,10 @@ func (w *world) Readmit(sub *hub.Subscription, who *identity.Identity) {
 }
 
 func (w *world) Revoked(who *identity.Identity, _ time.Time) bool { return who.TokenID == "revoked" }
+
+func (w *world) Enter(*identity.Identity) error { w.connected.Add(1); return nil }
+
+func (w *world) Left(*identity.Identity) { w.connected.Add(-1) }
 
 func (w *world) Prepared(query, _ string) bool { return w.prepared(query) }
 

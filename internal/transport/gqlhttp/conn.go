@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
@@ -38,15 +39,16 @@ type conn struct {
 
 	expires atomic.Uint32 // Unix time at which the credentials end, 0: never
 	wrote   atomic.Uint32 // tick of the last write
-	excess  int32         // bytes that came behind the request
+	address uint32        // of session.Gates
+	excess  uint16        // bytes that came behind the request
+	format  format
+	chunked bool
 	// live says that somebody writes; woken that something came before.
 	live, woken atomic.Bool
-	format      format
-	chunked     bool
 }
 
-func newConn(h *Handler, f format) *conn {
-	c := &conn{handler: h, format: f}
+func newConn(h *Handler, f format, address uint32) *conn {
+	c := &conn{handler: h, format: f, address: address}
 	c.wrote.Store(h.cfg.Poller.Now())
 	c.out.Init(c, h.cfg.Queue)
 	return c
@@ -218,7 +220,19 @@ func writeHead(nc net.Conn, head []byte) error {
 func (c *conn) abandon() {
 	c.out.Shut()
 	c.gone()
-	c.handler.leave()
+	c.leave()
+}
+
+// leave counts a stream that carries something out.
+func (c *conn) leave() {
+	who := (*identity.Identity)(nil)
+	switch {
+	case c.single != nil:
+		who = c.single.who
+	case c.sub != nil:
+		who = c.sub.Identity()
+	}
+	c.handler.leave(c.address, who)
 }
 
 // gone ends what the stream carried.
@@ -233,7 +247,7 @@ func (c *conn) gone() {
 
 // OnBytes implements poll.Owner: whatever comes behind the request is discarded.
 func (c *conn) OnBytes(p []byte) {
-	if c.excess += int32(min(len(p), maxExcess)); c.excess >= maxExcess {
+	if c.excess += uint16(min(len(p), maxExcess)); c.excess >= maxExcess {
 		c.out.Abort()
 	}
 }
@@ -248,7 +262,7 @@ func (c *conn) OnDeadline() {
 
 // OnClose implements poll.Owner.
 func (c *conn) OnClose(err error) {
-	defer c.handler.leave()
+	defer c.leave()
 	defer c.handler.cfg.Host.Guard(func() {})
 	c.gone()
 	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode(), err), 1)

@@ -137,14 +137,15 @@ func (x *exchange) once(req *session.Request) {
 
 // stream answers by a stream, or by one answer where there is no subscription and the client takes one.
 func (x *exchange) stream(req *session.Request) {
-	if no := x.h.admit(); no != nil {
+	address, no := x.h.admit(x)
+	if no != nil {
 		x.refuse(no)
 		return
 	}
 	if last := x.r.Header.Get("Last-Event-ID"); last != "" && x.accept.stream == formatSSE {
 		req.Resume = &session.Resume{Cursor: last} // an EventSource sends the id of the last event
 	}
-	c := newConn(x.h, x.accept.stream)
+	c := newConn(x.h, x.accept.stream, address)
 	c.prepare(x)
 	out, no := x.run(&c.out.Conn, req)
 	if no == nil && out.Subscription != nil {
@@ -154,7 +155,7 @@ func (x *exchange) stream(req *session.Request) {
 		return
 	}
 	c.out.Shut()
-	x.h.leave()
+	x.h.leave(address, x.who)
 	switch {
 	case no != nil:
 		x.refuse(no)

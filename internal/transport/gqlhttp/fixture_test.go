@@ -62,6 +62,10 @@ func (e *engine) Revoked(who *identity.Identity, _ time.Time) bool {
 	return who.UserID == "revoked meanwhile"
 }
 
+func (e *engine) Enter(*identity.Identity) error { return nil }
+
+func (e *engine) Left(*identity.Identity) {}
+
 func (e *engine) Prepared(string, string) bool { return false }
 
 func (e *engine) Subscribe(_ context.Context, c *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {

@@ -138,7 +138,7 @@ func (s *flows) serve(c *conn, x *exchange) {
 		c.gone()
 		h.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(code, err), 1)
 		s.leave(c)
-		h.leave()
+		c.leave()
 	}()
 	for name, values := range c.header() {
 		x.w.Header()[name] = values

@@ -91,11 +91,12 @@ func (f *forwarder) serve(x *exchange, t *token) {
 		x.refuse(internal())
 		return
 	}
-	if no := x.h.admit(); no != nil {
+	address, no := x.h.admit(x)
+	if no != nil {
 		x.refuse(no)
 		return
 	}
-	defer x.h.leave()
+	defer x.h.leave(address, nil)
 	ctx, cancel := context.WithCancel(x.r.Context())
 	defer cancel()
 	if !f.enter(&cancel) {

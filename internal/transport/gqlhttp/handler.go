@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
@@ -37,6 +38,8 @@ type Config struct {
 	MaxConnections int
 	// Others is the number of connections that count for MaxConnections beside the streams; nil: none.
 	Others func() int
+	// Gates, if any, is asked before each stream.
+	Gates session.Gates
 	// SSEPing is the silence after which a comment is sent; 12 s. MultipartPing is that of the heartbeat `{}`; 5 s.
 	SSEPing, MultipartPing time.Duration
 	// BodyTimeout is how long a client may take to send a body; 20 s.
@@ -172,27 +175,42 @@ func (h *Handler) judge(r *http.Request) *refusal {
 	return nil
 }
 
-// admit counts a stream in, unless there are too many.
-func (h *Handler) admit() *refusal {
+// admit counts a stream in, of whom the request was authenticated as, unless there are too many. One that is forwarded is
+// authenticated elsewhere.
+func (h *Handler) admit(x *exchange) (address uint32, no *refusal) {
 	n := h.open.Add(1)
 	if h.cfg.Others != nil {
 		n += int64(h.cfg.Others())
 	}
-	no := &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, retry: true}
+	no = &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, retry: true}
 	switch {
 	case h.draining.Load():
 		no.label, no.message = "draining", "the server is shutting down"
 	case h.cfg.MaxConnections > 0 && n > int64(h.cfg.MaxConnections):
+		h.cfg.Observer.Counted(observe.Limited, "connections", 1)
 		no.label, no.message = "limit", "too many connections"
 	default:
-		return nil
+		if h.cfg.Gates != nil {
+			address, no.label, no.message = h.cfg.Gates.Enter(x.r.RemoteAddr)
+		}
+		if no.label == "" && (x.who == nil || h.cfg.Host.Engine().Enter(x.who) == nil) {
+			return address, nil
+		} else if no.label == "" {
+			no.status, no.message = http.StatusTooManyRequests, "too many connections of this user or tenant, try again later"
+		}
 	}
-	h.leave()
-	return no
+	h.leave(address, nil)
+	return 0, no
 }
 
-// leave counts a stream out.
-func (h *Handler) leave() {
+// leave counts a stream out. who is whom the engine has let in, nil: nobody.
+func (h *Handler) leave(address uint32, who *identity.Identity) {
+	if who != nil {
+		h.cfg.Host.Engine().Left(who)
+	}
+	if address != 0 {
+		h.cfg.Gates.Leave(address)
+	}
 	if h.open.Add(-1) == 0 {
 		select {
 		case h.left <- struct{}{}:

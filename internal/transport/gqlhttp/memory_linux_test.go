@@ -28,7 +28,7 @@ func nulls(t testing.TB, h *Handler, n int) []*conn {
 	conns := make([]*conn, n)
 	for i := range conns {
 		h.open.Add(1)
-		c := newConn(h, formatSSE)
+		c := newConn(h, formatSSE, 0)
 		c.chunked = true
 		if err := h.cfg.Poller.Register(&c.out, c, poll.Registration{Queued: true, Deadline: time.Hour}); err != nil {
 			t.Fatal(err)

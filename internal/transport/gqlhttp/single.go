@@ -80,12 +80,13 @@ func (x *exchange) reserve(text string) {
 		x.refuse(no)
 		return
 	}
-	if no := x.h.admit(); no != nil {
+	address, no := x.h.admit(x)
+	if no != nil {
 		x.refuse(no)
 		return
 	}
 	s := &single{handler: x.h, id: newStreamID(), who: x.who, ops: make(map[string]*operation)}
-	s.conn = newConn(x.h, formatSSE)
+	s.conn = newConn(x.h, formatSSE, address)
 	s.conn.single = s
 	s.arm()
 	x.h.singles.add(s)

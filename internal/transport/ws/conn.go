@@ -32,10 +32,11 @@ type conn struct {
 	// known says that the client was acknowledged, established that the time for connection_init is over, pinged
 	// that a ping waits for traffic, ended that nothing is to be read any more.
 	known, established, pinged, ended bool
+	address                           uint32 // of Gates.Enter
 }
 
-func newConn(h *Handler, credentials *session.Handshake, protocol string) *conn {
-	c := &conn{handler: h, since: h.cfg.Poller.Now()}
+func newConn(h *Handler, credentials *session.Handshake, protocol string, address uint32) *conn {
+	c := &conn{handler: h, since: h.cfg.Poller.Now(), address: address}
 	c.driver.Init(h.cfg.Host, c, credentials)
 	if protocol == LegacySubprotocol {
 		c.driver.SpeakLegacy()
@@ -205,7 +206,7 @@ func (c *conn) checkSilence(now uint32) uint32 {
 
 // OnClose implements poll.Owner.
 func (c *conn) OnClose(error) {
-	defer c.handler.leave()
+	defer c.handler.leave(c.address)
 	defer c.handler.cfg.Host.Guard(func() {})
 	held := c.in.Held()
 	c.in = wsframe.State{}

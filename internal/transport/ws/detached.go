@@ -16,12 +16,13 @@ type Detached struct{ c *conn }
 // Detached opens a connection without a socket. It counts as open until the poller is closed. Only the epoll
 // implementation has such connections.
 func (h *Handler) Detached() (*Detached, error) {
-	if refused := h.admit(); refused != nil {
+	address, refused := h.admit("")
+	if refused != nil {
 		return nil, errors.New("open detached connection: " + refused.message)
 	}
-	c := newConn(h, &session.Handshake{}, Subprotocol)
+	c := newConn(h, &session.Handshake{}, Subprotocol, address)
 	if err := h.cfg.Poller.Register(&c.out, c, poll.Registration{Deadline: time.Duration(math.MaxInt32) * time.Second}); err != nil {
-		h.leave()
+		h.leave(address)
 		return nil, err
 	}
 	return &Detached{c}, nil

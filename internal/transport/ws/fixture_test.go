@@ -50,6 +50,10 @@ func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
 
 func (e *engine) Revoked(*identity.Identity, time.Time) bool { return false }
 
+func (e *engine) Enter(*identity.Identity) error { return nil }
+
+func (e *engine) Left(*identity.Identity) {}
+
 func (e *engine) Prepared(query, _ string) bool {
 	if query == "panic" {
 		panic(query)

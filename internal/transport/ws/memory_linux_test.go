@@ -29,7 +29,7 @@ func nulls(t testing.TB, h *Handler, n int) []*conn {
 	t.Helper()
 	conns := make([]*conn, n)
 	for i := range conns {
-		c := newConn(h, &session.Handshake{}, Subprotocol)
+		c := newConn(h, &session.Handshake{}, Subprotocol, 0)
 		h.open.Add(1)
 		if err := h.cfg.Poller.Register(&c.out, c, poll.Registration{Deadline: time.Hour}); err != nil {
 			t.Fatal(err)

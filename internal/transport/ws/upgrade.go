@@ -4,8 +4,10 @@ import (
 	"crypto/sha1"
 	"encoding/base64"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -20,8 +22,10 @@ const (
 	acceptGUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 	// upgradeTimeout bounds writing the answer to an upgrade.
 	upgradeTimeout = 5 * time.Second
-	retryAfter     = "5"
 )
+
+// retryAfter is the seconds after which a client should come back, spread so that not all do at once.
+func retryAfter() string { return strconv.Itoa(1 + rand.IntN(10)) }
 
 // IsUpgrade reports whether a request asks for a WebSocket.
 func IsUpgrade(r *http.Request) bool {
@@ -47,13 +51,14 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, no)
 		return
 	}
-	if no := h.admit(); no != nil {
-		w.Header().Set("Retry-After", retryAfter)
+	address, no := h.admit(r.RemoteAddr)
+	if no != nil {
+		w.Header().Set("Retry-After", retryAfter())
 		h.refuse(w, no)
 		return
 	}
-	if no := h.upgrade(w, r); no != nil {
-		h.leave()
+	if no := h.upgrade(w, r, address); no != nil {
+		h.leave(address)
 		h.refuse(w, no)
 	}
 }
@@ -87,24 +92,36 @@ func (h *Handler) check(answer http.Header, r *http.Request) *refusal {
 }
 
 // admit counts the connection in, unless there are too many.
-func (h *Handler) admit() *refusal {
+func (h *Handler) admit(remote string) (address uint32, no *refusal) {
 	n := h.open.Add(1)
 	if h.cfg.Others != nil {
 		n += int64(h.cfg.Others())
 	}
+	busy := func(label, message string) (uint32, *refusal) {
+		h.leave(0)
+		return 0, &refusal{http.StatusServiceUnavailable, label, code.RateLimited, message}
+	}
 	switch {
 	case h.draining.Load() != nil:
-		h.leave()
-		return &refusal{http.StatusServiceUnavailable, "draining", code.RateLimited, "the server is shutting down"}
+		return busy("draining", "the server is shutting down")
 	case h.cfg.MaxConnections > 0 && n > int64(h.cfg.MaxConnections):
-		h.leave()
-		return &refusal{http.StatusServiceUnavailable, "limit", code.RateLimited, "too many connections"}
+		h.cfg.Observer.Counted(observe.Limited, "connections", 1)
+		return busy("limit", "too many connections")
+	case h.cfg.Gates == nil:
+		return 0, nil
 	}
-	return nil
+	address, reason, message := h.cfg.Gates.Enter(remote)
+	if reason != "" {
+		return busy(reason, message)
+	}
+	return address, nil
 }
 
 // leave counts a connection out.
-func (h *Handler) leave() {
+func (h *Handler) leave(address uint32) {
+	if address != 0 {
+		h.cfg.Gates.Leave(address)
+	}
 	if h.open.Add(-1) == 0 {
 		select {
 		case h.left <- struct{}{}:
@@ -114,7 +131,7 @@ func (h *Handler) leave() {
 }
 
 // upgrade takes the connection from the HTTP server. Once that has happened nothing can be refused any more.
-func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *refusal {
+func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, address uint32) *refusal {
 	credentials := h.cfg.Credentials(r)
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
@@ -128,11 +145,11 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request) *refusal {
 	protocol := h.agree(r.Header)
 	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), protocol); err != nil {
 		nc.Close()
-		h.leave()
+		h.leave(address)
 		h.cfg.Observer.Counted(observe.ConnectionsRefused, "handshake", 1)
 		return nil
 	}
-	h.register(nc, buffered, newConn(h, credentials, protocol), protocol != "")
+	h.register(nc, buffered, newConn(h, credentials, protocol, address), protocol != "")
 	return nil
 }
 
@@ -160,7 +177,7 @@ func (h *Handler) register(nc net.Conn, buffered []byte, c *conn, agreed bool) {
 	})
 	if err != nil {
 		h.cfg.Observer.Counted(observe.ConnectionsClosed, "abrupt", 1)
-		h.leave()
+		h.leave(c.address)
 		return
 	}
 	if !agreed {

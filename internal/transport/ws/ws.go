@@ -64,6 +64,8 @@ type Config struct {
 	Others func() int
 	// Legacy offers LegacySubprotocol to clients that do not offer Subprotocol.
 	Legacy bool
+	// Gates, if any, is asked before each upgrade.
+	Gates session.Gates
 	// Observer counts connections; nil discards.
 	Observer observe.Observer
 }

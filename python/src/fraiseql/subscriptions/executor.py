@@ -86,11 +86,15 @@ class SubscriptionExecutor(_native.Executor):
             limits: Bounds by name: `queue_messages` (1,000) and `queue_bytes` (4 MiB) per subscription,
                 `connection_queue_bytes` (16 MiB), `event_bytes` (1 MiB), `event_depth` (64), `document_bytes`
                 (64 KiB), `document_tokens` (10,000), `document_depth` (20), `document_aliases` (200),
-                `subscriptions_per_connection`, `subscriptions_per_user`, `subscribe_rate` and `subscribe_burst` (per
-                user and second), `publish_rate` and `publish_burst` (per tenant and second), `groups_per_channel`
-                (2,000,000), `groups_per_tenant` (1,000,000), `plan_cache_bytes` (64 MiB), `resolver_timeout` (5
-                seconds), `resolver_lane` (64 events that wait per group), `resume_events` (10,000 that a subscriber
-                who resumes may have missed). Those without a default have no bound; 0 is the default.
+                `document_fields` (2,000), `subscriptions_per_connection`, `subscriptions_per_user`,
+                `subscriptions_per_tenant`, `fields_per_user` (that its subscriptions select together),
+                `subscribe_rate` and `subscribe_burst` (per user and second), `publish_rate` and `publish_burst` (per
+                tenant and second), `connections_per_ip`, `connections_per_user`, `connections_per_tenant`,
+                `connect_rate` (per second), `memory_bytes` (of the process: beyond it nothing new is taken),
+                `groups_per_channel` (2,000,000), `groups_per_tenant` (1,000,000), `plan_cache_bytes` (64 MiB),
+                `resolver_timeout` (5 seconds), `resolver_lane` (64 events that wait per group), `resume_events` (10,000
+                that a subscriber who resumes may have missed). Those without a default have no bound; 0 is the
+                default.
             naming: `exact`, or `snake_case` to read member order_id for field orderId.
             introspection: Whether clients may read the schema.
 

@@ -22,14 +22,21 @@ SECURITY: dict[str, tuple[str, ...] | None] = {
 
 LIMITS: tuple[str, ...] = (
     "connection_queue_bytes",
+    "connect_rate",
+    "connections_per_ip",
+    "connections_per_tenant",
+    "connections_per_user",
     "document_aliases",
     "document_bytes",
     "document_depth",
+    "document_fields",
     "document_tokens",
     "event_bytes",
     "event_depth",
+    "fields_per_user",
     "groups_per_channel",
     "groups_per_tenant",
+    "memory_bytes",
     "plan_cache_bytes",
     "publish_burst",
     "publish_rate",
@@ -41,6 +48,7 @@ LIMITS: tuple[str, ...] = (
     "subscribe_burst",
     "subscribe_rate",
     "subscriptions_per_connection",
+    "subscriptions_per_tenant",
     "subscriptions_per_user",
 )
 """Keys of `limits`. All are whole numbers; the timeout, in seconds, may have a fraction."""
@@ -48,7 +56,11 @@ LIMITS: tuple[str, ...] = (
 _FRACTIONS = frozenset({"resolver_timeout"})
 
 PRODUCTION_LIMITS: dict[str, int | float] = {
-    "subscriptions_per_connection": 1000,
+    "connect_rate": 2000,
+    "connections_per_ip": 1000,
+    "connections_per_tenant": 25_000,
+    "connections_per_user": 100,
+    "subscriptions_per_connection": 100,
 }
 """What a manager bounds unless `limits` says otherwise: it serves clients that nobody has chosen."""
 

@@ -1,0 +1,143 @@
+package session
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// pool runs jobs on a bounded number of goroutines, which end when there is nothing to do. Clients whose jobs wait are
+// served in turn, one job of each: one that sends many does not delay the others. The jobs of one are begun in their
+// order.
+type pool struct {
+	ctx     context.Context
+	cancel  context.CancelFunc
+	timeout time.Duration
+	workers int
+	limit   int // jobs that wait
+	most    int // bytes of their messages
+	wg      sync.WaitGroup
+
+	mu      sync.Mutex
+	lines   map[*Driver]*line // of clients whose jobs wait
+	first   *line             // whose turn is next; a ring
+	waiting int               // jobs of all
+	bytes   int               // of their messages
+	running int
+	closed  bool
+}
+
+// line is the jobs of one client that wait.
+type line struct {
+	client     *Driver
+	jobs       []job
+	head       int // those before have left
+	prev, next *line
+}
+
+// job is a call of the engine for a message of that size.
+type job struct {
+	run  func(context.Context)
+	size int
+}
+
+func (p *pool) init(cfg *HostConfig) {
+	p.workers, p.limit, p.most, p.timeout = cfg.Workers, cfg.Waiting, cfg.WaitingBytes, cfg.CallTimeout
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.lines = make(map[*Driver]*line)
+}
+
+// do queues a job of a client, nil: of one that has no others; false means that too many wait or that the pool is closed.
+func (p *pool) do(client *Driver, size int, run func(context.Context)) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || p.waiting >= p.limit || p.bytes+size > p.most {
+		return false
+	}
+	p.waiting++
+	p.bytes += size
+	l := p.lines[client]
+	if l == nil {
+		l = &line{client: client}
+		p.linkLocked(l)
+		if client != nil {
+			p.lines[client] = l
+		}
+	}
+	l.jobs = append(l.jobs, job{run, size})
+	if p.running < p.workers {
+		p.running++
+		p.wg.Add(1)
+		go p.work()
+	}
+	return true
+}
+
+func (p *pool) work() {
+	defer p.wg.Done()
+	for {
+		run := p.take()
+		if run == nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
+		run(ctx)
+		cancel()
+	}
+}
+
+// take returns the oldest job of the client whose turn it is; nil ends the worker.
+func (p *pool) take() func(context.Context) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l := p.first
+	if l == nil {
+		p.running--
+		return nil
+	}
+	oldest := l.jobs[l.head]
+	l.jobs[l.head] = job{}
+	l.head++
+	p.waiting--
+	p.bytes -= oldest.size
+	p.first = l.next
+	switch {
+	case l.head == len(l.jobs):
+		p.unlinkLocked(l)
+		delete(p.lines, l.client)
+	case l.head >= 64 && 2*l.head >= len(l.jobs):
+		n := copy(l.jobs, l.jobs[l.head:])
+		clear(l.jobs[n:])
+		l.jobs, l.head = l.jobs[:n], 0
+	}
+	return oldest.run
+}
+
+// linkLocked puts a line behind all others.
+func (p *pool) linkLocked(l *line) {
+	if p.first == nil {
+		l.prev, l.next, p.first = l, l, l
+		return
+	}
+	l.prev, l.next = p.first.prev, p.first
+	l.prev.next, l.next.prev = l, l
+}
+
+func (p *pool) unlinkLocked(l *line) {
+	if l.next == l {
+		p.first = nil
+		return
+	}
+	l.prev.next, l.next.prev = l.next, l.prev
+	if p.first == l {
+		p.first = l.next
+	}
+}
+
+func (p *pool) close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.cancel()
+	p.wg.Wait()
+}

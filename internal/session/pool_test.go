@@ -1,0 +1,103 @@
+package session
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// Clients whose jobs wait are served in turn: one that sent many delays the others by one job each.
+func TestPoolIsFair(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pool
+		p.init(&HostConfig{Workers: 1, Waiting: 1000, WaitingBytes: 1 << 20, CallTimeout: time.Minute})
+		var order []string
+		proceed := make(chan struct{})
+		add := func(client *Driver, name string) {
+			if !p.do(client, 1, func(context.Context) { <-proceed; order = append(order, name) }) {
+				t.Errorf("%s was refused", name)
+			}
+		}
+		flood, a, b := &Driver{}, &Driver{}, &Driver{}
+		for i := range 200 {
+			add(flood, fmt.Sprint("flood", i))
+		}
+		synctest.Wait()
+		add(a, "a0")
+		add(a, "a1")
+		add(b, "b0")
+		close(proceed)
+		synctest.Wait()
+		if want := []string{"flood0", "flood1", "a0", "b0", "flood2", "a1", "flood3"}; !slices.Equal(order[:7], want) {
+			t.Errorf("got %v", order[:7])
+		}
+		if len(order) != 203 || order[202] != "flood199" || len(p.lines) != 0 || p.waiting != 0 || p.bytes != 0 || p.first != nil {
+			t.Errorf("%d jobs, %d lines, %d waiting", len(order), len(p.lines), p.waiting)
+		}
+		p.close()
+	})
+}
+
+func TestPoolIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pool
+		p.init(&HostConfig{Workers: 1, Waiting: 3, WaitingBytes: 10, CallTimeout: time.Minute})
+		proceed := make(chan struct{})
+		job := func(context.Context) { <-proceed }
+		try := func(size int, want bool) {
+			t.Helper()
+			if got := p.do(&Driver{}, size, job); got != want {
+				t.Errorf("%d bytes: %v", size, got)
+			}
+		}
+		try(5, true)
+		synctest.Wait()
+		try(8, true)
+		try(3, false)
+		try(1, true)
+		try(1, true)
+		try(0, false)
+		close(proceed)
+		synctest.Wait()
+		p.close()
+		try(0, false)
+	})
+}
+
+// However jobs come, each runs once, and those of one client begin in order.
+func TestPoolRunsAll(t *testing.T) {
+	var p pool
+	p.init(&HostConfig{Workers: 1, Waiting: 1 << 20, WaitingBytes: 1 << 30, CallTimeout: time.Minute})
+	const clients, jobs = 20, 300
+	next := make([]int, clients)
+	var adding sync.WaitGroup
+	for i := range clients {
+		client := &Driver{}
+		adding.Go(func() {
+			for k := range jobs {
+				p.do(client, k, func(context.Context) {
+					if next[i] != k {
+						t.Errorf("client %d: job %d, want %d", i, k, next[i])
+					}
+					next[i]++
+				})
+			}
+		})
+	}
+	adding.Wait()
+	for done := false; !done; {
+		p.mu.Lock()
+		done = p.running == 0
+		p.mu.Unlock()
+	}
+	p.close()
+	for i, n := range next {
+		if n != jobs {
+			t.Errorf("client %d: %d jobs", i, n)
+		}
+	}
+}
