@@ -30,14 +30,17 @@
 // JSON object. Headers, of which only the first must be there:
 //
 //	Fraiseql-Type         the event's type
-//	Fraiseql-Id           its id; absent: one made from its place in the stream (in mode core: a new one at each node)
+//	Nats-Msg-Id           JetStream drops a second message with the same one within 30 s, so that publishing again is safe.
+//	                      It is the id, too, unless there is a Fraiseql-Id. Since ids are those of one channel and tenant,
+//	                      this package ends it with @ and a hash of both (base64url, without padding, of the 64 bits of
+//	                      FNV-1a over channel, a zero byte, tenant), which is not part of the id; others may
+//	Fraiseql-Id           its id; absent, and no Nats-Msg-Id: one made from its place in the stream (in mode core: a new
+//	                      one at each node)
 //	Fraiseql-Time         RFC 3339; absent: when the server stored it
 //	Fraiseql-Tenant, Fraiseql-User, Fraiseql-Federation, Fraiseql-Service
 //	                      tenant_id, user_id, federation_id, service_name
 //	Fraiseql-Broadcast    true or false (the default)
 //	Fraiseql-Version      1; absent: 1. Another version is left out, counted and logged
-//	Nats-Msg-Id           JetStream drops a second message with the same one within 30 s. This package writes a hash of
-//	                      channel, tenant and id, so that publishing again is safe; it is never read
 //
 // In values, % and control characters, and a space at either end, are written as % and two hexadecimal digits. Headers
 // that are not in this list are ignored. For example:
@@ -46,9 +49,9 @@
 //
 // The streams of a prefix, each a file store with limits, direct gets and the transform of subjects shown:
 //
-//	<stream>           <prefix>.*            stored as  <prefix>.{{partition(64,1)}}.{{wildcard(1)}}
+//	<stream>           <prefix>.*            stored as  <prefix>.{{partition(16,1)}}.{{wildcard(1)}}
 //	<stream>_control   <prefix>.control.*    stored as  <prefix>.control.{{partition(1,1)}}.{{wildcard(1)}}
-//	<stream>_node      <prefix>.node.*       stored as  <prefix>.node.{{partition(64,1)}}.{{wildcard(1)}}
+//	<stream>_node      <prefix>.node.*       stored as  <prefix>.node.{{partition(16,1)}}.{{wildcard(1)}}
 //
 // The second holds $control, for as long as RetainControl says, 64 MiB of it at most; when it is full, publishing there
 // fails, for a revocation must not be forgotten. The third holds what nodes say to one another, for a minute. Whoever may publish to

@@ -111,7 +111,8 @@ func TestOtherProgramsPublish(t *testing.T) {
 				"Fraiseql-Type": {"paid"}, "Fraiseql-Id": {"i%25d"}, "Fraiseql-Version": {"1"}, "Fraiseql-Time": {"2026-11-28T12:00:00Z"},
 				"Fraiseql-Tenant": {"acme"}, "Fraiseql-User": {"7"}, "Fraiseql-Federation": {"f"}, "Fraiseql-Service": {"s"}, "Other": {"ignored"},
 			})
-			await(t, "two events have come", func() bool { return len(k.messages()) == 2 })
+			send(nats.Header{"Fraiseql-Type": {"paid"}, "Nats-Msg-Id": {"mine@home"}})
+			await(t, "three events have come", func() bool { return len(k.messages()) == 3 })
 			list := k.messages()
 			if e := list[0].Event; e.Type != "created" || e.ID == "" || e.Timestamp.Before(before) || string(e.Data) != `{"id":17}` || e.Channel != "or.ders" {
 				t.Errorf("%+v", e)
@@ -122,6 +123,9 @@ func TestOtherProgramsPublish(t *testing.T) {
 			}
 			if diff := cmp.Diff(want, list[1].Event); diff != "" {
 				t.Error(diff)
+			}
+			if id := list[2].Event.ID; id != "mine@home" {
+				t.Errorf("id %q", id)
 			}
 			for _, g := range b.Status().Gauges {
 				if g.Name == "fraiseql_nats_unreadable_events" && g.Value != 3 {
@@ -151,13 +155,11 @@ func TestTheFormatIsAsDocumented(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := m.Header.Get("Nats-Msg-Id")
-	m.Header.Del("Nats-Msg-Id")
-	want := nats.Header{"Fraiseql-Type": {"created"}, "Fraiseql-Id": {"1"}, "Fraiseql-Tenant": {"a"}, "Fraiseql-Time": {"1970-01-01T00:00:00Z"}}
-	if diff := cmp.Diff(want, m.Header); diff != "" || len(id) != 22 || string(m.Data) != `{"a":1}` {
-		t.Errorf("%s; id %q, data %s", diff, id, m.Data)
+	want := nats.Header{"Fraiseql-Type": {"created"}, "Nats-Msg-Id": {"1@ILNniqpl6WE"}, "Fraiseql-Tenant": {"a"}, "Fraiseql-Time": {"1970-01-01T00:00:00Z"}}
+	if diff := cmp.Diff(want, m.Header); diff != "" || string(m.Data) != `{"a":1}` {
+		t.Errorf("%s; data %s", diff, m.Data)
 	}
-	stored := fmt.Sprintf("fraiseql.%d.or%%2Eders", partitionOf("or%2Eders", 64))
+	stored := fmt.Sprintf("fraiseql.%d.or%%2Eders", partitionOf("or%2Eders", 16))
 	stream, err := js.Stream(t.Context(), "fraiseql")
 	if err != nil {
 		t.Fatal(err)

@@ -1,10 +1,10 @@
 package natsbus
 
 import (
-	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"strings"
 	"time"
 
@@ -47,8 +47,7 @@ func encode(e *event.Event, subject string, now time.Time) *nats.Msg {
 	if e.Timestamp.IsZero() {
 		e.Timestamp = now
 	}
-	set(headerMsgID, dedupeID(e, id))
-	set(headerID, headerText(id))
+	set(headerMsgID, headerText(id)+scope(e.Channel, e.TenantID))
 	set(headerType, headerText(e.Type))
 	set(headerTime, e.Timestamp.Format(time.RFC3339Nano))
 	for _, member := range [...]struct{ name, value string }{
@@ -64,17 +63,16 @@ func encode(e *event.Event, subject string, now time.Time) *nats.Msg {
 	return &nats.Msg{Subject: subject, Header: h, Data: e.Data}
 }
 
-// dedupeID is what JetStream takes for the same event: equal for equal channel, tenant and id, and short, since the
-// server holds it in memory for as long as its window is.
-func dedupeID(e *event.Event, id string) string {
-	var buf [256]byte
-	text := append(buf[:0], e.Channel...)
-	text = append(append(text, 0), e.TenantID...)
-	text = append(append(text, 0), id...)
-	sum := sha256.Sum256(text)
-	var out [22]byte
-	base64.RawURLEncoding.Encode(out[:], sum[:16])
-	return string(out[:])
+// scope ends a Nats-Msg-Id: an id says which event it is within one channel and tenant, JetStream's within a stream.
+func scope(channel, tenant string) string {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(channel))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write([]byte(tenant))
+	var sum [8]byte
+	text := [12]byte{0: '@'}
+	base64.RawURLEncoding.Encode(text[1:], h.Sum(sum[:0]))
+	return string(text[:])
 }
 
 // headerText escapes what a header cannot carry: control characters, % itself, and spaces at either end.
@@ -125,11 +123,15 @@ func decode(m *nats.Msg, channel string, stored time.Time, fallback func() strin
 		r.bad = r.bad || err != nil
 		e.Timestamp = t
 	}
+	switch {
+	case e.ID != "":
+	case value(m, headerMsgID) != "":
+		e.ID = strings.TrimSuffix(r.text(headerMsgID), scope(channel, e.TenantID))
+	default:
+		e.ID = fallback()
+	}
 	if r.bad {
 		return event.Event{}, errHeader
-	}
-	if e.ID == "" {
-		e.ID = fallback()
 	}
 	if err := check(&e); err != nil {
 		return event.Event{}, err
