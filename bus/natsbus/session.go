@@ -22,6 +22,7 @@ const (
 	writeTimeout = 2 * time.Second
 	pingInterval = 3 * time.Second // a connection that answers none of two is given up
 	apiTimeout   = 5 * time.Second
+	firstAnswer  = 2 * time.Second
 	firstPause   = 50 * time.Millisecond // between tries to connect: doubled up to lastPause, halved at random
 	lastPause    = 3 * time.Second
 )
@@ -216,7 +217,8 @@ func (s *session) prepare() error {
 		return err
 	}
 	s.js = js
-	ctx, cancel := context.WithTimeout(s.bus.ctx, apiTimeout)
+	// A member that starts before the others gets no answer: asking again soon finds the leader soon.
+	ctx, cancel := context.WithTimeout(s.bus.ctx, firstAnswer)
 	defer cancel()
 	for k := range kinds {
 		s.streams[k] = s.bus.config.spec(k)

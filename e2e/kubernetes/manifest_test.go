@@ -25,8 +25,9 @@ type object struct {
 	Kind     string
 	Metadata struct{ Name string }
 	// Secret and ConfigMap.
-	StringData, Data map[string]string
-	Spec             struct {
+	StringData map[string]string `yaml:"stringData"`
+	Data       map[string]string
+	Spec       struct {
 		// Service.
 		ClusterIP                string `yaml:"clusterIP"`
 		PublishNotReadyAddresses bool   `yaml:"publishNotReadyAddresses"`
@@ -60,7 +61,9 @@ type container struct {
 	Env  []struct {
 		Name      string
 		ValueFrom struct {
-			FieldRef     struct{ FieldPath string } `yaml:"fieldRef"`
+			FieldRef struct {
+				FieldPath string `yaml:"fieldPath"`
+			} `yaml:"fieldRef"`
 			SecretKeyRef struct{ Name, Key string } `yaml:"secretKeyRef"`
 		} `yaml:"valueFrom"`
 	}

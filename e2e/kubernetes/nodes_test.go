@@ -203,7 +203,7 @@ func everybodyListens(t *testing.T, p *pod, token string, all ...*subscriber) {
 	t.Helper()
 	for i, s := range all {
 		for n, heard := 0, false; !heard; n++ {
-			p.publish(token, fmt.Sprintf("warm-up %d %d %s", i, n, p.addr))
+			p.publish(token, fmt.Sprintf("warm-up-%d-%d-%s", i, n, p.addr))
 			select {
 			case <-s.first:
 				heard = true
@@ -254,17 +254,17 @@ func TestThreeNodes(t *testing.T) {
 	}
 	everybodyListens(t, list[0], token, all...)
 	for i, p := range list {
-		id := fmt.Sprint("from ", i)
+		id := fmt.Sprint("from-", i)
 		p.publish(token, id)
 		await(t, id, all...)
 	}
 	list[1].kill()
-	list[2].publish(token, "while one is away")
-	await(t, "while one is away", all[0], all[2])
+	list[2].publish(token, "while-one-is-away")
+	await(t, "while-one-is-away", all[0], all[2])
 	list[1].start()
 	list[1].probe("/readyz", http.StatusOK)
 	back := subscribe(t, list[1])
 	everybodyListens(t, list[0], token, back)
-	list[1].publish(token, "it is back")
-	await(t, "it is back", all[0], all[2], back)
+	list[1].publish(token, "it-is-back")
+	await(t, "it-is-back", all[0], all[2], back)
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -141,8 +142,23 @@ type logger struct {
 func (l *logger) Noticef(format string, v ...any) { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l *logger) Debugf(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
 func (l *logger) Tracef(format string, v ...any)  { l.log.Debug(fmt.Sprintf(format, v...)) }
-func (l *logger) Warnf(format string, v ...any)   { l.log.Warn(fmt.Sprintf(format, v...)) }
-func (l *logger) Errorf(format string, v ...any)  { l.log.Error(fmt.Sprintf(format, v...)) }
+
+// Warnf leaves out that the password is not a hash: it came from the URL, and routes need it as it is.
+func (l *logger) Warnf(format string, v ...any) {
+	if text := fmt.Sprintf(format, v...); !strings.HasPrefix(text, "Plaintext passwords") {
+		l.log.Warn(text)
+	}
+}
+
+// Errorf hands on that a route is not there yet as the warning that it is.
+func (l *logger) Errorf(format string, v ...any) {
+	text := fmt.Sprintf(format, v...)
+	if strings.HasPrefix(text, "Error trying to connect to route") {
+		l.log.Warn(text)
+		return
+	}
+	l.log.Error(text)
+}
 
 // Fatalf is what the server calls when it cannot go on. It does not end the process here.
 func (l *logger) Fatalf(format string, v ...any) {
