@@ -114,7 +114,7 @@ async def test_a_manager_listens_and_does_not_block_its_loop(bus: Bus) -> None:
         await asyncio.sleep(0)
         return {"n": -event.data["n"]}
 
-    await manager.create_subscription("c", "s", "subscription { points { n } }")
+    await manager.create_subscription("s", "c", "subscription { points { n } }")
     got: list[int] = []
 
     async def listen() -> None:
