@@ -17,7 +17,7 @@ type settings struct {
 	Schemaless  bool     `name:"schemaless" help:"Serve without a schema: the root field is the channel."`
 	Listen      *string  `name:"listen" placeholder:"HOST:PORT" help:"Address to listen on (default: 127.0.0.1:4000)."`
 	AdminListen *string  `name:"admin-listen" placeholder:"HOST:PORT" help:"Address of /metrics, for operators only (default: none)."`
-	Bus         *string  `name:"bus" placeholder:"URL" help:"What carries events (default: memory://)."`
+	Bus         *string  `name:"bus" placeholder:"URL" help:"What carries events: memory://, redis://, postgres:// or nats:// (default: memory://)."`
 	Origins     []string `name:"origins" placeholder:"ORIGIN" help:"Web origins that may connect, such as https://app.example.com."`
 	Preset      *string  `name:"preset" placeholder:"NAME" help:"Defaults: development, production or high-throughput."`
 	DrainWindow *string  `name:"drain-window" placeholder:"TIME" help:"After SIGTERM, closes are spread over this time (default: 10s)."`

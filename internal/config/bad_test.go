@@ -95,7 +95,7 @@ var bad = []struct {
 	{"same address", jwt + "admin.listen: 127.0.0.1:4000", []string{`F:6: admin.listen: is the same as listen; operators' endpoints need a port of their own`}},
 	{"pprof without a listener", jwt + "admin.pprof: true", []string{`F:6: admin.pprof: needs admin.listen`}},
 	{"bus without a scheme", jwt + "bus: memory", []string{`F:6: bus: must be a URL such as memory:// or redis://127.0.0.1:6379`}},
-	{"unknown bus", jwt + "bus: kafka://u:secretword@h", []string{`F:6: bus: unknown bus kafka://; this build knows memory://`}},
+	{"unknown bus", jwt + "bus: kafka://u:secretword@h", []string{`F:6: bus: unknown bus kafka://; this build knows memory://, redis://, rediss://, unix://, redis+sentinel://, rediss+sentinel://, redis+cluster://, rediss+cluster://, postgres://, postgresql://, nats://, tls://`}},
 	{"bus with parameters", jwt + "bus: memory://x", []string{`F:6: bus: memory:// takes no host and no parameters`}},
 	{"bus twice", jwt + "bus: memory://\nbus_file: secret", []string{`F:7: bus_file: can't be combined with bus; use one of them`}},
 	{"origin without a scheme", jwt + "origins: [app.example.com]", []string{`F:6: origins[0]: "app.example.com" must be scheme://host[:port], such as https://app.example.com`}},

@@ -65,7 +65,7 @@ var generalKeys = []Key{
 	{Path: "admin.pprof", Type: Bool, Default: "false", Doc: "Serve `/debug/pprof/` on `admin.listen`.", field: func(c *Config) any { return &c.Admin.Pprof }},
 	{Path: "admin.token", Type: Text, Secret: true, Doc: "What operators send as `Authorization: Bearer …` to endpoints of `admin.listen` that change something, such as `POST /revocations`: at least 16 bytes. None: those endpoints are off.", field: func(c *Config) any { return &c.Admin.Token }},
 	{Path: "admin.token_file", Type: Path, Doc: "File that holds the token; a line break at its end is left out.", field: func(c *Config) any { return &c.Admin.TokenFile }},
-	{Path: "bus", Type: URL, Default: "memory://", Flag: "bus", Doc: "What carries events. `memory://`: this process only.", field: func(c *Config) any { return &c.Bus }},
+	{Path: "bus", Type: URL, Default: "memory://", Flag: "bus", Doc: "What carries events: `memory://` (this process only), `redis://`, `postgres://` or `nats://`; `nats://embedded?store=DIR` runs a NATS server in this process. The parameters are in [delivery](../delivery.md).", field: func(c *Config) any { return &c.Bus }},
 	{Path: "bus_file", Type: Path, Doc: "File that holds the URL of the bus, for URLs with a password.", field: func(c *Config) any { return &c.BusFile }},
 	{Path: "origins", Type: List, Flag: "origins", Doc: "Web origins (`https://app.example.com`) whose pages may connect, besides the server's own; `*`: every one.", field: func(c *Config) any { return &c.Origins }},
 	{Path: "introspection", Type: Bool, When: "`false`; with `--dev`: `true`", Flag: "introspection", Doc: "Answer `__schema` and `__type`.", field: func(c *Config) any { return &c.Introspection }},

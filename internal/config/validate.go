@@ -9,12 +9,13 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/fraiseql/fraiseql-go/bus/natsbus/embedded"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/carrier"
 )
 
-// Buses opens what `bus` may name.
-var Buses carrier.Opener
+// Buses opens what `bus` may name: every bus, and the NATS server that is in this program.
+var Buses = carrier.Opener{Embedded: &carrier.Embedded{Open: carrier.As(embedded.Open), Check: embedded.Check}}
 
 // settle fills what depends on other keys.
 func (r *Resolved) settle() {
