@@ -84,9 +84,13 @@ func TestCounts(t *testing.T) {
 func TestTable(t *testing.T) {
 	served := map[string]string{}
 	all := New("v")
-	all.SetStats(func() observe.Stats {
-		return observe.Stats{Bus: bus.Status{Gauges: []bus.Gauge{{Name: "fraiseql_bus_buffered_bytes"}, {Name: "fraiseql_pg_horizon_lag_seconds"}}}}
-	})
+	var ofBuses []bus.Gauge
+	for _, m := range Table() {
+		if m.Kind == Gauge && strings.Contains(m.Doc, "; only with ") {
+			ofBuses = append(ofBuses, bus.Gauge{Name: m.Name})
+		}
+	}
+	all.SetStats(func() observe.Stats { return observe.Stats{Bus: bus.Status{Gauges: ofBuses}} })
 	for line := range strings.Lines(scrape(t, all)) {
 		if f := strings.Fields(line); len(f) == 4 && f[1] == "TYPE" && strings.HasPrefix(f[2], "fraiseql_") {
 			served[f[2]] = f[3]
