@@ -15,6 +15,7 @@ import (
 type cluster struct {
 	tb       testing.TB
 	nodes    []*testkit.Server
+	addrs    []string // of the nodes
 	balancer *testkit.Balancer
 }
 
@@ -22,13 +23,12 @@ type cluster struct {
 func start(tb testing.TB, urls ...string) *cluster {
 	tb.Helper()
 	c := &cluster{tb: tb}
-	var addrs []string
 	for _, u := range urls {
-		node := testkit.Serve(tb, "--dev", "--schemaless", "--bus", u, "--set", "limits.resume_events=1000000")
+		node := testkit.Serve(tb, "--dev", "--schemaless", "--bus", u, "--set", "limits.resume_events=1000000", "--set", "limits.init_timeout=60s")
 		c.nodes = append(c.nodes, node)
-		addrs = append(addrs, node.Addr)
+		c.addrs = append(c.addrs, node.Addr)
 	}
-	c.balancer = testkit.NewBalancer(tb, addrs...)
+	c.balancer = testkit.NewBalancer(tb, c.addrs...)
 	return c
 }
 

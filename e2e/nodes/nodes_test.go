@@ -16,7 +16,7 @@ func TestEveryNode(t *testing.T) {
 			url := server.url(server.addr())
 			nodes := start(t, url, url, url)
 			channels := channelNames(rooms)
-			crowd := follow(t, nodes.balancer.Addr, channels, subscribers)
+			crowd := follow(t, nodes.addrs, channels, subscribers)
 			p := nodes.publisher()
 			p.run(channels, each, 8, 0)
 			got := crowd.finish(p.sent, time.Minute)
@@ -95,7 +95,7 @@ func withFault(t *testing.T, c carrier, f fault) {
 	}
 	w.nodes = start(t, urls...)
 	channels := channelNames(rooms)
-	crowd := follow(t, w.nodes.balancer.Addr, channels, subscribers)
+	crowd := follow(t, []string{w.nodes.balancer.Addr}, channels, subscribers)
 	p := w.nodes.publisher()
 	done := make(chan struct{})
 	go func() {

@@ -121,9 +121,12 @@ type crowd struct {
 	running sync.WaitGroup
 }
 
-// follow connects n subscribers to addr, spread evenly over channels, and waits until each has its first cursor. They
-// are ended with the test.
-func follow(tb testing.TB, addr string, channels []string, n int) *crowd {
+// connecting bounds how many subscribers connect at the same time.
+const connecting = 100
+
+// follow connects n subscribers, spread evenly over addresses and channels, and waits until each has its first cursor.
+// They are ended with the test.
+func follow(tb testing.TB, addrs, channels []string, n int) *crowd {
 	tb.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	c := &crowd{tb: tb, stop: stop}
@@ -131,9 +134,11 @@ func follow(tb testing.TB, addr string, channels []string, n int) *crowd {
 	for i := range n {
 		s := &subscriber{channel: channels[i%len(channels)], moved: make(chan struct{})}
 		c.all = append(c.all, s)
-		c.running.Go(func() { c.run(ctx, addr, s) })
+		c.running.Go(func() { c.run(ctx, addrs[i%len(addrs)], s) })
+		if (i+1)%connecting == 0 || i == n-1 {
+			c.await(2*time.Minute, "no first cursor", func(s *subscriber) bool { return s.begun })
+		}
 	}
-	c.await(2*time.Minute, "no first cursor", func(s *subscriber) bool { return s.begun })
 	return c
 }
 
