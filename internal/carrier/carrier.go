@@ -88,7 +88,8 @@ func (p *Opener) parse(rawURL string) (parsed, error) {
 	if !found || scheme == "" {
 		return parsed{}, errors.New("must be a URL such as memory:// or redis://127.0.0.1:6379")
 	}
-	out := parsed{adapter: find(scheme), rest: rawURL}
+	scheme = strings.ToLower(scheme)
+	out := parsed{adapter: find(scheme), rest: scheme + "://" + after}
 	if out.adapter == nil {
 		return parsed{}, fmt.Errorf("unknown bus %s://; this build knows %s", printable(scheme), strings.Join(Schemes(), "://, ")+"://")
 	}

@@ -10,8 +10,8 @@ import (
 // TestBusesSayWhatTheyAre opens every kind of bus, without a server, and asks it for its status.
 func TestBusesSayWhatTheyAre(t *testing.T) {
 	for rawURL, durable := range map[string]bool{
-		"memory://": false, "redis://127.0.0.1:1": true, "redis://127.0.0.1:1?mode=pubsub": false,
-		"postgres://u@127.0.0.1:1/d": true, "nats://127.0.0.1:1": true, "nats://127.0.0.1:1?mode=core&buffer=1MiB": false,
+		"memory://": false, "REDIS://127.0.0.1:1": true, "redis://127.0.0.1:1?mode=pubsub": false,
+		"postgres://u@127.0.0.1:1/d": true, "nats://127.0.0.1:1": true, "NATS://a:b@127.0.0.1:1,nats://127.0.0.1:2,nats://a:b@127.0.0.1:3?replicas=1": true, "nats://127.0.0.1:1?mode=core&buffer=1MiB": false,
 	} {
 		b, err := new(Opener).Open(rawURL, bus.Options{})
 		if err != nil {

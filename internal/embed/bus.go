@@ -54,7 +54,7 @@ func (b *busConfig) open(log *slog.Logger) (bus.Bus, error) {
 		return nil, bad("bus.type", "must be memory, redis, postgresql or nats")
 	}
 	scheme, _, found := strings.Cut(b.url, "://")
-	if !found || !slices.Contains(schemes, scheme) {
+	if !found || !slices.Contains(schemes, strings.ToLower(scheme)) {
 		return nil, bad("bus.url", "must begin with "+strings.Join(schemes, ":// or ")+"://")
 	}
 	rawURL := b.url

@@ -53,6 +53,8 @@ class TestEventBusConfig:
             "rediss://user:secret@cache.example:6380/3?timeout=5",
             "redis://:secret@[::1]:6379",
             "unix:///run/redis.sock",
+            "redis+sentinel://:secret@one:26379,two:26379/main",
+            "rediss+cluster://one:7000,two:7001",
             "REDIS://localhost",
         ],
     )
@@ -82,7 +84,7 @@ class TestEventBusConfig:
         [
             ("", "empty"),
             ("localhost:6379", "no scheme"),
-            ("http://secret@localhost", "begins with redis:// or rediss:// or unix://, not 'http://'"),
+            ("http://secret@localhost", "begins with redis:// or rediss:// or unix:// or redis"),
             ("redis://", "names no host"),
             ("redis://:secret@", "names no host"),
             ("redis://localhost:secret/1", "port"),

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
 __all__ = ["EventBusConfig"]
 
 
+_SEVERAL = ("redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster")
+
+
 class EventBusConfig:
     """Which bus carries the events. Made by one of its class methods; immutable.
 
@@ -53,7 +56,8 @@ class EventBusConfig:
         """Return a bus over Redis Streams.
 
         Args:
-            url: `redis://[[user]:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path[?db=n]`.
+            url: `redis://[[user]:password@]host[:port][/db]`, `rediss://` for TLS, or `unix:///path[?db=n]`;
+                `redis+sentinel://host1,host2/master`, `redis+cluster://host1,host2`. docs/delivery.md lists parameters.
             consumer_group: The name that processes of one application share; 1 to 255 characters, no white space.
 
         Returns:
@@ -62,8 +66,11 @@ class EventBusConfig:
         Raises:
             ValueError: The URL or the name cannot be right; the text says what is wrong.
         """
-        parts = _split("redis", url, ("redis", "rediss", "unix"))
-        if parts.scheme == "unix":
+        parts = _split("redis", url, ("redis", "rediss", "unix", *_SEVERAL))
+        if parts.scheme in _SEVERAL:
+            if not parts.netloc.rpartition("@")[2]:
+                raise ValueError("redis: the URL names no host")
+        elif parts.scheme == "unix":
             if parts.netloc or not parts.path.strip("/"):
                 raise ValueError("redis: a unix URL is unix:///path/of/the/socket")
         else:
