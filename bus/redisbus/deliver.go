@@ -43,35 +43,6 @@ func (r *reports) unblock(log *slog.Logger) {
 	}
 }
 
-// run delivers what the reader hands over, in the order of the stream.
-func (p *partition) run() {
-	h := *p.bus.handler.Load()
-	gaps, _ := h.(bus.GapHandler)
-	var at id
-	for {
-		select {
-		case b := <-p.queue:
-			switch {
-			case b.doubt:
-				p.gap(gaps, at, id{at.epoch, at.seq + 1})
-			case b.entries == nil:
-				at = b.start
-			}
-			for i := range b.entries {
-				if p.bus.ctx.Err() != nil {
-					return
-				}
-				at = p.deliver(h, gaps, at, &b.entries[i])
-			}
-		case <-p.bus.ctx.Done():
-			return
-		}
-		if p.starved.Load() && p.starved.CompareAndSwap(true, false) {
-			p.reader.wake()
-		}
-	}
-}
-
 // deliver hands one entry to the engine, if it wants the channel, and returns where the partition is now.
 func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, m *rueidis.RedisMessage) id {
 	var e entry

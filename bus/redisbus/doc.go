@@ -72,8 +72,8 @@
 // # Concurrency
 //
 // Every method may be called from any goroutine; Interest and Status never block. One goroutine looks after the
-// connection, one reads (in a cluster, one for each partition that is read), and one for each partition delivers, so that a
-// handler that waits holds up its partition alone. Publishing goes over the driver's shared connections, which
+// connection, one reads (in a cluster, one for each partition that is read), and a few deliver, each one partition at a time: a
+// handler that waits holds up its partition, and one of them. Publishing goes over the driver's shared connections, which
 // gather what is published at one time; each page of history has a connection of its own. No lock is held over I/O or
 // while the handler runs.
 //

@@ -64,7 +64,7 @@ func (b *Bus) historyOnce(ctx context.Context, channel string, after event.Posit
 	defer release()
 	stop := context.AfterFunc(b.ctx, c.Close)
 	defer stop()
-	h := scan{part: b.home(channel), channel: channel, limit: limit, count: firstCount, now: time.Now()}
+	h := scan{part: b.home(channel), channel: channel, limit: limit, count: min(max(1, 4*limit), firstCount), now: time.Now()}
 	err := h.run(ctx, c, after)
 	return h.page, err
 }

@@ -31,11 +31,16 @@ type partition struct {
 	tending                     chan struct{} // one token: one tend at a time for publishers
 	gate                        atomic.Bool   // opening() is nil
 	reader                      *reader
+	after                       string // the place to read from, as Redis writes it; of the reader
+
+	queued bool // under crew.mu: it is among the ready ones, or with a goroutine of the crew
+	at     id   // delivered so far; of the goroutine that has it
 
 	mu       sync.Mutex
 	channels map[string]struct{} // of interest
 	epoch    uint64              // 0: not known
 	nextID   string              // what XADD is given
+	adds     uint                // XADDs made
 	captured bool                // read from a known place on
 	ready    chan struct{}       // closed while gate is open
 	next     seen                // read so far; what is read next follows it
@@ -71,7 +76,7 @@ func (p *partition) want(channel string, wanted bool) (tell bool) {
 	if !wanted {
 		delete(p.channels, channel)
 		p.gateLocked()
-		return false // the reader sees it when it comes by
+		return len(p.channels) == 0
 	}
 	p.channels[channel] = struct{}{}
 	p.gateLocked()

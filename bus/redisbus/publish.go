@@ -81,12 +81,16 @@ func (s *sending) release() {
 	}
 }
 
+// trimEach is how many XADDs of a node have one that trims, where the length need not be exact.
+const trimEach = 16
+
 // attempt is one XADD on its way.
 type attempt struct {
 	index  int // in the batch
 	part   *partition
 	before id     // the newest entry acknowledged to this node before
 	next   string // the id to ask for
+	trim   bool
 	name   string // of the event
 }
 
@@ -153,7 +157,8 @@ func (s *sending) prepare(ctx context.Context) error {
 			}
 		}
 		p.mu.Lock()
-		a := attempt{index: i, part: p, before: p.acked.at, next: p.nextID}
+		a := attempt{index: i, part: p, before: p.acked.at, next: p.nextID, trim: s.bus.cfg.trimExactly || p.adds%trimEach == 0}
+		p.adds++
 		p.mu.Unlock()
 		if a.name = s.batch[i].Event.ID; a.name == "" {
 			a.name = s.batch[i].Event.UID.String()
@@ -170,7 +175,7 @@ func (s *sending) command(a *attempt) rueidis.Completed {
 	c := *b.client.Load()
 	var args [24]string
 	list := append(args[:0], "NOMKSTREAM")
-	if a.part.number != controlNumber {
+	if a.trim && a.part.number != controlNumber {
 		if list = append(list, "MAXLEN"); !b.cfg.trimExactly {
 			list = append(list, "~")
 		}

@@ -12,14 +12,18 @@ import (
 )
 
 // reader reads partitions with one blocking XREAD on a connection of its own. There is one for all partitions, and in a
-// cluster, where a command may only name keys of one slot, one for each partition. What is read goes to the goroutine
-// of its partition; a partition whose queue is full is left out until it is not.
+// cluster, where a command may only name keys of one slot, one for each partition. What is read goes to the
+// crew; a partition whose queue is full is left out until it is not.
 type reader struct {
 	bus   *Bus
+	crew  *crew
 	parts []*partition
 	kick  chan struct{} // something is wanted, or has space again: for who waits here
 	ring  chan struct{} // likewise: for who ends a wait at Redis
 	count int64         // entries per stream in one answer, adapted to their size
+
+	set   []*partition // what is read, as long as it is not stale
+	stale atomic.Bool
 
 	asked, seen atomic.Uint64 // changes that were asked for, changes that a running XREAD knows of
 	client      atomic.Int64  // the connection's number at Redis while it reads, else 0
@@ -47,11 +51,11 @@ func (b *Bus) deliverAll() {
 		return
 	}
 	var list []*reader
+	crew := newCrew(b, *b.handler.Load())
 	add := func(parts ...*partition) {
-		r := &reader{bus: b, parts: parts, kick: make(chan struct{}, 1), ring: make(chan struct{}, 1), count: firstCount}
+		r := &reader{bus: b, crew: crew, parts: parts, kick: make(chan struct{}, 1), ring: make(chan struct{}, 1), count: firstCount}
 		for _, p := range parts {
 			p.reader = r
-			b.running.Go(p.run)
 		}
 		list = append(list, r)
 	}
@@ -69,14 +73,20 @@ func (b *Bus) deliverAll() {
 	}
 }
 
-// wake tells the reader of a partition that there is something else to read now.
-func (b *Bus) wake(p *partition) {
-	if b.readers.Load() != nil {
+// wake tells the reader of a partition that there is something else to read: at once if it is more, when it comes by if
+// it is less.
+func (b *Bus) wake(p *partition, more bool) {
+	switch {
+	case b.readers.Load() == nil:
+	case more:
 		p.reader.wake()
+	default:
+		p.reader.stale.Store(true)
 	}
 }
 
 func (r *reader) wake() {
+	r.stale.Store(true)
 	r.asked.Add(1)
 	for _, c := range [...]chan struct{}{r.kick, r.ring} {
 		select {
@@ -136,6 +146,7 @@ func (r *reader) session() error {
 
 // loop reads until the connection breaks or there is nothing to read.
 func (r *reader) loop(c rueidis.DedicatedClient) error {
+	r.stale.Store(true)
 	for r.bus.ctx.Err() == nil {
 		asked := r.asked.Load()
 		set, err := r.gather(c)
@@ -186,13 +197,31 @@ func (r *reader) verify(c rueidis.DedicatedClient) error {
 		}
 		select { // other entries may stand at the numbers that were read: what is read next may not follow
 		case p.queue <- batch{doubt: true}:
+			r.crew.push(p)
+			r.crew.rouse()
 		case <-r.bus.ctx.Done():
 		}
 	})
 }
 
 // gather returns what to read now, and finds the place to begin at for partitions that are new.
-func (r *reader) gather(c rueidis.DedicatedClient) (set []*partition, err error) {
+func (r *reader) gather(c rueidis.DedicatedClient) ([]*partition, error) {
+	full := false
+	for _, p := range r.set {
+		full = full || len(p.queue) == cap(p.queue)
+	}
+	if !r.stale.Swap(false) && !full {
+		return r.set, nil
+	}
+	set, err := r.gatherAnew(c)
+	r.set = set
+	if err != nil || full {
+		r.stale.Store(true)
+	}
+	return set, err
+}
+
+func (r *reader) gatherAnew(c rueidis.DedicatedClient) (set []*partition, err error) {
 	var fresh []*partition
 	for _, p := range r.parts {
 		_, captured := p.place()
@@ -217,6 +246,8 @@ func (r *reader) gather(c rueidis.DedicatedClient) (set []*partition, err error)
 	}
 	return append(set, fresh...), r.bus.tendParts(r.bus.patience(0), c, r.bus.since.Load(), fresh, func(p *partition, t tended) {
 		p.queue <- batch{start: t.last.at} // which has space: only this goroutine fills it
+		r.crew.push(p)
+		p.after = t.last.at.String()
 		p.capture(t.last)
 	})
 }
@@ -230,8 +261,7 @@ func (r *reader) read(c rueidis.DedicatedClient, set []*partition) error {
 		args = append(args, p.stream)
 	}
 	for _, p := range set {
-		at, _ := p.place()
-		args = append(args, at.at.String())
+		args = append(args, p.after)
 	}
 	answer := c.Do(r.bus.patience(block), c.B().Arbitrary("XREAD").Args(args...).Blocking())
 	streams, err := answer.ToMap()
@@ -253,11 +283,14 @@ func (r *reader) read(c rueidis.DedicatedClient, set []*partition) error {
 		if err != nil {
 			return err
 		}
+		p.after = at.String()
 		p.advance(seen{at, tagOf(fields)})
 		bytes += weight(fields) * len(entries)
 		most = max(most, len(entries))
 		p.queue <- batch{entries: entries} // which has space: gather saw to it
+		r.crew.push(p)
 	}
+	r.crew.rouse()
 	r.adapt(bytes, most)
 	return nil
 }

@@ -225,7 +225,7 @@ func (b *Bus) Interest(channel string, wanted bool) {
 		}
 	}
 	if p.want(channel, wanted) {
-		b.wake(p)
+		b.wake(p, wanted)
 	}
 }
 

@@ -45,7 +45,8 @@ type figures struct {
 	PerSecond float64 `json:"per_second"`
 	P50       float64 `json:"p50_ms,omitempty"`
 	P99       float64 `json:"p99_ms,omitempty"`
-	CPU       float64 `json:"cpu_seconds_per_million"` // of this process, the server's not
+	CPU       float64 `json:"cpu_seconds_per_million"` // of this process
+	ServerCPU float64 `json:"server_cpu_seconds_per_million"`
 }
 
 // subject is what is measured: publish publishes the events i, i+1, … of a channel and returns when they are
@@ -131,12 +132,13 @@ func summary(all []figures) []spread {
 	for round := range *rounds {
 		bare, own := pick(round, "throughput", "bare"), pick(round, "throughput", "bus")
 		list["throughput, bus / bare"] = append(list["throughput, bus / bare"], own.PerSecond/bare.PerSecond)
+		list["events per CPU second of client and server, bus / bare"] = append(list["events per CPU second of client and server, bus / bare"], (bare.CPU+bare.ServerCPU)/(own.CPU+own.ServerCPU))
 		bare, own = pick(round, "latency", "bare"), pick(round, "latency", "bus")
 		list["p50 added, ms"] = append(list["p50 added, ms"], own.P50-bare.P50)
 		list["p99 added, ms"] = append(list["p99 added, ms"], own.P99-bare.P99)
 	}
 	var out []spread
-	for _, name := range []string{"throughput, bus / bare", "p50 added, ms", "p99 added, ms"} {
+	for _, name := range []string{"throughput, bus / bare", "events per CPU second of client and server, bus / bare", "p50 added, ms", "p99 added, ms"} {
 		v := list[name]
 		slices.Sort(v)
 		out = append(out, spread{"summary", name, v[len(v)/2], v[0], v[len(v)-1]})
@@ -153,6 +155,7 @@ func server() (addr string, stop func()) {
 	_, port, _ := net.SplitHostPort(addr)
 	command := exec.Command("redis-server", "--bind", "127.0.0.1", "--port", port, "--save", "", "--appendonly", "no")
 	check(command.Start())
+	serverPID = command.Process.Pid
 	for range 200 {
 		if c, err := net.Dial("tcp", addr); err == nil {
 			_ = c.Close()
@@ -162,6 +165,20 @@ func server() (addr string, stop func()) {
 	}
 	log.Fatal("redis-server does not answer")
 	return "", nil
+}
+
+var serverPID int
+
+// serverCPU is the time that the server has used, from the kernel's table in hundredths of a second.
+func serverCPU() time.Duration {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", serverPID))
+	check(err)
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	var user, system int64
+	_, err = fmt.Sscan(fields[11]+" "+fields[12], &user, &system)
+	check(err)
+	return time.Duration(user+system) * 10 * time.Millisecond
 }
 
 // machine describes what was measured on.

@@ -47,7 +47,7 @@ func throughput(addr, of string, round int) figures {
 	check(err)
 	defer s.close()
 	var sent atomic.Int64
-	began, before := time.Now(), cpu()
+	began, before, server := time.Now(), cpu(), serverCPU()
 	end := began.Add(*length)
 	var wait sync.WaitGroup
 	for p := range *publishers {
@@ -67,7 +67,7 @@ func throughput(addr, of string, round int) figures {
 	took := time.Since(began)
 	n := int(sent.Load())
 	return figures{Kind: "throughput", Round: round, Of: of, Batch: *batch, Events: n, PerSecond: float64(n) / took.Seconds(),
-		CPU: (cpu() - before).Seconds() / float64(n) * 1e6}
+		CPU: (cpu() - before).Seconds() / float64(n) * 1e6, ServerCPU: (serverCPU() - server).Seconds() / float64(n) * 1e6}
 }
 
 // await waits until everything that was sent has arrived.
@@ -94,7 +94,7 @@ func latency(addr, of string, round int, rate float64) figures {
 	})
 	check(err)
 	defer s.close()
-	began, before := time.Now(), cpu()
+	began, before, server := time.Now(), cpu(), serverCPU()
 	calls := int64(rate * length.Seconds() / float64(*batch))
 	interval := time.Duration(float64(*batch) / rate * float64(time.Second))
 	var next atomic.Int64
@@ -126,5 +126,6 @@ func latency(addr, of string, round int, rate float64) figures {
 		return float64(times[int(float64(len(times)-1)*q)].Microseconds()) / 1000
 	}
 	return figures{Kind: "latency", Round: round, Of: of, Batch: *batch, Events: len(times), PerSecond: float64(len(times)) / time.Since(began).Seconds(),
-		P50: ms(0.5), P99: ms(0.99), CPU: (cpu() - before).Seconds() / float64(len(times)) * 1e6}
+		P50: ms(0.5), P99: ms(0.99), CPU: (cpu() - before).Seconds() / float64(len(times)) * 1e6,
+		ServerCPU: (serverCPU() - server).Seconds() / float64(len(times)) * 1e6}
 }
