@@ -80,7 +80,7 @@
 // # Commands
 //
 // A user of Redis' access control lists needs, for the keys ~{p}* and ~{p:*: ping, hello, info, client|id,
-// client|unblock, client|setname, client|setinfo (from Redis 7.2), eval, exists, hset, hget, hmget, time, xadd, xread, xrange, xinfo, xtrim,
+// client|unblock, client|setname, client|setinfo (from Redis 7.2), eval, evalsha, exists, hset, hget, hmget, time, xadd, xread, xrange, xinfo, xtrim,
 // xlen, rpush, lpop, lindex; for Work xgroup, xreadgroup, xack, xclaim, xautoclaim; for pub/sub publish, subscribe,
 // unsubscribe (spublish, ssubscribe, sunsubscribe) and the channels &p:*.
 package redisbus

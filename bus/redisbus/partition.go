@@ -150,6 +150,13 @@ func (p *partition) known() (epoch uint64, must []seen) {
 	return p.epoch, append(must, p.acked)
 }
 
+// used reports whether this node reads the partition or has published to it.
+func (p *partition) used() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.captured || p.acked.at.epoch != 0
+}
+
 // learn notes what a tend has found.
 func (p *partition) learn(t tended) {
 	p.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,7 +66,8 @@ var sendings = sync.Pool{New: func() any { return new(sending) }}
 
 func (b *Bus) sending(batch []bus.Message) *sending {
 	if len(batch) > 1 {
-		return &sending{bus: b, batch: batch, now: time.Now(), acked: make([]bool, len(batch))}
+		n := len(batch)
+		return &sending{bus: b, batch: batch, now: time.Now(), acked: make([]bool, n), commands: make([]rueidis.Completed, 0, n), sent: make([]attempt, 0, n)}
 	}
 	s := sendings.Get().(*sending)
 	s.bus, s.batch, s.now = b, batch, time.Now()
@@ -254,13 +256,18 @@ func (b *Bus) tendParts(ctx context.Context, c rueidis.CoreClient, since uint64,
 	if len(list) == 0 {
 		return nil
 	}
+	known := make([][]seen, len(list))
 	commands := make([]rueidis.Completed, len(list))
 	for i, p := range list {
-		_, must := p.known()
-		commands[i] = p.tend(c, since, must...)
+		_, known[i] = p.known()
+		commands[i] = p.tend(c, false, since, known[i])
 	}
+	results := c.DoMulti(ctx, commands...)
 	var first error
-	for i, r := range c.DoMulti(ctx, commands...) {
+	for i, r := range results {
+		if answer, ok := rueidis.IsRedisErr(r.Error()); ok && answer.IsNoScript() { // Redis was started since
+			r = c.Do(ctx, list[i].tend(c, true, since, known[i]))
+		}
 		t, err := readTended(r)
 		if err != nil {
 			if first == nil {
@@ -276,9 +283,20 @@ func (b *Bus) tendParts(ctx context.Context, c rueidis.CoreClient, since uint64,
 	return first
 }
 
-// tendAll tends every partition, which makes the bus ready the first time.
+// restEach is how many visits share the partitions that this node does not use.
+const restEach = 12
+
+// tendAll tends the partitions that this node uses and a share of the others; all of them when the connection is new,
+// which makes the bus ready the first time.
 func (b *Bus) tendAll(ctx context.Context, c rueidis.Client, since uint64) error {
-	if err := b.tendParts(ctx, c, since, b.table.Load().all(), nil); err != nil {
+	list := b.table.Load().all()
+	if b.link.problemNow() == "" {
+		b.visits++
+		list = slices.DeleteFunc(list, func(p *partition) bool {
+			return !p.used() && uint64(p.number)%restEach != b.visits%restEach
+		})
+	}
+	if err := b.tendParts(ctx, c, since, list, nil); err != nil {
 		return err
 	}
 	if b.since.Swap(since) == 0 {

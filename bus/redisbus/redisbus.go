@@ -40,6 +40,8 @@ type Bus struct {
 	mu       sync.Mutex
 	early    map[string]struct{} // channels of interest before the table is known
 	attached bool
+
+	visits uint64 // of connect alone
 }
 
 var (

@@ -2,9 +2,12 @@ package redisbus
 
 import (
 	"context"
+	"crypto/sha1"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -123,8 +126,14 @@ type tended struct {
 	why   string
 }
 
-// tend is the command that runs tendScript for a partition.
-func (p *partition) tend(c rueidis.CoreClient, since uint64, known ...seen) rueidis.Completed {
+// tendHash is what Redis calls tendScript once it knows it.
+var tendHash = sync.OnceValue(func() string {
+	sum := sha1.Sum([]byte(tendScript))
+	return hex.EncodeToString(sum[:])
+})
+
+// tend is the command that runs tendScript for a partition, by its hash or, whole, with its text.
+func (p *partition) tend(c rueidis.CoreClient, whole bool, since uint64, known []seen) rueidis.Completed {
 	ms := func(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }
 	note := "0"
 	if p.number == controlNumber {
@@ -136,7 +145,10 @@ func (p *partition) tend(c rueidis.CoreClient, since uint64, known ...seen) ruei
 			args = append(args, s.at.String(), s.tag)
 		}
 	}
-	return c.B().Eval().Script(tendScript).Numkeys(3).Key(p.stream, p.hash, p.samples).Arg(args...).Build()
+	if whole {
+		return c.B().Eval().Script(tendScript).Numkeys(3).Key(p.stream, p.hash, p.samples).Arg(args...).Build()
+	}
+	return c.B().Evalsha().Sha1(tendHash()).Numkeys(3).Key(p.stream, p.hash, p.samples).Arg(args...).Build()
 }
 
 // samples is into how many parts the age limit is divided: entries live up to this fraction longer.

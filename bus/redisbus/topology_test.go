@@ -81,7 +81,7 @@ func TestTLS(t *testing.T) {
 func TestAccessControl(t *testing.T) {
 	server := testkit.StartRedis(t, testkit.RedisOptions{Users: []string{
 		"app on >secret resetkeys resetchannels ~{app}* ~{app:* &app:* -@all +ping +hello +info +client|id +client|unblock +client|setname " +
-			"+eval +exists +hset +hget +hmget +time +xadd +xread +xrange +xinfo +xtrim +xlen +rpush +lpop +lindex " +
+			"+eval +evalsha +exists +hset +hget +hmget +time +xadd +xread +xrange +xinfo +xtrim +xlen +rpush +lpop +lindex " +
 			"+xgroup +xreadgroup +xack +xclaim +xautoclaim +publish +subscribe +unsubscribe",
 	}})
 	base := "redis://app:secret@" + server.Addr + "?prefix=app"
