@@ -63,8 +63,25 @@ func TestKillWithEverythingWritten(t *testing.T) {
 	if err != nil || !p.Complete || len(p.Messages) < last {
 		t.Errorf("history of %d events: %d, complete %v, %v", last, len(p.Messages), p.Complete, err)
 	}
-	if s := b.Status(); s.Reconnects == 0 || s.Gaps != 0 || !s.Connected {
+	awaitConnected(t, b)
+	if s := b.Status(); s.Reconnects == 0 || s.Gaps != 0 || s.Problem != "" {
 		t.Errorf("status %+v", s)
+	}
+}
+
+// awaitConnected waits until the bus says that it is connected.
+func awaitConnected(t *testing.T, b bus.Bus) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !bus.StatusOf(b).Connected {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("status %+v", bus.StatusOf(b))
+		}
 	}
 }
 
