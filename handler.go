@@ -11,17 +11,13 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
-	"github.com/fraiseql/fraiseql-go/internal/code"
-	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/outbound"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
-	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
 	"github.com/fraiseql/fraiseql-go/internal/transport/callback"
 	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
 	"github.com/fraiseql/fraiseql-go/internal/transport/ws"
-	"github.com/fraiseql/fraiseql-go/observe"
 )
 
 type (
@@ -71,6 +67,8 @@ type HandlerConfig struct {
 	Node Node
 	// Portable serves every connection by two goroutines, as on systems without epoll.
 	Portable bool
+	// Hooks are asked about connections and subscriptions.
+	Hooks Hooks
 	// ReleaseMemory gives memory back to the system once after a burst of connects; for programs that are a
 	// server and nothing else.
 	ReleaseMemory bool
@@ -123,6 +121,7 @@ type endpoint struct {
 	callbacks *callback.Handler
 	poller    *poll.Poller
 	host      *session.Host
+	recheck   *recheck // nil: none
 }
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
@@ -136,10 +135,12 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start connection layer: %w", err)
 	}
-	made := &endpoint{poller: poller, host: e.sessionHost(&cfg)}
+	g := e.sessionHost(&cfg)
+	made := &endpoint{poller: poller, host: g.host}
 	if err := made.mount(e, &cfg); err != nil {
 		return nil, errors.Join(err, made.close())
 	}
+	made.recheck = g.startRecheck(made)
 	if err := e.addServer(made); err != nil {
 		return nil, err
 	}
@@ -241,15 +242,17 @@ func (p *endpoint) Drain(ctx context.Context, window time.Duration, code uint16,
 }
 
 // sessionHost makes what the protocol machines of one endpoint share.
-func (e *Engine) sessionHost(cfg *HandlerConfig) *session.Host {
-	return session.NewHost(session.HostConfig{
-		Engine:  &gate{engine: e, cfg: cfg},
+func (e *Engine) sessionHost(cfg *HandlerConfig) *gate {
+	g := &gate{engine: e, cfg: cfg}
+	g.host = session.NewHost(session.HostConfig{
+		Engine:  g,
 		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
 		Workers: cfg.Workers, Limited: e.limited,
 		Panicked: func(value any, stack []byte) {
 			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))
 		},
 	})
+	return g
 }
 
 // addServer makes an endpoint the engine's own.
@@ -335,6 +338,7 @@ func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 }
 
 func (p *endpoint) close() error {
+	p.recheck.end()
 	if p.http != nil {
 		p.http.Close()
 	}
@@ -364,132 +368,4 @@ func (c *HandlerConfig) handshake(r *http.Request, allowed *origin.List) *sessio
 		h.Value = c.Request(r, credible)
 	}
 	return h
-}
-
-// gate is what the sessions of one handler ask: it implements session.Engine.
-type gate struct {
-	engine *Engine
-	cfg    *HandlerConfig
-}
-
-// Authenticate implements session.Engine.
-func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
-	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr, Request: h.Value}
-	if g.cfg.Authenticator == nil {
-		return &identity.Identity{}, nil
-	}
-	if !g.engine.control.informed(ctx) {
-		return nil, errUninformed
-	}
-	at := time.Now()
-	id, err := g.cfg.Authenticator.Authenticate(ctx, c)
-	if err != nil {
-		var why *identity.Error
-		if g.cfg.Anonymous && errors.As(err, &why) && why.Reason == identity.Missing {
-			return &identity.Identity{}, nil
-		}
-		return nil, g.refuse(err)
-	}
-	if id == nil {
-		return nil, session.ErrForbidden
-	}
-	if err := g.unlessRevoked(id, at); err != nil {
-		return nil, err
-	}
-	return id, nil
-}
-
-// Enter implements session.Engine: within the bounds of user and tenant.
-func (g *gate) Enter(who *identity.Identity) error {
-	over, ok := g.engine.accounts.connected(who)
-	if !ok {
-		g.engine.limited(over.name)
-		g.engine.observer.Counted(observe.ConnectionsRefused, "limit", 1)
-		return session.ErrTooMany
-	}
-	return nil
-}
-
-// Left implements session.Engine.
-func (g *gate) Left(who *identity.Identity) { g.engine.accounts.disconnected(who) }
-
-// errUninformed says that credentials cannot be judged while revocations are not known.
-var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
-
-// unlessRevoked refuses an identity that an Authenticator has given all the same.
-func (g *gate) unlessRevoked(who *identity.Identity, at time.Time) error {
-	if !who.Bounded() {
-		return g.refuse(&identity.Error{Reason: identity.Claims, Detail: "a text of the identity, or its roles and scopes together, are too long"})
-	}
-	if g.engine.revoked(who, at) {
-		return g.refuse(&identity.Error{Reason: identity.Revoked})
-	}
-	return nil
-}
-
-// Revoked implements session.Engine.
-func (g *gate) Revoked(who *identity.Identity, at time.Time) bool { return g.engine.revoked(who, at) }
-
-// Refresh implements session.Engine: what the ping carries is judged alone.
-func (g *gate) Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error) {
-	who, err := g.judge(ctx, Credentials{Payload: payload, Request: value, Refresh: true})
-	label := "accepted"
-	if err != nil {
-		label = "refused"
-	}
-	g.engine.observer.Counted(observe.Refreshes, label, 1)
-	return who, err
-}
-
-func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, error) {
-	if g.cfg.Authenticator == nil {
-		return nil, session.ErrForbidden
-	}
-	at := time.Now()
-	who, err := g.cfg.Authenticator.Authenticate(ctx, c)
-	if err != nil {
-		return nil, g.refuse(err)
-	}
-	if who == nil {
-		return nil, session.ErrForbidden
-	}
-	return who, g.unlessRevoked(who, at)
-}
-
-// Readmit implements session.Engine.
-func (g *gate) Readmit(sub *hub.Subscription, who *identity.Identity) { g.engine.readmit(sub, who) }
-
-// refuse counts and logs why credentials gave no identity.
-func (g *gate) refuse(err error) error {
-	var why *identity.Error
-	if !errors.As(err, &why) {
-		g.engine.observer.Counted(observe.AuthFailures, "other", 1)
-		g.engine.log.Warn("authenticator failed", "error", err)
-		return session.ErrForbidden
-	}
-	g.engine.observer.Counted(observe.AuthFailures, string(why.Reason), 1)
-	g.engine.log.Debug("credentials refused", "reason", string(why.Reason), "detail", why.Detail)
-	if why.Unavailable() {
-		return err
-	}
-	return session.ErrForbidden
-}
-
-// Prepared implements session.Engine.
-func (g *gate) Prepared(query, operationName string) bool {
-	_, ok := g.engine.plans.Get(g.engine.schema.Generation, query, operationName)
-	return ok
-}
-
-// Subscribe implements session.Engine.
-func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
-	sub, result, errs := g.engine.subscribe(ctx, conn, who, req, nil)
-	if errs != nil {
-		if errs[0].Code == code.LimitExceeded {
-			g.engine.limited("document")
-		}
-		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
-		return session.Outcome{Errors: appendErrors(nil, errs), Code: errs[0].Code, Mutation: errs[0] == errMutation}
-	}
-	return session.Outcome{Subscription: sub, Result: result}
 }

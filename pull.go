@@ -80,7 +80,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		OperationName: r.OperationName, Variables: r.Variables, Extensions: r.Extensions,
 	}
 	req.Through((*beginning)(s))
-	sub, result, errs := e.subscribe(ctx, &s.conn.Conn, &who, req, own)
+	sub, result, errs := e.subscribe(ctx, &s.conn.Conn, &who, req, own, nil)
 	if errs == nil && sub == nil && result != nil {
 		errs = refused(code.ValidationFailed, "The operation is not a subscription.")
 	}

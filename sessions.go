@@ -33,6 +33,7 @@ type Sessions struct {
 	cfg     HandlerConfig
 	allowed origin.List
 	host    *session.Host
+	recheck *recheck // nil: none
 
 	drain sync.Mutex    // one Drain at a time
 	left  chan struct{} // 1 slot: open may have become empty
@@ -82,7 +83,9 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 	}
 	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), left: make(chan struct{}, 1)}
 	s.allowed, _ = origin.Parse(cfg.Origins)
-	s.host = e.sessionHost(&s.cfg)
+	g := e.sessionHost(&s.cfg)
+	s.host = g.host
+	s.recheck = g.startRecheck(s)
 	if err := e.addServer(s); err != nil {
 		return nil, err
 	}
@@ -227,6 +230,7 @@ func (s *Sessions) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 // close ends every session with 1001, which its host may still take, and waits for what runs.
 func (s *Sessions) close() error {
 	s.refuseFurther()
+	s.recheck.end()
 	for _, c := range s.list() {
 		c.Shut(CloseGoingAway, "the server stops")
 		c.end()

@@ -24,6 +24,7 @@ type subscribing struct {
 	buf    []byte
 	claims []policy.Claim
 	join   hub.Join
+	ask    func(*plan.Plan) []*gql.Error // decides last; nil: nobody does
 }
 
 var emptyObject = []byte("{}")
@@ -35,8 +36,8 @@ var errMutation = &gql.Error{Code: code.ValidationFailed, Message: "This endpoin
 const onceText = "A subscription is answered by a stream: send Accept: text/event-stream, or multipart/mixed;subscriptionSpec=1.0, or use a WebSocket."
 
 // subscribe runs an operation: a subscription joins, a query is answered in the outcome. own is the resolver of
-// this subscription alone, nil: that of its field or event type.
-func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver) (*hub.Subscription, []byte, []*gql.Error) {
+// this subscription alone, nil: that of its field or event type. ask, if any, decides last.
+func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request, own *hub.Resolver, ask func(*plan.Plan) []*gql.Error) (*hub.Subscription, []byte, []*gql.Error) {
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
@@ -69,6 +70,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	if !resolves(&s.join) {
 		return nil, nil, refused(code.ValidationFailed, "The field "+p.RootName+" needs a resolver, and there is none.")
 	}
+	s.ask = ask
 	sub, errs := e.join(ctx, s, req)
 	if sub != nil {
 		e.observer.Counted(observe.Subscribed, origin, 1)
@@ -177,6 +179,11 @@ func (e *Engine) join(ctx context.Context, s *subscribing, req *session.Request)
 		return nil, refused(code.BadUserInput, "The extension resume is true, or the cursor of a message as a string.")
 	}
 	s.join.Cursors = resume != nil
+	if s.ask != nil {
+		if errs := s.ask(p); errs != nil {
+			return nil, errs
+		}
+	}
 	return e.enter(ctx, &s.join, resume, req.Begin)
 }
 
@@ -268,7 +275,7 @@ func (e *Engine) free(s *subscribing) {
 	if cap(s.buf) > keptVariables {
 		return
 	}
-	s.join = hub.Join{}
+	s.join, s.ask = hub.Join{}, nil
 	clear(s.claims)
 	e.subscribing.Put(s)
 }

@@ -70,6 +70,8 @@ const (
 	Gaps
 	// Limited counts what limits refused; label is one of LimitNames.
 	Limited
+	// Hooks counts calls of hooks; label is `allowed`, `refused`, `failed` or `dropped` (nobody had time to tell).
+	Hooks
 	// Counters is the number of counters.
 	Counters int = iota
 )

@@ -32,6 +32,7 @@ type Config struct {
 	Introspection bool
 	Limits        Limits
 	Drain         Drain
+	Hooks         Hooks
 	Log           Log
 }
 
@@ -172,6 +173,19 @@ type Limits struct {
 	InitTimeout                time.Duration
 	PingInterval               time.Duration
 	PongTimeout                time.Duration
+}
+
+// Hooks is `hooks.*`: URLs that are called, see package auth/webhook.
+type Hooks struct {
+	Connect, Subscribe, Disconnect, Recheck string
+	RecheckEvery, Timeout                   time.Duration
+	Secret, SecretFile                      string
+	Networks                                []string
+}
+
+// Configured reports whether anything is called.
+func (h *Hooks) Configured() bool {
+	return h.Connect != "" || h.Subscribe != "" || h.Disconnect != "" || h.Recheck != ""
 }
 
 // Drain is `drain.*`.

@@ -52,7 +52,7 @@ func (k *Key) show(c *Config) (value string, present bool) {
 		if k.Path == "bus" && c.BusFile != "" {
 			value = hidden
 		}
-		if k.Path == "auth.jwt.secret" && c.Auth.JWT.SecretFile != "" || k.Path == "admin.token" && c.Admin.TokenFile != "" || k.Path == "node.secret" && c.Node.SecretFile != "" {
+		if k.Path == "auth.jwt.secret" && c.Auth.JWT.SecretFile != "" || k.Path == "admin.token" && c.Admin.TokenFile != "" || k.Path == "hooks.secret" && c.Hooks.SecretFile != "" || k.Path == "node.secret" && c.Node.SecretFile != "" {
 			present = false // the file is shown
 		}
 	case *bool:

@@ -35,6 +35,7 @@ func (r *Resolved) readSecrets() Problems {
 	fill(&c.Auth.JWT.Secret, c.Auth.JWT.SecretFile, "auth.jwt.secret_file", "auth.jwt.secret", c.Auth.JWT.Secret != "")
 	fill(&c.Admin.Token, c.Admin.TokenFile, "admin.token_file", "admin.token", c.Admin.Token != "")
 	fill(&c.Node.Secret, c.Node.SecretFile, "node.secret_file", "node.secret", c.Node.Secret != "")
+	fill(&c.Hooks.Secret, c.Hooks.SecretFile, "hooks.secret_file", "hooks.secret", c.Hooks.Secret != "")
 	_, busSet := r.Places["bus"]
 	fill(&c.Bus, c.BusFile, "bus_file", "bus", busSet)
 	for i := range c.Publish.Tokens {

@@ -52,7 +52,7 @@ var Presets = []string{"development", "production", "high-throughput"}
 // Keys returns the table in the order of the reference. The caller must not change it.
 func Keys() []Key { return keys }
 
-var keys = slices.Concat(generalKeys, wireKeys, httpKeys, authKeys, publishKeys, limitKeys)
+var keys = slices.Concat(generalKeys, wireKeys, httpKeys, authKeys, hookKeys, publishKeys, limitKeys)
 
 var generalKeys = []Key{
 	{Path: "preset", Type: Choice, When: "`production`; with `--dev`: `development`", Choices: Presets, Flag: "preset", Doc: "A set of defaults; see [presets](#presets). A preset never opens anything.", field: func(c *Config) any { return &c.Preset }},
@@ -102,6 +102,18 @@ var authKeys = []Key{
 	{Path: "auth.jwt.claims.scopes", Type: Text, Default: "scope", Doc: "Claim of the scopes: a list, or words in one text.", field: func(c *Config) any { return &c.Auth.JWT.Claims.Scopes }},
 	{Path: "auth.jwt.claims.federation", Type: Text, Doc: "Claim of `federation_id`.", field: func(c *Config) any { return &c.Auth.JWT.Claims.Federation }},
 	{Path: "auth.jwt.claims.service", Type: Text, Doc: "Claim of `service_name`.", field: func(c *Config) any { return &c.Auth.JWT.Claims.Service }},
+}
+
+var hookKeys = []Key{
+	{Path: "hooks.on_connect.url", Type: URL, Doc: "Asked by POST about each connection whose credentials were accepted; see [hooks](../guides/hooks.md). What it does not allow is closed with 4403.", field: func(c *Config) any { return &c.Hooks.Connect }},
+	{Path: "hooks.on_subscribe.url", Type: URL, Doc: "Asked before each subscription begins.", field: func(c *Config) any { return &c.Hooks.Subscribe }},
+	{Path: "hooks.on_disconnect.url", Type: URL, Doc: "Told of the end of each connection.", field: func(c *Config) any { return &c.Hooks.Disconnect }},
+	{Path: "hooks.recheck.url", Type: URL, Doc: "Asked about each open connection, every `hooks.recheck.every`.", field: func(c *Config) any { return &c.Hooks.Recheck }},
+	{Path: "hooks.recheck.every", Type: Duration, Default: "5m", Doc: "Time between two looks at all connections.", field: func(c *Config) any { return &c.Hooks.RecheckEvery }},
+	{Path: "hooks.timeout", Type: Duration, Default: "5s", Doc: "One call of a hook. No answer in time does not allow.", field: func(c *Config) any { return &c.Hooks.Timeout }},
+	{Path: "hooks.secret", Type: Text, Secret: true, Doc: "Signs what hooks are sent: at least 16 bytes. Needed where a hook is set.", field: func(c *Config) any { return &c.Hooks.Secret }},
+	{Path: "hooks.secret_file", Type: Path, Doc: "File that holds the secret; a line break at its end is left out.", field: func(c *Config) any { return &c.Hooks.SecretFile }},
+	{Path: "hooks.networks", Type: List, Doc: "Networks that are not public and that hooks may lie in (`10.0.0.0/8`). None: public addresses only.", field: func(c *Config) any { return &c.Hooks.Networks }},
 }
 
 var limitKeys = []Key{

@@ -76,6 +76,7 @@ func (r *Resolved) validate(builtin bool, bad map[string]bool) Problems {
 	v.open()
 	v.tokens()
 	v.admin()
+	v.hooks()
 	v.security()
 	v.limits()
 	return v.problems

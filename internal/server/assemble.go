@@ -13,6 +13,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
+	"github.com/fraiseql/fraiseql-go/auth/webhook"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
 	"github.com/fraiseql/fraiseql-go/internal/config"
@@ -51,6 +52,7 @@ type Assembly struct {
 	Engine *fraiseql.Engine
 	bus    bus.Bus
 	tokens *jwtauth.Authenticator // nil: none
+	hooks  *webhook.Hooks         // nil: none
 }
 
 // Assemble builds the engine and the server that a configuration asks for. It does not listen yet. The error
@@ -78,7 +80,14 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 		return nil, errors.Join(err, events.Close(context.Background()))
 	}
 	a := &Assembly{Engine: engine, tokens: tokens, bus: events}
-	graphql, err := engine.Handler(handlerConfig(cfg, tokens))
+	clients := handlerConfig(cfg, tokens)
+	if a.hooks, err = webhooks(&cfg.Hooks); err != nil {
+		return nil, errors.Join(err, a.Close(context.Background()))
+	}
+	if a.hooks != nil {
+		clients.Hooks = a.hooks.Hooks()
+	}
+	graphql, err := engine.Handler(clients)
 	if err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
 	}
@@ -123,7 +132,11 @@ func (a *Assembly) Close(ctx context.Context) error {
 	if a.tokens != nil {
 		a.tokens.Close()
 	}
-	return errors.Join(a.Engine.Close(ctx), a.bus.Close(ctx))
+	err := errors.Join(a.Engine.Close(ctx), a.bus.Close(ctx))
+	if a.hooks != nil {
+		a.hooks.Close()
+	}
+	return err
 }
 
 // readSchema reads the files of patterns, each once.

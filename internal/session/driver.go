@@ -180,7 +180,7 @@ func (d *Driver) authenticate(payload []byte, size int) {
 		at := time.Now()
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		if err == nil && who != nil {
-			err = d.host.engine.Enter(who)
+			err = d.host.engine.Enter(ctx, who)
 		}
 		d.authenticated(who, err)
 		d.recheck(who, at)

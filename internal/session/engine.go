@@ -22,8 +22,9 @@ type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may
 	// block (key fetches, hooks): hosts run it off their reader. ErrForbidden (in the chain) refuses.
 	Authenticate(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
-	// Enter counts a connection of an identity in. The error is ErrTooMany.
-	Enter(who *identity.Identity) error
+	// Enter lets a connection of an identity in, and counts it. It may block. ErrTooMany and ErrForbidden (in the chain)
+	// refuse; every other error means that it could not be judged now.
+	Enter(ctx context.Context, who *identity.Identity) error
 	// Left counts out what Enter has counted in; after a refresh that of the newest identity.
 	Left(who *identity.Identity)
 	// Refresh judges the payload of a ping that carries fresh credentials for a connection, whose handshake had value.

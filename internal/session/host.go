@@ -84,6 +84,9 @@ func (h *Host) Call(size int, f func(context.Context)) bool {
 	return queued
 }
 
+// Later runs f on a worker some time. It returns false, and f does not run, when too many calls wait or the host is closed.
+func (h *Host) Later(f func(context.Context)) bool { return h.pool.do(nil, 0, f) }
+
 // Guard is deferred by what runs for one client: after a panic it reports it and runs answer, which tells the client or
 // ends it, so that the others go on. Without HostConfig.Panicked the panic does.
 func (h *Host) Guard(answer func()) {

@@ -81,6 +81,26 @@ func (x *exchange) authenticate() *refusal {
 	return nil
 }
 
+// enter asks whether who was authenticated may have a stream. A request that is forwarded is authenticated elsewhere.
+func (x *exchange) enter() *refusal {
+	if x.who == nil {
+		return nil
+	}
+	err := errNoAnswer
+	called := x.h.cfg.Host.Call(0, func(ctx context.Context) { err = x.h.cfg.Host.Engine().Enter(ctx, x.who) })
+	switch {
+	case err == nil:
+		return nil
+	case !called:
+		return busy()
+	case errors.Is(err, session.ErrTooMany):
+		return &refusal{status: http.StatusTooManyRequests, code: code.RateLimited, message: "too many connections of this user or tenant, try again later", retry: true}
+	case errors.Is(err, session.ErrForbidden):
+		return &refusal{status: http.StatusForbidden, code: code.Forbidden, message: "the connection is refused"}
+	}
+	return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the connection could not be judged, try again later", retry: true}
+}
+
 // revoked looks once more at the identity, after a revocation would find it in the stream.
 func (x *exchange) revoked() bool { return x.h.cfg.Host.Engine().Revoked(x.who, x.at) }
 

@@ -62,7 +62,7 @@ func (e *engine) Revoked(who *identity.Identity, _ time.Time) bool {
 	return who.UserID == "revoked meanwhile"
 }
 
-func (e *engine) Enter(*identity.Identity) error { return nil }
+func (e *engine) Enter(context.Context, *identity.Identity) error { return nil }
 
 func (e *engine) Left(*identity.Identity) {}
 

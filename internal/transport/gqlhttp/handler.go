@@ -193,10 +193,10 @@ func (h *Handler) admit(x *exchange) (address uint32, no *refusal) {
 		if h.cfg.Gates != nil {
 			address, no.label, no.message = h.cfg.Gates.Enter(x.r.RemoteAddr)
 		}
-		if no.label == "" && (x.who == nil || h.cfg.Host.Engine().Enter(x.who) == nil) {
-			return address, nil
-		} else if no.label == "" {
-			no.status, no.message = http.StatusTooManyRequests, "too many connections of this user or tenant, try again later"
+		if no.label == "" {
+			if no = x.enter(); no == nil {
+				return address, nil
+			}
 		}
 	}
 	h.leave(address, nil)

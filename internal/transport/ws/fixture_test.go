@@ -50,7 +50,7 @@ func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
 
 func (e *engine) Revoked(*identity.Identity, time.Time) bool { return false }
 
-func (e *engine) Enter(*identity.Identity) error { return nil }
+func (e *engine) Enter(context.Context, *identity.Identity) error { return nil }
 
 func (e *engine) Left(*identity.Identity) {}
 

@@ -1,0 +1,153 @@
+package fraiseql
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/observe"
+)
+
+// gate is what the sessions of one handler ask: it implements session.Engine.
+type gate struct {
+	engine *Engine
+	cfg    *HandlerConfig
+	host   *session.Host
+}
+
+// Authenticate implements session.Engine.
+func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
+	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr, Request: h.Value}
+	if g.cfg.Authenticator == nil {
+		return &identity.Identity{}, nil
+	}
+	if !g.engine.control.informed(ctx) {
+		return nil, errUninformed
+	}
+	at := time.Now()
+	id, err := g.cfg.Authenticator.Authenticate(ctx, c)
+	if err != nil {
+		var why *identity.Error
+		if g.cfg.Anonymous && errors.As(err, &why) && why.Reason == identity.Missing {
+			return &identity.Identity{}, nil
+		}
+		return nil, g.refuse(err)
+	}
+	if id == nil {
+		return nil, session.ErrForbidden
+	}
+	if err := g.unlessRevoked(id, at); err != nil {
+		return nil, err
+	}
+	return id, nil
+}
+
+// Enter implements session.Engine: within the bounds of user and tenant.
+func (g *gate) Enter(ctx context.Context, who *identity.Identity) error {
+	over, ok := g.engine.accounts.connected(who)
+	if !ok {
+		g.engine.limited(over.name)
+		g.engine.observer.Counted(observe.ConnectionsRefused, "limit", 1)
+		return session.ErrTooMany
+	}
+	err := g.connectHook(ctx, who)
+	if err != nil {
+		g.engine.accounts.disconnected(who)
+	}
+	return err
+}
+
+// Left implements session.Engine.
+func (g *gate) Left(who *identity.Identity) {
+	g.engine.accounts.disconnected(who)
+	g.disconnectHook(who)
+}
+
+// errUninformed says that credentials cannot be judged while revocations are not known.
+var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
+
+// unlessRevoked refuses an identity that an Authenticator has given all the same.
+func (g *gate) unlessRevoked(who *identity.Identity, at time.Time) error {
+	if !who.Bounded() {
+		return g.refuse(&identity.Error{Reason: identity.Claims, Detail: "a text of the identity, or its roles and scopes together, are too long"})
+	}
+	if g.engine.revoked(who, at) {
+		return g.refuse(&identity.Error{Reason: identity.Revoked})
+	}
+	return nil
+}
+
+// Revoked implements session.Engine.
+func (g *gate) Revoked(who *identity.Identity, at time.Time) bool { return g.engine.revoked(who, at) }
+
+// Refresh implements session.Engine: what the ping carries is judged alone.
+func (g *gate) Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error) {
+	who, err := g.judge(ctx, Credentials{Payload: payload, Request: value, Refresh: true})
+	label := "accepted"
+	if err != nil {
+		label = "refused"
+	}
+	g.engine.observer.Counted(observe.Refreshes, label, 1)
+	return who, err
+}
+
+func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, error) {
+	if g.cfg.Authenticator == nil {
+		return nil, session.ErrForbidden
+	}
+	at := time.Now()
+	who, err := g.cfg.Authenticator.Authenticate(ctx, c)
+	if err != nil {
+		return nil, g.refuse(err)
+	}
+	if who == nil {
+		return nil, session.ErrForbidden
+	}
+	return who, g.unlessRevoked(who, at)
+}
+
+// Readmit implements session.Engine.
+func (g *gate) Readmit(sub *hub.Subscription, who *identity.Identity) { g.engine.readmit(sub, who) }
+
+// refuse counts and logs why credentials gave no identity.
+func (g *gate) refuse(err error) error {
+	var why *identity.Error
+	if !errors.As(err, &why) {
+		g.engine.observer.Counted(observe.AuthFailures, "other", 1)
+		g.engine.log.Warn("authenticator failed", "error", err)
+		return session.ErrForbidden
+	}
+	g.engine.observer.Counted(observe.AuthFailures, string(why.Reason), 1)
+	g.engine.log.Debug("credentials refused", "reason", string(why.Reason), "detail", why.Detail)
+	if why.Unavailable() {
+		return err
+	}
+	return session.ErrForbidden
+}
+
+// Prepared implements session.Engine.
+func (g *gate) Prepared(query, operationName string) bool {
+	if g.cfg.Hooks.OnSubscribe != nil { // it may block
+		return false
+	}
+	_, ok := g.engine.plans.Get(g.engine.schema.Generation, query, operationName)
+	return ok
+}
+
+// Subscribe implements session.Engine.
+func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
+	sub, result, errs := g.engine.subscribe(ctx, conn, who, req, nil, g.subscribeHook(ctx, who, req))
+	if errs != nil {
+		if errs[0].Code == code.LimitExceeded {
+			g.engine.limited("document")
+		}
+		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
+		return session.Outcome{Errors: appendErrors(nil, errs), Code: errs[0].Code, Mutation: errs[0] == errMutation}
+	}
+	return session.Outcome{Subscription: sub, Result: result}
+}

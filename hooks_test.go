@@ -1,0 +1,119 @@
+package fraiseql_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go"
+)
+
+// hooked is sessions with hooks, in a bubble.
+func hooked(t *testing.T, hooks fraiseql.Hooks) *fraiseql.Sessions {
+	t.Helper()
+	e := newEngine(t, fraiseql.Config{})
+	sessions, err := e.Sessions(fraiseql.HandlerConfig{Authenticator: byToken, Hooks: hooks, PingInterval: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return sessions
+}
+
+// judge refuses user `bad`, cannot judge `odd` and panics about `panic`.
+func judge(who *fraiseql.Identity) error {
+	switch who.UserID {
+	case "bad":
+		return errors.Join(errors.New("a reason of the operator"), fraiseql.ErrRefused)
+	case "odd":
+		return errors.New("the database of the operator is away")
+	case "panic":
+		panic("a hook's own fault")
+	}
+	return nil
+}
+
+// What a hook at connect does not allow does not connect, and is not told of as disconnected.
+func TestConnectAndDisconnectHooks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var told []string
+		sessions := hooked(t, fraiseql.Hooks{
+			OnConnect: func(_ context.Context, who *fraiseql.Identity) error { return judge(who) },
+			OnDisconnect: func(_ context.Context, who *fraiseql.Identity) {
+				mu.Lock()
+				defer mu.Unlock()
+				told = append(told, who.UserID)
+			},
+		})
+		for _, tt := range []struct{ user, want string }{
+			{"good", ack}, {"bad", "close Forbidden"}, {"odd", "close Authentication is not available, try again later"},
+			{"panic", "close Authentication is not available, try again later"},
+		} {
+			m := join(t, sessions, tt.user+"/t/j/1m")
+			if got := m.state(); got != tt.want {
+				t.Errorf("%s: %s", tt.user, got)
+			}
+			m.Close()
+		}
+		synctest.Wait()
+		if len(told) != 1 || told[0] != "good" {
+			t.Errorf("told of the end of %v", told)
+		}
+	})
+}
+
+// A subscribe that a hook does not allow does not begin, and the client is not told why.
+func TestSubscribeHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sessions := hooked(t, fraiseql.Hooks{OnSubscribe: func(_ context.Context, s fraiseql.Subscribing) error {
+			if s.Channel != "x" || s.Field != "x" || s.Query != "subscription { x { n } }" {
+				t.Errorf("asked about %+v", s)
+			}
+			return judge(s.Identity)
+		}})
+		for _, tt := range []struct{ user, want string }{
+			{"good", ack}, {"bad", `"code":"FORBIDDEN"`}, {"odd", `"code":"INTERNAL_SERVER_ERROR"`}, {"panic", `"code":"INTERNAL_SERVER_ERROR"`}, {"good", ack},
+		} {
+			if got := join(t, sessions, tt.user+"/t/j/1m").state(); !strings.Contains(got, tt.want) || strings.Contains(got, "operator") {
+				t.Errorf("%s: %s", tt.user, got)
+			}
+		}
+	})
+}
+
+// Connections that are looked at again are closed when they are refused, and stay when nobody can judge.
+func TestRecheckHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		refuse := map[string]bool{}
+		sessions := hooked(t, fraiseql.Hooks{RecheckEvery: time.Minute, OnRecheck: func(_ context.Context, who *fraiseql.Identity) error {
+			mu.Lock()
+			defer mu.Unlock()
+			if refuse[who.UserID] {
+				return fraiseql.ErrRefused
+			}
+			return judge(who)
+		}})
+		gone, stays, odd := join(t, sessions, "gone/t/j/1m"), join(t, sessions, "stays/t/j/1m"), join(t, sessions, "odd/t/j/1m")
+		<-time.After(90 * time.Second)
+		for _, m := range []member{gone, stays, odd} {
+			if got := m.state(); got != ack {
+				t.Errorf("got %s", got)
+			}
+		}
+		mu.Lock()
+		refuse["gone"] = true
+		mu.Unlock()
+		<-time.After(time.Minute)
+		if got := gone.state(); got != "close Forbidden: the credentials are not accepted any more" {
+			t.Errorf("got %s", got)
+		}
+		if got := stays.state() + odd.state(); got != "" {
+			t.Errorf("got %s", got)
+		}
+	})
+}
