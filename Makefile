@@ -6,7 +6,7 @@
 #              (guard-update: commit what they take now)
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
-# make bench   measure what BENCHMARKS.md shows, about a quarter of an hour on a quiet machine, and write it
+# make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), two hours on a quiet machine, and write it
 #              (BENCH_ARGS=-short: seconds, to see that it works; bench-docs: write it from bench/results)
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME
@@ -112,7 +112,7 @@ fuzz:
 	  done; \
 	done
 
-bench:
+bench: $(if $(findstring -short,$(BENCH_ARGS)),,.venvs/bench/.installed)
 	go run ./bench/run $(BENCH_ARGS)
 
 bench-docs:

@@ -20,6 +20,7 @@ type data struct {
 	bench     samples
 	benchRaw  string
 	scenarios []record
+	peers     []record // of the comparison; runs from before it have none
 }
 
 // records returns the records of a scenario in the order of the rounds.
@@ -68,20 +69,31 @@ func (d *data) load(dir string) error {
 	if d.bench, err = parseGoBench(bytes.NewReader(raw)); err != nil {
 		return err
 	}
-	file, err := os.Open(filepath.Join(dir, scenarioFile))
-	if err != nil {
+	if d.scenarios, err = readRecords(filepath.Join(dir, scenarioFile)); err != nil {
 		return err
+	}
+	if d.peers, err = readRecords(filepath.Join(dir, peersFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// readRecords reads lines of JSON.
+func readRecords(name string) (list []record, err error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = file.Close() }()
 	lines := bufio.NewScanner(file)
 	for lines.Buffer(nil, 1<<20); lines.Scan(); {
 		var r record
 		if err := json.Unmarshal(lines.Bytes(), &r); err != nil {
-			return fmt.Errorf("%s: %w", scenarioFile, err)
+			return nil, fmt.Errorf("%s: %w", filepath.Base(name), err)
 		}
-		d.scenarios = append(d.scenarios, r)
+		list = append(list, r)
 	}
-	return lines.Err()
+	return list, lines.Err()
 }
 
 const head = `<!-- Generated from bench/results; make bench-docs writes it. -->
@@ -109,6 +121,7 @@ func document(results string) (string, error) {
 	b.WriteString("\n## Figures\n\nMedian over the runs, with the smallest and the largest. In-process, an event has 370 bytes and 12 fields, of which 5 are asked for; over\nthe WebSocket, `fraiseql bench` publishes events with a text of 100 bytes by HTTP.\n\n")
 	writeTable(&b, d, all)
 	d.writeSlow(&b)
+	d.writePeers(&b)
 	d.writeCommands(&b)
 	return b.String(), nil
 }
@@ -212,6 +225,12 @@ func (d *data) writeCommands(b *strings.Builder) {
 	var seen []string
 	for i := range d.scenarios {
 		if c := d.scenarios[i].Command; !slices.Contains(seen, c) {
+			seen = append(seen, c)
+			b.WriteString(c + "\n")
+		}
+	}
+	for i := range d.peers {
+		if c := d.peers[i].Command; !slices.Contains(seen, c) {
 			seen = append(seen, c)
 			b.WriteString(c + "\n")
 		}

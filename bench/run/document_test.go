@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"encoding/xml"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -126,6 +127,59 @@ func TestDocument(t *testing.T) {
 	save(t, results, "2026-01-03", whole, rounds(3))
 	if text, err = document(results); err != nil || !strings.Contains(text, "altered | 3 | 3 – 3 | 0 | **missed** |") {
 		t.Errorf("losses are no miss: %v\n%s", err, text)
+	}
+}
+
+// TestDocumentCompares shows peers with ratios of the same round, what they held, and a plot of each comparison.
+func TestDocumentCompares(t *testing.T) {
+	results := t.TempDir()
+	whole := run{Complete: true, Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)}
+	save(t, results, "2026-01-02", whole, rounds(0))
+	var b strings.Builder
+	for round, cpu := range []float64{1, 2, 4} {
+		for _, peer := range []string{us, "gqlgen"} {
+			r := record{Scenario: "A1", Round: round + 1, Peer: peer, Command: "fraiseql bench"}
+			r.Result.Connections, r.Result.Rate, r.Result.DeliveriesPerSecond = 10, 100, 1000
+			if r.Result.Server.CPUSecondsPerMillion = cpu; peer == "gqlgen" {
+				r.Result.Server.CPUSecondsPerMillion = 3*cpu + float64(round)
+				r.Result.DeliveriesPerSecond -= 15 * float64(round)
+				r.Versions = map[string]string{"gqlgen": "v1"}
+			}
+			if err := json.NewEncoder(&b).Encode(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	failed := record{Scenario: "A1", Round: 1, Peer: "graphql-ws", ExitCode: 3}
+	if err := json.NewEncoder(&b).Encode(&failed); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(results, "2026-01-02")
+	if err := os.WriteFile(filepath.Join(dir, peersFile), []byte(b.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := plots(dir); err != nil {
+		t.Fatal(err)
+	}
+	text, err := document(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"### A1: 1 room × 1,000 subscribers, 20 events/s", "![CPU-seconds per million deliveries](bench/results/2026-01-02/A1.svg)",
+		"| fraiseql | 2.00 s (1.00 s – 4.00 s) | 1 | 1,000/s |", "| gqlgen | 7.00 s (3.00 s – 14.0 s) | 3.50 × (3.00 × – 3.50 ×) | 985/s | 0.00 ns | 0.00 ns | 2 of 3 |",
+		"| graphql-ws | could not | | | | | 0 of 1 |", "| gqlgen | gqlgen v1 |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(text)
+	}
+	drawn, err := os.ReadFile(filepath.Join(dir, "A1.svg"))
+	if err != nil || strings.Count(string(drawn), "<rect") != 3 || xml.Unmarshal(drawn, new(struct{})) != nil {
+		t.Errorf("%v\n%s", err, drawn)
 	}
 }
 

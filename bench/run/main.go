@@ -1,9 +1,9 @@
 // Command run makes the measurements behind BENCHMARKS.md: the Go benchmarks of the figures, and whole-process
-// scenarios with the built command over WebSocket, each in several rounds. It writes raw results, the facts of the
+// scenarios with the built command over WebSocket, each in several rounds, the latter beside other systems too (bench/peers). It writes raw results, the facts of the
 // machine and the exact commands into a folder below bench/results, and BENCHMARKS.md from the newest run that is
 // complete and was not disturbed.
 //
-//	go run ./bench/run            everything, about a quarter of an hour
+//	go run ./bench/run            everything, about two hours
 //	go run ./bench/run -short     seconds, to see that it works; never published
 //	go run ./bench/run -docs      BENCHMARKS.md again from the raw results
 package main
@@ -13,10 +13,12 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 )
@@ -39,7 +41,9 @@ type options struct {
 	count   int           // of each Go benchmark
 	time    string        // -benchtime
 	rounds  int           // of each scenario
-	only    string        // "", "go" or "scenarios"
+	only    string        // "", "go", "scenarios" or "peers"
+	peers   string        // names, with commas; "": all
+	letters string        // of comparisons, likewise
 	wait    time.Duration // for a quiet machine
 	short   bool
 	log     func(format string, args ...any)
@@ -55,7 +59,9 @@ func command(ctx context.Context, args []string) error {
 	flags.IntVar(&o.count, "count", 6, "runs of each Go benchmark")
 	flags.StringVar(&o.time, "benchtime", "0.5s", "length of each of them")
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds of each scenario")
-	flags.StringVar(&o.only, "only", "", "go or scenarios: only that part; such a run is not published")
+	flags.StringVar(&o.only, "only", "", "go, scenarios or peers: only that part; such a run is not published")
+	flags.StringVar(&o.peers, "peers", "", "compare with these only, names with commas; of a short run fraiseql and floor")
+	flags.StringVar(&o.letters, "compare", "", "only these comparisons, letters with commas")
 	flags.DurationVar(&o.wait, "wait", 3*time.Minute, "how long to wait for a quiet machine before the run counts as busy")
 	flags.BoolVar(&o.short, "short", false, "a run of seconds that is not published")
 	docs := flags.Bool("docs", false, "measure nothing; write BENCHMARKS.md from the results that are there")
@@ -65,14 +71,21 @@ func command(ctx context.Context, args []string) error {
 		}
 		return err
 	}
-	if o.only != "" && o.only != "go" && o.only != "scenarios" {
-		return fmt.Errorf("-only %s: want go or scenarios", o.only)
+	if !slices.Contains([]string{"", "go", "scenarios", "peers"}, o.only) {
+		return fmt.Errorf("-only %s: want go, scenarios or peers", o.only)
+	}
+	if o.short && o.peers == "" {
+		o.peers = us + "," + floor
 	}
 	if o.results == "" {
 		o.results = filepath.Join(o.root, "bench", "results")
 		if o.short {
 			o.results = filepath.Join(o.root, ".cache", "bench")
 		}
+	}
+	var err error
+	if o.root, err = filepath.Abs(o.root); err != nil {
+		return err
 	}
 	if !*docs {
 		if err := measure(ctx, &o); err != nil || o.short {
@@ -107,7 +120,7 @@ func measure(ctx context.Context, o *options) error {
 	if err := run.write(dir); err != nil {
 		return err
 	}
-	if o.only != "scenarios" {
+	if o.only == "" || o.only == "go" {
 		if err := goBenchmarks(ctx, o, dir); err != nil {
 			return err
 		}
@@ -121,8 +134,22 @@ func measure(ctx context.Context, o *options) error {
 	if err := run.write(dir); err != nil {
 		return err
 	}
+	if err := plots(dir); err != nil {
+		return err
+	}
 	o.log("results in %s", dir)
 	return nil
+}
+
+// plots draws what a run has compared.
+func plots(dir string) (err error) {
+	d := &data{name: filepath.Base(dir)}
+	if d.peers, err = readRecords(filepath.Join(dir, peersFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return d.writePlots(dir)
 }
 
 // wholeProcess builds the command, unless one is given, and runs the scenarios.
@@ -141,5 +168,13 @@ func wholeProcess(ctx context.Context, o *options, dir string) error {
 			return fmt.Errorf("go build ./cmd/fraiseql: %w\n%s", err, out)
 		}
 	}
-	return scenarios(ctx, o, binary, filepath.Join(dir, scenarioFile))
+	if o.only != "peers" {
+		if err := scenarios(ctx, o, binary, filepath.Join(dir, scenarioFile)); err != nil {
+			return err
+		}
+	}
+	if o.only == "scenarios" {
+		return nil
+	}
+	return compare(ctx, o, binary, dir)
 }

@@ -53,6 +53,17 @@ func TestShortRun(t *testing.T) {
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("scenarios (-want +got):\n%s", diff)
 	}
+	compared := map[string]int{}
+	for i := range d.peers {
+		r := &d.peers[i]
+		compared[r.Peer]++
+		if r.ExitCode != 0 || r.Result.Lost+r.Result.Duplicates+r.Result.OutOfOrder+r.Result.Corrupt != 0 || r.Result.Problem != "" {
+			t.Errorf("%s %s: %+v", r.Peer, r.Scenario, r.Result)
+		}
+	}
+	if diff := cmp.Diff(map[string]int{us: len(comparisons), floor: len(comparisons) - 1}, compared); diff != "" {
+		t.Errorf("comparisons (-want +got):\n%s", diff)
+	}
 	for _, groups := range []string{"1", "100"} {
 		if v := d.bench["internal/hub Dispatch/subscriptions=100/groups="+groups+" ns/op"]; len(v) != 1 || v[0] <= 0 {
 			t.Errorf("groups=%s: %v", groups, v)

@@ -21,7 +21,10 @@ type record struct {
 	Variant  string `json:"variant,omitempty"`
 	Round    int    `json:"round"`
 	Command  string `json:"command"`
-	ExitCode int    `json:"exit_code"` // 1: a delivery was not right
+	// Peer is the system of a comparison, Versions what it is made of.
+	Peer     string            `json:"peer,omitempty"`
+	Versions map[string]string `json:"versions,omitempty"`
+	ExitCode int               `json:"exit_code"` // 1: a delivery was not right
 
 	LoadBefore  float64 `json:"load_before"`
 	LoadAfter   float64 `json:"load_after"`
@@ -129,7 +132,7 @@ func (r *recorder) args(args ...string) []string {
 	if !r.o.short {
 		return args
 	}
-	small := map[string]string{"-c": "3", "-d": "300ms", "--warmup": "100ms"}
+	small := map[string]string{"-c": "3", "-d": "300ms", "--warmup": "100ms", "--rooms": "3", "-m": "2"}
 	for i := range args[:len(args)-1] {
 		if value, ok := small[args[i]]; ok {
 			args[i+1] = value
@@ -142,7 +145,12 @@ func (r *recorder) args(args ...string) []string {
 // that were not right are figures.
 func (r *recorder) run(ctx context.Context, rec record, args []string) (*record, error) {
 	rec.Command = "fraiseql " + strings.Join(args, " ")
-	r.o.log("round %d, %s %s: %s", rec.Round, rec.Scenario, rec.Variant, rec.Command)
+	return r.runAs(ctx, rec, args)
+}
+
+// runAs is run for a command that is shown as something else.
+func (r *recorder) runAs(ctx context.Context, rec record, args []string) (*record, error) {
+	r.o.log("round %d, %s %s%s: %s", rec.Round, rec.Scenario, rec.Variant, rec.Peer, rec.Command)
 	command := exec.CommandContext(ctx, r.binary, args...)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) } // it ends its server
 	command.WaitDelay = 20 * time.Second
@@ -166,10 +174,5 @@ func (r *recorder) run(ctx context.Context, rec record, args []string) (*record,
 		r.o.log("  %s", bytes.TrimSpace(errs.Bytes()))
 	}
 	rec.Result.Server.PID = 0 // of no use to anybody else
-	line, err := json.Marshal(&rec)
-	if err != nil {
-		return nil, err
-	}
-	_, err = r.file.Write(append(line, '\n'))
-	return &rec, err
+	return &rec, r.write(&rec)
 }

@@ -63,6 +63,12 @@ var notOurs = map[string]bool{
 	".mypy_cache": true, ".pytest_cache": true, ".ruff_cache": true,
 }
 
+// isModule reports whether a folder is a Go module of its own: the systems that bench/peers compares.
+func isModule(dir string) bool {
+	_, err := os.Stat(filepath.Join(dir, "go.mod"))
+	return err == nil
+}
+
 // walk calls visit with every file of the tree, by its path from the root.
 func walk(t *testing.T, visit func(rel string)) {
 	t.Helper()
@@ -72,7 +78,7 @@ func walk(t *testing.T, visit func(rel string)) {
 			return err
 		}
 		if entry.IsDir() {
-			if notOurs[entry.Name()] {
+			if notOurs[entry.Name()] || file != top && isModule(file) {
 				return fs.SkipDir
 			}
 			return nil

@@ -153,7 +153,7 @@ var (
 // message handles a text message. It looks for the members that it knows instead of parsing JSON: events are
 // flat, and their text is ours. Servers may put one space behind a colon.
 func (p *parser) message(c *client, m []byte, now time.Duration) error {
-	if !hasType(m[:min(len(m), 96)], nextType) {
+	if !hasType(m[:min(len(m), 96)], nextType) && !hasType(m[max(0, len(m)-96):], nextType) {
 		return p.otherMessage(c, m)
 	}
 	id, at := -1, 0
@@ -163,7 +163,7 @@ func (p *parser) message(c *client, m []byte, now time.Duration) error {
 		if i += len(idMember); i < len(m) && m[i] == ' ' {
 			i++
 		}
-		id, at = number(m, min(i+1, len(m)))
+		id, _ = number(m, min(i+1, len(m))) // the payload may come before it
 	}
 	if id < 0 || id >= len(c.subs) {
 		return fmt.Errorf("%w: result for an unknown operation: %.100s", errProtocol, m)

@@ -1,0 +1,3 @@
+module peer/source
+
+go 1.26.0

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// comparison is a scenario that every peer runs.
+type comparison struct {
+	letter, title string
+	args          []string // of fraiseql bench
+	ranges        bool     // subscriptions filter by a range instead of the room
+	saturated     bool     // the loop is closed, each peer has its window
+	without       []string // peers that cannot
+	note          string
+}
+
+const (
+	byRoom  = "subscription($room: Int!) { tick(room: $room) { room seq sent sum pad } }"
+	byRange = "subscription($room: Int!) { tick(from: $room, to: $room) { room seq sent sum pad } }"
+)
+
+func words(s string) []string { return strings.Fields(s) }
+
+// comparisons are all of them. Those of tenants have no counterpart elsewhere: see the Go benchmarks.
+var comparisons = []comparison{
+	{letter: "A1", title: "1 room × 1,000 subscribers, 20 events/s", args: words("-c 1000 -r 20 -d 8s --warmup 2s")},
+	{letter: "A2", title: "1 room × 1,000 subscribers, 200 events/s", args: words("-c 1000 -r 200 -d 5s --warmup 2s")},
+	{letter: "A3", title: "1 room × 10,000 subscribers, 2 events/s", args: words("-c 10000 -r 2 -d 8s --warmup 2s")},
+	{letter: "A4", title: "1 room × 1,000 subscribers, as fast as it goes", args: words("-c 1000 -d 5s --warmup 2s"), saturated: true},
+	{letter: "B1", title: "1,000 rooms × 1 subscriber, 2,500 events/s", args: words("-c 1000 --rooms 1000 -r 2500 --tick 10ms -d 5s --warmup 2s")},
+	{letter: "B2", title: "100,000 rooms × 1 subscription, 10 of a connection, 2,500 events/s",
+		args: words("-c 10000 -m 10 --rooms 100000 -r 2500 --tick 10ms -d 20s --warmup 20s"), without: []string{floor}},
+	{letter: "C", title: "10,000 idle connections", args: words("--idle -c 10000"),
+		note: "I, 10,000 clients that come at once, is how long they took to connect and subscribe."},
+	{letter: "D", title: "20 subscribers, 100 events/s: latency", args: words("-c 20 -r 100 -d 12s --warmup 2s")},
+	{letter: "E", title: "100 subscribers, 50 events/s, beside 300 connections a second that come, subscribe and break off",
+		args: words("-c 100 -r 50 -d 6s --warmup 2s --churn 300")},
+	{letter: "F", title: "10,000 subscriptions with a range, 1 % of which match, 20 events/s", ranges: true,
+		args: words("-c 10000 --rooms 100 -r 20 -d 8s --warmup 6s"), note: "100 different ranges."},
+	{letter: "H1", title: "1,000 subscribers, 50 events/s of 10 kB", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000")},
+	{letter: "H2", title: "the same beside one client that never reads", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000 --stalled 1")},
+}
+
+// peersFile holds the raw results of the comparison.
+const peersFile = "peers.jsonl"
+
+// compare builds the peers and runs every comparison against each, in turns within a round.
+func compare(ctx context.Context, o *options, binary, dir string) (err error) {
+	temp, err := os.MkdirTemp("", "fraiseql-peers-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.RemoveAll(temp) }()
+	built, err := buildPeers(ctx, o, &builder{root: o.root, binary: binary, temp: temp})
+	if err != nil {
+		return err
+	}
+	file, err := os.Create(filepath.Join(dir, peersFile))
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if closed := file.Close(); err == nil {
+			err = closed
+		}
+	}()
+	r := &recorder{o, binary, file}
+	rounds := o.rounds
+	if o.short {
+		rounds = 1
+	}
+	for round := 1; round <= rounds; round++ {
+		for i := range comparisons {
+			if c := &comparisons[i]; o.letters == "" || slices.Contains(strings.Split(o.letters, ","), c.letter) {
+				if err := r.compareOne(ctx, round, c, built); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// builtPeer is a peer with the command that starts it.
+type builtPeer struct {
+	*peer
+	line []string
+}
+
+// buildPeers builds those that were asked for. What cannot be built here is left out, and said.
+func buildPeers(ctx context.Context, o *options, b *builder) (list []builtPeer, err error) {
+	wanted := strings.Split(o.peers, ",")
+	for i := range peers {
+		p := &peers[i]
+		if o.peers != "" && !slices.Contains(wanted, p.name) {
+			continue
+		}
+		if _, err := exec.LookPath(p.tool); err != nil {
+			o.log("%s is left out: %v", p.name, err)
+			continue
+		}
+		o.log("building %s", p.name)
+		line, err := p.build(ctx, b)
+		if err != nil {
+			if p.name == us || p.name == floor || ctx.Err() != nil {
+				return nil, err
+			}
+			o.log("%s is left out: %v", p.name, err)
+			continue
+		}
+		list = append(list, builtPeer{p, line})
+	}
+	return list, nil
+}
+
+// compareOne runs one comparison against each peer; who begins changes with the round.
+func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, built []builtPeer) error {
+	for i := range built {
+		p := &built[(i+round-1)%len(built)]
+		if slices.Contains(c.without, p.name) {
+			continue
+		}
+		s, err := start(ctx, p.peer, p.line)
+		if err != nil {
+			return err
+		}
+		shown := r.comparisonArgs(c, p.peer)
+		rec := record{Scenario: c.letter, Round: round, Peer: p.name, Versions: s.Versions, Command: "fraiseql " + quoted(shown)}
+		_, err = r.runAs(ctx, rec, append(shown, "--url", s.URL, "--publish-url", s.PublishURL))
+		s.stop()
+		if err != nil && ctx.Err() != nil {
+			return err
+		}
+		if err != nil { // it cannot: that is a result too
+			r.o.log("  %v", err)
+			rec.ExitCode, rec.Result.Problem = 3, err.Error()
+			if err := r.write(&rec); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// comparisonArgs are the arguments without the addresses.
+func (r *recorder) comparisonArgs(c *comparison, p *peer) []string {
+	query := byRoom
+	if c.ranges {
+		query = byRange
+	}
+	args := r.args(append([]string{"--channel", "tick", "--query", query}, c.args...)...)
+	if c.saturated {
+		args = append(args, "--window", strconv.Itoa(p.window))
+	}
+	return args
+}
+
+func (r *recorder) write(rec *record) error {
+	line, err := json.Marshal(rec)
+	if err != nil {
+		return err
+	}
+	if _, err := r.file.Write(append(line, '\n')); err != nil {
+		return fmt.Errorf("write results: %w", err)
+	}
+	return nil
+}

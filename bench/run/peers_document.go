@@ -1,0 +1,189 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// shownValue is what a comparison is about.
+type shownValue struct {
+	title string
+	unit  unit
+	of    func(*record) float64
+}
+
+var (
+	cpuValue     = shownValue{"CPU-seconds per million deliveries", seconds, func(r *record) float64 { return r.Result.Server.CPUSecondsPerMillion }}
+	memoryValue  = shownValue{"KB of RSS per idle connection", kilobyte, func(r *record) float64 { return r.Result.Server.RSSKBPerConnection }}
+	latencyValue = shownValue{"latency p50", milliseconds, func(r *record) float64 { return float64(r.Result.Latency.P50) }}
+)
+
+func milliseconds(v float64) string { return nanoseconds(1000 * v) }
+
+// shown is the value that is compared with ours round by round, and plotted.
+func (c *comparison) shown() shownValue {
+	switch c.letter {
+	case "C":
+		return memoryValue
+	case "D":
+		return latencyValue
+	}
+	return cpuValue
+}
+
+// peerRecords are the records of one comparison and system, by round.
+func (d *data) peerRecords(letter, name string) (list []*record) {
+	for i := range d.peers {
+		if r := &d.peers[i]; r.Scenario == letter && r.Peer == name {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// held reports whether a peer delivered what was asked of it, in time.
+func (c *comparison) held(r *record) bool {
+	return r.ExitCode == 0 && (c.saturated || c.letter == "C" || r.sustained())
+}
+
+// writePeers writes a table for each comparison, with its plot.
+func (d *data) writePeers(b *strings.Builder) {
+	if len(d.peers) == 0 {
+		return
+	}
+	b.WriteString(`
+## Beside others
+
+The same subscriptions, events and load generator for all (bench/peers, python/bench/peers); they take turns within a round. *Ratio* is a
+system's value divided by ours of the same round: median of the rounds, with the smallest and the largest. The floor is ` + "`write(2)`" + ` of ready frames on
+raw sockets. Peers take events as lines on a connection, ours by HTTP with its answers. *Held*: every delivery was right and 98 % came in time;
+what was not held has latencies and CPU time of what did arrive. There is no counterpart elsewhere to tenants: see "an event of a tenant" above.
+`)
+	for i := range comparisons {
+		c := &comparisons[i]
+		if len(d.peerRecords(c.letter, us)) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "\n### %s: %s\n\n![%s](bench/results/%s/%s.svg)\n\n", c.letter, c.title, c.shown().title, d.name, c.letter)
+		if c.note != "" {
+			b.WriteString(c.note + "\n\n")
+		}
+		d.writePeerTable(b, c)
+	}
+	b.WriteString("\n| system | versions | limited by |\n|---|---|---|\n")
+	for i := range peers {
+		p := &peers[i]
+		if at := slices.IndexFunc(d.peers, func(r record) bool { return r.Peer == p.name }); at >= 0 {
+			fmt.Fprintf(b, "| %s | %s | %s |\n", p.name, versionList(d.peers[at].Versions), p.limit)
+		}
+	}
+}
+
+func versionList(versions map[string]string) string {
+	var list []string
+	for name, version := range versions {
+		list = append(list, name+" "+version)
+	}
+	slices.Sort(list)
+	if len(list) == 0 {
+		return "this commit"
+	}
+	return strings.Join(list, ", ")
+}
+
+func (d *data) writePeerTable(b *strings.Builder, c *comparison) {
+	value := c.shown()
+	fmt.Fprintf(b, "| system | %s | ratio | deliveries/s | p50 | p99 | held |\n|---|---|---|---|---|---|---|\n", value.title)
+	for i := range peers {
+		name := peers[i].name
+		list := d.peerRecords(c.letter, name)
+		if len(list) == 0 {
+			continue
+		}
+		held, good := 0, []*record(nil)
+		for _, r := range list {
+			if c.held(r) {
+				held++
+			}
+			if r.ExitCode <= 1 {
+				good = append(good, r)
+			}
+		}
+		if len(good) == 0 {
+			fmt.Fprintf(b, "| %s | could not | | | | | 0 of %d |\n", name, len(list))
+			continue
+		}
+		rate, p50, p99 := "", "", ""
+		if c.letter == "C" {
+			rate = fmt.Sprintf("connected in %.1f s", median(valuesOf(good, func(r *record) float64 { return r.Result.ConnectSeconds })))
+		} else {
+			rate = perSecond(median(valuesOf(good, func(r *record) float64 { return r.Result.DeliveriesPerSecond })))
+			p50 = milliseconds(median(valuesOf(good, func(r *record) float64 { return float64(r.Result.Latency.P50) })))
+			p99 = milliseconds(median(valuesOf(good, p99of)))
+		}
+		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %d of %d |\n", name, spread(valuesOf(good, value.of), value.unit), d.ratio(c, name), rate, p50, p99, held, len(list))
+	}
+}
+
+func p99of(r *record) float64 { return float64(r.Result.Latency.P99) }
+
+func valuesOf(list []*record, value func(*record) float64) (all []float64) {
+	for _, r := range list {
+		all = append(all, value(r))
+	}
+	return all
+}
+
+func spread(values []float64, u unit) string {
+	return fmt.Sprintf("%s (%s – %s)", u(median(values)), u(slices.Min(values)), u(slices.Max(values)))
+}
+
+// ratio compares a system with ours, round by round.
+func (d *data) ratio(c *comparison, name string) string {
+	if name == us {
+		return "1"
+	}
+	value := c.shown()
+	var ratios []float64
+	for _, theirs := range d.peerRecords(c.letter, name) {
+		for _, ours := range d.peerRecords(c.letter, us) {
+			if ours.Round == theirs.Round && ours.ExitCode <= 1 && theirs.ExitCode <= 1 && value.of(ours) > 0 {
+				ratios = append(ratios, value.of(theirs)/value.of(ours))
+			}
+		}
+	}
+	if len(ratios) == 0 {
+		return "–"
+	}
+	return spread(ratios, times)
+}
+
+// writePlots writes a plot of each comparison beside the raw results.
+func (d *data) writePlots(dir string) error {
+	for i := range comparisons {
+		c := &comparisons[i]
+		value := c.shown()
+		var bars []bar
+		for j := range peers {
+			var values []float64
+			for _, r := range d.peerRecords(c.letter, peers[j].name) {
+				if v := value.of(r); r.ExitCode <= 1 && v > 0 {
+					values = append(values, v)
+				}
+			}
+			if len(values) > 0 {
+				bars = append(bars, bar{peers[j].name, median(values), slices.Min(values), slices.Max(values), value.unit(median(values))})
+			}
+		}
+		if len(bars) == 0 {
+			continue
+		}
+		if err := os.WriteFile(filepath.Join(dir, c.letter+".svg"), []byte(plot(c.title, value.title, bars)), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
