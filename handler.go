@@ -53,6 +53,9 @@ type HandlerConfig struct {
 	PongTimeout  time.Duration // 10 s of silence after it until the close
 	// MaxConnections bounds open connections; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
+	// Compression agrees to permessage-deflate on WebSockets: fewer bytes for more CPU; its price is in
+	// docs/reference/protocol.md.
+	Compression bool
 	// LegacyGraphQLWS offers the subprotocol graphql-ws of npm subscriptions-transport-ws, too, to clients that know
 	// no other.
 	LegacyGraphQLWS bool
@@ -158,7 +161,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates:       (*gates)(e),
-		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Legacy: cfg.LegacyGraphQLWS, Observer: e.observer,
+		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer,
 		Others: func() int { return p.http.Connections() },
 	})
 	if err != nil {

@@ -110,3 +110,16 @@ func TestFrames(t *testing.T) {
 func TestFramesPortable(t *testing.T) {
 	judge(t, fuzz(t, serve(t, poll.Options{Portable: true}), []string{"*"}, append([]string{"9.*"}, compression...)), 240)
 }
+
+// TestDeflate runs one case of every sort of text and data and of every offer of permessage-deflate, with a thousand
+// messages each; AUTOBAHN_ALL=1 runs all 216. Offers of a smaller window than 32 KiB for the server are declined.
+func TestDeflate(t *testing.T) {
+	cases := []string{
+		"12.1.3", "12.1.11", "12.2.4", "12.3.5", "12.4.6", "12.5.7",
+		"13.1.3", "13.2.3", "13.3.3", "13.4.3", "13.5.3", "13.6.3", "13.7.3",
+	}
+	if os.Getenv("AUTOBAHN_ALL") != "" {
+		cases = compression
+	}
+	judge(t, fuzz(t, serve(t, poll.Options{}), cases, []string{}), 13)
+}

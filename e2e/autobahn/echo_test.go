@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
@@ -20,6 +21,7 @@ type echo struct {
 	poll.Conn
 	decoder *wsframe.Decoder
 	in      wsframe.State
+	deflate bool
 	ended   bool
 }
 
@@ -51,7 +53,7 @@ func (e *echo) OnBytes(p []byte) {
 func (e *echo) receive(m wsframe.Message) {
 	switch m.Op {
 	case wsframe.Text, wsframe.Binary:
-		e.Control(queue.Control{Kind: queue.Text, Data: wsframe.AppendFrame(nil, m.Op, m.Payload)})
+		e.data(m)
 	case wsframe.Ping:
 		e.Control(queue.Control{Kind: queue.Text, Data: wsframe.AppendFrame(nil, wsframe.Pong, m.Payload)})
 	case wsframe.Close:
@@ -59,6 +61,26 @@ func (e *echo) receive(m wsframe.Message) {
 		e.PeerClosed()
 		e.end(code, "")
 	}
+}
+
+// data sends a message back, inflated and compressed again where that was agreed.
+func (e *echo) data(m wsframe.Message) {
+	payload := m.Payload
+	if m.Deflated {
+		var err error
+		if payload, err = wsframe.AppendInflated(nil, payload, echoBytes); err == nil && m.Op == wsframe.Text && !utf8.Valid(payload) {
+			err = wsframe.ErrUTF8
+		}
+		if err != nil {
+			e.end(wsframe.CodeOf(err))
+			return
+		}
+	}
+	if e.deflate {
+		e.Control(queue.Control{Kind: queue.Text, Data: wsframe.AppendDeflatedFrame(nil, m.Op, payload)})
+		return
+	}
+	e.Control(queue.Control{Kind: queue.Text, Data: wsframe.AppendFrame(nil, m.Op, payload)})
 }
 
 func (e *echo) end(code uint16, reason string) {
@@ -79,7 +101,7 @@ func serve(t *testing.T, options poll.Options) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	decoder := &wsframe.Decoder{MaxMessage: echoBytes}
+	decoder, deflating := &wsframe.Decoder{MaxMessage: echoBytes}, &wsframe.Decoder{MaxMessage: echoBytes, Deflate: true}
 	limits := &queue.Limits{ControlMessages: 1 << 20}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		nc, rw, err := http.NewResponseController(w).Hijack()
@@ -89,13 +111,17 @@ func serve(t *testing.T, options poll.Options) string {
 		}
 		sum := sha1.Sum([]byte(r.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
 		answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-			base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n"
-		if _, err := nc.Write([]byte(answer)); err != nil {
+			base64.StdEncoding.EncodeToString(sum[:])
+		e := &echo{decoder: decoder}
+		if wsframe.AgreesDeflate(r.Header.Values("Sec-WebSocket-Extensions")) {
+			e.decoder, e.deflate = deflating, true
+			answer += "\r\nSec-WebSocket-Extensions: " + wsframe.DeflateAnswer
+		}
+		if _, err := nc.Write([]byte(answer + "\r\n\r\n")); err != nil {
 			nc.Close()
 			return
 		}
 		first, _ := rw.Reader.Peek(rw.Reader.Buffered())
-		e := &echo{decoder: decoder}
 		_ = poller.Register(&e.Conn, e, poll.Registration{Conn: nc, Buffered: append([]byte(nil), first...), Limits: limits})
 	}))
 	t.Cleanup(func() {

@@ -23,6 +23,7 @@ type Config struct {
 	GraphQLHTTP   string
 	Node          Node
 	Callback      Callback
+	WebSocket     WebSocket
 	Bus           string
 	BusFile       string
 	Origins       []string
@@ -72,6 +73,9 @@ type Callback struct {
 	AllowedURLs, AllowedNetworks []string
 	MaxSubscriptions             int
 }
+
+// WebSocket is `websocket.*`.
+type WebSocket struct{ Compression string }
 
 // Protocols is `protocols.*`.
 type Protocols struct{ LegacyGraphQLWS bool }

@@ -56,15 +56,20 @@ func isClose(it *queue.Item) bool { return it.Queue == nil && it.Control.Kind ==
 // encode builds the frames and returns their length.
 func (b *batch) encode(f Framing) int {
 	outside := 0
+	other, _ := f.(PayloadFraming)
 	for i := range b.items {
 		it := &b.items[i]
 		b.buf = f.AppendPrefix(b.buf, it)
 		if m := it.Message; m != nil {
-			if len(m.Payload) >= bigPayload {
-				b.big = append(b.big, insert{len(b.buf), m.Payload})
-				outside += len(m.Payload)
+			payload := m.Payload
+			if other != nil {
+				payload = other.FramedPayload(it)
+			}
+			if len(payload) >= bigPayload {
+				b.big = append(b.big, insert{len(b.buf), payload})
+				outside += len(payload)
 			} else {
-				b.buf = append(b.buf, m.Payload...)
+				b.buf = append(b.buf, payload...)
 			}
 			b.buf = f.AppendSuffix(b.buf, it)
 		}

@@ -50,6 +50,12 @@ type Framing interface {
 	AppendSuffix(dst []byte, it *queue.Item) []byte
 }
 
+// PayloadFraming is a Framing that writes something else in place of Message.Payload.
+type PayloadFraming interface {
+	// FramedPayload returns what stands between prefix and suffix of an item with a message. It is not modified.
+	FramedPayload(it *queue.Item) []byte
+}
+
 // Owner is the protocol side of a connection.
 type Owner interface {
 	Framing

@@ -1,5 +1,7 @@
 package queue
 
+import "sync/atomic"
+
 // Message is one result, shared by every subscriber of a group and immutable once enqueued. Its bytes are
 // owned by the garbage collector.
 type Message struct {
@@ -9,7 +11,8 @@ type Message struct {
 	Extra *Extra
 	// End marks the last message of its subscription: `complete` when Payload is nil, else `error` with
 	// Payload the JSON array of errors.
-	End bool
+	End   bool
+	other atomic.Pointer[[]byte] // see Other
 }
 
 // Extra is what few messages carry beside their payload.
@@ -60,10 +63,20 @@ func (m *Message) Key() string {
 // clone copies a message out of the slabs that it shares with others, so that a stalled client keeps no more
 // memory alive than its queue counts.
 func (m *Message) clone() *Message {
-	c := *m
-	c.Payload = append([]byte(nil), m.Payload...)
+	c := &Message{Payload: append([]byte(nil), m.Payload...), End: m.End}
 	if m.Extra != nil {
 		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key, Recovered: m.Extra.Recovered}
 	}
-	return &c
+	return c
+}
+
+// Other returns another form of Payload (compressed), made when it is first asked for and then shared by all that the
+// message is for. make must give the same for the same payload; it may run more than once.
+func (m *Message) Other(make func(payload []byte) []byte) []byte {
+	if made := m.other.Load(); made != nil {
+		return *made
+	}
+	made := make(m.Payload)
+	m.other.CompareAndSwap(nil, &made)
+	return made
 }

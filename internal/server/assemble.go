@@ -238,7 +238,7 @@ func handlerConfig(cfg *config.Config, tokens *jwtauth.Authenticator) fraiseql.H
 	c := fraiseql.HandlerConfig{
 		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: cfg.Origins, MessageBytes: l.MessageBytes,
 		InitTimeout: l.InitTimeout, PingInterval: l.PingInterval, PongTimeout: l.PongTimeout, MaxConnections: l.Connections,
-		ReleaseMemory: true, LegacyGraphQLWS: cfg.Protocols.LegacyGraphQLWS, Draft: cfg.GraphQLHTTP == "draft",
+		ReleaseMemory: true, LegacyGraphQLWS: cfg.Protocols.LegacyGraphQLWS, Compression: cfg.WebSocket.Compression == "on", Draft: cfg.GraphQLHTTP == "draft",
 		Node: fraiseql.Node{Name: cfg.Node.Name, Address: cfg.Node.Address, Secret: []byte(cfg.Node.Secret)},
 	}
 	if l.PingInterval == 0 {

@@ -11,6 +11,8 @@ type Decoder struct {
 	MaxMessage int
 	// Client decodes what a server sends (unmasked frames); the zero value decodes what clients send.
 	Client bool
+	// Deflate allows compressed messages.
+	Deflate bool
 }
 
 // DefaultMaxMessage is the bound of a message when Decoder.MaxMessage is 0.
@@ -42,6 +44,7 @@ type partial struct {
 	fin     bool
 	op      Opcode // of the current frame
 	msgOp   Opcode // of the message begun, 0 = none
+	packed  bool   // the message begun is compressed
 	text    utf8State
 }
 
@@ -51,6 +54,7 @@ type header struct {
 	key    uint32
 	op     Opcode
 	fin    bool
+	packed bool // the first frame of a compressed message
 }
 
 // Next decodes b up to the end of the next message and returns it with the rest of b, to be passed to the next
@@ -69,7 +73,7 @@ func (d *Decoder) Next(s *State, b []byte) (m Message, rest []byte, err error) {
 				p := b[:h.length:h.length]
 				Mask(p, h.key)
 				s.release()
-				return inPlace(h.op, p, b[h.length:])
+				return inPlace(h, p, b[h.length:])
 			}
 			s.begin(h)
 		}
@@ -94,16 +98,16 @@ func (d *Decoder) Next(s *State, b []byte) (m Message, rest []byte, err error) {
 }
 
 // inPlace checks a frame that is a whole message.
-func inPlace(op Opcode, p, rest []byte) (Message, []byte, error) {
+func inPlace(h header, p, rest []byte) (Message, []byte, error) {
 	switch {
-	case op == Text && !utf8.Valid(p):
+	case h.op == Text && !h.packed && !utf8.Valid(p):
 		return Message{}, nil, ErrUTF8
-	case op == Close:
+	case h.op == Close:
 		if err := checkClose(p); err != nil {
 			return Message{}, nil, err
 		}
 	}
-	return Message{Op: op, Payload: p}, rest, nil
+	return Message{Op: h.op, Payload: p, Deflated: h.packed}, rest, nil
 }
 
 // nextHeader decodes a header from what s holds of it and b. n is the number of bytes of b it took, or -1 when
@@ -147,6 +151,7 @@ func (d *Decoder) header(b []byte, msgOp Opcode, have int) (h header, n int, err
 		return h, -1, nil
 	}
 	h.fin, h.op = b[0]&0x80 != 0, Opcode(b[0]&0xF)
+	h.packed = d.Deflate && b[0]&0x40 != 0 && (h.op == Text || h.op == Binary)
 	if err := checkFirst(b[0], h, msgOp); err != nil {
 		return h, -1, err
 	}
@@ -185,7 +190,7 @@ func (d *Decoder) header(b []byte, msgOp Opcode, have int) (h header, n int, err
 // checkFirst checks the first byte of a frame.
 func checkFirst(b byte, h header, msgOp Opcode) error {
 	switch {
-	case b&0x70 != 0:
+	case b&0x30 != 0 || b&0x40 != 0 && !h.packed:
 		return ErrReservedBits
 	case h.op > Pong || h.op > Binary && h.op < Close:
 		return ErrReservedOpcode
@@ -238,7 +243,7 @@ func (s *State) begin(h header) {
 	}
 	p.inFrame, p.fin, p.op, p.remain, p.key = true, h.fin, h.op, h.length, h.key
 	if !h.op.Control() && h.op != Continuation {
-		p.msgOp = h.op
+		p.msgOp, p.packed = h.op, h.packed
 	}
 }
 
@@ -255,7 +260,7 @@ func (p *partial) take(b []byte) error {
 	at := len(*dst)
 	*dst = append(*dst, b...)
 	p.key = Mask((*dst)[at:], p.key)
-	if !p.op.Control() && p.msgOp == Text && !p.text.write((*dst)[at:]) {
+	if !p.op.Control() && p.msgOp == Text && !p.packed && !p.text.write((*dst)[at:]) {
 		return ErrUTF8
 	}
 	return nil
@@ -275,11 +280,11 @@ func (s *State) finish() (Message, error) {
 		}
 		return m, nil
 	}
-	if p.msgOp == Text && !p.text.boundary() {
+	if p.msgOp == Text && !p.packed && !p.text.boundary() {
 		return Message{}, ErrUTF8
 	}
-	m := Message{Op: p.msgOp, Payload: p.msg}
-	p.msg, p.msgOp = nil, 0
+	m := Message{Op: p.msgOp, Payload: p.msg, Deflated: p.packed}
+	p.msg, p.msgOp, p.packed = nil, 0, false
 	s.release()
 	return m, nil
 }

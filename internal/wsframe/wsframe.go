@@ -3,7 +3,8 @@
 // byte of a message. The encoder appends headers to a caller's buffer.
 //
 // A Decoder is immutable and shared by all connections of one kind; a State belongs to one connection and is
-// used by one goroutine at a time. Extensions are not negotiated, so every reserved bit is an error.
+// used by one goroutine at a time. Reserved bits are errors, but for the one of permessage-deflate where
+// that was agreed.
 package wsframe
 
 import (
@@ -83,6 +84,8 @@ func CodeOf(err error) (code uint16, reason string) {
 type Message struct {
 	Op      Opcode
 	Payload []byte
+	// Deflated says that Payload is compressed: AppendInflated gives the message, whose UTF-8 is not checked yet.
+	Deflated bool
 }
 
 // CloseStatus returns the code and reason of a Close message; 1005 (no status received) if it carries none.

@@ -24,6 +24,8 @@ type client struct {
 	rest []byte
 	buf  []byte
 	head http.Header // of the 101
+	// packed counts compressed messages, wire the bytes of messages as they were sent.
+	packed, wire int
 }
 
 const testKey = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -99,7 +101,7 @@ func (c *client) send(messages ...string) {
 
 // next returns the next message or control frame; an end of the stream is an error.
 func (c *client) next() (wsframe.Message, error) {
-	d := wsframe.Decoder{Client: true, MaxMessage: 64 << 20}
+	d := wsframe.Decoder{Client: true, MaxMessage: 64 << 20, Deflate: strings.Contains(c.head.Get("Sec-WebSocket-Extensions"), "permessage-deflate")}
 	for {
 		m, rest, err := d.Next(&c.in, c.rest)
 		if c.rest = rest; err != nil || m.Op != 0 {
@@ -135,7 +137,15 @@ func (c *client) describe() string {
 		return strings.TrimSpace("ping " + string(m.Payload))
 	case m.Op == wsframe.Pong:
 		return strings.TrimSpace("pong " + string(m.Payload))
+	case m.Deflated:
+		c.packed, c.wire = c.packed+1, c.wire+len(m.Payload)
+		p, err := wsframe.AppendInflated(nil, m.Payload, 64<<20)
+		if err != nil {
+			return "cannot be inflated: " + err.Error()
+		}
+		return string(p)
 	default:
+		c.wire += len(m.Payload)
 		return string(m.Payload)
 	}
 }

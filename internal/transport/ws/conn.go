@@ -29,11 +29,21 @@ type conn struct {
 
 	expires atomic.Uint32 // Unix time at which the credentials end, 0: never
 	since   uint32        // tick of the connect, then of the last traffic
-	// known says that the client was acknowledged, established that the time for connection_init is over, pinged
-	// that a ping waits for traffic, ended that nothing is to be read any more.
-	known, established, pinged, ended bool
-	address                           uint32 // of Gates.Enter
+	// established says that the time for connection_init is over, ended that nothing is to be read any more. They and
+	// marks belong to the poller's callbacks.
+	established, ended bool
+	marks              marks
+	deflate            bool   // messages may be compressed; the writer reads it, too
+	address            uint32 // of Gates.Enter
 }
+
+// marks of a connection.
+type marks uint8
+
+const (
+	markKnown  marks = 1 << iota // the client was acknowledged
+	markPinged                   // a ping waits for traffic
+)
 
 func newConn(h *Handler, credentials *session.Handshake, protocol string, address uint32) *conn {
 	c := &conn{handler: h, since: h.cfg.Poller.Now(), address: address}
@@ -87,7 +97,7 @@ func (c *conn) OnBytes(p []byte) {
 	if c.established {
 		c.since = c.out.Tick()
 	}
-	c.pinged = false
+	c.marks &^= markPinged
 	held := c.in.Held()
 	for len(p) > 0 && !c.ended {
 		m, rest, err := c.decoder().Next(&c.in, p)
@@ -103,13 +113,21 @@ func (c *conn) OnBytes(p []byte) {
 
 // decoder is the one for what the client may send now. The identity is there before connection_ack is queued.
 func (c *conn) decoder() *wsframe.Decoder {
-	if !c.known {
-		c.known = c.driver.Identity() != nil
+	if c.marks&markKnown == 0 && c.driver.Identity() != nil {
+		c.marks |= markKnown
 	}
-	if c.known {
-		return &c.handler.decoder
+	known := c.marks&markKnown != 0
+	h := c.handler
+	switch {
+	case known && c.deflate:
+		return &h.decoderDeflate
+	case known:
+		return &h.decoder
+	case c.deflate:
+		return &h.earlyDeflate
+	default:
+		return &h.early
 	}
-	return &c.handler.early
 }
 
 // account keeps the sum of what incomplete messages hold, and its bound. before is what this one held.
@@ -128,6 +146,10 @@ func (c *conn) account(before int) {
 func (c *conn) receive(m wsframe.Message) {
 	switch m.Op {
 	case wsframe.Text:
+		if m.Deflated {
+			c.inflate(m.Payload)
+			return
+		}
 		c.driver.Receive(m.Payload)
 	case wsframe.Binary:
 		c.end(CodeUnsupported, "messages are text")
@@ -192,8 +214,9 @@ func (c *conn) checkSilence(now uint32) uint32 {
 		return 0
 	case silent < h.silence:
 		return h.silence - silent
-	case !c.pinged:
-		c.pinged, c.since = true, now-h.silence
+	case c.marks&markPinged == 0:
+		c.marks |= markPinged
+		c.since = now - h.silence
 		c.out.Control(queue.Control{Kind: queue.Ping})
 		return h.patience
 	case silent < h.silence+h.patience:

@@ -18,16 +18,15 @@ func (c *conn) AppendPrefix(dst []byte, it *queue.Item) []byte {
 	if it.Message.End {
 		c.driver.Ended(it.Queue)
 	}
+	if z := c.packed(it); z != nil {
+		return c.appendPacked(dst, it, len(z))
+	}
 	var tail [256]byte
-	rest := len(it.Message.Payload) + len(c.AppendSuffix(tail[:0], it))
+	rest := len(it.Message.Payload) + len(c.appendTail(tail[:0], it))
 	start := len(dst)
 	header := wsframe.HeaderLen(rest + it.Queue.IDLen() + frameGuess)
 	dst = append(dst, make([]byte, header)...)
-	if c.driver.Legacy() {
-		dst = session.AppendLegacyPrefix(dst, it)
-	} else {
-		dst = session.AppendPrefix(dst, it)
-	}
+	dst = c.appendHead(dst, it)
 	n := len(dst) - start - header + rest
 	if exact := wsframe.HeaderLen(n); exact != header {
 		dst = move(dst, start+header, start+exact)
@@ -49,6 +48,21 @@ func move(dst []byte, from, to int) []byte {
 
 // AppendSuffix implements poll.Framing.
 func (c *conn) AppendSuffix(dst []byte, it *queue.Item) []byte {
+	if c.packed(it) == nil {
+		return c.appendTail(dst, it)
+	}
+	return c.appendPackedTail(dst, it)
+}
+
+// appendHead appends the text of a message up to its payload, appendTail what follows it.
+func (c *conn) appendHead(dst []byte, it *queue.Item) []byte {
+	if c.driver.Legacy() {
+		return session.AppendLegacyPrefix(dst, it)
+	}
+	return session.AppendPrefix(dst, it)
+}
+
+func (c *conn) appendTail(dst []byte, it *queue.Item) []byte {
 	if c.driver.Legacy() {
 		return session.AppendLegacySuffix(dst, it)
 	}

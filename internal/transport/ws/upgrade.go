@@ -14,6 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/wsframe"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -143,13 +144,16 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, address uint32
 		buffered = append(buffered, peeked...)
 	}
 	protocol := h.agree(r.Header)
-	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), protocol); err != nil {
+	deflate := h.cfg.Deflate && protocol != "" && wsframe.AgreesDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
+	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), protocol, deflate); err != nil {
 		nc.Close()
 		h.leave(address)
 		h.cfg.Observer.Counted(observe.ConnectionsRefused, "handshake", 1)
 		return nil
 	}
-	h.register(nc, buffered, newConn(h, credentials, protocol, address), protocol != "")
+	c := newConn(h, credentials, protocol, address)
+	c.deflate = deflate
+	h.register(nc, buffered, c, protocol != "")
 	return nil
 }
 
@@ -189,7 +193,7 @@ func (h *Handler) register(nc net.Conn, buffered []byte, c *conn, agreed bool) {
 }
 
 // answer writes the 101. Without an agreed subprotocol its header is left out (RFC 6455, 4.2.2).
-func answer(nc net.Conn, key, protocol string) error {
+func answer(nc net.Conn, key, protocol string, deflate bool) error {
 	if err := nc.SetDeadline(time.Now().Add(upgradeTimeout)); err != nil {
 		return err
 	}
@@ -198,6 +202,9 @@ func answer(nc net.Conn, key, protocol string) error {
 	b = base64.StdEncoding.AppendEncode(b, sum[:])
 	if protocol != "" {
 		b = append(b, "\r\nSec-WebSocket-Protocol: "+protocol...)
+	}
+	if deflate {
+		b = append(b, "\r\nSec-WebSocket-Extensions: "+wsframe.DeflateAnswer...)
 	}
 	if _, err := nc.Write(append(b, "\r\n\r\n"...)); err != nil {
 		return err

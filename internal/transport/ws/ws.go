@@ -62,6 +62,8 @@ type Config struct {
 	MaxConnections int
 	// Others is the number of connections that count for MaxConnections beside this handler's; nil: none.
 	Others func() int
+	// Deflate agrees to permessage-deflate, without context takeover.
+	Deflate bool
 	// Legacy offers LegacySubprotocol to clients that do not offer Subprotocol.
 	Legacy bool
 	// Gates, if any, is asked before each upgrade.
@@ -109,14 +111,16 @@ const (
 
 // Handler upgrades requests. It is an http.Handler.
 type Handler struct {
-	cfg      Config
-	early    wsframe.Decoder // before connection_ack
-	decoder  wsframe.Decoder
-	partial  atomic.Int64 // bytes held by incomplete messages
-	silence  uint32       // PingInterval in ticks, 0: never
-	patience uint32       // PongTimeout in ticks
-	opening  uint32       // InitTimeout in ticks
-	alive    uint32       // of the legacy protocol: ticks between two messages that say so, 0: none
+	cfg   Config
+	early wsframe.Decoder // before connection_ack
+	// those of connections that agreed to compression
+	decoderDeflate, earlyDeflate wsframe.Decoder
+	decoder                      wsframe.Decoder
+	partial                      atomic.Int64 // bytes held by incomplete messages
+	silence                      uint32       // PingInterval in ticks, 0: never
+	patience                     uint32       // PongTimeout in ticks
+	opening                      uint32       // InitTimeout in ticks
+	alive                        uint32       // of the legacy protocol: ticks between two messages that say so, 0: none
 
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
@@ -138,6 +142,8 @@ func New(cfg Config) (*Handler, error) {
 	cfg = cfg.withDefaults()
 	h := &Handler{cfg: cfg, left: make(chan struct{}, 1)}
 	h.decoder.MaxMessage, h.early.MaxMessage = cfg.MessageBytes, min(cfg.MessageBytes, earlyBytes)
+	h.decoderDeflate, h.earlyDeflate = h.decoder, h.early
+	h.decoderDeflate.Deflate, h.earlyDeflate.Deflate = true, true
 	h.opening, h.patience = cfg.Poller.Ticks(cfg.InitTimeout), cfg.Poller.Ticks(cfg.PongTimeout)
 	if cfg.PingInterval > 0 {
 		h.silence = cfg.Poller.Ticks(cfg.PingInterval)

@@ -1,0 +1,176 @@
+package wsframe
+
+import (
+	"bytes"
+	"compress/flate"
+	"io"
+	"strconv"
+	"strings"
+	"sync"
+)
+
+// permessage-deflate (RFC 7692) without context takeover in either direction: every message is compressed by itself,
+// so that nothing is kept for a connection, and what is the same for many is compressed once.
+
+// DeflateAnswer is the Sec-WebSocket-Extensions that agrees to it.
+const DeflateAnswer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+// ErrDeflate is what cannot be inflated.
+var ErrDeflate = &Error{CodeInvalidUTF8, "compressed message is not valid"}
+
+// maxOffers bounds the extensions of a client that are looked at.
+const maxOffers = 16
+
+// AgreesDeflate reports whether one of the extensions that a client offers is permessage-deflate as DeflateAnswer
+// answers it: with a window of 32 KiB for what the server sends.
+func AgreesDeflate(offers []string) bool {
+	n := 0
+	for _, header := range offers {
+		for offer := range strings.SplitSeq(header, ",") {
+			if n++; n > maxOffers {
+				return false
+			}
+			if agreesOffer(offer) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func agreesOffer(offer string) bool {
+	name, parameters, _ := strings.Cut(offer, ";")
+	if !strings.EqualFold(strings.TrimSpace(name), "permessage-deflate") {
+		return false
+	}
+	seen := map[string]bool{}
+	for p := range strings.SplitSeq(parameters, ";") {
+		if strings.TrimSpace(p) == "" {
+			continue
+		}
+		key, value, valued := strings.Cut(p, "=")
+		key, value = strings.ToLower(strings.TrimSpace(key)), strings.Trim(strings.TrimSpace(value), `"`)
+		if seen[key] {
+			return false
+		}
+		seen[key] = true
+		switch key {
+		case "server_no_context_takeover", "client_no_context_takeover":
+			if valued {
+				return false
+			}
+		case "server_max_window_bits":
+			if value != "15" { // a smaller window is not kept to
+				return false
+			}
+		case "client_max_window_bits":
+			if bits, err := strconv.Atoi(value); valued && (err != nil || bits < 8 || bits > 15) {
+				return false
+			}
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// tail ends a message so that it can be inflated: what RFC 7692, 7.2.2, wants, and an empty last block.
+const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
+
+type inflater struct {
+	in  bytes.Reader
+	end strings.Reader
+	z   io.ReadCloser
+}
+
+var inflaters = sync.Pool{New: func() any {
+	f := &inflater{}
+	f.z = flate.NewReader(&f.in)
+	return f
+}}
+
+// AppendInflated appends what a compressed message holds. More than limit bytes are ErrTooBig, whatever the message
+// would grow to.
+func AppendInflated(dst, p []byte, limit int) ([]byte, error) {
+	f := inflaters.Get().(*inflater)
+	defer inflaters.Put(f)
+	f.in.Reset(p)
+	f.end.Reset(tail)
+	if err := f.z.(flate.Resetter).Reset(io.MultiReader(&f.in, &f.end), nil); err != nil {
+		return dst, ErrDeflate
+	}
+	from := len(dst)
+	for {
+		if len(dst) == cap(dst) {
+			dst = append(dst, 0)[:len(dst)]
+		}
+		n, err := f.z.Read(dst[len(dst):cap(dst)])
+		dst = dst[:len(dst)+n]
+		switch {
+		case len(dst)-from > limit:
+			return dst[:from], ErrTooBig
+		case err == io.EOF:
+			return dst, nil
+		case err != nil:
+			return dst[:from], ErrDeflate
+		}
+	}
+}
+
+type deflater struct {
+	out bytes.Buffer
+	z   *flate.Writer
+}
+
+var deflaters = sync.Pool{New: func() any {
+	d := &deflater{}
+	d.z, _ = flate.NewWriter(&d.out, flate.BestSpeed) // the level is one that there is
+	return d
+}}
+
+// Deflated returns p compressed with an empty window, to its end on a byte: it may stand between other blocks. nil if
+// that saves nothing.
+func Deflated(p []byte) []byte {
+	d := deflaters.Get().(*deflater)
+	defer deflaters.Put(d)
+	d.out.Reset()
+	d.z.Reset(&d.out)
+	// A bytes.Buffer takes everything.
+	_, _ = d.z.Write(p)
+	_ = d.z.Flush()
+	if d.out.Len()+StoredOverhead*2+1 >= len(p) {
+		return nil
+	}
+	return bytes.Clone(d.out.Bytes())
+}
+
+// StoredOverhead is what AppendStored adds to a text, MaxStored the longest one.
+const (
+	StoredOverhead = 5
+	MaxStored      = 1<<16 - 1
+)
+
+// AppendStored appends a text of 1 to MaxStored bytes as a block that is not compressed.
+func AppendStored(dst, p []byte) []byte {
+	n := len(p)
+	return append(append(dst, 0, byte(n), byte(n>>8), ^byte(n), ^byte(n>>8)), p...)
+}
+
+// AppendDeflatedFrame appends the frame of a whole message, compressed if that saves something.
+func AppendDeflatedFrame(dst []byte, op Opcode, payload []byte) []byte {
+	z := Deflated(payload)
+	if z == nil {
+		return AppendFrame(dst, op, payload)
+	}
+	z = z[:len(z)-4] // the receiver adds them
+	dst = AppendDeflatedHeader(dst, op, len(z))
+	return append(dst, z...)
+}
+
+// AppendDeflatedHeader is AppendHeader of a compressed message.
+func AppendDeflatedHeader(dst []byte, op Opcode, n int) []byte {
+	from := len(dst)
+	dst = AppendHeader(dst, op, n)
+	dst[from] |= 0x40
+	return dst
+}

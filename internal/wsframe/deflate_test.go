@@ -1,0 +1,199 @@
+package wsframe
+
+import (
+	"bytes"
+	"compress/flate"
+	"errors"
+	"math/rand/v2"
+	"strings"
+	"testing"
+)
+
+func TestAgreesDeflate(t *testing.T) {
+	for offer, want := range map[string]bool{
+		"permessage-deflate":                                                 true,
+		"Permessage-Deflate; client_max_window_bits":                         true,
+		"permessage-deflate; client_max_window_bits=10":                      true,
+		`permessage-deflate; client_max_window_bits="15"`:                    true,
+		"permessage-deflate; server_no_context_takeover":                     true,
+		"permessage-deflate; client_no_context_takeover":                     true,
+		"permessage-deflate; server_max_window_bits=15":                      true,
+		"permessage-deflate; server_max_window_bits=10":                      false,
+		"permessage-deflate; server_max_window_bits":                         false,
+		"permessage-deflate; server_max_window_bits=10, permessage-deflate":  true,
+		"x-webkit-deflate-frame, permessage-deflate":                         true,
+		"permessage-deflate; unknown":                                        false,
+		"permessage-deflate; client_max_window_bits=7":                       false,
+		"permessage-deflate; client_max_window_bits; client_max_window_bits": false,
+		"permessage-deflate; server_no_context_takeover=1":                   false,
+		"":                 false,
+		"permessage-bzip2": false,
+		strings.Repeat("x,", 20) + "permessage-deflate": false,
+	} {
+		if got := AgreesDeflate([]string{offer}); got != want {
+			t.Errorf("%q: %v", offer, got)
+		}
+	}
+}
+
+// deflate compresses as a client does.
+func deflate(t testing.TB, p []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := flate.NewWriter(&b, flate.DefaultCompression)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := w.Write(p); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()[:b.Len()-4]
+}
+
+// Blocks that are made apart are one message together.
+func TestBlocksJoin(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 1))
+	for range 200 {
+		payload := []byte(strings.Repeat("some text that comes again ", 1+r.IntN(300)))
+		head, tail := bytes.Repeat([]byte("h"), 1+r.IntN(400)), bytes.Repeat([]byte("t"), 1+r.IntN(400))
+		z := Deflated(payload)
+		if z == nil {
+			continue
+		}
+		message := append(AppendStored(append(AppendStored(nil, head), z...), tail), 0)
+		got, err := AppendInflated([]byte("before"), message, 1<<20)
+		if err != nil || string(got) != "before"+string(head)+string(payload)+string(tail) {
+			t.Fatalf("%d bytes: %v", len(payload), err)
+		}
+	}
+	if Deflated([]byte("short")) != nil {
+		t.Error("a short text is compressed")
+	}
+}
+
+// A message that grows beyond the bound is refused, without being held.
+func TestBomb(t *testing.T) {
+	bomb := deflate(t, make([]byte, 64<<20))
+	if len(bomb) > 100<<10 {
+		t.Fatalf("the bomb has %d bytes", len(bomb))
+	}
+	got, err := AppendInflated(nil, bomb, 1<<20)
+	if !errors.Is(err, ErrTooBig) || len(got) != 0 || cap(got) > 4<<20 {
+		t.Errorf("%v, %d bytes of %d", err, len(got), cap(got))
+	}
+	if got, err := AppendInflated(nil, deflate(t, make([]byte, 1<<20)), 1<<20); err != nil || len(got) != 1<<20 {
+		t.Errorf("at the bound: %v", err)
+	}
+}
+
+func TestDeflatedMessages(t *testing.T) {
+	d := &Decoder{Deflate: true}
+	text := []byte(strings.Repeat("é and more ", 100))
+	z := deflate(t, text)
+	whole := AppendMasked(nil, true, Text, 7, z)
+	whole[0] |= 0x40
+	first := AppendMasked(nil, false, Text, 7, z[:5])
+	first[0] |= 0x40
+	parts := append(append(first, AppendMasked(nil, true, Ping, 7, []byte("p"))...), AppendMasked(nil, true, Continuation, 7, z[5:])...)
+	for _, wire := range [][]byte{whole, parts} {
+		for _, step := range []int{1, 3, len(wire)} {
+			var s State
+			var got []Message
+			for rest := append([]byte(nil), wire...); len(rest) > 0; {
+				n := min(step, len(rest))
+				for b := rest[:n]; len(b) > 0; {
+					m, more, err := d.Next(&s, b)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if m.Op == Text {
+						got = append(got, Message{Op: m.Op, Payload: bytes.Clone(m.Payload), Deflated: m.Deflated})
+					}
+					b = more
+				}
+				rest = rest[n:]
+			}
+			if len(got) != 1 || !got[0].Deflated {
+				t.Fatalf("step %d: %v", step, got)
+			}
+			if p, err := AppendInflated(nil, got[0].Payload, 1<<20); err != nil || !bytes.Equal(p, text) {
+				t.Errorf("step %d: %v", step, err)
+			}
+		}
+	}
+	for name, wire := range map[string][]byte{
+		"a compressed continuation": append(AppendMasked(nil, false, Text, 7, []byte("plain")), 0x40|0x80, 0x80),
+		"a compressed ping":         {0x80 | 0x40 | byte(Ping), 0x80, 0, 0, 0, 0},
+		"another reserved bit":      {0x80 | 0x20 | byte(Text), 0x80, 0, 0, 0, 0},
+		"not agreed":                whole,
+	} {
+		decoder := *d
+		decoder.Deflate = name != "not agreed"
+		var s State
+		var err error
+		for b := append([]byte(nil), wire...); len(b) > 0 && err == nil; {
+			_, b, err = decoder.Next(&s, b)
+		}
+		if !errors.Is(err, ErrReservedBits) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// FuzzInflate inflates whatever a client sends within its bound; what was deflated comes back.
+func FuzzInflate(f *testing.F) {
+	f.Add([]byte("text"), 100)
+	f.Add(deflate(f, []byte(strings.Repeat("text ", 100))), 1000)
+	f.Add([]byte{0xff, 0xff}, 1)
+	f.Add([]byte{}, 0)
+	f.Fuzz(func(t *testing.T, p []byte, limit int) {
+		limit = max(0, min(limit, 1<<16))
+		got, err := AppendInflated(nil, p, limit)
+		if len(got) > limit || err != nil && len(got) > 0 {
+			t.Fatalf("%d bytes of %d: %v", len(got), limit, err)
+		}
+		if z := Deflated(p); z != nil {
+			if back, err := AppendInflated(nil, z[:len(z)-4], len(p)); err != nil || !bytes.Equal(back, p) {
+				t.Fatalf("not the same: %v", err)
+			}
+		}
+	})
+}
+
+// What a group's payload costs to compress, once.
+func BenchmarkDeflated(b *testing.B) {
+	for _, n := range []int{512, 4 << 10, 64 << 10} {
+		payload := sample(n)
+		b.Run(size(n), func(b *testing.B) {
+			b.SetBytes(int64(n))
+			b.ReportAllocs()
+			var z []byte
+			for b.Loop() {
+				z = Deflated(payload)
+			}
+			b.ReportMetric(float64(len(z)), "out-bytes")
+		})
+	}
+}
+
+func size(n int) string { return map[int]string{512: "512B", 4 << 10: "4KiB", 64 << 10: "64KiB"}[n] }
+
+// sample is JSON as events have it: members that come again, values that do not.
+func sample(n int) []byte {
+	r := rand.New(rand.NewPCG(2, 2))
+	words := []string{"paid", "placed", "shipped", "Amsterdam", "Zürich", "Wien", "blue", "green"}
+	p := []byte(`{"data":{"orders":{"lines":[`)
+	for len(p) < n {
+		p = append(p, `{"product":"`+words[r.IntN(len(words))]+`","quantity":`...)
+		p = append(p, byte('0'+r.IntN(10)), byte('0'+r.IntN(10)))
+		p = append(p, `,"price":`...)
+		for range 6 {
+			p = append(p, byte('0'+r.IntN(10)))
+		}
+		p = append(p, "},"...)
+	}
+	return append(p, `null]}}`...)
+}
