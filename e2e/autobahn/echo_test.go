@@ -113,9 +113,9 @@ func serve(t *testing.T, options poll.Options) string {
 		answer := "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
 			base64.StdEncoding.EncodeToString(sum[:])
 		e := &echo{decoder: decoder}
-		if wsframe.AgreesDeflate(r.Header.Values("Sec-WebSocket-Extensions")) {
-			e.decoder, e.deflate = deflating, true
-			answer += "\r\nSec-WebSocket-Extensions: " + wsframe.DeflateAnswer
+		if extension, whole := wsframe.AgreeDeflate(r.Header.Values("Sec-WebSocket-Extensions")); extension != "" {
+			e.decoder, e.deflate = deflating, whole
+			answer += "\r\nSec-WebSocket-Extensions: " + extension
 		}
 		if _, err := nc.Write([]byte(answer + "\r\n\r\n")); err != nil {
 			nc.Close()

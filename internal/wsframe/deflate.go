@@ -12,7 +12,7 @@ import (
 // permessage-deflate (RFC 7692) without context takeover in either direction: every message is compressed by itself,
 // so that nothing is kept for a connection, and what is the same for many is compressed once.
 
-// DeflateAnswer is the Sec-WebSocket-Extensions that agrees to it.
+// DeflateAnswer is the Sec-WebSocket-Extensions that agrees to it where the client keeps a whole window.
 const DeflateAnswer = "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
 
 // ErrDeflate is what cannot be inflated.
@@ -21,28 +21,33 @@ var ErrDeflate = &Error{CodeInvalidUTF8, "compressed message is not valid"}
 // maxOffers bounds the extensions of a client that are looked at.
 const maxOffers = 16
 
-// AgreesDeflate reports whether one of the extensions that a client offers is permessage-deflate as DeflateAnswer
-// answers it: with a window of 32 KiB for what the server sends.
-func AgreesDeflate(offers []string) bool {
+// AgreeDeflate answers the first extension of a client's offers that is permessage-deflate: answer is "" for none.
+// whole is set when the client keeps a window of 32 KiB; otherwise it must be sent nothing compressed, which every window
+// can take.
+func AgreeDeflate(offers []string) (answer string, whole bool) {
 	n := 0
 	for _, header := range offers {
 		for offer := range strings.SplitSeq(header, ",") {
 			if n++; n > maxOffers {
-				return false
+				return "", false
 			}
-			if agreesOffer(offer) {
-				return true
+			if bits, ok := agreeOffer(offer); ok && bits == "15" {
+				return DeflateAnswer, true
+			} else if ok {
+				return DeflateAnswer + "; server_max_window_bits=" + bits, false
 			}
 		}
 	}
-	return false
+	return "", false
 }
 
-func agreesOffer(offer string) bool {
+// agreeOffer reads one offer: the window that the server may use, and whether it can be agreed to.
+func agreeOffer(offer string) (bits string, ok bool) {
 	name, parameters, _ := strings.Cut(offer, ";")
 	if !strings.EqualFold(strings.TrimSpace(name), "permessage-deflate") {
-		return false
+		return "", false
 	}
+	bits = "15"
 	seen := map[string]bool{}
 	for p := range strings.SplitSeq(parameters, ";") {
 		if strings.TrimSpace(p) == "" {
@@ -51,27 +56,33 @@ func agreesOffer(offer string) bool {
 		key, value, valued := strings.Cut(p, "=")
 		key, value = strings.ToLower(strings.TrimSpace(key)), strings.Trim(strings.TrimSpace(value), `"`)
 		if seen[key] {
-			return false
+			return "", false
 		}
 		seen[key] = true
 		switch key {
 		case "server_no_context_takeover", "client_no_context_takeover":
 			if valued {
-				return false
+				return "", false
 			}
 		case "server_max_window_bits":
-			if value != "15" { // a smaller window is not kept to
-				return false
+			if !isWindow(value) {
+				return "", false
 			}
+			bits = value
 		case "client_max_window_bits":
-			if bits, err := strconv.Atoi(value); valued && (err != nil || bits < 8 || bits > 15) {
-				return false
+			if valued && !isWindow(value) {
+				return "", false
 			}
 		default:
-			return false
+			return "", false
 		}
 	}
-	return true
+	return bits, true
+}
+
+func isWindow(value string) bool {
+	bits, err := strconv.Atoi(value)
+	return err == nil && bits >= 8 && bits <= 15 && strconv.Itoa(bits) == value
 }
 
 // tail ends a message so that it can be inflated: what RFC 7692, 7.2.2, wants, and an empty last block.

@@ -9,29 +9,33 @@ import (
 	"testing"
 )
 
-func TestAgreesDeflate(t *testing.T) {
-	for offer, want := range map[string]bool{
-		"permessage-deflate":                                                 true,
-		"Permessage-Deflate; client_max_window_bits":                         true,
-		"permessage-deflate; client_max_window_bits=10":                      true,
-		`permessage-deflate; client_max_window_bits="15"`:                    true,
-		"permessage-deflate; server_no_context_takeover":                     true,
-		"permessage-deflate; client_no_context_takeover":                     true,
-		"permessage-deflate; server_max_window_bits=15":                      true,
-		"permessage-deflate; server_max_window_bits=10":                      false,
-		"permessage-deflate; server_max_window_bits":                         false,
-		"permessage-deflate; server_max_window_bits=10, permessage-deflate":  true,
-		"x-webkit-deflate-frame, permessage-deflate":                         true,
-		"permessage-deflate; unknown":                                        false,
-		"permessage-deflate; client_max_window_bits=7":                       false,
-		"permessage-deflate; client_max_window_bits; client_max_window_bits": false,
-		"permessage-deflate; server_no_context_takeover=1":                   false,
-		"":                 false,
-		"permessage-bzip2": false,
-		strings.Repeat("x,", 20) + "permessage-deflate": false,
+func TestAgreeDeflate(t *testing.T) {
+	const small = DeflateAnswer + "; server_max_window_bits=10"
+	for offer, want := range map[string]string{
+		"permessage-deflate":                                                 DeflateAnswer,
+		"Permessage-Deflate; client_max_window_bits":                         DeflateAnswer,
+		"permessage-deflate; client_max_window_bits=10":                      DeflateAnswer,
+		`permessage-deflate; client_max_window_bits="15"`:                    DeflateAnswer,
+		"permessage-deflate; server_no_context_takeover":                     DeflateAnswer,
+		"permessage-deflate; client_no_context_takeover":                     DeflateAnswer,
+		"permessage-deflate; server_max_window_bits=15":                      DeflateAnswer,
+		"permessage-deflate; server_max_window_bits=10":                      small,
+		"permessage-deflate; server_max_window_bits":                         "",
+		"permessage-deflate; server_max_window_bits=7":                       "",
+		"permessage-deflate; server_max_window_bits=010":                     "",
+		"permessage-deflate; server_max_window_bits=7, permessage-deflate":   DeflateAnswer,
+		"permessage-deflate; server_max_window_bits=10, permessage-deflate":  small,
+		"x-webkit-deflate-frame, permessage-deflate":                         DeflateAnswer,
+		"permessage-deflate; unknown":                                        "",
+		"permessage-deflate; client_max_window_bits=7":                       "",
+		"permessage-deflate; client_max_window_bits; client_max_window_bits": "",
+		"permessage-deflate; server_no_context_takeover=1":                   "",
+		"":                 "",
+		"permessage-bzip2": "",
+		strings.Repeat("x,", 20) + "permessage-deflate": "",
 	} {
-		if got := AgreesDeflate([]string{offer}); got != want {
-			t.Errorf("%q: %v", offer, got)
+		if got, whole := AgreeDeflate([]string{offer}); got != want || whole != (want == DeflateAnswer) {
+			t.Errorf("%q: %q %v", offer, got, whole)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type conn struct {
 	// marks belong to the poller's callbacks.
 	established, ended bool
 	marks              marks
-	deflate            bool   // messages may be compressed; the writer reads it, too
+	deflate            bool   // what is sent may be compressed; the writer reads it
 	address            uint32 // of Gates.Enter
 }
 
@@ -41,8 +41,9 @@ type conn struct {
 type marks uint8
 
 const (
-	markKnown  marks = 1 << iota // the client was acknowledged
-	markPinged                   // a ping waits for traffic
+	markKnown   marks = 1 << iota // the client was acknowledged
+	markPinged                    // a ping waits for traffic
+	markDeflate                   // what comes may be compressed
 )
 
 func newConn(h *Handler, credentials *session.Handshake, protocol string, address uint32) *conn {
@@ -116,14 +117,14 @@ func (c *conn) decoder() *wsframe.Decoder {
 	if c.marks&markKnown == 0 && c.driver.Identity() != nil {
 		c.marks |= markKnown
 	}
-	known := c.marks&markKnown != 0
+	known, deflate := c.marks&markKnown != 0, c.marks&markDeflate != 0
 	h := c.handler
 	switch {
-	case known && c.deflate:
+	case known && deflate:
 		return &h.decoderDeflate
 	case known:
 		return &h.decoder
-	case c.deflate:
+	case deflate:
 		return &h.earlyDeflate
 	default:
 		return &h.early

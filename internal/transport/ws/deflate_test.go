@@ -74,6 +74,26 @@ func TestDeflate(t *testing.T) {
 	})
 }
 
+// A client that keeps a smaller window may compress, and is sent nothing compressed.
+func TestDeflateOfASmallWindow(t *testing.T) {
+	f := serve(t, poll.Options{}, func(c *Config) { c.Deflate = true })
+	c, err := f.tryDial(protocolLine + "\r\nSec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=9")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.nc.Close()
+	c.write(packedText(t, `{"type":"connection_init"}`))
+	c.want(`{"type":"connection_ack"}`)
+	c.write(packedText(t, subscribe("a", "known")))
+	await(t, "subscribed", func() bool { return f.engine.live("known") == 1 })
+	data := `"` + strings.Repeat("long ", 1000) + `"`
+	f.engine.publish("known", data)
+	c.want(`{"id":"a","type":"next","payload":{"data":` + data + `}}`)
+	if c.packed != 0 {
+		t.Error("a compressed message was sent")
+	}
+}
+
 // Compression that is off, or offered otherwise than it is done here, is not agreed to.
 func TestDeflateIsNotAgreed(t *testing.T) {
 	f := serve(t, poll.Options{}, nil)

@@ -144,15 +144,21 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, address uint32
 		buffered = append(buffered, peeked...)
 	}
 	protocol := h.agree(r.Header)
-	deflate := h.cfg.Deflate && protocol != "" && wsframe.AgreesDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
-	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), protocol, deflate); err != nil {
+	extension, whole := "", false
+	if h.cfg.Deflate && protocol != "" {
+		extension, whole = wsframe.AgreeDeflate(r.Header.Values("Sec-WebSocket-Extensions"))
+	}
+	if err := answer(nc, r.Header.Get("Sec-WebSocket-Key"), protocol, extension); err != nil {
 		nc.Close()
 		h.leave(address)
 		h.cfg.Observer.Counted(observe.ConnectionsRefused, "handshake", 1)
 		return nil
 	}
 	c := newConn(h, credentials, protocol, address)
-	c.deflate = deflate
+	c.deflate = whole
+	if extension != "" {
+		c.marks |= markDeflate
+	}
 	h.register(nc, buffered, c, protocol != "")
 	return nil
 }
@@ -193,7 +199,7 @@ func (h *Handler) register(nc net.Conn, buffered []byte, c *conn, agreed bool) {
 }
 
 // answer writes the 101. Without an agreed subprotocol its header is left out (RFC 6455, 4.2.2).
-func answer(nc net.Conn, key, protocol string, deflate bool) error {
+func answer(nc net.Conn, key, protocol, extension string) error {
 	if err := nc.SetDeadline(time.Now().Add(upgradeTimeout)); err != nil {
 		return err
 	}
@@ -203,8 +209,8 @@ func answer(nc net.Conn, key, protocol string, deflate bool) error {
 	if protocol != "" {
 		b = append(b, "\r\nSec-WebSocket-Protocol: "+protocol...)
 	}
-	if deflate {
-		b = append(b, "\r\nSec-WebSocket-Extensions: "+wsframe.DeflateAnswer...)
+	if extension != "" {
+		b = append(b, "\r\nSec-WebSocket-Extensions: "+extension...)
 	}
 	if _, err := nc.Write(append(b, "\r\n\r\n"...)); err != nil {
 		return err
