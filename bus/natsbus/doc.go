@@ -49,9 +49,9 @@
 //
 // The streams of a prefix, each a file store with limits, direct gets and the transform of subjects shown:
 //
-//	<stream>           <prefix>.*            stored as  <prefix>.{{partition(16,1)}}.{{wildcard(1)}}
+//	<stream>           <prefix>.*            stored as  <prefix>.{{partition(8,1)}}.{{wildcard(1)}}
 //	<stream>_control   <prefix>.control.*    stored as  <prefix>.control.{{partition(1,1)}}.{{wildcard(1)}}
-//	<stream>_node      <prefix>.node.*       stored as  <prefix>.node.{{partition(16,1)}}.{{wildcard(1)}}
+//	<stream>_node      <prefix>.node.*       stored as  <prefix>.node.{{partition(8,1)}}.{{wildcard(1)}}
 //
 // The second holds $control, for as long as RetainControl says, 64 MiB of it at most; when it is full, publishing there
 // fails, for a revocation must not be forgotten. The third holds what nodes say to one another, for a minute. Whoever may publish to

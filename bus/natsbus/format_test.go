@@ -159,7 +159,7 @@ func TestTheFormatIsAsDocumented(t *testing.T) {
 	if diff := cmp.Diff(want, m.Header); diff != "" || string(m.Data) != `{"a":1}` {
 		t.Errorf("%s; data %s", diff, m.Data)
 	}
-	stored := fmt.Sprintf("fraiseql.%d.or%%2Eders", partitionOf("or%2Eders", 16))
+	stored := fmt.Sprintf("fraiseql.%d.or%%2Eders", partitionOf("or%2Eders", 8))
 	stream, err := js.Stream(t.Context(), "fraiseql")
 	if err != nil {
 		t.Fatal(err)

@@ -94,7 +94,8 @@ func (p *ourPipe) close() {
 }
 
 // bare is nats.go as its documentation shows it: asynchronous publishes with 512 pending, and one ordered consumer; or
-// publishes with a flush behind each batch, and a subscription.
+// publishes with a flush behind each batch, and a subscription. With headers it does by hand what the bus does: messages
+// carry the same headers, and JetStream is read by as many consumers.
 func bare(mode string, headers bool) func(ctx context.Context, url, prefix string, arrived func([]byte)) (pipe, error) {
 	return func(ctx context.Context, url, prefix string, arrived func([]byte)) (pipe, error) {
 		p := &barePipe{prefix: prefix, headers: headers}
@@ -118,20 +119,43 @@ func bare(mode string, headers bool) func(ctx context.Context, url, prefix strin
 		if p.js, err = jetstream.New(p.from, jetstream.WithPublishAsyncMaxPending(window)); err != nil {
 			return nil, err
 		}
-		if _, err := p.js.CreateStream(ctx, jetstream.StreamConfig{Name: prefix, Subjects: []string{prefix + ".*"}, MaxBytes: 1 << 30}); err != nil {
+		if _, err := p.js.CreateStream(ctx, jetstream.StreamConfig{Name: prefix, Subjects: []string{prefix + ".>"}, MaxBytes: 1 << 30}); err != nil {
 			return nil, err
 		}
 		reader, err := jetstream.New(p.to)
 		if err != nil {
 			return nil, err
 		}
-		consumer, err := reader.OrderedConsumer(ctx, prefix, jetstream.OrderedConsumerConfig{})
-		if err != nil {
-			return nil, err
+		if !headers {
+			return p, p.read(ctx, reader, prefix+".>", arrived)
 		}
-		p.consume, err = consumer.Consume(func(m jetstream.Msg) { arrived(m.Data()) })
-		return p, err
+		one := make(chan []byte, 1024)
+		go func() {
+			for data := range one {
+				arrived(data)
+			}
+		}()
+		for i := range min(*channels, consumers) {
+			if err := p.read(ctx, reader, fmt.Sprintf("%s.%d.*", prefix, i), func(data []byte) { one <- data }); err != nil {
+				return nil, err
+			}
+		}
+		return p, nil
 	}
+}
+
+// consumers is how many partitions the bus reads; bare with headers does so, too.
+const consumers = 8
+
+// read starts an ordered consumer.
+func (p *barePipe) read(ctx context.Context, js jetstream.JetStream, subject string, arrived func([]byte)) error {
+	consumer, err := js.OrderedConsumer(ctx, p.prefix, jetstream.OrderedConsumerConfig{FilterSubjects: []string{subject}})
+	if err != nil {
+		return err
+	}
+	c, err := consumer.Consume(func(m jetstream.Msg) { arrived(m.Data()) })
+	p.consume = append(p.consume, c)
+	return err
 }
 
 type barePipe struct {
@@ -139,12 +163,15 @@ type barePipe struct {
 	headers  bool
 	from, to *nats.Conn
 	js       jetstream.JetStream
-	consume  jetstream.ConsumeContext
+	consume  []jetstream.ConsumeContext
 }
 
 func (p *barePipe) message(n int) *nats.Msg {
 	m := &nats.Msg{Subject: p.prefix + "." + channelOf(n), Data: dataOf(n)}
 	if p.headers {
+		if p.js != nil {
+			m.Subject = fmt.Sprintf("%s.%d.%s", p.prefix, n%*channels%consumers, channelOf(n))
+		}
 		id := event.NewID().String()
 		m.Header = nats.Header{
 			"Nats-Msg-Id": {id}, "Fraiseql-Type": {"created"}, "Fraiseql-Time": {time.Now().Format(time.RFC3339Nano)},
@@ -183,8 +210,8 @@ func (p *barePipe) publish(ctx context.Context, from, n int) error {
 }
 
 func (p *barePipe) close() {
-	if p.consume != nil {
-		p.consume.Stop()
+	for _, c := range p.consume {
+		c.Stop()
 	}
 	if p.js != nil {
 		check(p.js.DeleteStream(context.Background(), p.prefix))
