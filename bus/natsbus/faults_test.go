@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -328,4 +330,39 @@ func TestJetStreamGoesAway(t *testing.T) {
 	}
 	await(t, "all is well again", func() bool { return b.Status().Problem == "" })
 	publishAll(t, b, numbered("c", 0, 1))
+}
+
+// TestTheNetworkStalls keeps everything that is sent, so that connections look alive: publishing is refused in bounded
+// time, the status tells, and when the network is back nothing is missing.
+func TestTheNetworkStalls(t *testing.T) {
+	server := testkit.StartNATS(t)
+	proxy := testkit.NewProxy(t, server.Addr)
+	b := open(t, "nats://"+proxy.Addr, bus.Options{PublishTimeout: time.Second})
+	k := attach(t, b, "c")
+	proxy.Delay(2 * time.Millisecond)
+	publishAll(t, b, numbered("c", 0, 50))
+	proxy.Hold()
+	if r, err := b.Publish(t.Context(), numbered("c", 50, 50)); !errors.Is(err, bus.ErrUnavailable) || r.Accepted != 0 {
+		t.Errorf("published %d over a network that stalls: %v", r.Accepted, err)
+	}
+	await(t, "the status tells", func() bool { return b.Status().Problem != "" })
+	proxy.Release()
+	publishAll(t, b, numbered("c", 50, 50))
+	await(t, "everything has come", func() bool { return len(k.messages()) >= 100 })
+	wantAll(t, k, 100)
+}
+
+// TestTLS connects with a certificate that only tls_ca makes known.
+func TestTLS(t *testing.T) {
+	c := testkit.NewCertificate(t, t.TempDir(), 1)
+	server := testkit.StartNATS(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", c.CertFile, c.KeyFile))
+	b := open(t, "tls://"+server.Addr+"?tls_ca="+url.QueryEscape(c.CertFile), bus.Options{})
+	k := attach(t, b, "c")
+	publishAll(t, b, numbered("c", 0, 1))
+	await(t, "the event has come", func() bool { return len(k.messages()) == 1 })
+	stranger := open(t, "tls://"+server.Addr, bus.Options{})
+	if err := stranger.Attach(t.Context(), &keeper{}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "a certificate that nobody knows is refused", func() bool { return strings.Contains(stranger.Status().Problem, "certificate") })
 }
