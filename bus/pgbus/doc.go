@@ -37,7 +37,7 @@
 //
 // # Retention
 //
-// The table is partitioned into a ring that is filled by time: each of eight partitions for a seventh of the retention (24 h
+// The table is partitioned into a ring that is filled by time: each of four partitions for a third of the retention (24 h
 // unless it was set otherwise). When a partition is older than the retention it is emptied by TRUNCATE: no row is deleted
 // one by one, no catalogue grows, and nobody who writes waits. Its newest position is recorded first: a cursor below has a gap, and
 // a node that had not read so far is told of one. $control and the channels of nodes have partitions of their own.

@@ -10,10 +10,10 @@ import (
 )
 
 // The answer to a question for history begins with a row about itself: xmin; epoch, what was pruned of this kind of
-// channel, the newest event of the channel.
+// channel, the newest event of the channel. It is planned each time: two indexes could serve, and which is good depends on
+// how many events there are.
 const (
-	historyName = "fraiseql_history"
-	historySQL  = `SELECT pg_snapshot_xmin(s), 0::bigint, now(), false, 1::smallint, concat_ws(' ', m.epoch,
+	historySQL = `SELECT pg_snapshot_xmin(s), 0::bigint, now(), false, 1::smallint, concat_ws(' ', m.epoch,
     CASE $6 WHEN 0 THEN m.pruned_xid WHEN 1 THEN m.control_xid ELSE m.node_xid END,
     CASE $6 WHEN 0 THEN m.pruned_id WHEN 1 THEN m.control_id ELSE m.node_id END,
     coalesce(head.xid, '0'), coalesce(head.id, 0)),
@@ -50,9 +50,6 @@ func (b *Bus) History(ctx context.Context, channel string, after event.Position,
 }
 
 func (b *Bus) history(ctx context.Context, s *session, channel string, after event.Position, limit int) (bus.Page, error) {
-	if err := s.prepare(ctx, historyName, fill(historySQL, b.schema), historyTypes); err != nil {
-		return bus.Page{}, err
-	}
 	from := after
 	if after.Partition != 0 || after.Minor > 1<<63-1 { // no position of ours
 		from = event.Position{Major: 1<<64 - 1, Minor: 1<<63 - 1}
@@ -64,9 +61,9 @@ func (b *Bus) history(ctx context.Context, s *session, channel string, after eve
 	case bus.IsControl(channel):
 		kind = 1
 	}
-	result := s.conn.ExecPrepared(ctx, historyName, [][]byte{
+	result := s.conn.ExecParams(ctx, fill(historySQL, b.schema), [][]byte{
 		[]byte(channel), xid8Value(from.Major), int8Value(int64(from.Minor)), int8Value(int64(max(limit, 0))), int8Value(Version), int8Value(kind),
-	}, []int16{1}, []int16{1})
+	}, historyTypes, []int16{1}, []int16{1})
 	var page bus.Page
 	var epoch uint64
 	var pruned place

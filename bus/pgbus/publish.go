@@ -40,6 +40,10 @@ FROM unnest($1::smallint[], $2::timestamptz[], $3::boolean[], $4::text[], $5::te
   WITH ORDINALITY AS e (slot, at, broadcast, channel, type, event_id, tenant_id, user_id, federation_id, service_name, data, n)`
 	insertAgain = `
 WHERE NOT EXISTS (SELECT FROM {schema}.outbox o WHERE o.channel = e.channel AND o.xid >= $12 AND o.event_id = e.event_id AND o.tenant_id IS NOT DISTINCT FROM e.tenant_id)`
+	// insertOne is for one event alone: its parameters are the elements of the arrays.
+	insertOne = `WITH new AS (INSERT INTO {schema}.outbox (slot, "timestamp", broadcast, channel, type, event_id, tenant_id, user_id, federation_id, service_name, data)
+VALUES (coalesce($1, (SELECT last_value FROM {schema}.slot)), coalesce($2, clock_timestamp()), $3, $4, $5, $6, $7, $8, $9, $10, $11::text::json) RETURNING 1)
+SELECT 1`
 	insertEnd = `
 ORDER BY e.n RETURNING 1) SELECT count(*)`
 	insertWake = `, pg_notify({name}, '')`
@@ -47,8 +51,8 @@ ORDER BY e.n RETURNING 1) SELECT count(*)`
 
 // The partitions of channels that are the engine's own.
 const (
-	slotControl = 8
-	slotNode    = 9
+	slotControl = 4
+	slotNode    = 5
 )
 
 // request is a piece of a batch on its way to a writer. It is encoded by who publishes.
@@ -263,21 +267,23 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 			return err
 		}
 		w.s = s
-	}
-	name, err := w.prepare(ctx, again)
-	if err != nil {
-		return err
+		if err := generic(ctx, s.conn); err != nil {
+			return err
+		}
 	}
 	rows := 0
 	for _, r := range group {
 		rows += r.rows
 	}
-	args := make([][]byte, len(written), len(written)+1)
-	for i, column := range written {
-		args[i] = appendArrayHeader(nil, column.oid, rows)
-		for _, r := range group {
-			args[i] = append(args[i], r.columns[i]...)
-		}
+	name, err := w.prepare(ctx, rows == 1, again)
+	if err != nil {
+		return err
+	}
+	var args [][]byte
+	if rows == 1 && !again {
+		args = group[0].values()
+	} else {
+		args = arrays(group, rows)
 	}
 	if again {
 		args = append(args, xid8Value(floor))
@@ -286,15 +292,43 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 	return err
 }
 
-// prepare returns the name of a statement that is prepared.
-func (w *writer) prepare(ctx context.Context, again bool) (string, error) {
-	name, statement := "fraiseql_write", insertSQL
-	types := []uint32(nil)
-	if again {
-		name, statement = "fraiseql_write_again", statement+insertAgain
-		types = append(make([]uint32, len(written)), oidXID8)
+// arrays joins the columns of a group.
+func arrays(group []*request, rows int) [][]byte {
+	args := make([][]byte, len(written), len(written)+1)
+	for i, column := range written {
+		args[i] = appendArrayHeader(nil, column.oid, rows)
+		for _, r := range group {
+			args[i] = append(args[i], r.columns[i]...)
+		}
 	}
-	statement += insertEnd
+	return args
+}
+
+// values returns the columns of a request of one event, without the lengths that are before them.
+func (r *request) values() [][]byte {
+	args := make([][]byte, len(written))
+	for i := range args {
+		if element := r.columns[i]; binary.BigEndian.Uint32(element) != 1<<32-1 {
+			args[i] = element[4:]
+		}
+	}
+	return args
+}
+
+// prepare returns the name of a statement that is prepared.
+func (w *writer) prepare(ctx context.Context, one, again bool) (string, error) {
+	name, statement := "fraiseql_write", insertSQL+insertEnd
+	types := []uint32(nil)
+	switch {
+	case again:
+		name, statement = "fraiseql_write_again", insertSQL+insertAgain+insertEnd
+		types = append(make([]uint32, len(written)), oidXID8)
+	case one:
+		name, statement = "fraiseql_write_one", insertOne
+		for _, column := range written {
+			types = append(types, column.oid)
+		}
+	}
 	if w.b.notify {
 		statement += insertWake
 	}

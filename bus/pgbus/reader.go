@@ -25,7 +25,7 @@ const (
 	maxFilter = 64
 	// pace is the least time from one read to the next while events come: they gather, and the server is asked at
 	// most so often however many transactions commit.
-	pace = 500 * time.Microsecond
+	pace = time.Millisecond
 	// What is committed but held back by an older transaction is asked for again after chaseFirst, then after twice
 	// as long up to chaseLast: nobody is notified when that transaction ends without an event.
 	chaseFirst, chaseLast = time.Millisecond, 8 * time.Millisecond
@@ -125,8 +125,11 @@ func (r *reader) connect(ctx context.Context) error {
 const readName = "fraiseql_read"
 
 // The answer to a read begins with a row about itself: xmin, xmax and whether events are held back; epoch; what was
-// pruned of ordinary channels, of $control, of those of nodes. It is of the same snapshot as the events.
-const readSQL = `SELECT pg_snapshot_xmin(s), 0::bigint, now(), EXISTS (SELECT FROM {schema}.outbox p WHERE p.xid >= pg_snapshot_xmin(s)), 1::smallint,
+// pruned of ordinary channels, of $control, of those of nodes. It is of the same snapshot as the events. That there are
+// events above xmin is asked by order: a condition could be planned, while a partition is empty, over the index that begins
+// with the channel, and would then take longer with every event.
+const readSQL = `SELECT pg_snapshot_xmin(s), 0::bigint, now(),
+  coalesce((SELECT p.xid FROM {schema}.outbox p ORDER BY p.xid DESC, p.id DESC LIMIT 1) >= pg_snapshot_xmin(s), false), 1::smallint,
   concat_ws(' ', pg_snapshot_xmax(s), m.epoch, m.pruned_xid, m.pruned_id, m.control_xid, m.control_id, m.node_xid, m.node_id),
   NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::json
 FROM {schema}.meta m, pg_current_snapshot() s
@@ -136,6 +139,9 @@ WHERE (o.xid, o.id) > ($1, $2) AND o.xid < pg_snapshot_xmin(pg_current_snapshot(
 ORDER BY o.xid, o.id LIMIT $5)`
 
 func (r *reader) prepare(ctx context.Context) error {
+	if err := generic(ctx, r.conn); err != nil {
+		return err
+	}
 	if _, err := r.conn.Prepare(ctx, readName, fill(readSQL, r.b.schema), []uint32{oidXID8, oidInt8, oidTextArray, oidBool, oidInt8}); err != nil {
 		return explain(err)
 	}

@@ -26,7 +26,7 @@ func TestRoles(t *testing.T) {
 	allow(`SELECT {schema}.publish('c', 't', '{}'::jsonb)`, "publisher", "node")
 	allow(`SELECT count(*) FROM {schema}.outbox`, "reader", "node")
 	allow(`SELECT epoch FROM {schema}.meta`, "reader", "node")
-	allow(`INSERT INTO {schema}.outbox (slot, channel, type, event_id, data) VALUES (8, '$control', 't', '1', '{}')`, "node")
+	allow(`INSERT INTO {schema}.outbox (slot, channel, type, event_id, data) VALUES (4, '$control', 't', '1', '{}')`, "node")
 	allow(`DELETE FROM {schema}.outbox`)
 	allow(`UPDATE {schema}.outbox SET data = '{}'`)
 	allow(`TRUNCATE {schema}.outbox`)

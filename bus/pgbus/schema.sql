@@ -59,10 +59,10 @@ CREATE TABLE IF NOT EXISTS {schema}.outbox (
 CREATE INDEX IF NOT EXISTS outbox_position ON {schema}.outbox (xid, id);
 CREATE INDEX IF NOT EXISTS outbox_channel ON {schema}.outbox (channel, xid, id);
 
--- Partitions 0 to 7 are a ring, each filled for a seventh of the retention; 8 is $control, 9 are the nodes' own channels.
+-- Partitions 0 to 3 are a ring, each filled for a third of the retention; 4 is $control, 5 are the nodes' own channels.
 DO $do$
 BEGIN
-  FOR n IN 0..9 LOOP
+  FOR n IN 0..5 LOOP
     EXECUTE format('CREATE TABLE IF NOT EXISTS {schema}.%I PARTITION OF {schema}.outbox FOR VALUES IN (%s)', 'outbox_' || n, n);
   END LOOP;
 END
@@ -73,7 +73,7 @@ CREATE TABLE IF NOT EXISTS {schema}.ring (
   closed_at timestamptz                -- NULL: being filled
 );
 -- The partition that is being filled. A sequence, as its value is read outside of snapshots.
-CREATE SEQUENCE IF NOT EXISTS {schema}.slot AS int MINVALUE 0 MAXVALUE 7 START 0;
+CREATE SEQUENCE IF NOT EXISTS {schema}.slot AS int MINVALUE 0 MAXVALUE 3 START 0;
 INSERT INTO {schema}.ring VALUES (0, clock_timestamp(), NULL) ON CONFLICT DO NOTHING;
 
 CREATE OR REPLACE FUNCTION {schema}.cluster() RETURNS text
@@ -268,7 +268,7 @@ BEGIN
     WHERE m.control_retention < control_retention;
   SELECT coalesce(retention, m.retention) INTO keep FROM {schema}.meta m;
   SELECT * INTO filling FROM {schema}.ring r WHERE r.closed_at IS NULL;
-  next := (filling.slot + 1) % 8;
+  next := (filling.slot + 1) % 4;
   FOR old IN SELECT * FROM {schema}.ring r WHERE r.closed_at IS NOT NULL ORDER BY r.closed_at LOOP
     CONTINUE WHEN old.closed_at > clock_timestamp() - keep AND NOT force;
     EXECUTE format('LOCK TABLE {schema}.%I IN ACCESS EXCLUSIVE MODE', 'outbox_' || old.slot);
@@ -278,17 +278,17 @@ BEGIN
     DELETE FROM {schema}.ring r WHERE r.slot = old.slot;
     emptied := emptied + 1;
   END LOOP;
-  IF (force OR filling.opened_at <= clock_timestamp() - keep / 7) AND NOT EXISTS (SELECT FROM {schema}.ring r WHERE r.slot = next)
+  IF (force OR filling.opened_at <= clock_timestamp() - keep / 3) AND NOT EXISTS (SELECT FROM {schema}.ring r WHERE r.slot = next)
      AND EXISTS (SELECT FROM {schema}.outbox o WHERE o.slot = filling.slot) THEN
     UPDATE {schema}.ring r SET closed_at = clock_timestamp() WHERE r.slot = filling.slot;
     INSERT INTO {schema}.ring VALUES (next, clock_timestamp(), NULL);
     PERFORM setval({name_ident} || '.slot', next);
   END IF;
   WITH gone AS (DELETE FROM {schema}.outbox o USING {schema}.meta m
-    WHERE o.slot = 8 AND o.stored_at < clock_timestamp() - greatest(m.control_retention, control_retention) RETURNING o.xid, o.id),
+    WHERE o.slot = 4 AND o.stored_at < clock_timestamp() - greatest(m.control_retention, control_retention) RETURNING o.xid, o.id),
   last AS (SELECT g.xid, g.id FROM gone g ORDER BY g.xid DESC, g.id DESC LIMIT 1)
   UPDATE {schema}.meta m SET control_xid = l.xid, control_id = l.id FROM last l;
-  WITH gone AS (DELETE FROM {schema}.outbox o WHERE o.slot = 9 AND o.stored_at < clock_timestamp() - interval '15 minutes' RETURNING o.xid, o.id),
+  WITH gone AS (DELETE FROM {schema}.outbox o WHERE o.slot = 5 AND o.stored_at < clock_timestamp() - interval '15 minutes' RETURNING o.xid, o.id),
   last AS (SELECT g.xid, g.id FROM gone g ORDER BY g.xid DESC, g.id DESC LIMIT 1)
   UPDATE {schema}.meta m SET node_xid = l.xid, node_id = l.id FROM last l;
   RETURN emptied;

@@ -17,9 +17,8 @@ type session struct {
 	prepared map[string]bool
 }
 
-// settle is what every connection is set to. The plans of our statements do not depend on what is in the tables, and
-// must not change with it: the indexes give the order.
-const settle = `SET jit = off; SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off;
+// settle is what every connection is set to: the indexes give the order, whatever is in the tables.
+const settle = `SET jit = off; SET enable_seqscan = off; SET enable_sort = off; SET enable_bitmapscan = off;
 SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off;`
 
 // open connects, and checks that the server is one to work with.
@@ -69,6 +68,14 @@ func (b *Bus) settleSession(ctx context.Context, conn *pgconn.PgConn) error {
 		_, err = query(ctx, conn, fill(`SELECT {schema}.adopt()`, b.schema))
 	}
 	if err != nil {
+		return explain(err)
+	}
+	return nil
+}
+
+// generic has the statements of a connection planned once. That is for those that have one good plan.
+func generic(ctx context.Context, conn *pgconn.PgConn) error {
+	if _, err := conn.Exec(ctx, `SET plan_cache_mode = force_generic_plan`).ReadAll(); err != nil {
 		return explain(err)
 	}
 	return nil

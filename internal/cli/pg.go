@@ -132,7 +132,7 @@ type pgPruneCommand struct {
 
 // Help is shown below the flags.
 func (*pgPruneCommand) Help() string {
-	return `Servers do this every minute; run it where none runs, or to free space at once. Whole partitions are emptied, each a seventh of the retention. Subscribers whose cursor is older are told that there is a gap.
+	return `Servers do this every minute; run it where none runs, or to free space at once. Whole partitions are emptied, each a third of the retention. Subscribers whose cursor is older are told that there is a gap.
 
 Examples:
 
