@@ -2,7 +2,7 @@
 // in its own transaction, and a listener that takes the events out of the notifications. The table and its indexes
 // are the same. Rounds alternate between both; ratios are within a round.
 //
-//	go run ./bench/bus/pg -url postgres://… [-rounds 5] [-seconds 4] [-publishers 1,8,32] > raw.jsonl
+//	go run ./bench/bus/pg -url postgres://… [-rounds 5] [-seconds 4] [-publishers 1,8,32] [-postmaster PID] > raw.jsonl
 //
 // Standard output has one line of JSON per measurement, standard error the summary.
 package main
@@ -45,6 +45,7 @@ type result struct {
 	PerSecond  float64 `json:"per_second"`
 	P50        float64 `json:"p50_ms"`
 	P99        float64 `json:"p99_ms"`
+	CPU        float64 `json:"cpu_us_per_event"` // of this process and the server
 }
 
 // arrivals counts what is delivered and how late.
@@ -86,6 +87,8 @@ func (a *arrivals) quantile(q float64) float64 {
 	return float64(a.taken[min(int(q*float64(len(a.taken))), len(a.taken)-1)]) / 1e6
 }
 
+var postmaster int
+
 var pad = strings.Repeat("x", 160)
 
 func event(at time.Time) []byte {
@@ -106,7 +109,7 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 			return result{}, err
 		}
 	}
-	began := time.Now()
+	before, began := cpuSeconds(postmaster), time.Now()
 	for i := range n {
 		wait.Go(func() {
 			step := time.Duration(float64(n) / max(rate, 1) * 1e9)
@@ -135,10 +138,12 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 	return result{
 		Publishers: n, Rate: rate, Seconds: took, Published: int(published.Load()), Delivered: int(a.count.Load()),
 		PerSecond: float64(a.count.Load()) / took, P50: a.quantile(0.5), P99: a.quantile(0.99),
+		CPU: (cpuSeconds(postmaster) - before) * 1e6 / max(float64(a.count.Load()), 1),
 	}, nil
 }
 
 func main() {
+	flag.IntVar(&postmaster, "postmaster", 0, "process of a server on this machine, whose processor time counts")
 	url := flag.String("url", "", "server to measure, with a database that may be written to")
 	rounds := flag.Int("rounds", 5, "rounds")
 	seconds := flag.Float64("seconds", 4, "length of a measurement")
@@ -212,7 +217,7 @@ func summarise(all []result) {
 		publishers int
 		full       bool
 	}
-	ratios, added := map[key][]float64{}, map[key][]float64{}
+	ratios, added, cpu := map[key][]float64{}, map[key][]float64{}, map[key][]float64{}
 	var keys []key
 	for i := 0; i+1 < len(all); i += 2 {
 		bare, ours := all[i], all[i+1]
@@ -225,12 +230,13 @@ func summarise(all []result) {
 		}
 		ratios[k] = append(ratios[k], ours.PerSecond/bare.PerSecond)
 		added[k] = append(added[k], ours.P99-bare.P99)
+		cpu[k] = append(cpu[k], ours.CPU/bare.CPU)
 	}
 	for _, k := range keys {
 		if k.full {
-			fmt.Fprintf(os.Stderr, "%2d publishers, full load: throughput %s of bare\n", k.publishers, spread(ratios[k]))
+			fmt.Fprintf(os.Stderr, "%2d publishers, full load: throughput %s of bare, CPU per event %s of bare\n", k.publishers, spread(ratios[k]), spread(cpu[k]))
 		} else {
-			fmt.Fprintf(os.Stderr, "%2d publishers, half load: p99 added %s ms\n", k.publishers, spread(added[k]))
+			fmt.Fprintf(os.Stderr, "%2d publishers, half load: p99 added %s ms, CPU per event %s of bare\n", k.publishers, spread(added[k]), spread(cpu[k]))
 		}
 	}
 }
