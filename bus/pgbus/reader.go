@@ -127,9 +127,10 @@ const readName = "fraiseql_read"
 // The answer to a read begins with a row about itself: xmin, xmax and whether events are held back; epoch; what was
 // pruned of ordinary channels, of $control, of those of nodes. It is of the same snapshot as the events. That there are
 // events above xmin is asked by order: a condition could be planned, while a partition is empty, over the index that begins
-// with the channel, and would then take longer with every event.
+// with the channel, and would then take longer with every event. There are none where no transaction is open.
 const readSQL = `SELECT pg_snapshot_xmin(s), 0::bigint, now(),
-  coalesce((SELECT p.xid FROM {schema}.outbox p ORDER BY p.xid DESC, p.id DESC LIMIT 1) >= pg_snapshot_xmin(s), false), 1::smallint,
+  CASE WHEN pg_snapshot_xmin(s) = pg_snapshot_xmax(s) THEN false
+    ELSE coalesce((SELECT p.xid FROM {schema}.outbox p ORDER BY p.xid DESC, p.id DESC LIMIT 1) >= pg_snapshot_xmin(s), false) END, 1::smallint,
   concat_ws(' ', pg_snapshot_xmax(s), m.epoch, m.pruned_xid, m.pruned_id, m.control_xid, m.control_id, m.node_xid, m.node_id),
   NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::json
 FROM {schema}.meta m, pg_current_snapshot() s
