@@ -2,9 +2,11 @@ package fraiseql
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"hash/maphash"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -153,6 +155,40 @@ func (l *ledger) give(k key, u use) {
 		return
 	}
 	s.n[k] = n
+}
+
+// canSet reports whether set could bound as much: somebody must have counted from the start.
+func (l *ledger) canSet(limits ...int) bool {
+	return l != nil || max(0, slices.Max(limits)) == 0
+}
+
+// set changes the bounds. What is used beyond them stays.
+func (l *ledger) set(limits ...int) {
+	if l == nil {
+		return
+	}
+	for i, n := range limits {
+		l.limits[i].Store(int32(min(n, 1<<31-1)))
+	}
+}
+
+// SetBounds changes how many connections, subscriptions and fields a user, a tenant and an address may have, to those of
+// l; what is used beyond them stays. The other members of l are not looked at. An engine that was made without any bound
+// on users (tenants, addresses) has not counted and cannot get one: with an error nothing has changed.
+func (e *Engine) SetBounds(l Limits) error {
+	if err := l.validate(); err != nil {
+		return err
+	}
+	a := &e.accounts
+	users := []int{l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser}
+	tenants := []int{l.ConnectionsPerTenant, l.SubscriptionsPerTenant}
+	if !a.users.canSet(users...) || !a.tenants.canSet(tenants...) || !a.addresses.canSet(l.ConnectionsPerIP) {
+		return errors.New("what nobody has counted from the start can be bounded by a restart only")
+	}
+	a.users.set(users...)
+	a.tenants.set(tenants...)
+	a.addresses.set(l.ConnectionsPerIP)
+	return nil
 }
 
 // len is how many use something.

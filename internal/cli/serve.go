@@ -71,7 +71,7 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	stopSignals := c.signals(assembly.Server, cancel)
-	stopHangups := hangups(assembly.ReloadCertificate, log)
+	stopHangups := hangups(func() error { return errors.Join(assembly.ReloadCertificate(), c.reload(env, assembly)) }, log)
 	background.Go(func() { warm(ctx, assembly, log) })
 	if cfg.Demo {
 		background.Go(func() { runDemo(ctx, assembly.Engine, log) })
@@ -91,6 +91,18 @@ func closeEngine(a *server.Assembly) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return a.Close(ctx)
+}
+
+// reload reads the configuration again. One that is wrong leaves everything as it was.
+func (c *serveCommand) reload(env *Env, assembly *server.Assembly) error {
+	resolved, err := c.load(env)
+	if err != nil {
+		return fmt.Errorf("reload the configuration: %w", err)
+	}
+	if err := assembly.Reload(&resolved.Config); err != nil {
+		return fmt.Errorf("reload the configuration: %w", err)
+	}
+	return nil
 }
 
 // signals makes the first SIGINT or SIGTERM end the context and the second one force the end.

@@ -51,8 +51,8 @@ type Assembly struct {
 	*Server
 	Engine *fraiseql.Engine
 	bus    bus.Bus
-	tokens *jwtauth.Authenticator // nil: none
-	hooks  *webhook.Hooks         // nil: none
+	tokens *rotating      // nil: none
+	hooks  *webhook.Hooks // nil: none
 }
 
 // Assemble builds the engine and the server that a configuration asks for. It does not listen yet. The error
@@ -79,8 +79,12 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if err != nil {
 		return nil, errors.Join(err, events.Close(context.Background()))
 	}
-	a := &Assembly{Engine: engine, tokens: tokens, bus: events}
-	clients := handlerConfig(cfg, tokens)
+	a := &Assembly{Engine: engine, bus: events}
+	if tokens != nil {
+		a.tokens = &rotating{}
+		a.tokens.now.Store(tokens)
+	}
+	clients := handlerConfig(cfg, a.tokens)
 	if a.hooks, err = webhooks(&cfg.Hooks); err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
 	}
@@ -124,13 +128,13 @@ func (a *Assembly) Warm(ctx context.Context) error {
 	if a.tokens == nil {
 		return nil
 	}
-	return a.tokens.Warm(ctx)
+	return a.tokens.now.Load().Warm(ctx)
 }
 
 // Close ends the engine, its bus and the fetching of keys.
 func (a *Assembly) Close(ctx context.Context) error {
 	if a.tokens != nil {
-		a.tokens.Close()
+		a.tokens.now.Load().Close()
 	}
 	err := errors.Join(a.Engine.Close(ctx), a.bus.Close(ctx))
 	if a.hooks != nil {
@@ -199,19 +203,7 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus
 			RowFilter: map[string]fraiseql.RowFilter{"none": fraiseql.RowFilterNone, "tenant": fraiseql.RowFilterTenant, "user": fraiseql.RowFilterUser, "both": fraiseql.RowFilterBoth}[cfg.Security.RowFilter],
 			ScopeUser: cfg.Security.ScopeUser, ScopeTenant: cfg.Security.ScopeTenant,
 		},
-		Limits: fraiseql.Limits{
-			DocumentBytes: l.DocumentBytes, DocumentTokens: l.DocumentTokens, DocumentDepth: l.DocumentDepth, DocumentAliases: l.DocumentAliases, DocumentFields: l.DocumentFields,
-			EventBytes: l.EventBytes, EventDepth: l.EventDepth,
-			QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes, ConnectionQueueBytes: l.ConnectionQueueBytes,
-			SubscriptionsPerConnection: l.SubscriptionsPerConnection, SubscriptionsPerUser: l.SubscriptionsPerUser,
-			SubscriptionsPerTenant: l.SubscriptionsPerTenant, FieldsPerUser: l.FieldsPerUser,
-			ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerUser: l.ConnectionsPerUser, ConnectionsPerTenant: l.ConnectionsPerTenant,
-			ConnectRate: l.ConnectRate, MemoryBytes: memoryCeiling(l.Memory),
-			SubscribeRate: l.SubscribeRate, SubscribeBurst: l.SubscribeBurst, PublishRate: l.PublishRate, PublishBurst: l.PublishBurst,
-			GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
-			PlanCacheBytes: l.PlanCacheBytes, ResolverTimeout: l.ResolverTimeout, ResolverWorkers: l.ResolverWorkers, ResolverLane: l.ResolverLane,
-			ResumeEvents: l.ResumeEvents,
-		},
+		Limits: engineLimits(l),
 	}
 	// Whatever is not known to be addressed is strict.
 	c.Security.Isolation = fraiseql.IsolationStrict
@@ -219,6 +211,22 @@ func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus
 		c.Security.Isolation = fraiseql.IsolationAddressed
 	}
 	return c
+}
+
+func engineLimits(l *config.Limits) fraiseql.Limits {
+	return fraiseql.Limits{
+		DocumentBytes: l.DocumentBytes, DocumentTokens: l.DocumentTokens, DocumentDepth: l.DocumentDepth, DocumentAliases: l.DocumentAliases, DocumentFields: l.DocumentFields,
+		EventBytes: l.EventBytes, EventDepth: l.EventDepth,
+		QueueMessages: l.QueueMessages, QueueBytes: l.QueueBytes, ConnectionQueueBytes: l.ConnectionQueueBytes,
+		SubscriptionsPerConnection: l.SubscriptionsPerConnection, SubscriptionsPerUser: l.SubscriptionsPerUser,
+		SubscriptionsPerTenant: l.SubscriptionsPerTenant, FieldsPerUser: l.FieldsPerUser,
+		ConnectionsPerIP: l.ConnectionsPerIP, ConnectionsPerUser: l.ConnectionsPerUser, ConnectionsPerTenant: l.ConnectionsPerTenant,
+		ConnectRate: l.ConnectRate, MemoryBytes: memoryCeiling(l.Memory),
+		SubscribeRate: l.SubscribeRate, SubscribeBurst: l.SubscribeBurst, PublishRate: l.PublishRate, PublishBurst: l.PublishBurst,
+		GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
+		PlanCacheBytes: l.PlanCacheBytes, ResolverTimeout: l.ResolverTimeout, ResolverWorkers: l.ResolverWorkers, ResolverLane: l.ResolverLane,
+		ResumeEvents: l.ResumeEvents,
+	}
 }
 
 // memoryCeiling is the configured ceiling, or the one that the surroundings ask for; the garbage collector learns of it.
@@ -233,7 +241,7 @@ func memoryCeiling(configured int) int {
 	return int(limit)
 }
 
-func handlerConfig(cfg *config.Config, tokens *jwtauth.Authenticator) fraiseql.HandlerConfig {
+func handlerConfig(cfg *config.Config, tokens *rotating) fraiseql.HandlerConfig {
 	l := &cfg.Limits
 	c := fraiseql.HandlerConfig{
 		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: cfg.Origins, MessageBytes: l.MessageBytes,

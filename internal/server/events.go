@@ -61,7 +61,7 @@ func (p *publish) run() {
 		p.unavailable(0)
 		return
 	}
-	publisher, status, refusal := p.s.publish.identify(p.r.Header)
+	publisher, status, refusal := p.s.publish.Load().identify(p.r.Header)
 	if status != 0 {
 		if status == http.StatusUnauthorized {
 			p.w.Header().Set("WWW-Authenticate", `Bearer realm="events"`)

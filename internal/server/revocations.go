@@ -68,14 +68,15 @@ func (s *Server) revoke(w http.ResponseWriter, err error) {
 // operator judges who uses an endpoint that changes something; a status other than 0 is a refusal.
 func (s *Server) operator(r *http.Request) (int, problem) {
 	values := r.Header.Values("Authorization")
-	if s.admin == nil || s.opts.Revoke == nil {
+	admin := s.admin.Load()
+	if admin == nil || s.opts.Revoke == nil {
 		return http.StatusForbidden, problem{Code: code.Forbidden, Message: "this endpoint is off: no admin.token is configured"}
 	}
 	if len(values) == 0 {
 		return http.StatusUnauthorized, problem{Code: code.Unauthenticated, Message: "the operators' token is needed: Authorization: Bearer …"}
 	}
 	scheme, value, ok := strings.Cut(values[0], " ")
-	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || s.admin.Find(strings.TrimLeft(value, " ")) == nil {
+	if len(values) > 1 || !ok || !strings.EqualFold(scheme, "Bearer") || admin.Find(strings.TrimLeft(value, " ")) == nil {
 		return http.StatusUnauthorized, problem{Code: code.Unauthenticated, Message: "the operators' token is not valid"}
 	}
 	return 0, problem{}

@@ -72,9 +72,9 @@ type Server struct {
 	log      *slog.Logger
 	guard    *guard
 	proxies  forwarded.Rules
-	publish  *publishers
-	admin    *publishtoken.Set // of one token; nil: none
-	bodies   atomic.Int64      // bytes of bodies that are being worked on
+	publish  atomic.Pointer[publishers]
+	admin    atomic.Pointer[publishtoken.Set] // of one token; nil: none
+	bodies   atomic.Int64                     // bytes of bodies that are being worked on
 	waiting  waiting
 	ready    atomic.Bool
 	draining atomic.Bool
@@ -102,12 +102,12 @@ func New(opts Options) (*Server, error) {
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	s.publish = publish
-	if t := s.cfg.Admin.Token; t != "" {
-		if s.admin, err = publishtoken.New([]publishtoken.Token{{Token: t}}); err != nil {
-			return nil, fmt.Errorf("admin.token: %w", err)
-		}
+	s.publish.Store(publish)
+	admin, err := newAdmin(s.cfg)
+	if err != nil {
+		return nil, err
 	}
+	s.admin.Store(admin)
 	s.guard = newGuard(s.cfg)
 	s.proxies = proxies(&s.cfg.Proxy)
 	s.waiting.most = int64(s.cfg.Limits.HTTPConnections)
