@@ -73,7 +73,7 @@ func New(cfg Config) (*Hooks, error) {
 		errs = append(errs, errors.New("no URL is set"))
 	}
 	if len(cfg.Secret) < minSecret {
-		errs = append(errs, fmt.Errorf("Secret has %d bytes, at least %d are needed", len(cfg.Secret), minSecret))
+		errs = append(errs, fmt.Errorf("secret: has %d bytes, at least %d are needed", len(cfg.Secret), minSecret))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, fmt.Errorf("configure webhooks: %w", err)
