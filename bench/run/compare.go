@@ -37,14 +37,15 @@ var comparisons = []comparison{
 	{letter: "A4", title: "1 room × 1,000 subscribers, as fast as it goes", args: words("-c 1000 -d 5s --warmup 2s"), saturated: true},
 	{letter: "B1", title: "1,000 rooms × 1 subscriber, 2,500 events/s", args: words("-c 1000 --rooms 1000 -r 2500 --tick 10ms -d 5s --warmup 2s")},
 	{letter: "B2", title: "100,000 rooms × 1 subscription, 10 of a connection, 2,500 events/s",
-		args: words("-c 10000 -m 10 --rooms 100000 -r 2500 --tick 10ms -d 20s --warmup 20s"), without: []string{floor}},
+		args: words("-c 10000 -m 10 --rooms 100000 -r 2500 --tick 10ms -d 20s --warmup 20s"), without: []string{floor, "yoga"}},
 	{letter: "C", title: "10,000 idle connections", args: words("--idle -c 10000"),
 		note: "I, 10,000 clients that come at once, is how long they took to connect and subscribe."},
 	{letter: "D", title: "20 subscribers, 100 events/s: latency", args: words("-c 20 -r 100 -d 12s --warmup 2s")},
 	{letter: "E", title: "100 subscribers, 50 events/s, beside 300 connections a second that come, subscribe and break off",
 		args: words("-c 100 -r 50 -d 6s --warmup 2s --churn 300")},
 	{letter: "F", title: "10,000 subscriptions with a range, 1 % of which match, 20 events/s", ranges: true,
-		args: words("-c 10000 --rooms 100 -r 20 -d 8s --warmup 6s"), note: "100 different ranges."},
+		without: []string{"centrifuge", "centrifuge-5ms"},
+		args:    words("-c 10000 --rooms 100 -r 20 -d 8s --warmup 6s"), note: "100 different ranges."},
 	{letter: "H1", title: "1,000 subscribers, 50 events/s of 10 kB", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000")},
 	{letter: "H2", title: "the same beside one client that never reads", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000 --stalled 1")},
 }
@@ -157,6 +158,9 @@ func (r *recorder) comparisonArgs(c *comparison, p *peer) []string {
 		query = byRange
 	}
 	args := r.args(append([]string{"--channel", "tick", "--query", query}, c.args...)...)
+	if p.protocol != "" {
+		args = append(args, "--protocol", p.protocol)
+	}
 	if c.saturated {
 		args = append(args, "--window", strconv.Itoa(p.window))
 	}

@@ -25,6 +25,8 @@ type peer struct {
 	// window is how many events may be under way when the loop is closed: enough to keep it busy.
 	window int
 	limit  string // what its figures are limited by
+	// protocol is what it speaks, graphql-transport-ws unless given.
+	protocol string
 }
 
 const (
@@ -34,14 +36,17 @@ const (
 
 // peers are all systems, ours first.
 var peers = []peer{
-	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP."},
-	{floor, "go", goPeer(floor), 64, "write(2) of ready frames: nothing but system calls."},
-	{"gqlgen", "go", goPeer("gqlgen"), 4, "Executes and encodes for each subscriber; a goroutine and a write for each message."},
-	{"graph-gophers", "go", goPeer("graph-gophers"), 4, "The same, with a minimal transport of coder/websocket."},
-	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber."},
-	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same."},
-	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; the same."},
-	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same."},
+	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", ""},
+	{floor, "go", goPeer(floor), 64, "write(2) of ready frames: nothing but system calls.", ""},
+	{"centrifuge", "go", goPeer("centrifuge"), 16, "Not GraphQL: nothing is executed, bytes are shared; a write for each message.", "centrifuge"},
+	{"centrifuge-5ms", "go", goPeer("centrifuge", "-write-delay", "5ms"), 64, "The same; messages gather for 5 ms before they are written.", "centrifuge"},
+	{"gqlgen", "go", goPeer("gqlgen"), 4, "Executes and encodes for each subscriber; a goroutine and a write for each message.", ""},
+	{"graph-gophers", "go", goPeer("graph-gophers"), 4, "The same, with a minimal transport of coder/websocket.", ""},
+	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber.", ""},
+	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same.", ""},
+	{"yoga", "npm", nodePeer("yoga"), 4, "The same, over server-sent events.", "sse"},
+	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; the same.", ""},
+	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same.", ""},
 }
 
 // builder knows where things are.
@@ -49,7 +54,7 @@ type builder struct {
 	root, binary, temp string
 }
 
-func goPeer(name string) func(context.Context, *builder) ([]string, error) {
+func goPeer(name string, args ...string) func(context.Context, *builder) ([]string, error) {
 	return func(ctx context.Context, b *builder) ([]string, error) {
 		dir, out := filepath.Join(b.root, "bench", "peers", name), filepath.Join(b.temp, name)
 		if _, err := os.Stat(filepath.Join(dir, "gqlgen.yml")); err == nil {
@@ -57,7 +62,7 @@ func goPeer(name string) func(context.Context, *builder) ([]string, error) {
 				return nil, err
 			}
 		}
-		return []string{out}, quietly(ctx, dir, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, ".")
+		return append([]string{out}, args...), quietly(ctx, dir, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, ".")
 	}
 }
 

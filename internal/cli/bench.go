@@ -22,6 +22,7 @@ type benchCommand struct {
 	Subscriptions    int           `name:"subscriptions" short:"m" placeholder:"N" default:"1" help:"Subscriptions of each connection (default: ${default})."`
 	Rooms            int           `name:"rooms" placeholder:"N" default:"1" help:"Channels that the subscriptions are spread over; 1 is fan-out (default: ${default})."`
 	Query            string        `name:"query" placeholder:"DOC" help:"Document with a variable $room: Int! for all channels, whose events then go to one channel and differ in their member room (default: a field for each channel)."`
+	Protocol         string        `name:"protocol" enum:"graphql-transport-ws,centrifuge,sse" placeholder:"NAME" default:"graphql-transport-ws" help:"What clients speak: graphql-transport-ws, sse (GraphQL over server-sent events), centrifuge (its JSON protocol, for comparison; channels NAME:0, NAME:1 …) (default: ${default})."`
 	Rate             float64       `name:"rate" short:"r" placeholder:"N" default:"1000" help:"Events per second over all channels (default: ${default})."`
 	Duration         time.Duration `name:"duration" short:"d" placeholder:"TIME" default:"10s" help:"Measured time (default: ${default})."`
 	Warmup           time.Duration `name:"warmup" placeholder:"TIME" default:"2s" help:"Time before it, not measured; 0s: none (default: ${default})."`
@@ -105,7 +106,7 @@ func (c *benchCommand) Run(ctx context.Context, env *Env) error {
 
 func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 	cfg := loadgen.Config{
-		Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
+		Protocol: loadgen.Protocol(c.Protocol), Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
 		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Window: c.Window, PublishURL: c.PublishURL, Stalled: c.Stalled, Churn: c.Churn, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
 	}
 	if c.Warmup == 0 {

@@ -44,6 +44,7 @@ type tally struct {
 // parser reads what servers send; one per reader.
 type parser struct {
 	tally
+	protocol Protocol
 	rooms    int
 	perConn  int
 	measured uint32 // events due before this time, in µs, belong to the warm-up
@@ -64,7 +65,7 @@ var errProtocol = errors.New("protocol error of the server")
 func (p *parser) feed(c *client, data []byte, now time.Duration) error {
 	if len(c.partial) > 0 {
 		c.partial = append(c.partial, data...)
-		rest, err := p.frames(c, c.partial, now)
+		rest, err := p.units(c, c.partial, now)
 		if err != nil {
 			return err
 		}
@@ -74,11 +75,19 @@ func (p *parser) feed(c *client, data []byte, now time.Duration) error {
 		}
 		return nil
 	}
-	rest, err := p.frames(c, data, now)
+	rest, err := p.units(c, data, now)
 	if err == nil && len(rest) > 0 {
 		c.partial = append([]byte(nil), rest...)
 	}
 	return err
+}
+
+// units handles every complete unit of what the protocol is carried by, and returns what is left.
+func (p *parser) units(c *client, b []byte, now time.Duration) ([]byte, error) {
+	if p.protocol == SSE {
+		return p.chunks(c, b, now)
+	}
+	return p.frames(c, b, now)
 }
 
 // frames handles every complete frame of b and returns what is left.
@@ -153,6 +162,9 @@ var (
 // message handles a text message. It looks for the members that it knows instead of parsing JSON: events are
 // flat, and their text is ours. Servers may put one space behind a colon.
 func (p *parser) message(c *client, m []byte, now time.Duration) error {
+	if p.protocol == Centrifuge {
+		return p.centrifugeMessage(c, m, now)
+	}
 	if !hasType(m[:min(len(m), 96)], nextType) && !hasType(m[max(0, len(m)-96):], nextType) {
 		return p.otherMessage(c, m)
 	}
@@ -168,16 +180,24 @@ func (p *parser) message(c *client, m []byte, now time.Duration) error {
 	if id < 0 || id >= len(c.subs) {
 		return fmt.Errorf("%w: result for an unknown operation: %.100s", errProtocol, m)
 	}
-	seq, sent, sum, room := member(m[at:], seqMember), member(m[at:], sentMember), member(m[at:], sumMember), member(m[at:], roomMember)
-	if seq < 0 || sent < 0 || sum != checksum(room, seq) || room != (c.number*p.perConn+id)%p.rooms {
+	p.deliveryOf(c, id, m[at:], now)
+	return nil
+}
+
+// deliveryOf checks the members of an event that came for a subscription; -1 for the one that has its room.
+func (p *parser) deliveryOf(c *client, id int, m []byte, now time.Duration) {
+	seq, sent, sum, room := member(m, seqMember), member(m, sentMember), member(m, sumMember), member(m, roomMember)
+	if id < 0 {
+		id = ((room-c.number*p.perConn)%p.rooms + p.rooms) % p.rooms
+	}
+	if id >= len(c.subs) || seq < 0 || sent < 0 || sum != checksum(room, seq) || room != (c.number*p.perConn+id)%p.rooms {
 		p.corrupt++
 		if p.problem == "" {
 			p.problem = fmt.Sprintf("unexpected result: %.200s", m)
 		}
-		return nil
+		return
 	}
 	p.result(&c.subs[id], uint32(seq), uint32(sent), now)
-	return nil
 }
 
 // result counts one delivery.

@@ -47,9 +47,12 @@ func (r *run) handshake(conn net.Conn, n int) (rest []byte, err error) {
 	if r.cfg.Origin != "" {
 		origin = "Origin: " + r.cfg.Origin + "\r\n"
 	}
+	if r.cfg.Protocol == SSE {
+		return r.stream(conn, n)
+	}
 	_, err = io.WriteString(conn, "GET "+r.server.RequestURI()+" HTTP/1.1\r\nHost: "+r.server.Host+"\r\n"+origin+
 		"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"+
-		"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n")
+		"Sec-WebSocket-Key: MDEyMzQ1Njc4OWFiY2RlZg==\r\nSec-WebSocket-Protocol: "+r.subprotocol()+"\r\n\r\n")
 	if err != nil {
 		return nil, err
 	}
@@ -61,22 +64,42 @@ func (r *run) handshake(conn net.Conn, n int) (rest []byte, err error) {
 	if response.StatusCode != http.StatusSwitchingProtocols {
 		return nil, fmt.Errorf("handshake: HTTP status %s", response.Status)
 	}
+	if r.cfg.Protocol == Centrifuge {
+		err = r.subscribeCentrifuge(conn, n)
+	} else {
+		err = r.subscribe(conn, in, n)
+	}
+	return buffered(in), err
+}
+
+// subscribe initialises and subscribes.
+func (r *run) subscribe(conn net.Conn, in *bufio.Reader, n int) error {
 	if _, err := conn.Write(appendFrame(nil, opText, r.initMessage)); err != nil {
-		return nil, err
+		return err
 	}
 	if err := awaitAck(in); err != nil {
-		return nil, err
+		return err
 	}
 	var out []byte
 	for i := range r.cfg.Subscriptions {
 		out = appendFrame(out, opText, r.subscribeMessage(i, r.roomOf(n, i)))
 	}
-	if _, err := conn.Write(out); err != nil {
-		return nil, err
-	}
-	rest = make([]byte, in.Buffered())
+	_, err := conn.Write(out)
+	return err
+}
+
+// buffered is what was read too much.
+func buffered(in *bufio.Reader) []byte {
+	rest := make([]byte, in.Buffered())
 	_, _ = io.ReadFull(in, rest)
-	return rest, nil
+	return rest
+}
+
+func (r *run) subprotocol() string {
+	if r.cfg.Protocol == Centrifuge {
+		return "centrifuge-json"
+	}
+	return string(TransportWS)
 }
 
 // awaitAck reads one frame, which must be connection_ack.

@@ -31,6 +31,8 @@ type Event struct {
 type Config struct {
 	// URL of the GraphQL endpoint: ws or http (TLS is not measured).
 	URL string
+	// Protocol that clients speak; TransportWS.
+	Protocol Protocol
 	// Token is sent in connection_init.
 	Token string
 	// Origin header of the handshake; none.
@@ -178,6 +180,9 @@ func (c *Config) validate() (*url.URL, error) {
 		u.Host += ":80"
 	}
 	u.Scheme = "http"
+	if err := c.Protocol.validate(c.Subscriptions); err != nil {
+		return nil, err
+	}
 	switch {
 	case c.Rooms > c.Connections*c.Subscriptions:
 		return nil, fmt.Errorf("%d rooms for %d subscriptions: every room needs one", c.Rooms, c.Connections*c.Subscriptions)
