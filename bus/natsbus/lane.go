@@ -183,7 +183,7 @@ func (l *lane) run() {
 			l.bus.reading.Store(&problem)
 			l.bus.log.Warn("cannot read a partition", "bus", "nats", "problem", describe(err))
 		}
-		if !l.bus.rest(&pause) {
+		if !l.bus.rest(l.bus.ctx, &pause) {
 			return
 		}
 	}

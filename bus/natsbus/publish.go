@@ -52,9 +52,8 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		case !errors.Is(err, errAgain) || time.Now().Add(pause).After(deadline):
 			return r, fmt.Errorf("publish to nats: %w: %w", bus.ErrUnavailable, err)
 		}
-		if !b.rest(&pause) {
-			return r, bus.ErrClosed
-		}
+		// A pause that ends early says why at the next turn.
+		b.rest(ctx, &pause)
 	}
 	return r, nil
 }

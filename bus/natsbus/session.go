@@ -57,7 +57,7 @@ func (b *Bus) connecting() {
 			return
 		case err != nil:
 			b.report(nil, describe(err))
-			if !b.rest(&pause) {
+			if !b.rest(b.ctx, &pause) {
 				b.report(nil, "closed")
 				return
 			}
@@ -111,8 +111,8 @@ func (b *Bus) watch(s *session) {
 	}
 }
 
-// rest waits before the next try; false: the bus is closed.
-func (b *Bus) rest(pause *time.Duration) bool {
+// rest waits before the next try; false: the bus is closed, or ctx has ended.
+func (b *Bus) rest(ctx context.Context, pause *time.Duration) bool {
 	t := time.NewTimer(*pause/2 + rand.N(*pause/2+1))
 	defer t.Stop()
 	*pause = min(2**pause, lastPause)
@@ -120,6 +120,8 @@ func (b *Bus) rest(pause *time.Duration) bool {
 	case <-t.C:
 		return true
 	case <-b.ctx.Done():
+		return false
+	case <-ctx.Done():
 		return false
 	}
 }
