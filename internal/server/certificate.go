@@ -32,7 +32,7 @@ func newCertificate(c *config.TLS, log *slog.Logger) (*certificate, error) {
 	return k, k.Reload()
 }
 
-// config is what listeners need. Browsers and gRPC-like clients choose HTTP/2 by ALPN; a WebSocket chooses HTTP/1.1.
+// config is what listeners need. Clients choose HTTP/2 by ALPN; for a WebSocket they choose HTTP/1.1.
 func (k *certificate) config(minVersion string) *tls.Config {
 	c := &tls.Config{GetCertificate: k.get, MinVersion: tls.VersionTLS12}
 	if minVersion == "1.3" {
