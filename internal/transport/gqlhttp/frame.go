@@ -135,8 +135,6 @@ func (c *conn) appendComplete(dst []byte, q *queue.Queue) []byte {
 // appendControl appends what is no result.
 func (c *conn) appendControl(dst []byte, m *queue.Control) []byte {
 	switch m.Kind {
-	case queue.Text: // whole events
-		return c.appendChunk(dst, string(m.Data))
 	case queue.Ping:
 		c.wrote.Store(c.handler.cfg.Poller.Now())
 		if c.format == formatMultipart {
@@ -183,11 +181,4 @@ func (c *conn) appendWhole(dst, result []byte) []byte {
 	dst = append(append(dst, ssePing...), sseNext...)
 	dst = append(append(dst, result...), "\n\n"...)
 	return append(append(dst, sseComplete...), "\n\n"...)
-}
-
-// appendOnce appends the events of an operation of a single connection that has one result. id is JSON-escaped.
-func appendOnce(dst, id, result []byte) []byte {
-	dst = append(append(append(dst, sseNext+`{"id":"`...), id...), `","payload":`...)
-	dst = append(append(dst, result...), "}\n\n"+sseComplete+` {"id":"`...)
-	return append(append(dst, id...), "\"}\n\n"...)
 }

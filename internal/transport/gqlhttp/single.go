@@ -31,8 +31,15 @@ type single struct {
 	ops    map[string]*operation
 }
 
-// operation is one operation of a single connection; sub is nil while it is being prepared.
-type operation struct{ sub *hub.Subscription }
+// operation is one operation of a single connection. Of a subscription that is ready sub and queue are set, of a query
+// whose result waits queue only.
+type operation struct {
+	sub   *hub.Subscription
+	queue *queue.Queue
+}
+
+// oncePolicy bounds the queue of a query: one result. What all hold together is the connection's bound.
+var oncePolicy = queue.Policy{Messages: 1}
 
 // singles finds single connections by their id.
 type singles struct {
@@ -221,9 +228,7 @@ func (x *exchange) operation(s *single) {
 		}
 		x.accepted(http.StatusAccepted)
 	case out.Result != nil:
-		if s.drop(req.ID, o) {
-			s.conn.out.Control(queue.Control{Kind: queue.Text, Data: appendOnce(nil, req.EscapedID, out.Result)})
-		}
+		s.answer(o, req, out.Result)
 		x.accepted(http.StatusAccepted)
 	case out.Errors != nil:
 		s.drop(req.ID, o)
@@ -292,6 +297,21 @@ type gate struct {
 	op     *operation
 }
 
+// answer queues the one result of a query, unless it was stopped.
+func (s *single) answer(o *operation, req *session.Request, result []byte) {
+	q := &queue.Queue{}
+	q.Init(&s.conn.out.Conn, &oncePolicy, req.EscapedID, false)
+	s.mu.Lock()
+	if s.ops[req.ID] != o {
+		s.mu.Unlock()
+		return
+	}
+	o.queue = q
+	s.mu.Unlock()
+	q.Enqueue(&queue.Message{Payload: result[:len(result)-1]})
+	q.End(&queue.Message{End: true})
+}
+
 // Begin implements session.Gate.
 func (g *gate) Begin(req *session.Request, sub *hub.Subscription) bool {
 	s := g.single
@@ -300,7 +320,7 @@ func (g *gate) Begin(req *session.Request, sub *hub.Subscription) bool {
 	if s.ops[req.ID] != g.op { // stopped, or the stream is gone
 		return false
 	}
-	g.op.sub = sub
+	g.op.sub, g.op.queue = sub, &sub.Queue
 	return true
 }
 
@@ -333,8 +353,12 @@ func (x *exchange) stop(s *single) {
 	o := s.ops[id]
 	delete(s.ops, id)
 	s.mu.Unlock()
-	if o != nil && o.sub != nil {
+	switch {
+	case o == nil:
+	case o.sub != nil:
 		o.sub.Complete()
+	case o.queue != nil:
+		o.queue.Complete()
 	}
 	x.accepted(http.StatusOK)
 }
@@ -344,7 +368,7 @@ func (s *single) ended(q *queue.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id, o := range s.ops {
-		if o.sub != nil && &o.sub.Queue == q {
+		if o.queue == q {
 			delete(s.ops, id)
 			return
 		}

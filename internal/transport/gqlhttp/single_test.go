@@ -49,8 +49,8 @@ func TestSingleConnection(t *testing.T) {
 		f.expectStatus("a query before the stream", 202, post("", op("q", "{x}"), token))
 		f.engine.publish("orders", `1`)
 		s := f.open(get("/graphql", "Accept: text/event-stream", token))
-		s.expect("event: next\ndata: {\"id\":\"q\",\"payload\":{\"data\":{\"__typename\":\"Query\"}}}\n\nevent: complete\ndata: {\"id\":\"q\"}\n\n")
-		s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
+		s.expect("event: next\ndata: {\"id\":\"q\",\"payload\":{\"data\":{\"__typename\":\"Query\"}}}\n\n")
+		s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\nevent: complete\ndata: {\"id\":\"q\"}\n\n")
 		f.expectStatus("a second stream", 409, get("/graphql", "Accept: text/event-stream", token))
 		f.expectStatus("PUT with the token", 409, method("PUT", "/graphql", token))
 
@@ -142,6 +142,19 @@ func TestBufferIsBounded(t *testing.T) {
 	}
 	s.Close()
 	f.gone()
+}
+
+// Results of queries count for the same bound: nobody makes a server hold many for a stream that is not read.
+func TestAnswersAreBounded(t *testing.T) {
+	f := serve(t, poll.Options{}, func(c *Config) { c.Queue = &queue.Limits{Bytes: 100} })
+	token := f.reserve()
+	for i := range 10 {
+		f.expectStatus("a query", 202, post("", op(fmt.Sprint(i), "{x}"), token))
+	}
+	s := f.open(get("/graphql", "Accept: text/event-stream", token))
+	if rest, err := s.end(); rest != "" || err == nil {
+		t.Errorf("%q, %v", rest, err)
+	}
 }
 
 // A token that nobody uses is given up.
