@@ -2,8 +2,11 @@ package fraiseql
 
 import (
 	"context"
+	"errors"
+	"maps"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -12,6 +15,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -38,9 +42,15 @@ type Sessions struct {
 	drain sync.Mutex    // one Drain at a time
 	left  chan struct{} // 1 slot: open may have become empty
 
-	mu       sync.Mutex
-	open     map[*Session]struct{}
-	draining bool // for good
+	poller    *poll.Poller
+	streams   *gqlhttp.Handler
+	answering sync.WaitGroup // of exchanges
+
+	mu        sync.Mutex
+	open      map[*Session]struct{}
+	exchanges map[*Exchange]struct{}
+	draining  bool // for good
+	closed    bool
 }
 
 // SessionRequest is what the HTTP request of a WebSocket said: headers as they came, several of one name joined by
@@ -81,10 +91,14 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 	if cfg.MessageBytes <= 0 {
 		cfg.MessageBytes = defaultMessageBytes
 	}
-	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), left: make(chan struct{}, 1)}
+	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), exchanges: make(map[*Exchange]struct{}), left: make(chan struct{}, 1)}
 	s.allowed, _ = origin.Parse(cfg.Origins)
 	g := e.sessionHost(&s.cfg)
 	s.host = g.host
+	if err := s.listen(); err != nil {
+		s.host.Close()
+		return nil, err
+	}
 	s.recheck = g.startRecheck(s)
 	if err := e.addServer(s); err != nil {
 		return nil, err
@@ -140,7 +154,7 @@ func (s *Sessions) enter(c *Session) (label string, err error) {
 	switch {
 	case s.draining:
 		return "draining", ErrDraining
-	case s.cfg.MaxConnections > 0 && len(s.open) >= s.cfg.MaxConnections:
+	case s.cfg.MaxConnections > 0 && len(s.open)+s.streams.Connections() >= s.cfg.MaxConnections:
 		s.engine.limited("connections")
 		return "limit", ErrTooManyConnections
 	}
@@ -181,8 +195,10 @@ func (s *Sessions) refuseFurther() {
 	s.draining = true
 }
 
-// Connections is the number of sessions that are open.
-func (s *Sessions) Connections() int {
+// Connections is the number of sessions and streams that are open.
+func (s *Sessions) Connections() int { return s.webSockets() + s.streams.Connections() }
+
+func (s *Sessions) webSockets() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return len(s.open)
@@ -193,7 +209,7 @@ func (s *Sessions) QueuedBytes() (n int64) {
 	for _, c := range s.list() {
 		n += int64(c.out.Bytes())
 	}
-	return n
+	return n + s.streams.QueuedBytes()
 }
 
 // Drain refuses further sessions, closes the open ones with a code and a reason after what waits for them, in random
@@ -202,12 +218,19 @@ func (s *Sessions) Drain(ctx context.Context, window time.Duration, closeCode ui
 	s.drain.Lock()
 	defer s.drain.Unlock()
 	s.refuseFurther()
+	streams := make(chan error, 1)
+	go func() { streams <- s.streams.Drain(ctx, window) }()
+	err := s.drainSessions(ctx, window, closeCode, reason)
+	return errors.Join(err, <-streams)
+}
+
+func (s *Sessions) drainSessions(ctx context.Context, window time.Duration, closeCode uint16, reason string) error {
 	list := s.list()
 	rand.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	if err := poll.Spread(ctx, window, len(list), func(i int) { list[i].out.CloseAfter(closeCode, reason) }); err != nil {
 		return err
 	}
-	for s.Connections() > 0 {
+	for s.webSockets() > 0 {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -224,7 +247,7 @@ func (s *Sessions) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 			n++
 		}
 	}
-	return n
+	return n + s.streams.Dismiss(gone, code)
 }
 
 // close ends every session with 1001, which its host may still take, and waits for what runs.
@@ -236,8 +259,23 @@ func (s *Sessions) close() error {
 		c.end()
 		s.count(c)
 	}
+	for _, x := range s.stopAnswering() {
+		x.cancel()
+		_ = x.SetWriteDeadline(time.Now()) // an answer that nobody takes ends
+	}
+	s.streams.Close()
+	s.answering.Wait()
+	err := s.poller.Close()
 	s.host.Close()
-	return nil
+	return err
+}
+
+// stopAnswering refuses further exchanges and returns those that run.
+func (s *Sessions) stopAnswering() []*Exchange {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	return slices.Collect(maps.Keys(s.exchanges))
 }
 
 // count counts a session out, once.
