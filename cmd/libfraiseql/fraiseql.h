@@ -167,7 +167,11 @@ typedef struct {
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)
  *   request: JSON object with authorization, cookie, origin, host and remote_addr as the HTTP request had them, and
  *   whatever the host wants to see again in the call. The mailbox is told the token when the session has something
- *   to send: once until fq_session_take has returned everything. -> session
+ *   to send: once until fq_session_take has returned everything. With method, path, query and headers (a list of
+ *   names and values in turn) it is an HTTP request that is no WebSocket: its body is the one message, also an empty
+ *   one. What is taken then: kind 2, the head, with the status for a code and headers as a JSON list of pairs; kind 0,
+ *   pieces of the body; kind 1, the end, after which the body is complete with code 1000 and must break off with any
+ *   other. -> session
  * int64 fq_session_receive(int64 engine, int64 session, fq_text *message)
  *   A whole text message of the client.
  * int64 fq_session_take(int64 engine, int64 session, int64 max_bytes, fq_out *out)

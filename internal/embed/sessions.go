@@ -128,7 +128,7 @@ func (e *Engine) Sessions(config []byte) (int64, error) {
 // session is one client of a host.
 type session struct {
 	engine  *Engine
-	facade  *fraiseql.Session
+	facade  guest
 	handle  int64
 	note    *note
 	receive sync.Mutex // one message at a time
@@ -143,7 +143,9 @@ type hostValue struct {
 }
 
 // OpenSession starts a session. request is a JSON object: authorization, cookie, origin, host, remote_addr, as the
-// HTTP request had them; what else it holds is for the host's own authentication.
+// HTTP request had them; what else it holds is for the host's own authentication. With a method it is an HTTP request
+// that is no WebSocket: path, query and headers (names and values in turn) are read, too, its body is the first message,
+// and its answer is taken as a head (kind 2), pieces of the body and an end.
 func (e *Engine) OpenSession(endpoint int64, request []byte, mailbox, token int64) (int64, error) {
 	s, ok := e.lib.sessions.get(endpoint)
 	if !ok || s.engine != e {
@@ -153,13 +155,18 @@ func (e *Engine) OpenSession(endpoint int64, request []byte, mailbox, token int6
 	if b == nil {
 		return Unknown, nil
 	}
-	r, err := parseRequest(request)
+	r, h, err := parseRequest(request)
 	if err != nil {
 		return 0, err
 	}
 	r.Value = &hostValue{token, clone(request)}
 	c := &session{engine: e, note: &note{box: b, token: token}}
-	if c.facade, err = s.facade.Open(r, c.note.tell); err != nil {
+	if h.method != "" {
+		err = c.exchange(s.facade, &r, &h)
+	} else {
+		err = c.webSocket(s.facade, r)
+	}
+	if err != nil {
 		return 0, err
 	}
 	c.handle = e.lib.clients.put(c)
@@ -176,9 +183,25 @@ func (e *Engine) OpenSession(endpoint int64, request []byte, mailbox, token int6
 	return c.handle, nil
 }
 
-func parseRequest(text []byte) (r fraiseql.SessionRequest, err error) {
+func (c *session) webSocket(s *fraiseql.Sessions, r fraiseql.SessionRequest) error {
+	made, err := s.Open(r, c.note.tell)
+	if err == nil {
+		c.facade = made
+	}
+	return err
+}
+
+func (c *session) exchange(s *fraiseql.Sessions, r *fraiseql.SessionRequest, h *httpRequest) error {
+	request, err := h.make(r)
+	if err == nil {
+		c.facade = &exchange{sessions: s, request: request, value: r.Value, wake: c.note.tell}
+	}
+	return err
+}
+
+func parseRequest(text []byte) (r fraiseql.SessionRequest, h httpRequest, err error) {
 	if len(text) == 0 {
-		return r, nil
+		return r, h, nil
 	}
 	errs := readObject(text, "request", func(name string, m member) bool {
 		switch name {
@@ -192,10 +215,12 @@ func parseRequest(text []byte) (r fraiseql.SessionRequest, err error) {
 			m.text(&r.Host)
 		case "remote_addr":
 			m.text(&r.RemoteAddr)
+		default:
+			h.member(name, m)
 		}
 		return true
 	})
-	return r, errors.Join(errs...)
+	return r, h, errors.Join(errs...)
 }
 
 func (e *Engine) session(handle int64) *session {
