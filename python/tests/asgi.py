@@ -164,17 +164,89 @@ async def lifespan(app: App) -> list[MutableMapping[str, Any]]:
     return sent
 
 
+class Exchange:
+    """One HTTP request: the client's side of it. Use it with `async with`."""
+
+    def __init__(
+        self, app: App, method: str = "POST", path: str = "/graphql", body: bytes = b"", query: str = "", **headers: str
+    ) -> None:
+        self.app = app
+        pairs = {"host": "testserver", "content-type": "application/json", **headers}
+        self.scope: dict[str, Any] = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "http",
+            "method": method,
+            "path": path,
+            "raw_path": path.encode(),
+            "root_path": "",
+            "query_string": query.encode(),
+            "headers": [(name.replace("_", "-").encode(), value.encode()) for name, value in pairs.items() if value],
+            "client": ("127.0.0.1", 4711),
+            "server": ("testserver", 80),
+        }
+        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        half = len(body) // 2
+        self.incoming.put_nowait({"type": "http.request", "body": body[:half], "more_body": True})
+        self.incoming.put_nowait({"type": "http.request", "body": body[half:], "more_body": False})
+        self.outgoing: asyncio.Queue[MutableMapping[str, Any]] = asyncio.Queue()
+        self.task: asyncio.Task[None] | None = None
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.body = b""
+        self.complete = False
+
+    async def __aenter__(self) -> Exchange:
+        self.task = asyncio.ensure_future(self.app(self.scope, self.incoming.get, self._send))
+        return self
+
+    async def _send(self, message: MutableMapping[str, Any]) -> None:
+        self.outgoing.put_nowait(message)
+
+    async def _next(self) -> bool:
+        """Takes one message of the application; False: it has returned."""
+        assert self.task is not None
+        getting = asyncio.ensure_future(self.outgoing.get())
+        done, _ = await asyncio.wait({getting, self.task}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
+        assert done, "the application sends nothing"
+        if getting not in done and self.outgoing.empty():
+            getting.cancel()
+            return False
+        message = await getting
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            self.headers = {name.decode(): value.decode() for name, value in message["headers"]}
+        else:
+            self.body += message["body"]
+            self.complete = not message.get("more_body", False)
+        return True
+
+    async def hear(self, text: str) -> None:
+        """Waits until the body ends with a text, and takes it away."""
+        while not self.body.endswith(text.encode()):
+            assert await self._next(), f"the answer ends with {self.body!r}"
+        self.body = b""
+
+    async def ended(self) -> None:
+        """Waits until the application has returned."""
+        while await self._next():
+            pass
+
+    def leave(self) -> None:
+        """The client goes."""
+        self.incoming.put_nowait({"type": "http.disconnect"})
+
+    async def __aexit__(self, *exc: object) -> None:
+        assert self.task is not None
+        if not self.task.done():
+            self.leave()
+            done, _ = await asyncio.wait({self.task}, timeout=PATIENCE)
+            assert done, "the application does not return"
+
+
 async def http(app: App, method: str = "GET", path: str = "/graphql") -> tuple[int, dict[str, str], Any]:
     """Status, headers and decoded body of an HTTP request."""
-    sent: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": b""}
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
-
-    scope = {"type": "http", "http_version": "1.1", "method": method, "path": path, "query_string": b"", "headers": []}
-    await app(scope, receive, send)
-    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
-    return sent[0]["status"], headers, json.loads(b"".join(part["body"] for part in sent[1:]))
+    async with Exchange(app, method, path) as exchange:
+        await exchange.ended()
+    return exchange.status, exchange.headers, json.loads(exchange.body)

@@ -239,11 +239,11 @@ async def test_too_many_connections(manager: SubscriptionManager) -> None:
 
 
 async def test_http_and_lifespan(app: SubscriptionApp) -> None:
-    status, headers, body = await http(app)
-    assert (status, headers["upgrade"]) == (426, "websocket")
-    assert "graphql-transport-ws" in body["errors"][0]["message"]
-    status, headers, _ = await http(app, "POST")
-    assert (status, headers["allow"]) == (405, "GET")
+    status, _, body = await http(app)
+    assert status == 400
+    assert "query" in body["errors"][0]["message"]
+    status, headers, _ = await http(app, "PATCH")
+    assert (status, headers["allow"]) == (405, "GET, POST, PUT, DELETE")
     assert [m["type"] for m in await lifespan(app)] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     with pytest.raises(ValueError, match="unknown ASGI scope 'mqtt'"):
         await app({"type": "mqtt"}, None, None)  # type: ignore[arg-type]

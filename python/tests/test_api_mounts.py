@@ -128,9 +128,17 @@ async def test_prefixes_and_other_routes(manager: SubscriptionManager) -> None:
 
 
 @pytest.mark.anyio
+async def test_streams_are_asked_for(manager: SubscriptionManager) -> None:
+    apps = [FastAPI(), FastAPI(), create_subscription_app(manager, anonymous=True, streams=True)]
+    apps[0].include_router(create_subscription_router(manager, anonymous=True))
+    apps[1].include_router(create_subscription_router(manager, anonymous=True, streams=True))
+    assert [(await http(app))[0] for app in apps] == [404, 400, 400]
+
+
+@pytest.mark.anyio
 async def test_a_mounted_application(manager: SubscriptionManager) -> None:
     app = Starlette(routes=[Mount("/subscriptions", SubscriptionApp(manager, anonymous=True))])
-    assert (await http(app, path="/subscriptions/"))[0] == 426
+    assert (await http(app, path="/subscriptions/"))[0] == 400
     async with Socket(app, path="/subscriptions/") as ws:
         await ws.init()
 

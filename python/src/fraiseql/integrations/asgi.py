@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
@@ -23,6 +25,8 @@ from fraiseql.subscriptions.request import Headers, Request
 
 __all__ = ["SubscriptionApp"]
 
+_log = logging.getLogger("fraiseql")
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -30,12 +34,18 @@ Send = Callable[[Message], Awaitable[None]]
 
 _DENIAL = "websocket.http.response"
 
+_CLOSE, _HEAD = 1, 2
+_COMPLETE = 1000
+_BODY_TIMEOUT = 20.0
+"""Seconds that a client may take to send the body of a request."""
+
 
 class SubscriptionApp:
-    """An ASGI application that serves GraphQL subscriptions over graphql-transport-ws.
+    """An ASGI application that serves GraphQL subscriptions.
 
-    It answers scopes of type `websocket`, `lifespan` and, with a short refusal, `http`; the path does not matter to
-    it. What it does on a WebSocket is the engine's protocol: this class moves messages.
+    It answers scopes of type `websocket` (graphql-transport-ws), `http` (server-sent events, multipart and GraphQL over
+    HTTP, by what the request accepts) and `lifespan`; the path does not matter to it. What it says is the engine's
+    protocol: this class moves messages.
     """
 
     def __init__(
@@ -60,7 +70,7 @@ class SubscriptionApp:
                 None unless `anonymous`. `request` is a `Request`. Without one the manager's `auth` is asked.
             anonymous: Let clients in without an identity: everybody when there is no handler.
             origins: Origins of pages that may connect beside the own host, as `scheme://host[:port]`; `*` is all.
-            message_bytes: Largest message of a client; beyond it the close is 1009.
+            message_bytes: Largest message of a client; beyond it the close is 1009, or the answer 413.
             init_timeout: Seconds until `connection_init`; then the close is 4408.
             keepalive: Seconds of silence until a `ping`; None never sends one.
             pong_timeout: Seconds of silence after it until the close.
@@ -96,7 +106,7 @@ class SubscriptionApp:
         elif kind == "lifespan":
             await self._lifespan(receive, send)
         elif kind == "http":
-            await _refuse_http(scope, send)
+            await self.answer(scope, receive, send, None)
         else:
             raise ValueError(f"SubscriptionApp: unknown ASGI scope {kind!r}")
 
@@ -136,6 +146,51 @@ class SubscriptionApp:
             await pump(connection, _receiver(connection, receive), _sender(send), _closer(send))
         finally:
             connection.close()
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, request: Any) -> None:
+        """Answer one HTTP request: by a stream or by one answer.
+
+        Args:
+            scope: The request.
+            receive: Gives the server's messages.
+            send: Takes ours.
+            request: What the `auth_handler` gets; None is a `Request` made of the scope.
+        """
+        try:
+            body = await asyncio.wait_for(_body(receive, self.endpoint.message_bytes), _BODY_TIMEOUT)
+        except asyncio.TimeoutError:
+            await _answer(send, 408, "BAD_USER_INPUT", "the body did not come in time", "http.response")
+            return
+        if body is None:
+            return
+        pairs = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"]]
+        client = scope.get("client")
+        try:
+            connection = self.endpoint.exchange(
+                Request.from_scope(scope) if request is None else request,
+                method=scope["method"],
+                path=scope.get("path", "/"),
+                query=bytes(scope.get("query_string") or b"").decode("latin-1"),
+                headers=pairs,
+                host=Headers(pairs).get("host"),
+                remote_addr=f"{client[0]}:{client[1]}" if client else None,
+            )
+        except SubscriptionError as error:
+            note_refusal(error)
+            await _answer(send, 503, error.code, error.message, "http.response")
+            return
+        gone = asyncio.ensure_future(_gone(receive))
+        stream = asyncio.ensure_future(_stream(connection, send))
+        try:
+            connection.receive(body)
+            await asyncio.wait((gone, stream), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            connection.close()
+            gone.cancel()
+            stream.cancel()
+            for ended in await asyncio.gather(gone, stream, return_exceptions=True):
+                if isinstance(ended, Exception):
+                    _log.debug("an HTTP request ended with %s", type(ended).__name__)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -186,13 +241,50 @@ async def _deny(scope: Scope, send: Send, error: SubscriptionError) -> None:
         await _close(send, 1013, "try again later")
 
 
-async def _refuse_http(scope: Scope, send: Send) -> None:
-    if scope.get("method") == "GET":
-        text = "this is a WebSocket endpoint: connect with subprotocol " + SUBPROTOCOL
-        await _answer(send, 426, "BAD_USER_INPUT", text, "http.response", (b"upgrade", b"websocket"))
-    else:
-        text = "a WebSocket is opened with GET"
-        await _answer(send, 405, "BAD_USER_INPUT", text, "http.response", (b"allow", b"GET"))
+async def _body(receive: Receive, limit: int) -> bytes | None:
+    """Read the body of a request, a little more than its limit at most; None: the client is gone."""
+    pieces: list[bytes] = []
+    size = 0
+    while size <= limit:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        piece: bytes = message.get("body", b"")
+        pieces.append(piece)
+        size += len(piece)
+        if not message.get("more_body", False):
+            break
+    return b"".join(pieces)[: limit + 1]
+
+
+async def _gone(receive: Receive) -> None:
+    """Wait until the client is gone."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _stream(connection: Connection, send: Send) -> None:
+    """Send an answer. One that breaks off is left incomplete, upon which servers cut the connection."""
+    started = False
+    while True:
+        actions = connection.take()
+        if not actions:
+            await connection.arrival()
+            continue
+        for kind, code, data in actions:
+            if kind == _HEAD:
+                started = True
+                pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in json.loads(data)]
+                await send({"type": "http.response.start", "status": code, "headers": pairs})
+            elif kind == _CLOSE and not started:
+                await _answer(send, 503, "RATE_LIMITED", "The server is shutting down.", "http.response")
+                return
+            elif kind == _CLOSE:
+                if code == _COMPLETE:
+                    await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            else:
+                await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
 async def _answer(send: Send, status: int, code: str, text: str, kind: str, *headers: tuple[bytes, bytes]) -> None:

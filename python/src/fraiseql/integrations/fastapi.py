@@ -8,6 +8,7 @@ from fastapi import APIRouter, WebSocket
 from fraiseql.integrations.asgi import SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
+from starlette.routing import Route
 
 __all__ = ["SubscriptionRouterFactory", "create_subscription_router"]
 
@@ -24,6 +25,7 @@ def create_subscription_router(
     keepalive: float | None = 30.0,
     pong_timeout: float = 10.0,
     max_connections: int = 0,
+    streams: bool = False,
 ) -> APIRouter:
     """Make a router with a WebSocket route for subscriptions, for `app.include_router`.
 
@@ -40,6 +42,8 @@ def create_subscription_router(
         keepalive: Seconds of silence until a `ping`; None never sends one.
         pong_timeout: Seconds of silence after it until the close.
         max_connections: Open connections; 0 is no bound.
+        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP. Leave it out
+            where another route of the application answers them.
 
     Returns:
         The router.
@@ -67,6 +71,8 @@ def create_subscription_router(
     subscriptions.__annotations__["websocket"] = WebSocket
     router = APIRouter()
     router.add_api_websocket_route(path, subscriptions, name="subscriptions")
+    if streams:
+        router.routes.append(Route(path, mounted, name="subscription_streams", include_in_schema=False))
     return router
 
 
@@ -86,6 +92,7 @@ class SubscriptionRouterFactory:
         keepalive: float | None = 30.0,
         pong_timeout: float = 10.0,
         max_connections: int = 0,
+        streams: bool = False,
     ) -> APIRouter:
         """Make a router; see `create_subscription_router`.
 
@@ -100,6 +107,7 @@ class SubscriptionRouterFactory:
             keepalive: Seconds of silence until a `ping`; None never sends one.
             pong_timeout: Seconds of silence after it until the close.
             max_connections: Open connections; 0 is no bound.
+            streams: Answer HTTP requests of this path, too.
 
         Returns:
             The router.
@@ -119,4 +127,5 @@ class SubscriptionRouterFactory:
             keepalive=keepalive,
             pong_timeout=pong_timeout,
             max_connections=max_connections,
+            streams=streams,
         )

@@ -8,7 +8,7 @@ from fraiseql.integrations.asgi import SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from starlette.applications import Starlette
-from starlette.routing import Router, WebSocketRoute
+from starlette.routing import Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 __all__ = ["add_subscription_routes", "create_subscription_app"]
@@ -27,6 +27,7 @@ def add_subscription_routes(
     keepalive: float | None = 30.0,
     pong_timeout: float = 10.0,
     max_connections: int = 0,
+    streams: bool = False,
 ) -> None:
     """Add a WebSocket route for subscriptions to an application.
 
@@ -44,6 +45,8 @@ def add_subscription_routes(
         keepalive: Seconds of silence until a `ping`; None never sends one.
         pong_timeout: Seconds of silence after it until the close.
         max_connections: Open connections; 0 is no bound.
+        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP. Leave it out
+            where another route of the application answers them.
 
     Raises:
         ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
@@ -65,6 +68,8 @@ def add_subscription_routes(
         await mounted.serve(websocket.scope, websocket.receive, websocket.send, websocket)
 
     app.routes.append(WebSocketRoute(path, subscriptions, name="subscriptions"))
+    if streams:
+        app.routes.append(Route(path, mounted, name="subscription_streams", include_in_schema=False))
 
 
 def create_subscription_app(
@@ -79,6 +84,7 @@ def create_subscription_app(
     keepalive: float | None = 30.0,
     pong_timeout: float = 10.0,
     max_connections: int = 0,
+    streams: bool = False,
 ) -> Starlette:
     """Make a Starlette application that serves subscriptions and nothing else, to run or to mount.
 
@@ -93,6 +99,8 @@ def create_subscription_app(
         keepalive: Seconds of silence until a `ping`; None never sends one.
         pong_timeout: Seconds of silence after it until the close.
         max_connections: Open connections; 0 is no bound.
+        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP. Leave it out
+            where another route of the application answers them.
 
     Returns:
         The application.
@@ -114,5 +122,6 @@ def create_subscription_app(
         keepalive=keepalive,
         pong_timeout=pong_timeout,
         max_connections=max_connections,
+        streams=streams,
     )
     return app

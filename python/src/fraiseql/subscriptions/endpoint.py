@@ -143,6 +143,7 @@ class Endpoint:
         self._engine = engine
         self._handler = auth_handler
         self._anonymous = anonymous
+        self.message_bytes = message_bytes
         self._options = option_document(
             authenticate=auth_handler is not None,
             anonymous=anonymous,
@@ -191,10 +192,49 @@ class Endpoint:
             "host": host,
             "remote_addr": remote_addr,
         }
-        executor = self._engine if isinstance(self._engine, SubscriptionExecutor) else self._engine.executor
         if origin == "":
             known["origin"] = "null"  # a header without a value is not the same as no header: no page of ours sends it
-        text = json.dumps({name: value for name, value in known.items() if value}).encode()
+        return self._connect(request, {name: value for name, value in known.items() if value})
+
+    def exchange(
+        self,
+        request: Any,
+        *,
+        method: str,
+        path: str,
+        query: str,
+        headers: Iterable[tuple[str, str]],
+        host: str | None = None,
+        remote_addr: str | None = None,
+    ) -> Connection:
+        """Open a session for an HTTP request that is no WebSocket, in the running loop.
+
+        Its body is the one message to `receive`, also an empty one. What is taken then: kind 2 is the head, with the
+        status and a JSON list of pairs, kind 0 a piece of the body, kind 1 the end, after which the body is complete if
+        the code is 1000 and breaks off otherwise.
+
+        Args:
+            request: What the `auth_handler` gets.
+            method: Its method.
+            path: Its path.
+            query: What stands behind the `?`.
+            headers: Its headers, as they came.
+            host: The header Host.
+            remote_addr: Address of the client.
+
+        Returns:
+            The connection, which must be closed.
+
+        Raises:
+            RateLimited: The engine stops.
+        """
+        pairs = [part for pair in headers for part in pair]
+        known = {"method": method, "path": path, "query": query, "headers": pairs}
+        return self._connect(request, {**known, "host": host or "", "remote_addr": remote_addr or ""})
+
+    def _connect(self, request: Any, known: dict[str, Any]) -> Connection:
+        executor = self._engine if isinstance(self._engine, SubscriptionExecutor) else self._engine.executor
+        text = json.dumps(known).encode()
         door = None
         loop = asyncio.get_running_loop()
         if self._handler is not None:
@@ -294,8 +334,8 @@ class Connection:
         """Take what is to be sent.
 
         Returns:
-            Tuples of kind, close code and bytes. Kind 0 is a text message, 1 a close with its reason, the last one.
-            Empty when nothing waits.
+            Tuples of kind, close code and bytes. Kind 0 is a text message, 1 a close with its reason, the last one;
+            for those of `Endpoint.exchange` see there. Empty when nothing waits.
         """
         try:
             return self._executor._session_take(self._session, _BYTES)
