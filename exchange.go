@@ -237,7 +237,7 @@ func (s *Sessions) listen() (err error) {
 			h.Value = r.Context().Value(hostedKey{})
 			return h
 		},
-		MessageBytes: s.cfg.MessageBytes, Operations: s.engine.limits.SubscriptionsPerConnection,
+		MessageBytes: s.cfg.MessageBytes, Operations: s.engine.limits.SubscriptionsPerConnection, Gates: (*gates)(s.engine),
 		MaxConnections: s.cfg.MaxConnections, Others: s.webSockets, Draft: s.cfg.Draft, Node: s.cfg.Node, Observer: s.engine.observer,
 	})
 	if err != nil {
