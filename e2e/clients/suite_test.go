@@ -31,6 +31,7 @@ auth: {anonymous: true, jwt: {secret: %q, issuer: "*", audience: "*"}}
 security: {isolation: addressed}
 publish.tokens: [{token: %q}]
 limits.init_timeout: 2s
+websocket.compression: "on"
 `, schema, testkit.Secret, publishToken)
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
