@@ -252,6 +252,8 @@ func TestSubscribeRefusals(t *testing.T) {
 		"empty user":       {Subscription{Query: []byte(users), Identity: []byte(`{"user_id":""}`)}, "BAD_USER_INPUT", "user_id: must not be empty"},
 		"a fraction":       {Subscription{Query: []byte(users), Identity: []byte(`{"tenant_id":1.0}`)}, "BAD_USER_INPUT", "tenant_id: must be a string or an integer"},
 		"expiry":           {Subscription{Query: []byte(users), Identity: []byte(`{"expires_at":"soon"}`)}, "BAD_USER_INPUT", "expires_at: must be a time"},
+		"issue":            {Subscription{Query: []byte(users), Identity: []byte(`{"issued_at":"soon"}`)}, "BAD_USER_INPUT", "issued_at: must be a time"},
+		"token":            {Subscription{Query: []byte(users), Identity: []byte(`{"token_id":""}`)}, "BAD_USER_INPUT", "token_id"},
 		"a later expiry":   {Subscription{Query: []byte(users), Identity: []byte(`{"expires_at":1e18}`)}, "BAD_USER_INPUT", "expires_at: is after the year 9999"},
 		"variables":        {Subscription{Query: []byte(users), Variables: []byte(`{`)}, "BAD_USER_INPUT", ": "},
 		"identity, a list": {Subscription{Query: []byte(users), Identity: []byte(`[]`)}, "BAD_USER_INPUT", "identity: must be a JSON object"},

@@ -11,7 +11,7 @@ import (
 )
 
 // parseIdentity reads an identity: {"user_id","tenant_id","roles","scopes","federation_id","service_name",
-// "expires_at"}, all optional; an absent text is the empty identity.
+// "expires_at","token_id","issued_at"}, all optional; an absent text is the empty identity.
 func parseIdentity(text []byte) (id fraiseql.Identity, err error) {
 	if len(text) == 0 {
 		return id, nil
@@ -32,6 +32,10 @@ func parseIdentity(text []byte) (id fraiseql.Identity, err error) {
 			m.address(&id.ServiceName)
 		case "expires_at":
 			m.instant(&id.ExpiresAt)
+		case "token_id":
+			m.address(&id.TokenID)
+		case "issued_at":
+			m.instant(&id.IssuedAt)
 		default:
 			return false
 		}
