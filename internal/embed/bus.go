@@ -17,6 +17,10 @@ import (
 // and the collector lets the heap grow to several times what lives.
 const historyBytes = 16 << 20
 
+// remoteLane is the default of limits.resolver_lane for events from outside of the process: no publisher waits for the
+// host's resolvers, so a burst is as long as the host's event loop is busy.
+const remoteLane = 1000
+
 // busConfig says which bus an engine has.
 type busConfig struct{ kind, url, group string }
 

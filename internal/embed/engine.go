@@ -49,6 +49,9 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	if c.Bus, err = c.bus.open(c.Logger); err != nil {
 		return 0, nil, err
 	}
+	if c.bus.kind != "memory" && c.Limits.ResolverLane == 0 {
+		c.Limits.ResolverLane = remoteLane
+	}
 	facade, err := fraiseql.New(c.Config)
 	if err != nil {
 		return 0, nil, errors.Join(refusedConfig(err), c.Bus.Close(context.Background()))
