@@ -92,10 +92,9 @@ class SubscriptionExecutor(_native.Executor):
                 tenant and second), `connections_per_ip`, `connections_per_user`, `connections_per_tenant`,
                 `connect_rate` (per second), `memory_bytes` (of the process: beyond it nothing new is taken),
                 `groups_per_channel` (2,000,000), `groups_per_tenant` (1,000,000), `plan_cache_bytes` (64 MiB),
-                `resolver_timeout` (5 seconds), `resolver_lane` (64 events that wait per group, 1,000 on buses outside of
-                the process), `resume_events` (10,000
-                that a subscriber who resumes may have missed). Those without a default have no bound; 0 is the
-                default.
+                `resolver_timeout` (5 seconds), `resolver_lane` (64 events that wait per group, 1,000 on
+                buses outside of the process), `resume_events` (10,000 that a subscriber who resumes may have missed).
+                Those without a default have no bound; 0 is the default.
             naming: `exact`, or `snake_case` to read member order_id for field orderId.
             introspection: Whether clients may read the schema.
 
