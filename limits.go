@@ -138,6 +138,21 @@ func (l *ledger) take(k key, u use) (over exceeded, ok bool) {
 	return over, true
 }
 
+// again counts u in for what takes the place of something that is still counted.
+func (l *ledger) again(k key, u use) {
+	if l == nil {
+		return
+	}
+	s := &l.shards[k%rateShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.n[k]
+	for i := range u {
+		n[i] += u[i]
+	}
+	s.n[k] = n // the other one is in it
+}
+
 // give counts u out.
 func (l *ledger) give(k key, u use) {
 	if l == nil {
@@ -227,6 +242,14 @@ func (a *accounts) take(account key, tenant string, u use) (exceeded, bool) {
 		}
 	}
 	return over, ok
+}
+
+// again counts in what takes the place of something that is still counted.
+func (a *accounts) again(account key, tenant string, u use) {
+	a.users.again(account, u)
+	if tenant != "" {
+		a.tenants.again(tenantOf(tenant), u)
+	}
 }
 
 func (a *accounts) give(account key, tenant string, u use) {

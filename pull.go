@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -48,12 +49,13 @@ type Registration struct {
 type Subscription struct {
 	engine *Engine
 	conn   *pullConn
-	sub    *hub.Subscription // from beginning.Begin on
+	sub    atomic.Pointer[hub.Subscription] // from beginning.Begin on; Resume puts another one in its place
 	id     string
 	value  any
 
 	watch   watch // guarded by conn.mu
 	settled bool  // guarded by conn.mu; Register has returned it, or is about to
+	over    bool  // guarded by conn.mu; it was completed: sub stays
 }
 
 // Register starts a subscription to be pulled. A refused operation is an Errors.
@@ -110,7 +112,7 @@ func (s *Subscription) ID() string { return s.id }
 func (s *Subscription) Value() any { return s.value }
 
 // Channel returns the name of the channel that the subscription listens to.
-func (s *Subscription) Channel() string { return s.sub.Channel() }
+func (s *Subscription) Channel() string { return s.sub.Load().Channel() }
 
 // Waiting reports whether any subscription of the same connection has a message, or has ended without that its Next
 // has said so. When it is false, a message or end that comes later is told to Registration.Arrived of the connection.
@@ -120,21 +122,27 @@ func (s *Subscription) Waiting() bool { return s.conn.Waiting() }
 // (`{"id":…,"type":"next","payload":…}`). ok is false when none waits. It never blocks. ErrSlowConsumer and
 // ErrEnded are final.
 func (s *Subscription) Next(dst []byte) (message []byte, ok bool, err error) {
-	if message, ok = s.pop(dst); ok {
-		return message, true, nil
+	for {
+		sub := s.sub.Load()
+		if message, ok = s.pop(sub, dst); ok {
+			return message, true, nil
+		}
+		switch sub.TellEnd() {
+		case queue.Overflowed:
+			err = ErrSlowConsumer
+		case queue.Completed:
+			err = ErrEnded
+		}
+		if s.sub.Load() == sub {
+			return dst, false, err
+		}
+		err = nil // it was resumed meanwhile
 	}
-	switch s.sub.TellEnd() {
-	case queue.Overflowed:
-		err = ErrSlowConsumer
-	case queue.Completed:
-		err = ErrEnded
-	}
-	return dst, false, err
 }
 
 // pop appends the oldest waiting message.
-func (s *Subscription) pop(dst []byte) (message []byte, ok bool) {
-	item, ok, _ := s.sub.Pop()
+func (s *Subscription) pop(sub *hub.Subscription, dst []byte) (message []byte, ok bool) {
+	item, ok, _ := sub.Pop()
 	if !ok {
 		return dst, false
 	}
@@ -165,9 +173,21 @@ func (s *Subscription) Receive(ctx context.Context) ([]byte, error) {
 
 // Complete ends the subscription; what waits is dropped. Idempotent.
 func (s *Subscription) Complete() {
-	s.sub.Complete()
+	s.end()
 	s.tell() // another goroutine may have ended it and not told so yet
 	s.engine.pulls.forget(s)
+}
+
+// end completes what is behind the subscription, for good.
+func (s *Subscription) end() {
+	c := s.conn
+	c.mu.Lock()
+	s.over = true
+	sub := s.sub.Load()
+	c.mu.Unlock()
+	if sub != nil {
+		sub.Complete()
+	}
 }
 
 // Next returns the oldest waiting message of a subscription, nil if none waits. It never blocks.

@@ -118,7 +118,7 @@ func (s *Subscription) Notify(f func()) bool {
 	if f == nil {
 		return had
 	}
-	if !s.sub.Waits() {
+	if !s.sub.Load().Waits() {
 		return true
 	}
 	return !s.unsetNotify(serial)
@@ -185,7 +185,7 @@ type beginning Subscription
 func (b *beginning) Begin(_ *session.Request, sub *hub.Subscription) bool {
 	p, c := &b.engine.pulls, b.conn
 	p.mu.Lock()
-	b.sub = sub
+	b.sub.Store(sub)
 	p.mu.Unlock()
 	c.mu.Lock()
 	c.live[&sub.Queue] = (*Subscription)(b)
@@ -207,7 +207,7 @@ func (p *pulls) settle(s *Subscription) {
 	}
 	p.mu.Unlock()
 	if gone {
-		s.sub.Complete()
+		s.end()
 	}
 }
 
@@ -217,7 +217,7 @@ func (p *pulls) forget(s *Subscription) {
 	p.forgetLocked(s)
 	p.mu.Unlock()
 	s.conn.mu.Lock()
-	delete(s.conn.live, &s.sub.Queue)
+	delete(s.conn.live, &s.sub.Load().Queue)
 	s.conn.mu.Unlock()
 }
 
@@ -241,7 +241,7 @@ func (p *pulls) find(connection, subscription string) *Subscription {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if c := p.conns[connection]; c != nil {
-		if s := c.subs[subscription]; s != nil && s.sub != nil {
+		if s := c.subs[subscription]; s != nil && s.sub.Load() != nil {
 			return s
 		}
 	}
@@ -255,7 +255,7 @@ func (p *pulls) connection(id string) *pullConn {
 }
 
 // remove takes a connection out of the table, with the subscriptions that it has.
-func (p *pulls) remove(connection string) (*pullConn, []*hub.Subscription) {
+func (p *pulls) remove(connection string) (*pullConn, []*Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c := p.conns[connection]
@@ -263,13 +263,7 @@ func (p *pulls) remove(connection string) (*pullConn, []*hub.Subscription) {
 		return nil, nil
 	}
 	delete(p.conns, connection)
-	subs := make([]*hub.Subscription, 0, len(c.subs))
-	for _, s := range c.subs {
-		if s.sub != nil {
-			subs = append(subs, s.sub)
-		}
-	}
-	return c, subs
+	return c, slices.Collect(maps.Values(c.subs))
 }
 
 // live returns the subscriptions of all connections.
@@ -278,8 +272,8 @@ func (p *pulls) live() (subs []*hub.Subscription) {
 	defer p.mu.Unlock()
 	for _, c := range p.conns {
 		for _, s := range c.subs {
-			if s.sub != nil {
-				subs = append(subs, s.sub)
+			if sub := s.sub.Load(); sub != nil {
+				subs = append(subs, sub)
 			}
 		}
 	}
@@ -293,9 +287,9 @@ func (p *pulls) names() []string {
 }
 
 // close completes what a connection has; it is out of the table.
-func (c *pullConn) close(subs []*hub.Subscription) {
+func (c *pullConn) close(subs []*Subscription) {
 	for _, s := range subs {
-		s.Complete()
+		s.end()
 	}
 	c.Shut()
 }

@@ -9,7 +9,9 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/session"
+	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 const (
@@ -61,4 +63,58 @@ func (e *Engine) begin(ctx context.Context, j *hub.Join, resume *session.Resume,
 		errs = refused(code.BusUnavailable, "The event bus is out of reach, so that nobody can say where the subscription begins: subscribe again later.")
 	}
 	return sub, errs
+}
+
+// Resume begins the subscription again as one that resumes: after the event of a cursor, or, if that is "", now. What
+// waits is dropped; the next message says where the subscription stands, and each has a cursor from then on (see
+// docs/delivery.md). The document, the variables, the resolver and the identity stay, and are judged anew. After an
+// error the subscription is as it was. Calls for one subscription must come one at a time; others may be at work with
+// it. It waits for the bus as Register does.
+func (s *Subscription) Resume(ctx context.Context, cursor string) error {
+	e, old, at := s.engine, s.sub.Load(), time.Now()
+	var vars jsontape.Tape
+	j, ok := e.hub.Again(old, &vars)
+	if !ok {
+		return ErrEnded
+	}
+	mask, r := policy.AdmitRole(j.Plan.Requirements(&vars), j.Identity)
+	if r != nil {
+		e.observer.Checked(policy.Role, 0, 1)
+		e.refusedRole.Add(1)
+		return public(refusal(r))
+	}
+	e.observer.Checked(policy.Role, 1, 0)
+	j.Mask, j.Cursors = mask, true
+	a, u := accountOf(j.Identity, j.Conn), use{useSubscriptions: 1, useFields: j.Policy.Weight}
+	e.accounts.again(a, j.Identity.TenantID, u)
+	sub, errs := e.begin(ctx, &j, &session.Resume{Cursor: cursor}, func(sub *hub.Subscription) bool { return s.replace(old, sub) })
+	if sub == nil {
+		e.accounts.give(a, j.Identity.TenantID, u)
+		if errs == nil {
+			return ErrEnded
+		}
+		return public(errs)
+	}
+	if e.revoked(j.Identity, at) {
+		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
+	}
+	return nil
+}
+
+// replace puts a subscription that is about to begin in the place of one that ends now. It reports whether it is still
+// wanted.
+func (s *Subscription) replace(old, sub *hub.Subscription) bool {
+	c := s.conn
+	c.mu.Lock()
+	if s.over || s.sub.Load() != old {
+		c.mu.Unlock()
+		return false
+	}
+	delete(c.live, &old.Queue)
+	c.live[&sub.Queue] = s
+	s.sub.Store(sub)
+	c.mu.Unlock()
+	old.Complete()
+	old.TellEnd()
+	return true
 }

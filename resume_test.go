@@ -143,3 +143,84 @@ func TestResumeOfAnotherType(t *testing.T) {
 		s.Complete()
 	}
 }
+
+// A subscription that is live begins again after a cursor, whatever it was before.
+func TestResumeALiveSubscription(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{Limits: fraiseql.Limits{SubscriptionsPerUser: 1}})
+	s, err := e.Register(t.Context(), fraiseql.Registration{
+		ConnectionID: "c", SubscriptionID: "s", Query: `subscription($i: ID) { x(i: $i) { n } }`, Variables: []byte(`{"i":"7"}`), Identity: fraiseql.Identity{UserID: "u", TenantID: "a"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Resume(t.Context(), ""); err != nil {
+		t.Fatal(err)
+	}
+	at := read(t, s)[0].Payload.Extensions.Cursor
+	for i := range 4 {
+		publish(t, e, "x", fmt.Sprintf(`{"i":7,"n":%d}`, i))
+		publish(t, e, "x", fmt.Sprintf(`{"i":8,"n":%d}`, i))
+		publish(t, e, "x", fmt.Sprintf(`{"i":7,"n":%d,"tenant_id":"b"}`, i))
+	}
+	if list := read(t, s); len(list) != 4 {
+		t.Errorf("%d messages", len(list))
+	}
+	for range 2 {
+		if err := s.Resume(t.Context(), at); err != nil {
+			t.Fatal(err)
+		}
+		list := read(t, s)
+		if len(list) != 5 || list[0].Payload.Extensions.Recovered == nil || !*list[0].Payload.Extensions.Recovered {
+			t.Fatalf("%d messages: %+v", len(list), list)
+		}
+		for i, m := range list[1:] {
+			if string(m.Payload.Data) != fmt.Sprintf(`{"x":{"n":%d}}`, i) {
+				t.Errorf("event %d: %s", i, m.Payload.Data)
+			}
+		}
+	}
+	if st := e.Stats(); st.Subscriptions != 1 || st.Connections != 1 || s.Waiting() {
+		t.Errorf("%+v, waiting %v", st, s.Waiting())
+	}
+	publish(t, e, "x", `{"i":7,"n":9}`)
+	if n := e.Take("c", 10, func(*fraiseql.Subscription, []byte) {}); n != 1 {
+		t.Errorf("%d taken", n)
+	}
+	s.Complete()
+	if err := s.Resume(t.Context(), at); !errors.Is(err, fraiseql.ErrEnded) {
+		t.Errorf("after its end: %v", err)
+	}
+	if st := e.Stats(); st.Subscriptions != 0 {
+		t.Errorf("left: %+v", st)
+	}
+}
+
+// Resume, Complete and Next at the same time: nothing is left over.
+func TestResumeWhileItEnds(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{})
+	for i := range 200 {
+		s, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: fmt.Sprint(i), SubscriptionID: "s", Query: `subscription { x { n } }`})
+		if err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 2)
+		go func() { done <- s.Resume(t.Context(), "") }()
+		go func() {
+			if i%2 == 0 {
+				s.Complete()
+			} else {
+				e.CompleteConnection(fmt.Sprint(i))
+			}
+			done <- nil
+		}()
+		for range 2 {
+			if err := <-done; err != nil && !errors.Is(err, fraiseql.ErrEnded) {
+				t.Fatal(err)
+			}
+		}
+		e.CompleteConnection(fmt.Sprint(i))
+	}
+	if st := e.Stats(); st.Subscriptions != 0 || st.Channels != 0 || st.Connections != 0 {
+		t.Errorf("left: %+v", st)
+	}
+}

@@ -76,7 +76,7 @@ func TestEndOfAPulledSubscription(t *testing.T) {
 	}
 	calls := 0
 	s.Notify(func() { calls++ })
-	s.sub.End(nil)
+	s.sub.Load().End(nil)
 	message, err := s.Receive(t.Context())
 	if err != nil || calls != 1 || !strings.Contains(string(message), `"complete"`) {
 		t.Errorf("got %s, %v, %d calls", message, err, calls)

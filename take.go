@@ -67,7 +67,7 @@ func (t *taking) round(max int, yield func(*Subscription, []byte)) (n int) {
 		if n == max {
 			return n
 		}
-		message, ok := s.pop(t.buf[:0])
+		message, ok := s.pop(s.sub.Load(), t.buf[:0])
 		if t.buf = message; !ok {
 			continue
 		}

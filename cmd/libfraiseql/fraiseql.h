@@ -124,6 +124,9 @@ typedef struct {
  *   Up to max messages, each uint32 length + bytes. -> count, FQ_ENDED and FQ_SLOW when there is none
  * int64 fq_take_connection(int64 engine, int64 connection, int64 max, fq_out *out)
  *   Up to max messages of any subscription, each int64 subscription + uint32 length + bytes. -> count
+ * int64 fq_resume(int64 engine, int64 subscription, fq_text *cursor, fq_out *out)
+ *   Waits for the bus. Begins again after the event of a cursor, of length 0: now; what waits is dropped, and each
+ *   message has a cursor from then on. -> 1, or 0 when it has ended
  * int64 fq_complete(int64 engine, int64 subscription)
  *   -> 1, or 0 when it was completed before
  * int64 fq_complete_connection(int64 engine, int64 connection)

@@ -71,6 +71,21 @@ func fq_take_connection(engine, connection, max C.int64_t, out *C.fq_out) (ret C
 	return C.int64_t(n)
 }
 
+//export fq_resume
+func fq_resume(engine, subscription C.int64_t, cursor *C.fq_text, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_resume")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	n, err := e.Resume(int64(subscription), string(bytes(cursor)))
+	if err != nil {
+		return fail(out, err)
+	}
+	return C.int64_t(n)
+}
+
 //export fq_complete
 func fq_complete(engine, subscription C.int64_t) (ret C.int64_t) {
 	defer guard(nil, &ret)

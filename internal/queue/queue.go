@@ -174,6 +174,9 @@ func (q *Queue) IDIs(id []byte) bool {
 // Weight returns that of the policy.
 func (q *Queue) Weight() int32 { return q.policy.Weight }
 
+// Policy returns what bounds the queue.
+func (q *Queue) Policy() *Policy { return q.policy }
+
 // Conn returns the connection that the queue belongs to.
 func (q *Queue) Conn() *Conn { return q.conn }
 

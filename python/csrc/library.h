@@ -16,6 +16,7 @@ typedef struct {
   int64_t (*next)(int64_t engine, int64_t subscription, fq_out *out);
   int64_t (*take)(int64_t engine, int64_t subscription, int64_t max, fq_out *out);
   int64_t (*take_connection)(int64_t engine, int64_t connection, int64_t max, fq_out *out);
+  int64_t (*resume)(int64_t engine, int64_t subscription, fq_text *cursor, fq_out *out);
   int64_t (*complete)(int64_t engine, int64_t subscription);
   int64_t (*complete_connection)(int64_t engine, int64_t connection);
   int64_t (*mailbox_new)(int64_t engine, int64_t *fd, fq_out *out);

@@ -4,7 +4,7 @@
 #define LONG_QUERY 2048 /* bytes; parsing and validating takes some 15 ns for each */
 #define LONG_VARIABLES 16384
 
-enum { CONNECTION, SUBSCRIPTION, QUERY, OPERATION, VARIABLES, USER, TENANT, ROLES, SCOPES, FEDERATION, SERVICE, RESOLVER };
+enum { CONNECTION, SUBSCRIPTION, QUERY, OPERATION, VARIABLES, USER, TENANT, ROLES, SCOPES, FEDERATION, SERVICE, RESOLVER, RESUME };
 
 static int write_key(writer *w, const char *name) {
   size_t length = strlen(name);
@@ -87,6 +87,25 @@ static int write_variables(writer *w, PyObject *variables, fq_text *text) {
   return 0;
 }
 
+/* Where it begins: True is now, a str the cursor of a message. Both give every message a cursor. */
+static int write_resume(writer *w, PyObject *resume, fq_text *text) {
+  if (!resume || resume == Py_None || resume == Py_False) return 0;
+  if (write_raw(w, "{\"resume\":", 10) < 0) return -1;
+  if (resume == Py_True) {
+    if (write_raw(w, "true", 4) < 0) return -1;
+  } else if (PyUnicode_Check(resume)) {
+    fq_text cursor;
+    if (text_of(resume, "resume", &cursor) < 0 || write_quoted(w, cursor.data, (size_t)cursor.len) < 0) return -1;
+  } else {
+    PyErr_Format(PyExc_TypeError, "resume must be a bool or the cursor of a message as str, not %R", Py_TYPE(resume));
+    return -1;
+  }
+  if (write_raw(w, "}", 1) < 0) return -1;
+  text->data = w->data;
+  text->len = (int64_t)w->length;
+  return 0;
+}
+
 /* The subscription is the engine's; the record makes it ours. Takes over the use of the resolver. */
 static PyObject *keep(Executor *self, PyObject *const *ids, const fq_subscription *s, int64_t handle, fq_out *out) {
   PyObject *name = PyUnicode_FromStringAndSize(out->data, (Py_ssize_t)out->len);
@@ -113,7 +132,8 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   fq_out out = OUT(buffer);
   int64_t handle;
   faults_guard();
-  bool is_long = s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES || s->identity.len > LONG_VARIABLES;
+  bool is_long = self->remote || s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES ||
+                 s->identity.len > LONG_VARIABLES || s->extensions.len; /* it waits for the bus, or reads history */
   if (is_long && !self->taking) {
     self->subscribing++;
     Py_BEGIN_ALLOW_THREADS
@@ -149,13 +169,15 @@ static int texts(PyObject *const *given, PyObject *const *ids, fq_subscription *
 
 static PyObject *register_with_ids(Executor *self, PyObject *const *given, PyObject *const *ids) {
   fq_subscription s = {0};
-  char identity_buffer[512], variables_buffer[1024];
-  writer identity, variables;
+  char identity_buffer[512], variables_buffer[1024], extensions_buffer[128];
+  writer identity, variables, extensions;
   PyObject *result = NULL;
   writer_init(&identity, self->state, "identity", identity_buffer, sizeof identity_buffer);
   writer_init(&variables, self->state, "variables", variables_buffer, sizeof variables_buffer);
+  writer_init(&extensions, self->state, "resume", extensions_buffer, sizeof extensions_buffer);
   bool ok = texts(given, ids, &s) == 0 && write_identity(&identity, given, &s.identity) == 0 &&
-            write_variables(&variables, given[VARIABLES], &s.variables) == 0;
+            write_variables(&variables, given[VARIABLES], &s.variables) == 0 &&
+            write_resume(&extensions, given[RESUME], &s.extensions) == 0;
   PyObject *function = given[RESOLVER], *named = NULL;
   if (ok && function && PyUnicode_Check(function))
     ok = (function = named = PyObject_CallMethodObjArgs((PyObject *)self, self->state->words[W_resolver_named], function, NULL)) != NULL;
@@ -167,15 +189,42 @@ static PyObject *register_with_ids(Executor *self, PyObject *const *given, PyObj
   resolvers_sweep(self);
   writer_free(&identity);
   writer_free(&variables);
+  writer_free(&extensions);
   return result;
 }
 
-PyObject *executor_register(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) {
-  static const signature s = {"register_subscription", 3, 7, 12,
-                              {W_connection_id, W_subscription_id, W_query, W_operation_name, W_variables, W_user_id,
-                               W_tenant_id, W_roles, W_scopes, W_federation_id, W_service_name, W_resolver}};
+/* _resume(handle, cursor): a live subscription begins again. False when it has ended. */
+PyObject *executor_resume(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
-  PyObject *given[12];
+  long long handle;
+  PyObject *cursor;
+  fq_text text;
+  if (!PyArg_ParseTuple(args, "LU:_resume", &handle, &cursor) || executor_ready(self) < 0 ||
+      text_of(cursor, "resume", &text) < 0)
+    return NULL;
+  if (!records_by_handle(&self->records, handle)) return Py_NewRef(Py_False);
+  char buffer[1024];
+  fq_out out = OUT(buffer);
+  int64_t result, engine = self->engine;
+  faults_guard();
+  if (!self->taking) {
+    Py_BEGIN_ALLOW_THREADS
+    result = fq.resume(engine, handle, &text, &out);
+    Py_END_ALLOW_THREADS
+  } else {
+    result = fq.resume(engine, handle, &text, &out);
+  }
+  if (result < 0) return raise_result(self, result, &out);
+  out_free(&out);
+  return PyBool_FromLong(result == 1);
+}
+
+PyObject *executor_register(PyObject *o, PyObject *const *args, Py_ssize_t count, PyObject *names) {
+  static const signature s = {"register_subscription", 3, 7, 13,
+                              {W_connection_id, W_subscription_id, W_query, W_operation_name, W_variables, W_user_id,
+                               W_tenant_id, W_roles, W_scopes, W_federation_id, W_service_name, W_resolver, W_resume}};
+  Executor *self = (Executor *)o;
+  PyObject *given[13];
   if (executor_ready(self) < 0 || arguments(self->state, &s, args, count, names, given) < 0) return NULL;
   PyObject *ids[2] = {identifier(given[CONNECTION], "connection_id"), NULL}, *result = NULL;
   if (ids[0]) ids[1] = identifier(given[SUBSCRIPTION], "subscription_id");

@@ -23,6 +23,7 @@ EXPORTS = {
     "fq_next": ("one = fresh(); subscribe(one); publish(one)", "one.next_event('s')"),
     "fq_take": ("one = fresh(); subscribe(one); publish(one); handle = one._find('s')", "one._take(handle, 10)"),
     "fq_take_connection": ("one = fresh(); subscribe(one); publish(one)", "one.next_events('c', 10)"),
+    "fq_resume": ("one = fresh(); subscribe(one)", "one.listen('s', resume=True)"),
     "fq_complete": ("one = fresh(); subscribe(one)", "one.complete_subscription('s')"),
     "fq_complete_connection": ("one = fresh(); subscribe(one)", "one.complete_connection('c')"),
     "fq_mailbox_new": ("one = fresh()", "one._mailbox()"),

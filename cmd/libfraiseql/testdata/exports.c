@@ -76,6 +76,10 @@ static void pull(int64_t engine) {
   EXPECT(fq_watch(engine, subscription, mailbox, 77) == 1);
   EXPECT(fq_mailbox_close(engine, mailbox) == 1 && fq_mailbox_close(engine, mailbox) == 0);
 
+  fq_text now = {NULL, 0};
+  EXPECT(fq_resume(engine, subscription, &now, fresh()) == 1 && publish(engine, "users", "{\"id\":5}") == 1);
+  EXPECT(fq_take(engine, subscription, 9, fresh()) == 2);
+
   EXPECT(fq_complete(engine, subscription) == 1 && fq_complete(engine, subscription) == 0);
   EXPECT(fq_next(engine, subscription, fresh()) == FQ_ENDED);
   EXPECT(fq_complete_connection(engine, s.connection) == 1 && fq_complete_connection(engine, s.connection) == 0);

@@ -17,6 +17,7 @@
   X(fq_next, (int64_t, int64_t, fq_out *), (1, 1, fresh()))                                                           \
   X(fq_take, (int64_t, int64_t, int64_t, fq_out *), (1, 1, 1, fresh()))                                               \
   X(fq_take_connection, (int64_t, int64_t, int64_t, fq_out *), (1, 1, 1, fresh()))                                    \
+  X(fq_resume, (int64_t, int64_t, fq_text *, fq_out *), (1, 1, &none, fresh()))                                        \
   X(fq_complete, (int64_t, int64_t), (1, 1))                                                                          \
   X(fq_complete_connection, (int64_t, int64_t), (1, 1))                                                               \
   X(fq_mailbox_new, (int64_t, int64_t *, fq_out *), (1, &number, fresh()))                                            \

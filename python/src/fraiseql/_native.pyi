@@ -89,6 +89,7 @@ class Executor:
         federation_id: str | None = None,
         service_name: str | None = None,
         resolver: Callable[..., Any] | str | None = None,
+        resume: bool | str = False,
     ) -> str:
         """Start a subscription whose messages are taken with `next_event`, `next_events` or `listen`.
 
@@ -105,6 +106,9 @@ class Executor:
             federation_id: The federation of who asks.
             service_name: The service that asks.
             resolver: A resolver for this subscription alone, before those of its field and event type.
+            resume: True gives each message a cursor, see `cursor_of`; such a cursor goes on after its message, as far as
+                the bus still has what was missed. The first message holds no data: `extensions.recovered` of it says
+                whether all of it follows.
 
         Returns:
             The subscription's id, as str.
@@ -112,6 +116,7 @@ class Executor:
         Raises:
             InvalidQuery: The document or the variables cannot be served.
             AuthorizationFailed: The identity may not do this.
+            BusUnavailable: Nobody can say where a subscription that resumes begins.
             RateLimited: A bound was reached.
             DuplicateSubscription: The connection has a live subscription of this id.
             ValueError: An id or the document is empty.
@@ -230,6 +235,7 @@ class Executor:
 
     def _find(self, subscription_id: str | int, connection_id: str | int | None = None, /) -> int: ...
     def _take(self, handle: int, limit: int, /) -> list[bytes] | None: ...
+    def _resume(self, handle: int, cursor: str, /) -> bool: ...
     def _take_one(self, handle: int, /) -> bytes | Literal[False] | None: ...
     def _watch(self, handle: int, mailbox: int, token: int, /) -> bool: ...
     def _mailbox(self) -> tuple[int, int]: ...

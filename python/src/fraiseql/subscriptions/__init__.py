@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fraiseql.subscriptions.identity import Identity
     from fraiseql.subscriptions.listen import Listener
     from fraiseql.subscriptions.manager import SubscriptionManager
-    from fraiseql.subscriptions.messages import GraphQLMessage, SubscriptionPayload
+    from fraiseql.subscriptions.messages import GraphQLMessage, SubscriptionPayload, cursor_of
     from fraiseql.subscriptions.request import Request
     from fraiseql.subscriptions.server import Server
 
@@ -52,6 +52,7 @@ __all__ = [
     "SubscriptionManager",
     "SubscriptionPayload",
     "WebSocketAdapter",
+    "cursor_of",
 ]
 
 _PLACES = {
@@ -66,6 +67,7 @@ _PLACES = {
     "SubscriptionManager": "manager",
     "SubscriptionPayload": "messages",
     "WebSocketAdapter": "fraiseql.integrations.adapter",
+    "cursor_of": "messages",
 }
 
 

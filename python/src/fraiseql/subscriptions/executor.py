@@ -179,7 +179,13 @@ class SubscriptionExecutor(_native.Executor):
 
         return Worker(self, channel, fn, self._group if group is None else group)
 
-    def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> "Listener":
+    def listen(
+        self,
+        subscription_id: str | int,
+        connection_id: str | int | None = None,
+        *,
+        resume: bool | str = False,
+    ) -> "Listener":
         """Iterate over the messages of a subscription, in the running event loop.
 
         `async for message in executor.listen("sub1")` gets each message as bytes, waits without polling, and ends
@@ -189,6 +195,10 @@ class SubscriptionExecutor(_native.Executor):
         Args:
             subscription_id: The subscription.
             connection_id: Its connection; needed when two connections use the id.
+            resume: A cursor (see `cursor_of`) begins the subscription again, after the event of that message, whatever
+                it was registered with: what waits is dropped, and each message has a cursor. True begins now. On
+                other buses than memory this waits for the bus; `register_subscription(resume=…)` in a thread of its own
+                spares the loop that.
 
         Returns:
             An asynchronous iterator, with `aclose()`. Iterating raises `SlowConsumer` when the subscription did not
@@ -201,7 +211,21 @@ class SubscriptionExecutor(_native.Executor):
         """
         from fraiseql.subscriptions.listen import Listener
 
-        return Listener(self, subscription_id, connection_id)
+        if resume is False or resume is None:
+            return Listener(self, subscription_id, connection_id)
+        if resume is not True and not isinstance(resume, str):
+            kind = type(resume).__name__
+            raise TypeError(f"resume must be a bool or the cursor of a message as str, not {kind}")
+        listener = Listener(self, subscription_id, connection_id)
+        try:
+            live = self._resume(listener._handle, "" if resume is True else resume or "-")
+        except BaseException:
+            listener._release()
+            raise
+        if not live:
+            listener._release()
+            raise KeyError(subscription_id)
+        return listener
 
     async def next_event_async(
         self,

@@ -183,6 +183,7 @@ class SubscriptionManager:
         federation_id: str | None = None,
         service_name: str | None = None,
         resolver: str | Callable[..., Any] | None = None,
+        resume: bool | str = False,
     ) -> str:
         """Start a subscription whose messages are taken with `get_next_event` or `listen`.
 
@@ -200,6 +201,8 @@ class SubscriptionManager:
             federation_id: The federation of who asks.
             service_name: The service that asks.
             resolver: A resolver for this subscription alone, a function or the name of a registered one.
+            resume: True gives each message a cursor, a cursor goes on after its message; see
+                `SubscriptionExecutor.register_subscription`.
 
         Returns:
             The subscription's id.
@@ -207,11 +210,13 @@ class SubscriptionManager:
         Raises:
             InvalidQuery: The document or the variables cannot be served.
             AuthorizationFailed: The identity may not do this.
+            BusUnavailable: Nobody can say where a subscription that resumes begins.
             RateLimited: A bound was reached.
             DuplicateSubscription: The connection has a live subscription of this id.
             ValueError: An id or the document is empty.
         """
-        return self.executor.register_subscription(
+        register = functools.partial(
+            self.executor.register_subscription,
             connection_id,
             subscription_id,
             query,
@@ -224,7 +229,11 @@ class SubscriptionManager:
             federation_id=federation_id,
             service_name=service_name,
             resolver=resolver_fn if resolver is None else resolver,
+            resume=resume,
         )
+        if self._remote:  # it waits until the bus brings what is published from now on
+            return await asyncio.get_running_loop().run_in_executor(None, register)
+        return register()
 
     async def publish_event(
         self,
@@ -304,17 +313,24 @@ class SubscriptionManager:
             return self.executor.next_event(subscription_id, connection_id)
         return await self.executor.next_event_async(subscription_id, connection_id, timeout)
 
-    def listen(self, subscription_id: str | int, connection_id: str | int | None = None) -> Listener:
+    def listen(
+        self,
+        subscription_id: str | int,
+        connection_id: str | int | None = None,
+        *,
+        resume: bool | str = False,
+    ) -> Listener:
         """Iterate over the messages of a subscription; see `SubscriptionExecutor.listen`.
 
         Args:
             subscription_id: The subscription.
             connection_id: Its connection; needed when two connections use the id.
+            resume: A cursor begins the subscription again after the event of that message, True now.
 
         Returns:
             An asynchronous iterator over bytes.
         """
-        return self.executor.listen(subscription_id, connection_id)
+        return self.executor.listen(subscription_id, connection_id, resume=resume)
 
     async def complete_subscription(self, subscription_id: str | int, connection_id: str | int | None = None) -> None:
         """End a subscription. One that has ended is not an error.

@@ -1,4 +1,4 @@
-"""The two shapes of graphql-transport-ws messages that applications handle themselves."""
+"""The shapes of graphql-transport-ws messages that applications handle themselves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,23 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["GraphQLMessage", "SubscriptionPayload"]
+__all__ = ["GraphQLMessage", "SubscriptionPayload", "cursor_of"]
+
+
+def cursor_of(message: bytes) -> str | None:
+    """Return where a subscription stands after a message.
+
+    Args:
+        message: A message of a subscription that was registered with `resume`.
+
+    Returns:
+        The cursor, for `resume` of a later subscription; None for a message without one.
+    """
+    import json
+
+    payload = json.loads(message).get("payload")
+    extensions = payload.get("extensions") if isinstance(payload, dict) else None
+    return extensions.get("cursor") if isinstance(extensions, dict) else None
 
 
 class SubscriptionPayload:
