@@ -340,6 +340,7 @@ class TestIdentity:
         )
         assert Identity()._json() == b"{}"
         assert Identity(expires_at=0)._json() == b'{"expires_at": "1970-01-01T00:00:00.000000Z"}'
+        assert Identity(token_id="j", issued_at=0)._json() == b'{"token_id": "j", "issued_at": "1970-01-01T00:00:00.000000Z"}'
 
     def test_of(self) -> None:
         identity = Identity("u")
@@ -358,6 +359,8 @@ class TestIdentity:
             ({"roles": "admin"}, TypeError, "roles is a list of str, not str"),
             ({"scopes": [1]}, TypeError, "scopes is a list of str"),
             ({"roles": 1}, TypeError, "roles is a list of str, not int"),
+            ({"token_id": ""}, ValueError, "token_id is empty"),
+            ({"issued_at": "yesterday"}, TypeError, "issued_at is an aware datetime"),
             ({"expires_at": "tomorrow"}, TypeError, "expires_at is an aware datetime"),
             ({"expires_at": True}, TypeError, "expires_at is an aware datetime"),
             ({"expires_at": datetime.datetime(2030, 1, 1)}, ValueError, "no time zone"),

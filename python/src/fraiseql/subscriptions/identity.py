@@ -24,6 +24,9 @@ class Identity:
         service_name: The service that asks.
         expires_at: When the identity ends, as an aware datetime or seconds since 1970; the connection is then closed
             with 4403.
+        token_id: The credentials, for revocations of just these.
+        issued_at: When the credentials were issued, as `expires_at`, for revocations of all that are older. None is
+            when they were presented, which is true of those that are looked up.
     """
 
     user_id: str | int | None = None
@@ -33,6 +36,8 @@ class Identity:
     federation_id: str | None = None
     service_name: str | None = None
     expires_at: datetime.datetime | int | float | None = None
+    token_id: str | None = None
+    issued_at: datetime.datetime | int | float | None = None
 
     def __post_init__(self) -> None:
         """Check the members.
@@ -41,7 +46,7 @@ class Identity:
             TypeError: One has the wrong type; the text names it and never shows its value.
             ValueError: One cannot be right.
         """
-        for name in ("user_id", "tenant_id", "federation_id", "service_name"):
+        for name in ("user_id", "tenant_id", "federation_id", "service_name", "token_id"):
             value = getattr(self, name)
             if value is None:
                 continue
@@ -61,27 +66,28 @@ class Identity:
             if not all(isinstance(one, str) for one in listed):
                 raise TypeError(f"Identity: {name} is a list of str")
             object.__setattr__(self, name, tuple(_plain(name, one) for one in listed))
-        self._moment()
+        self._moment("expires_at")
+        self._moment("issued_at")
 
     def _ended(self) -> bool:
         """Report whether it is past `expires_at`."""
-        moment = self._moment()
+        moment = self._moment("expires_at")
         return moment is not None and moment <= datetime.datetime.now(datetime.timezone.utc)
 
-    def _moment(self) -> datetime.datetime | None:
-        at: Any = self.expires_at
+    def _moment(self, name: str) -> datetime.datetime | None:
+        at: Any = getattr(self, name)
         if at is None:
             return None
         if isinstance(at, datetime.datetime):
             if at.tzinfo is None:
-                raise ValueError("Identity: expires_at has no time zone")
+                raise ValueError(f"Identity: {name} has no time zone")
             return at.astimezone(datetime.timezone.utc)
         if isinstance(at, (int, float)) and type(at) is not bool:
             try:
                 return datetime.datetime.fromtimestamp(at, datetime.timezone.utc)
             except (OverflowError, ValueError, OSError):
-                raise ValueError("Identity: expires_at is not a time in seconds since 1970") from None
-        raise TypeError(f"Identity: expires_at is an aware datetime or seconds since 1970, not {type(at).__name__}")
+                raise ValueError(f"Identity: {name} is not a time in seconds since 1970") from None
+        raise TypeError(f"Identity: {name} is an aware datetime or seconds since 1970, not {type(at).__name__}")
 
     @classmethod
     def of(cls, answer: Identity | Mapping[str, Any]) -> Identity:
@@ -110,16 +116,17 @@ class Identity:
     def _json(self) -> bytes:
         """Return what the engine gets."""
         document: dict[str, Any] = {}
-        for name in ("user_id", "tenant_id", "federation_id", "service_name"):
+        for name in ("user_id", "tenant_id", "federation_id", "service_name", "token_id"):
             value = getattr(self, name)
             if value is not None:
                 document[name] = _plain(name, value)
         for name in ("roles", "scopes"):
             if getattr(self, name):
                 document[name] = list(getattr(self, name))
-        moment = self._moment()
-        if moment is not None:
-            document["expires_at"] = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        for name in ("expires_at", "issued_at"):
+            moment = self._moment(name)
+            if moment is not None:
+                document[name] = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return json.dumps(document).encode()
 
 
