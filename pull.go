@@ -32,7 +32,7 @@ type Registration struct {
 	Query                        string
 	OperationName                string
 	Variables                    []byte // JSON object or nil
-	Extensions                   []byte // JSON object or nil: {"drops": true} asks to be told of drops
+	Extensions                   []byte // JSON object or nil: {"drops": true} asks to be told of drops, {"resume": …} for cursors, see docs/delivery.md
 	Identity                     Identity
 	// Arrived is told of every message and every end on the connection that this registration makes (none, if the
 	// connection is there already), after it is there to be found by Next and Take. It is called by whoever publishes

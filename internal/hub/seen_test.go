@@ -108,8 +108,10 @@ func TestTheMemoryBusRemembersNothing(t *testing.T) {
 	s := w.join(newConn(), w.plan(ordersQuery), `{}`, tenant("a"))
 	publish(numbered(1, "a"))
 	publish(numbered(1, "a"))
-	if next(s) == "" || next(s) == "" {
-		t.Error("an event is missing")
+	for range 2 {
+		if next(s) == "" {
+			t.Error("an event is missing")
+		}
 	}
 	if _, c := w.hub.lookup("orders"); c.seen != nil || c.follow != nil {
 		t.Error("something is remembered")
