@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from children import ROOT
-
 from fraiseql.subscriptions import EventBusConfig
 
 PATIENCE = 30.0

@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-
 from fraiseql.subscriptions import EventBusConfig, InvalidQuery, SubscriptionExecutor, SubscriptionManager, cursor_of
 
 QUERY = "subscription { orders { n } }"

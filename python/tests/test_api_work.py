@@ -8,7 +8,6 @@ import threading
 from typing import Any
 
 import pytest
-
 from fraiseql.subscriptions import SubscriptionExecutor
 
 WAIT = 30

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from buses import BUSES, BusServer
 from children import python
-
 from fraiseql.subscriptions import BusUnavailable, EventBusConfig, SubscriptionExecutor, SubscriptionManager
 
 WAIT = 60.0

@@ -21,9 +21,7 @@ __all__ = ["Worker"]
 class Worker:
     """A function that works on the events of a channel; see `SubscriptionExecutor.work`."""
 
-    def __init__(
-        self, executor: SubscriptionExecutor, channel: str, fn: Callable[[Event], Any], group: str | None
-    ) -> None:
+    def __init__(self, executor: SubscriptionExecutor, channel: str, fn: Callable[[Event], Any], group: str | None) -> None:
         """Begin to work.
 
         Args:
@@ -59,9 +57,7 @@ class Worker:
         """Return the worker."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Stop."""
         self.close()
 
