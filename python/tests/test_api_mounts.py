@@ -129,10 +129,11 @@ async def test_prefixes_and_other_routes(manager: SubscriptionManager) -> None:
 
 @pytest.mark.anyio
 async def test_streams_are_asked_for(manager: SubscriptionManager) -> None:
-    apps = [FastAPI(), FastAPI(), create_subscription_app(manager, anonymous=True, streams=True)]
-    apps[0].include_router(create_subscription_router(manager, anonymous=True))
-    apps[1].include_router(create_subscription_router(manager, anonymous=True, streams=True))
-    assert [(await http(app))[0] for app in apps] == [404, 400, 400]
+    without, routed = FastAPI(), FastAPI()
+    without.include_router(create_subscription_router(manager, anonymous=True))
+    routed.include_router(create_subscription_router(manager, anonymous=True, streams=True))
+    whole = create_subscription_app(manager, anonymous=True, streams=True)
+    assert [(await http(app))[0] for app in (without, routed, whole)] == [404, 400, 400]
 
 
 @pytest.mark.anyio

@@ -1,7 +1,11 @@
 """Subscriptions that go on where another one stopped."""
 
+from __future__ import annotations
+
 import asyncio
 import json
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 import pytest
 from fraiseql.subscriptions import EventBusConfig, InvalidQuery, SubscriptionExecutor, SubscriptionManager, cursor_of
@@ -9,15 +13,15 @@ from fraiseql.subscriptions import EventBusConfig, InvalidQuery, SubscriptionExe
 QUERY = "subscription { orders { n } }"
 
 
-def drain(executor, name):
+def drain(executor: SubscriptionExecutor, name: str) -> list[bytes]:
     """Take what waits."""
-    out = []
+    out: list[bytes] = []
     while message := executor.next_event(name):
         out.append(message)
     return out
 
 
-async def take_first(executor):
+async def take_first(executor: SubscriptionExecutor) -> bytes:
     """Begin now, and stop listening."""
     listener = executor.listen("s", resume=True)
     first = await anext_of(listener)
@@ -25,17 +29,24 @@ async def take_first(executor):
     return first
 
 
-async def anext_of(listener):
+async def anext_of(listener: AsyncIterator[bytes]) -> bytes:
     """The next message, if it comes in time."""
     return await asyncio.wait_for(listener.__anext__(), 10)
 
 
-def numbers(messages):
+def cursor(message: bytes) -> str:
+    """The cursor of a message that has one."""
+    found = cursor_of(message)
+    assert found is not None
+    return found
+
+
+def numbers(messages: Iterable[bytes]) -> list[int]:
     """The events among messages."""
     return [m["payload"]["data"]["orders"]["n"] for m in map(json.loads, messages) if m["payload"]["data"]]
 
 
-def test_resume():
+def test_resume() -> None:
     with SubscriptionExecutor() as executor:
         executor.register_subscription("c1", "sub1", QUERY, resume=True)
         for n in range(3):
@@ -45,14 +56,14 @@ def test_resume():
         assert numbers(events) == [0, 1, 2]
         executor.complete_connection("c1")
         executor.publish_event("created", "orders", {"n": 3})
-        executor.register_subscription("c2", "sub2", QUERY, resume=cursor_of(events[0]))
+        executor.register_subscription("c2", "sub2", QUERY, resume=cursor(events[0]))
         first, *events = drain(executor, "sub2")
         assert json.loads(first)["payload"]["extensions"]["recovered"] is True
         assert numbers(events) == [1, 2, 3]
         assert all(cursor_of(e) for e in events)
 
 
-def test_a_cursor_of_somewhere_else_is_no_error():
+def test_a_cursor_of_somewhere_else_is_no_error() -> None:
     with SubscriptionExecutor() as executor:
         executor.register_subscription("c", "s", QUERY, resume="AAAA")
         executor.publish_event("created", "orders", {"n": 1})
@@ -61,7 +72,7 @@ def test_a_cursor_of_somewhere_else_is_no_error():
         assert numbers(events) == [1]
 
 
-def test_without_resume_there_is_no_cursor():
+def test_without_resume_there_is_no_cursor() -> None:
     with SubscriptionExecutor() as executor:
         executor.register_subscription("c", "s", QUERY, resume=False)
         executor.publish_event("created", "orders", {"n": 1})
@@ -71,28 +82,28 @@ def test_without_resume_there_is_no_cursor():
 
 
 @pytest.mark.parametrize("resume", [1, b"AAAA", {"cursor": "AAAA"}])
-def test_resume_of_another_type(resume):
+def test_resume_of_another_type(resume: Any) -> None:
     with SubscriptionExecutor() as executor, pytest.raises(TypeError, match="resume"):
         executor.register_subscription("c", "s", QUERY, resume=resume)
 
 
-def test_a_refused_document_is_refused_before():
+def test_a_refused_document_is_refused_before() -> None:
     with SubscriptionExecutor() as executor, pytest.raises(InvalidQuery):
         executor.register_subscription("c", "s", "subscription {", resume=True)
 
 
-def test_a_cursor_shows_nothing_of_others():
+def test_a_cursor_shows_nothing_of_others() -> None:
     with SubscriptionExecutor() as executor:
         executor.register_subscription("c1", "ada", QUERY, tenant_id="a", resume=True)
         (first,) = drain(executor, "ada")
         executor.publish_event("created", "orders", {"n": 1}, tenant_id="a")
         executor.publish_event("created", "orders", {"n": 2}, tenant_id="b")
-        executor.register_subscription("c2", "bob", QUERY, tenant_id="b", resume=cursor_of(first))
+        executor.register_subscription("c2", "bob", QUERY, tenant_id="b", resume=cursor(first))
         assert numbers(drain(executor, "bob")) == [2]
 
 
-def test_manager():
-    async def main():
+def test_manager() -> None:
+    async def main() -> None:
         async with SubscriptionManager(EventBusConfig.memory()) as manager:
             await manager.create_subscription("s", "c", QUERY, resume=True)
             await manager.publish_event("created", "orders", {"n": 1})
@@ -101,8 +112,8 @@ def test_manager():
                 if numbers([message]) == [1]:
                     break
             await manager.complete_subscription("s")
-            await manager.create_subscription("s", "c", QUERY, resume=cursor_of(message))
-            got = []
+            await manager.create_subscription("s", "c", QUERY, resume=cursor(message))
+            got: list[int] = []
             async for later in manager.listen("s"):
                 got += numbers([later])
                 if got:
@@ -112,8 +123,8 @@ def test_manager():
     asyncio.run(main())
 
 
-def test_listen_begins_a_live_subscription_again():
-    async def main():
+def test_listen_begins_a_live_subscription_again() -> None:
+    async def main() -> None:
         with SubscriptionExecutor() as executor:
             executor.register_subscription("c", "s", QUERY, tenant_id="a")
             first = await take_first(executor)
@@ -121,7 +132,7 @@ def test_listen_begins_a_live_subscription_again():
                 executor.publish_event("created", "orders", {"n": n}, tenant_id="a")
                 executor.publish_event("created", "orders", {"n": -1}, tenant_id="b")
             for _ in range(2):
-                listener = executor.listen("s", resume=cursor_of(first))
+                listener = executor.listen("s", resume=cursor(first))
                 again, *events = [await anext_of(listener) for _ in range(4)]
                 assert json.loads(again)["payload"]["extensions"]["recovered"] is True
                 assert numbers(events) == [0, 1, 2]
@@ -132,7 +143,7 @@ def test_listen_begins_a_live_subscription_again():
                 executor.listen("s", resume=True)
             await listener.aclose()
             with pytest.raises(TypeError, match="resume"):
-                executor.listen("s", resume=1)
+                executor.listen("s", resume=1)  # type: ignore[arg-type]
             executor.complete_subscription("s")
             with pytest.raises(KeyError):
                 executor.listen("s", resume=True)

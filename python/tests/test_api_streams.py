@@ -115,16 +115,16 @@ async def test_single_connection(app: SubscriptionApp, manager: SubscriptionMana
     async with Exchange(app, "PUT") as answer:
         await answer.ended()
     assert answer.status == 201
-    token = {"x_graphql_event_stream_token": answer.body.decode()}
-    async with Exchange(app, "GET", accept=SSE, **token) as stream:
+    token = answer.body.decode()
+    async with Exchange(app, "GET", accept=SSE, x_graphql_event_stream_token=token) as stream:
         await stream.hear("\n\n")
         body = json.dumps({"query": ORDERS, "extensions": {"operationId": "a"}}).encode()
-        async with Exchange(app, body=body, accept="*/*", **token) as answer:
+        async with Exchange(app, body=body, accept="*/*", x_graphql_event_stream_token=token) as answer:
             await answer.ended()
         assert answer.status == 202
         assert publish(manager) == 1
         await stream.hear('event: next\ndata: {"id":"a","payload":{"data":{"orders":{"id":"1"}}}}\n\n')
-        async with Exchange(app, "DELETE", query="operationId=a", **token) as answer:
+        async with Exchange(app, "DELETE", query="operationId=a", x_graphql_event_stream_token=token) as answer:
             await answer.ended()
         assert answer.status == 200
         assert publish(manager) == 0
