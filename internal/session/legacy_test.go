@@ -182,14 +182,14 @@ func TestLegacyFraming(t *testing.T) {
 	conn.Init(nobody{}, nil)
 	q.Init(&conn, &queue.Policy{}, []byte("7"), false)
 	for _, c := range []struct {
-		m    queue.Message
+		m    *queue.Message
 		want string
 	}{
-		{queue.Message{Payload: []byte(`{"data":{"a":1}`)}, `{"id":"7","type":"data","payload":{"data":{"a":1}}}`},
-		{queue.Message{End: true}, `{"id":"7","type":"complete"}`},
-		{queue.Message{End: true, Payload: []byte(`[{"message":"m"}]`)}, `{"id":"7","type":"error","payload":{"message":"the subscription was ended","errors":[{"message":"m"}]}}`},
+		{&queue.Message{Payload: []byte(`{"data":{"a":1}`)}, `{"id":"7","type":"data","payload":{"data":{"a":1}}}`},
+		{&queue.Message{End: true}, `{"id":"7","type":"complete"}`},
+		{&queue.Message{End: true, Payload: []byte(`[{"message":"m"}]`)}, `{"id":"7","type":"error","payload":{"message":"the subscription was ended","errors":[{"message":"m"}]}}`},
 	} {
-		it := &queue.Item{Queue: &q, Message: &c.m}
+		it := &queue.Item{Queue: &q, Message: c.m}
 		got := AppendLegacySuffix(append(AppendLegacyPrefix(nil, it), c.m.Payload...), it)
 		if string(got) != c.want {
 			t.Errorf("got %s, want %s", got, c.want)
