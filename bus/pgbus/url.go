@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -151,11 +152,11 @@ func split(raw string) (rest string, ours map[string]string, err error) {
 }
 
 // keyword finds a parameter and its value, plain or quoted, in a connection string.
-var keyword = regexp.MustCompile(`(?:^|\s)([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']*)`)
+var keyword = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|\s)([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']*)`) })
 
 func splitKeywords(raw string, ours map[string]string) (rest string, _ map[string]string, err error) {
-	rest = keyword.ReplaceAllStringFunc(raw, func(found string) string {
-		parts := keyword.FindStringSubmatch(found)
+	rest = keyword().ReplaceAllStringFunc(raw, func(found string) string {
+		parts := keyword().FindStringSubmatch(found)
 		if !slices.Contains(own, parts[1]) {
 			return found
 		}
@@ -205,13 +206,13 @@ func (s *settings) take(name, value string) (err error) {
 	return err
 }
 
-var schemaName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
+var schemaName = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z_][a-z0-9_]*$`) })
 
 // CheckSchemaName reports whether a deployment may have this name: the names of its schema, its roles and its
 // NOTIFY channel are made of it.
 func CheckSchemaName(name string) error {
 	switch {
-	case !schemaName.MatchString(name):
+	case !schemaName().MatchString(name):
 		return errors.New("want small letters, digits and _, not beginning with a digit")
 	case len(name) > maxSchemaNameSize:
 		return fmt.Errorf("want at most %d characters", maxSchemaNameSize)

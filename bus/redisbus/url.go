@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -206,7 +207,7 @@ func (c *config) setDB(text string) error {
 }
 
 // parameter is the form of the names that may be repeated in an error.
-var parameter = regexp.MustCompile(`^[a-z_]{1,24}$`)
+var parameter = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[a-z_]{1,24}$`) })
 
 func (c *config) setQuery(query string) (errs []error) {
 	if query == "" {
@@ -219,7 +220,7 @@ func (c *config) setQuery(query string) (errs []error) {
 		text, err := url.QueryUnescape(value)
 		set, known := parameters[name]
 		switch {
-		case !known && parameter.MatchString(name):
+		case !known && parameter().MatchString(name):
 			errs = append(errs, fmt.Errorf("redis: unknown parameter %s", name))
 			continue
 		case !known:
@@ -253,7 +254,7 @@ func (c *config) setQuery(query string) (errs []error) {
 // parameters of the query, each with what sets it.
 var parameters = map[string]func(*config, string) error{
 	"prefix": func(c *config, s string) error {
-		if !prefixes.MatchString(s) {
+		if !prefixes().MatchString(s) {
 			return errors.New("must be 1 to 64 letters, digits, and any of . _ : / -")
 		}
 		c.prefix = s
@@ -284,7 +285,7 @@ var parameters = map[string]func(*config, string) error{
 		return err
 	},
 	"group": func(c *config, s string) error {
-		if !prefixes.MatchString(s) {
+		if !prefixes().MatchString(s) {
 			return errors.New("must be 1 to 64 letters, digits, and any of . _ : / -")
 		}
 		c.group = s
@@ -302,7 +303,7 @@ var parameters = map[string]func(*config, string) error{
 	"sentinel_password": setSentinelPassword,
 }
 
-var prefixes = regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,64}$`)
+var prefixes = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`^[A-Za-z0-9._:/-]{1,64}$`) })
 
 func setCA(c *config, s string) error {
 	if c.tls == nil {
