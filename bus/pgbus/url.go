@@ -152,7 +152,9 @@ func split(raw string) (rest string, ours map[string]string, err error) {
 }
 
 // keyword finds a parameter and its value, plain or quoted, in a connection string.
-var keyword = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?:^|\s)([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']*)`) })
+var keyword = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(?:^|\s)([a-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|[^\s']*)`)
+})
 
 func splitKeywords(raw string, ours map[string]string) (rest string, _ map[string]string, err error) {
 	rest = keyword().ReplaceAllStringFunc(raw, func(found string) string {

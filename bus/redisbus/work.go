@@ -58,7 +58,7 @@ func (b *Bus) Work(ctx context.Context, group, channel string, fn func(ctx conte
 	if group == "" {
 		group = b.cfg.group
 	}
-	if !prefixes.MatchString(group) {
+	if !prefixes().MatchString(group) {
 		return errors.New("work: redis bus: the group must be 1 to 64 letters, digits, and any of . _ : / -")
 	}
 	if !bus.IsControl(channel) {
