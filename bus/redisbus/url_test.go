@@ -110,7 +110,7 @@ func FuzzURL(f *testing.F) {
 	f.Add("unix:///a?db=1")
 	f.Fuzz(func(t *testing.T, rawURL string) {
 		c, err := parseURL(rawURL)
-		if err == nil && (len(c.addrs) == 0 || !prefixes.MatchString(c.prefix) || c.maxLen < 1 || c.partitions < 0 || c.partitions > maxPartitions) {
+		if err == nil && (len(c.addrs) == 0 || !prefixes().MatchString(c.prefix) || c.maxLen < 1 || c.partitions < 0 || c.partitions > maxPartitions) {
 			t.Fatalf("%q reads as %+v", rawURL, c)
 		}
 	})
