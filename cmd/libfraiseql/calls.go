@@ -65,3 +65,14 @@ func fq_work_stop(engine, token C.int64_t) (ret C.int64_t) {
 	}
 	return 0
 }
+
+//export fq_revoke
+func fq_revoke(engine C.int64_t, revocation *C.fq_text, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_revoke")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return handleOf(out, 0, e.Revoke(bytes(revocation)))
+}

@@ -165,6 +165,11 @@ typedef struct {
  * int64 fq_work_stop(int64 engine, int64 token)
  *   Ends the worker; what it is at comes again. -> 1, or 0 when there is none
  *
+ * int64 fq_revoke(int64 engine, fq_text *revocation, fq_out *out)
+ *   Refuses credentials from now on, on every node of the bus, and closes connections that were opened with them.
+ *   revocation: JSON object with token_id, user_id, tenant_id and issued_before (RFC 3339, or seconds since 1970), for
+ *   which everything that is there must hold; without the first three, everybody: true. Waits for the bus.
+ *
  * int64 fq_sessions_new(int64 engine, fq_text *config, fq_out *out)
  *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)

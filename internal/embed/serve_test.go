@@ -69,13 +69,13 @@ func read(t testing.TB, conn *websocket.Conn) string {
 func TestServe(t *testing.T) {
 	e := open(t, `{}`)
 	server, address := serve(t, e, `{"authenticate":true,"port":0,"path":"/live"}`)
-	for path, want := range map[string]int{"/healthz": 200, "/": 404, "/graphql": 404, "/live": 426} {
+	for path, want := range map[string]int{"/healthz": 200, "/": 404, "/graphql": 404} {
 		response, err := http.Get("http://" + address + path)
 		if err != nil {
 			t.Fatal(err)
 		}
 		_, _ = io.Copy(io.Discard, response.Body)
-		if response.StatusCode != want && path != "/live" || response.StatusCode < 200 || path == "/live" && response.StatusCode < 400 {
+		if response.StatusCode != want {
 			t.Errorf("%s: %s", path, response.Status)
 		}
 		_ = response.Body.Close() // read to the end

@@ -286,6 +286,7 @@ static PyMethodDef executor_methods[] = {
     {"_take_one", executor_take_one, METH_O, NULL},
     {"_watch", executor_watch, METH_VARARGS, NULL},
     {"_resume", executor_resume, METH_VARARGS, NULL},
+    {"_revoke", executor_revoke, METH_VARARGS, NULL},
     {"_mailbox", executor_mailbox, METH_NOARGS, NULL},
     {"_mailbox_take", executor_mailbox_take, METH_O, NULL},
     {"_mailbox_calls", executor_mailbox_calls, METH_O, NULL},

@@ -44,7 +44,7 @@ static const struct {
     SYMBOL(resolver_set), SYMBOL(calls_take),      SYMBOL(call_answer),         SYMBOL(sessions_new),
     SYMBOL(session_open), SYMBOL(session_receive), SYMBOL(session_take),        SYMBOL(session_shut),
     SYMBOL(session_close), SYMBOL(serve),          SYMBOL(serve_stop),          SYMBOL(work),
-    SYMBOL(work_stop),    SYMBOL(resume),
+    SYMBOL(work_stop),    SYMBOL(resume),          SYMBOL(revoke),
 #undef SYMBOL
 };
 

@@ -1,4 +1,4 @@
-/* publish_event. */
+/* publish_event, and _revoke, which publishes too. */
 #include "native.h"
 
 #define LONG_DATA 32768 /* bytes: validating takes about 1 ns for each */
@@ -106,4 +106,21 @@ PyObject *executor_publish(PyObject *o, PyObject *const *args, Py_ssize_t count,
   PyObject *answer = publish_given(self, given, &w);
   writer_free(&w);
   return answer;
+}
+
+/* Waits for the bus. */
+PyObject *executor_revoke(PyObject *o, PyObject *args) {
+  Executor *self = (Executor *)o;
+  PyObject *revocation;
+  if (!PyArg_ParseTuple(args, "S:_revoke", &revocation) || executor_ready(self) < 0) return NULL;
+  char buffer[512];
+  fq_out out = OUT(buffer);
+  fq_text text = {PyBytes_AsString(revocation), PyBytes_Size(revocation)};
+  int64_t engine = self->engine, result;
+  Py_BEGIN_ALLOW_THREADS
+  result = fq.revoke(engine, &text, &out);
+  Py_END_ALLOW_THREADS
+  if (result < 0) return raise_result(self, result, &out);
+  out_free(&out);
+  return Py_NewRef(Py_None);
 }

@@ -39,6 +39,7 @@ EXPORTS = {
     "fq_call_answer": ("one = fresh()", "one._answer(1, 0, b'{}')"),
     "fq_work": ("one = fresh()", "one.work('users', print, group='g')"),
     "fq_work_stop": ("one = fresh(); worker = one.work('users', print, group='g')", "worker.close()"),
+    "fq_revoke": ("one = fresh()", "one.revoke(user_id='u')"),
     "fq_sessions_new": ("one = fresh()", "one._sessions(SESSIONS)"),
     "fq_session_open": (
         "one = fresh(); box, fd = one._mailbox(); group = one._sessions(SESSIONS)",

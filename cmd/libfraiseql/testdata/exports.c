@@ -121,6 +121,13 @@ static void work(int64_t engine, fq_shared *shared) {
   EXPECT(fq_work_stop(engine, 6) == 1 && fq_work_stop(engine, 6) == 0 && fq_mailbox_close(engine, mailbox) == 1);
 }
 
+static void revoke(int64_t engine) {
+  fq_text who = TEXT("{\"user_id\":\"mallory\",\"issued_before\":1.5}"), nobody = TEXT("{}"), wrong = TEXT("{\"usr\":1}");
+  EXPECT(fq_revoke(engine, &who, fresh()) == 0);
+  EXPECT(fq_revoke(engine, &nobody, fresh()) == FQ_ERROR && says("{\"code\":\"INVALID_VALUE\",*"));
+  EXPECT(fq_revoke(engine, &wrong, fresh()) == FQ_ERROR && fq_revoke(engine, NULL, fresh()) == FQ_ERROR);
+}
+
 static void converse(int64_t engine) {
   fq_text config = TEXT("{\"authenticate\":true}"), request = TEXT("{\"remote_addr\":\"1.2.3.4:5\"}");
   fq_text hello = TEXT("{\"type\":\"connection_init\"}"), identity = TEXT("{\"user_id\":\"u\"}"), reason = TEXT("enough");
@@ -198,6 +205,7 @@ int main(int argc, char **argv) {
   pull(engine);
   resolve(engine, shared);
   work(engine, shared);
+  revoke(engine);
   converse(engine);
   serve(engine);
   careless(engine);

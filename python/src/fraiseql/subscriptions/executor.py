@@ -7,6 +7,7 @@ from fraiseql import _native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import datetime
     import os
     from collections.abc import Awaitable, Callable, Mapping
     from typing import Any, TypeVar
@@ -178,6 +179,39 @@ class SubscriptionExecutor(_native.Executor):
         from fraiseql.subscriptions.work import Worker
 
         return Worker(self, channel, fn, self._group if group is None else group)
+
+    def revoke(
+        self,
+        *,
+        token_id: str | None = None,
+        user_id: str | int | None = None,
+        tenant_id: str | int | None = None,
+        issued_before: "datetime.datetime | float | None" = None,
+        everybody: bool = False,
+    ) -> None:
+        """Refuse credentials from now on, and close the connections that were opened with them, with 4403.
+
+        It holds on every process that shares the bus, and for those that start later, for as long as the credentials
+        could be valid. Connections of mounts and servers are meant; subscriptions that were registered here by hand
+        with such an identity end too.
+
+        Args:
+            token_id: The credentials of this id (`Identity.token_id`).
+            user_id: Those of a user.
+            tenant_id: Those of a tenant; with a user, both must be equal.
+            issued_before: Those that were issued before, as an aware datetime or seconds since 1970. None is now, or
+                whenever with a `token_id`.
+            everybody: Those of everybody, when nobody is named.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: Nobody is named, or an argument cannot be right.
+            BusUnavailable: The bus did not acknowledge.
+            SubscriptionError: There are as many revocations as there may be.
+        """
+        from fraiseql.subscriptions.revocation import document
+
+        self._revoke(document(token_id, user_id, tenant_id, issued_before, everybody))
 
     def listen(
         self,

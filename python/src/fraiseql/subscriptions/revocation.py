@@ -1,0 +1,51 @@
+"""What a revocation says."""
+
+from __future__ import annotations
+
+import datetime
+import json
+
+__all__ = ["document"]
+
+
+def document(
+    token_id: str | None,
+    user_id: str | int | None,
+    tenant_id: str | int | None,
+    issued_before: datetime.datetime | float | None,
+    everybody: bool,
+) -> bytes:
+    """Check the arguments of `SubscriptionExecutor.revoke` and write them for the engine.
+
+    Args:
+        token_id: See there.
+        user_id: See there.
+        tenant_id: See there.
+        issued_before: See there.
+        everybody: See there.
+
+    Returns:
+        A JSON object.
+
+    Raises:
+        TypeError: An argument has the wrong type.
+        ValueError: The time has no zone.
+    """
+    out: dict[str, object] = {}
+    for name, value in (("token_id", token_id), ("user_id", user_id), ("tenant_id", tenant_id)):
+        if value is None:
+            continue
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise TypeError(f"revoke: {name} is a str, not {type(value).__name__}")
+        out[name] = value
+    if isinstance(issued_before, datetime.datetime):
+        if issued_before.tzinfo is None:
+            raise ValueError("revoke: issued_before has no time zone")
+        out["issued_before"] = issued_before.timestamp()
+    elif isinstance(issued_before, bool) or not isinstance(issued_before, (int, float, type(None))):
+        raise TypeError(f"revoke: issued_before is a datetime or a number, not {type(issued_before).__name__}")
+    elif issued_before is not None:
+        out["issued_before"] = issued_before
+    if everybody:
+        out["everybody"] = True
+    return json.dumps(out).encode()
