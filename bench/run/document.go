@@ -46,6 +46,9 @@ func newest(results string) (*data, error) {
 		d := &data{name: e.Name()}
 		dir := filepath.Join(results, e.Name())
 		text, err := os.ReadFile(filepath.Join(dir, runFile))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // results of another command
+		}
 		if err != nil {
 			return nil, err
 		}
