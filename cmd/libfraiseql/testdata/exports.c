@@ -121,7 +121,7 @@ static void work(int64_t engine, fq_shared *shared) {
   EXPECT(fq_work_stop(engine, 6) == 1 && fq_work_stop(engine, 6) == 0 && fq_mailbox_close(engine, mailbox) == 1);
 }
 
-static void revoke(int64_t engine) {
+static void forbid(int64_t engine) {
   fq_text who = TEXT("{\"user_id\":\"mallory\",\"issued_before\":1.5}"), nobody = TEXT("{}"), wrong = TEXT("{\"usr\":1}");
   EXPECT(fq_revoke(engine, &who, fresh()) == 0);
   EXPECT(fq_revoke(engine, &nobody, fresh()) == FQ_ERROR && says("{\"code\":\"INVALID_VALUE\",*"));
@@ -205,7 +205,7 @@ int main(int argc, char **argv) {
   pull(engine);
   resolve(engine, shared);
   work(engine, shared);
-  revoke(engine);
+  forbid(engine);
   converse(engine);
   serve(engine);
   careless(engine);
