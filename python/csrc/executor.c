@@ -259,7 +259,8 @@ static void executor_dealloc(PyObject *o) {
 static PyMethodDef executor_methods[] = {
     {"register_subscription", FAST(executor_register),
      "register_subscription($self, /, connection_id, subscription_id, query, operation_name=None, variables=None, "
-     "user_id=None, tenant_id=None, *, roles=(), scopes=(), federation_id=None, service_name=None, resolver=None)\n--\n\n"
+     "user_id=None, tenant_id=None, *, roles=(), scopes=(), federation_id=None, service_name=None, resolver=None, "
+     "resume=False)\n--\n\n"
      "Starts a subscription whose messages are pulled. Returns subscription_id as str."},
     {"publish_event", FAST(executor_publish),
      "publish_event($self, /, event_type, channel, data, *, id=None, tenant_id=None, user_id=None, broadcast=False, "
@@ -309,7 +310,7 @@ static PyMethodDef executor_methods[] = {
 };
 
 static PyType_Slot executor_slots[] = {
-    {Py_tp_doc, "Executor(config, wait=False)\n--\n\nAn engine of this process. config: JSON, as docs/reference/c.md says."},
+    {Py_tp_doc, "Executor(config, wait=False, remote=False)\n--\n\nAn engine of this process. config: JSON, as docs/reference/c.md says."},
     {Py_tp_new, executor_new},
     {Py_tp_init, executor_init},
     {Py_tp_methods, executor_methods},

@@ -15,12 +15,11 @@ from fraiseql.subscriptions.endpoint import Endpoint, option_document
 from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.request import Request
 from fraiseql.subscriptions.resolvers import signature_of
+from fraiseql.subscriptions.revocation import Revoker
 from fraiseql.subscriptions.server import Closed, Server
 from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document
 
 if TYPE_CHECKING:
-    import datetime
-
     from fraiseql.integrations.adapter import WebSocketAdapter
     from fraiseql.subscriptions.config import EventBusConfig
     from fraiseql.subscriptions.listen import Listener
@@ -41,7 +40,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-class SubscriptionManager:
+class SubscriptionManager(Revoker):
     """One engine for an asyncio application, with resolvers, WebSockets and a server.
 
     Without a schema the engine starts when it is first needed. A manager that has not been used yet may be inherited
@@ -289,42 +288,6 @@ class SubscriptionManager:
         if self._remote:  # it waits for an acknowledgement
             return await asyncio.get_running_loop().run_in_executor(None, publish)
         return publish()
-
-    async def revoke(
-        self,
-        *,
-        token_id: str | None = None,
-        user_id: str | int | None = None,
-        tenant_id: str | int | None = None,
-        issued_before: datetime.datetime | float | None = None,
-        everybody: bool = False,
-    ) -> None:
-        """Refuse credentials from now on; see `SubscriptionExecutor.revoke`.
-
-        Args:
-            token_id: The credentials of this id.
-            user_id: Those of a user.
-            tenant_id: Those of a tenant.
-            issued_before: Those that were issued before; None is now, or whenever with a `token_id`.
-            everybody: Those of everybody, when nobody is named.
-
-        Raises:
-            TypeError: An argument has the wrong type.
-            ValueError: Nobody is named, or an argument cannot be right.
-            BusUnavailable: The bus did not acknowledge.
-        """
-        revoke = functools.partial(
-            self.executor.revoke,
-            token_id=token_id,
-            user_id=user_id,
-            tenant_id=tenant_id,
-            issued_before=issued_before,
-            everybody=everybody,
-        )
-        if self._remote:  # it waits for an acknowledgement
-            await asyncio.get_running_loop().run_in_executor(None, revoke)
-        else:
-            revoke()
 
     async def get_next_event(
         self,

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
+import functools
 import json
+from typing import TYPE_CHECKING
 
-__all__ = ["document"]
+if TYPE_CHECKING:
+    from fraiseql.subscriptions.executor import SubscriptionExecutor
+
+__all__ = ["Revoker", "document"]
 
 
 def document(
@@ -49,3 +55,51 @@ def document(
     if everybody:
         out["everybody"] = True
     return json.dumps(out).encode()
+
+
+class Revoker:
+    """What can revoke credentials: the part of a manager that does."""
+
+    _remote: bool
+
+    if TYPE_CHECKING:
+
+        @property
+        def executor(self) -> SubscriptionExecutor:
+            """The engine."""
+
+    async def revoke(
+        self,
+        *,
+        token_id: str | None = None,
+        user_id: str | int | None = None,
+        tenant_id: str | int | None = None,
+        issued_before: datetime.datetime | float | None = None,
+        everybody: bool = False,
+    ) -> None:
+        """Refuse credentials from now on; see `SubscriptionExecutor.revoke`.
+
+        Args:
+            token_id: The credentials of this id.
+            user_id: Those of a user.
+            tenant_id: Those of a tenant.
+            issued_before: Those that were issued before; None is now, or whenever with a `token_id`.
+            everybody: Those of everybody, when nobody is named.
+
+        Raises:
+            TypeError: An argument has the wrong type.
+            ValueError: Nobody is named, or an argument cannot be right.
+            BusUnavailable: The bus did not acknowledge.
+        """
+        revoke = functools.partial(
+            self.executor.revoke,
+            token_id=token_id,
+            user_id=user_id,
+            tenant_id=tenant_id,
+            issued_before=issued_before,
+            everybody=everybody,
+        )
+        if self._remote:  # it waits for an acknowledgement
+            await asyncio.get_running_loop().run_in_executor(None, revoke)
+        else:
+            revoke()
