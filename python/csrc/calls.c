@@ -227,6 +227,10 @@ PyObject *executor_work_stop(PyObject *o, PyObject *args) {
   int64_t stopped = fq.work_stop(self->engine, token);
   if (stopped == 1) resolver_release(self, token);
   resolvers_sweep(self);
+  if (stopped < 0) {
+    fq_out none = {0};
+    return raise_result(self, stopped, &none);
+  }
   return PyBool_FromLong(stopped == 1);
 }
 

@@ -37,8 +37,8 @@ EXPORTS = {
     "fq_resolver_set": ("one = fresh()", "one.register_resolver('users', lambda event: None)"),
     "fq_calls_take": ("one = fresh(); one.register_resolver('users', lambda event: {'id': '2'}); subscribe(one)", "publish(one)"),
     "fq_call_answer": ("one = fresh()", "one._answer(1, 0, b'{}')"),
-    "fq_work": ("one = fresh()", "one.work('users', print, group='g')"),
-    "fq_work_stop": ("one = fresh(); worker = one.work('users', print, group='g')", "worker.close()"),
+    "fq_work": ("one = fresh()", "one.work('users', attempt, group='g')"),
+    "fq_work_stop": ("one = fresh(); worker = one.work('users', attempt, group='g')", "worker.close()"),
     "fq_revoke": ("one = fresh()", "one.revoke(user_id='u')"),
     "fq_sessions_new": ("one = fresh()", "one._sessions(SESSIONS)"),
     "fq_session_open": (

@@ -64,6 +64,7 @@ class SubscriptionExecutor(_native.Executor):
     """
 
     _loops: "Loops | None" = None
+    _group: "str | None"
 
     def __init__(
         self,
@@ -104,8 +105,7 @@ class SubscriptionExecutor(_native.Executor):
             ValueError: An argument cannot be right, or the schema has errors: the text says where.
         """
         self._closed = False
-        self._remote = config is not None and config.bus_type != "memory"
-        self._group = config.consumer_group if config is not None else None
+        self._remote, self._group = False, None
         self._named: dict[str, Callable[..., Any]] = {}
         if config is None and schema is None and security is None and limits is None and naming == "exact" and not introspection:
             super().__init__(_DEFAULT, False)
@@ -114,6 +114,8 @@ class SubscriptionExecutor(_native.Executor):
         from fraiseql.subscriptions.settings import engine_document
 
         document = engine_document(config, schema, security, limits, naming, introspection)
+        if config is not None:
+            self._remote, self._group = config.bus_type != "memory", config.consumer_group
         try:
             super().__init__(document, schema is not None or self._remote, self._remote)
         except errors.InvalidQuery as error:

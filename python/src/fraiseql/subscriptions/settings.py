@@ -21,8 +21,8 @@ SECURITY: dict[str, tuple[str, ...] | None] = {
 """Keys of `security`, with the values that a key may have."""
 
 LIMITS: tuple[str, ...] = (
-    "connection_queue_bytes",
     "connect_rate",
+    "connection_queue_bytes",
     "connections_per_ip",
     "connections_per_tenant",
     "connections_per_user",

@@ -50,8 +50,9 @@ class Worker:
         if token:
             try:
                 self._executor._work_stop(token)
-            except SubscriptionError:
-                pass  # the executor is closed, and the worker with it
+            except SubscriptionError as error:
+                if error.code not in ("CLOSED", "FORK"):  # else the worker is gone with the executor
+                    raise
 
     def __enter__(self) -> Worker:
         """Return the worker."""
