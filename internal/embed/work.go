@@ -88,5 +88,10 @@ func (e *Engine) work(ctx context.Context, token int64, ev *fraiseql.Event) erro
 	if e.queue.forget(c) {
 		return errClosed
 	}
-	return (<-c.reply).err // it has been answered meanwhile
+	select {
+	case r := <-c.reply: // it has been answered meanwhile
+		return r.err
+	case <-e.stopped: // or it was forgotten with the engine
+		return errClosed
+	}
 }
