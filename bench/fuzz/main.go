@@ -65,12 +65,14 @@ type result struct {
 }
 
 // part is one of the two parts for a decoder. Seconds are of processor time, for the run may be stopped while others measure;
-// Interesting counts the inputs that reached new code, Corpus these and the seeds.
+// Interesting counts the inputs that reached new code, Corpus these and the seeds, Broken how often the engine broke off over an input
+// that was all right.
 type part struct {
 	Inputs      int64   `json:"inputs"`
 	Seconds     float64 `json:"cpu_seconds"`
 	Interesting int64   `json:"interesting"`
 	Corpus      int64   `json:"corpus"`
+	Broken      int64   `json:"broken_off,omitempty"`
 }
 
 func (r *runner) run() (failed bool, err error) {

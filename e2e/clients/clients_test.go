@@ -51,6 +51,8 @@ func clients() []client {
 		{"apollo-multipart", node("apollo-multipart.mjs")},
 		{"urql-sse", node("urql-http.mjs")},
 		{"urql-multipart", node("urql-http.mjs", "multipart")},
+		{"relay", node("relay.mjs")},
+		{"relay-sse", node("relay.mjs", "sse")},
 		{"subscriptions-transport-ws", node("subscriptions-transport-ws.mjs")},
 		{"gql-websockets", python("websockets")},
 		{"gql-aiohttp", python("aiohttp")},

@@ -73,7 +73,7 @@ func TestAudits(t *testing.T) {
 func streaming() (list []client) {
 	for _, c := range clients() {
 		switch c.name {
-		case "graphql-sse", "graphql-sse-single", "apollo-multipart", "urql-sse", "urql-multipart":
+		case "graphql-sse", "graphql-sse-single", "apollo-multipart", "urql-sse", "urql-multipart", "relay-sse":
 			list = append(list, c)
 		}
 	}
