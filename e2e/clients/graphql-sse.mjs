@@ -1,4 +1,5 @@
-// npm graphql-sse: distinct connections, or one connection for all with a second argument `single`.
+// npm graphql-sse: distinct connections, or one connection for all with a second argument `single`; with a third one, `resume`, it goes on
+// where it stopped.
 import { createClient } from "graphql-sse";
 import { authorization, httpURL, sink, task, untilStdinEnds } from "./harness.mjs";
 
@@ -20,9 +21,15 @@ const client = createClient({
     await new Promise((resolve) => setTimeout(resolve, 50));
   },
 });
-const stop = client.subscribe({ query: task.query, variables: task.variables }, {
+// The client sends the same request at each try, and writes it as JSON again: this member is then the newest cursor.
+let cursor = true;
+const extensions = process.argv[4] === "resume" ? { resume: { toJSON: () => cursor } } : undefined;
+const stop = client.subscribe({ query: task.query, variables: task.variables, extensions }, {
   // With distinct connections, what is wrong with the operation comes as a result with errors, then the end.
-  next: (result) => (result.errors && !result.data ? sink.error(result.errors) : sink.next(result)),
+  next: (result) => {
+    cursor = result.extensions?.cursor ?? cursor;
+    return result.errors && !result.data ? sink.error(result.errors) : sink.next(result);
+  },
   error: sink.error,
   complete: sink.complete,
 });

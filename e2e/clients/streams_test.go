@@ -104,24 +104,6 @@ func TestStreamsComeBackWithAFreshToken(t *testing.T) {
 	}
 }
 
-// twoNodes starts two servers that forward to each other.
-func twoNodes(t *testing.T) (nodes [2]*testkit.Server) {
-	t.Helper()
-	file := configFile(t)
-	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, append(text, "node:\n  secret: the-secret-that-the-nodes-of-this-test-share\n"...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	for i := range nodes {
-		addr := testkit.FreeAddr(t)
-		nodes[i] = testkit.ServeAt(t, addr, "--config", file, "--set", fmt.Sprint("node.name=n", i), "--set", "node.address=http://"+addr)
-	}
-	return nodes
-}
-
 // TestSingleConnectionBehindABalancer puts two nodes behind a TCP balancer, so that the requests of one client reach
 // either: the node that does not have its stream forwards to the one that does. Then one node is killed.
 func TestSingleConnectionBehindABalancer(t *testing.T) {

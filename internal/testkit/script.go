@@ -18,8 +18,9 @@ type Line struct {
 
 // Result is an execution result as a client library handed it over.
 type Result struct {
-	Data   json.RawMessage `json:"data"`
-	Errors []Error         `json:"errors"`
+	Data       json.RawMessage `json:"data"`
+	Errors     []Error         `json:"errors"`
+	Extensions map[string]any  `json:"extensions"`
 }
 
 // Error is a GraphQL error.
