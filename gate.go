@@ -85,9 +85,11 @@ func (g *gate) unlessRevoked(who *identity.Identity, at time.Time) error {
 // Revoked implements session.Engine.
 func (g *gate) Revoked(who *identity.Identity, at time.Time) bool { return g.engine.revoked(who, at) }
 
-// Refresh implements session.Engine: what the ping carries is judged alone.
-func (g *gate) Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error) {
-	who, err := g.judge(ctx, Credentials{Payload: payload, Request: value, Refresh: true})
+// Refresh implements session.Engine. Of a ping only what it carries is judged.
+func (g *gate) Refresh(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
+	who, err := g.judge(ctx, Credentials{
+		Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr, Request: h.Value, Refresh: true,
+	})
 	label := "accepted"
 	if err != nil {
 		label = "refused"

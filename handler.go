@@ -160,7 +160,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Credentials:  credentials,
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
-		Gates:       (*gates)(e),
+		Gates: (*gates)(e), Names: lateNames{p},
 		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer,
 		Others: func() int { return p.http.Connections() },
 	})
@@ -188,7 +188,7 @@ func (p *endpoint) mountCallbacks(e *Engine, cfg *HandlerConfig) (err error) {
 	}
 	p.callbacks, err = callback.New(callback.Config{
 		Host: p.host, URLs: cfg.Callback.AllowedURLs, Networks: cfg.Callback.AllowedNetworks,
-		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Observer: e.observer,
+		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.observer,
 	})
 	return err
 }
@@ -201,6 +201,15 @@ func (p *endpoint) callbackHooks() gqlhttp.Callbacks {
 		return p.callbacks.Open(extensions)
 	}}
 }
+
+// lateNames are the names that the handler of HTTP gives, which is made last.
+type lateNames struct{ of *endpoint }
+
+// Name implements session.Namer.
+func (n lateNames) Name(r session.Renewable) string { return n.of.http.Name(r) }
+
+// Forget implements session.Namer.
+func (n lateNames) Forget(r session.Renewable) { n.of.http.Forget(r) }
 
 // ServeHTTP picks the protocol: a WebSocket for who asks for one, else what the request accepts.
 func (p *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -58,6 +58,21 @@ func (p *peer) Acknowledged(who *identity.Identity) {
 	(*Session)(p).expireAt(who.ExpiresAt)
 }
 
+// Name implements session.Peer.
+func (p *peer) Name() string { return p.owner.streams.Name(p) }
+
+// Unname implements session.Peer.
+func (p *peer) Unname() { p.owner.streams.Forget(p) }
+
+// Identity implements session.Renewable.
+func (p *peer) Identity() *identity.Identity { return p.driver.Identity() }
+
+// Renew implements session.Renewable.
+func (p *peer) Renew(who *identity.Identity) error { return p.driver.Renew(who) }
+
+// Shut implements session.Renewable.
+func (p *peer) Shut(code uint16, reason string) { p.driver.Shut(code, reason) }
+
 // Wake implements queue.Sink.
 func (p *peer) Wake(*queue.Queue) {
 	p.mu.Lock()
@@ -173,6 +188,7 @@ func (s *Session) end() {
 	s.watch.stop()
 	s.mu.Unlock()
 	s.driver.Closed()
+	(*peer)(s).Unname()
 }
 
 // closeLabel is the label of the session's end in metrics.

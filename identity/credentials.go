@@ -19,9 +19,10 @@ type Credentials struct {
 	// Request is what the host that owns the WebSocket gave with the session (fraiseql.SessionRequest.Value); nil
 	// with fraiseql.Engine.Handler.
 	Request any
-	// Refresh says that the client of an open connection presents fresh credentials, in Payload. Request is that of the
-	// connect, where there was one; nothing else is set.
-	// Another user, tenant, federation or service than the connection has closes it.
+	// Refresh says that the client of an open connection presents fresh credentials. Over a WebSocket they are in Payload,
+	// Request is that of the connect, where there was one, and nothing else is set. Over HTTP they are those of the request,
+	// and Payload is its body. Credentials of another user, tenant, federation or service than the connection has are of no
+	// use to it; over the WebSocket they close it.
 	Refresh bool
 }
 

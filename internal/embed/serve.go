@@ -131,7 +131,7 @@ func appendAddress(dst []byte, a *net.TCPAddr) []byte {
 func routes(path string, graphql http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
-		case path:
+		case path, path + "/refresh":
 			graphql.ServeHTTP(w, r)
 		case healthPath:
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -91,14 +91,14 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 }
 
 // allowedHeaders are those that pages may send: ours, and what client libraries add.
-const allowedHeaders = "Accept, Authorization, Content-Type, Last-Event-ID, X-GraphQL-Event-Stream-Token, " +
+const allowedHeaders = "Accept, Authorization, Content-Type, Last-Event-ID, X-GraphQL-Event-Stream-Token, X-FraiseQL-Stream, " +
 	"Apollo-Require-Preflight, X-Apollo-Operation-Name, X-Requested-With, Traceparent, Tracestate"
 
 // cors sets the headers that let an allowed page read the answer; done is true for a preflight request.
 func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
-	h.Set("Access-Control-Expose-Headers", "Retry-After")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, X-FraiseQL-Stream")
 	if g.cookies && !g.origins.Everyone() {
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}

@@ -14,6 +14,7 @@ import (
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/graphql", http.HandlerFunc(s.graphql))
+	mux.Handle("/graphql/refresh", http.HandlerFunc(s.refresh))
 	mux.Handle("/events", http.HandlerFunc(s.events))
 	s.health(mux)
 	if s.cfg.Dev {
@@ -75,6 +76,18 @@ func (s *Server) graphql(w http.ResponseWriter, r *http.Request) {
 	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	s.opts.GraphQL.ServeHTTP(w, r)
 }
+
+// refresh takes fresh credentials for a stream that is named, as /graphql does.
+func (s *Server) refresh(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get(streamHeader) == "" {
+		refuse(w, http.StatusBadRequest, problem{Code: code.BadUserInput, Message: "name the stream: " + streamHeader})
+		return
+	}
+	s.opts.GraphQL.ServeHTTP(w, r)
+}
+
+// streamHeader names a stream.
+const streamHeader = "X-FraiseQL-Stream"
 
 // accepts reports whether a media type is named in Accept.
 func accepts(r *http.Request, mediaType string) bool {

@@ -21,6 +21,10 @@ type Peer interface {
 	// any lock: the host arms a close at who.ExpiresAt (Driver.Shut with CodeForbidden), which replaces the one before;
 	// zero is never. It must not block.
 	Acknowledged(who *identity.Identity)
+	// Name gives the connection a name by which Renew is reached, for a client that asks; Unname takes it back. "": there
+	// are none.
+	Name() string
+	Unname()
 }
 
 // Driver runs the protocol of one connection: a Machine, what it asks of the Engine, and what it sends. It is
@@ -140,7 +144,7 @@ func (d *Driver) finish(s *scratch, size int) {
 		s.actions[i] = Action{}
 		switch a.Kind {
 		case Authenticate:
-			d.authenticate(a.Data, size)
+			d.authenticate(&a, size)
 		case Subscribe:
 			d.subscribe(a.Request, a.Identity, size)
 		case Send:
@@ -166,7 +170,8 @@ func (d *Driver) finish(s *scratch, size int) {
 var errPanic = errors.New("the authenticator panicked")
 
 // authenticate judges connection_init on the pool.
-func (d *Driver) authenticate(payload []byte, size int) {
+func (d *Driver) authenticate(a *Action, size int) {
+	payload, named := a.Data, a.Named
 	handshake := d.handshake
 	d.handshake = nil
 	if handshake == nil {
@@ -176,13 +181,13 @@ func (d *Driver) authenticate(payload []byte, size int) {
 		d.handshake = &Handshake{Value: handshake.Value}
 	}
 	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(func() { d.authenticated(nil, errPanic) })
+		defer d.host.Guard(func() { d.authenticated(nil, false, errPanic) })
 		at := time.Now()
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		if err == nil && who != nil {
 			err = d.host.engine.Enter(ctx, who)
 		}
-		d.authenticated(who, err)
+		d.authenticated(who, named, err)
 		d.recheck(who, at)
 	})
 	if !queued {
@@ -198,16 +203,24 @@ func (d *Driver) recheck(who *identity.Identity, at time.Time) {
 	}
 }
 
-func (d *Driver) authenticated(who *identity.Identity, err error) {
-	acknowledged := false
+func (d *Driver) authenticated(who *identity.Identity, named bool, err error) {
+	acknowledged, ack := false, []byte(nil)
+	if named = named && who != nil && err == nil; named {
+		ack = AppendName(nil, d.peer.Name())
+	}
 	d.apply(func(dst []Action) []Action {
-		dst = d.machine.Authenticated(dst, who, nil, err)
+		dst = d.machine.Authenticated(dst, who, ack, err)
 		acknowledged = d.machine.Acknowledged()
 		return dst
 	})
 	if acknowledged {
 		d.peer.Acknowledged(who)
-	} else if who != nil && err == nil { // closed meanwhile
+		return
+	}
+	if named {
+		d.peer.Unname()
+	}
+	if who != nil && err == nil { // closed meanwhile
 		d.host.engine.Left(who)
 	}
 }

@@ -27,9 +27,9 @@ type Engine interface {
 	Enter(ctx context.Context, who *identity.Identity) error
 	// Left counts out what Enter has counted in; after a refresh that of the newest identity.
 	Left(who *identity.Identity)
-	// Refresh judges the payload of a ping that carries fresh credentials for a connection, whose handshake had value.
-	// Otherwise like Authenticate.
-	Refresh(ctx context.Context, value any, payload []byte) (*identity.Identity, error)
+	// Refresh judges fresh credentials for a connection or stream that is open: the payload of a ping, beside the Value of
+	// the connection's handshake, or what an HTTP request and its body say. Otherwise like Authenticate.
+	Refresh(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
 	// Readmit gives a subscription the refreshed identity of its connection, and ends it with an error if that may not
 	// have it. It may wait.
 	Readmit(sub *hub.Subscription, who *identity.Identity)

@@ -89,7 +89,8 @@ const (
 	Send ActionKind = iota
 	// Close: end the connection with Code and Data, the reason. It is followed by Leave and Complete actions only.
 	Close
-	// Authenticate: judge Data, the payload of connection_init or nil, and call Authenticated.
+	// Authenticate: judge Data, the payload of connection_init or nil, and call Authenticated. Named: with the name of
+	// the connection.
 	Authenticate
 	// Subscribe: start Request as Identity and call Subscribed.
 	Subscribe
@@ -112,6 +113,7 @@ type Action struct {
 	Identity     *identity.Identity
 	Subscription *hub.Subscription
 	Limit        string // of a Send that refuses: the label of observe.Limited
+	Named        bool
 }
 
 type state uint8
@@ -181,7 +183,7 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 			return m.farewell(dst, CodeTooManyInitialise, "Too many initialisation requests")
 		}
 		m.state = authenticating
-		return append(dst, Action{Kind: Authenticate, Data: cloneBytes(in.payload)})
+		return append(dst, Action{Kind: Authenticate, Data: cloneBytes(in.payload), Named: in.named})
 	case kindSubscribe:
 		return m.subscribe(dst, &in, tape, len(message))
 	case kindTerminate:

@@ -38,6 +38,7 @@ type inbound struct {
 	kind    kind
 	payload []byte // an object's text, or nil, of connection_init, ping and pong
 	refresh bool   // of a ping: the payload has a member authorization
+	named   bool   // of connection_init: the client asks for the connection's name
 	id      []byte // JSON-escaped in the shortest form, without quotes
 	// of a subscribe
 	query, operationName, variables, extensions jsontape.Ref
@@ -98,6 +99,7 @@ func (in *inbound) decodePayload(t *jsontape.Tape, payload jsontape.Ref) string 
 	case jsontape.Object:
 		in.payload = t.Raw(payload)
 		in.refresh = in.kind == kindPing && authorizes(t, payload)
+		in.named = in.kind == kindInit && t.Kind(t.MemberNamed(payload, streamName)) == jsontape.True
 	default:
 		return "The payload of " + in.name() + " must be an object or null, not " + article(t, payload)
 	}

@@ -52,6 +52,11 @@ func (m *Machine) Refreshed(dst []Action, who *identity.Identity, err error) []A
 	case !who.SameAs(m.who):
 		return m.Shut(dst, CodeForbidden, "Forbidden: the credentials are of another user or tenant")
 	}
+	return m.adopt(dst, who)
+}
+
+// adopt makes an identity that of the connection and its subscriptions.
+func (m *Machine) adopt(dst []Action, who *identity.Identity) []Action {
 	m.who = who
 	for o := range m.ops.all {
 		if o.sub != nil {
@@ -67,25 +72,29 @@ func (m *Machine) Confirm(dst []Action, left time.Duration) []Action {
 		return dst
 	}
 	m.refreshing = false
-	payload := append(make([]byte, 0, 48), `{"refreshed":true`...)
+	return append(dst, Action{Kind: Send, Data: withPayload(pongText, appendRefreshed(make([]byte, 0, 48), left))})
+}
+
+func appendRefreshed(dst []byte, left time.Duration) []byte {
+	dst = append(dst, `{"refreshed":true`...)
 	if left > 0 {
-		payload = strconv.AppendInt(append(payload, `,"expiresIn":`...), int64(left/time.Second), 10)
+		dst = strconv.AppendInt(append(dst, `,"expiresIn":`...), int64(left/time.Second), 10)
 	}
-	return append(dst, Action{Kind: Send, Data: withPayload(pongText, append(payload, '}'))})
+	return append(dst, '}')
 }
 
 var errBusy = errors.New("too many calls wait for a worker")
 
 // refresh judges fresh credentials on the pool.
 func (d *Driver) refresh(payload []byte, size int) {
-	var value any
+	handshake := &Handshake{}
 	if d.handshake != nil {
-		value = d.handshake.Value
+		handshake.Value = d.handshake.Value
 	}
 	queued := d.host.pool.do(d, size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.refreshed(nil, errPanic) })
 		at := time.Now()
-		who, err := d.host.engine.Refresh(ctx, value, payload)
+		who, err := d.host.engine.Refresh(ctx, handshake, payload)
 		d.refreshed(who, err)
 		d.recheck(who, at)
 	})
@@ -105,10 +114,7 @@ func (d *Driver) refreshed(who *identity.Identity, err error) {
 		return
 	}
 	d.peer.Acknowledged(who)
-	left := time.Duration(0)
-	if !who.ExpiresAt.IsZero() {
-		left = max(time.Until(who.ExpiresAt), 1)
-	}
+	left := timeLeft(who)
 	d.apply(func(dst []Action) []Action { return d.machine.Confirm(dst, left) })
 }
 

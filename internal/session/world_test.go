@@ -58,7 +58,7 @@ func (w *world) Authenticate(ctx context.Context, _ *Handshake, payload []byte) 
 	return w.authenticate(ctx, payload)
 }
 
-func (w *world) Refresh(ctx context.Context, _ any, payload []byte) (*identity.Identity, error) {
+func (w *world) Refresh(ctx context.Context, _ *Handshake, payload []byte) (*identity.Identity, error) {
 	return w.authenticate(ctx, payload)
 }
 
@@ -152,11 +152,14 @@ type peer struct {
 	out          queue.Conn
 	acknowledged atomic.Pointer[identity.Identity]
 	items        []queue.Item
+	name         string
 }
 
 func (p *peer) Outbound() *queue.Conn               { return &p.out }
 func (p *peer) Acknowledged(who *identity.Identity) { p.acknowledged.Store(who) }
 func (p *peer) Wake(*queue.Queue)                   {}
+func (p *peer) Name() string                        { return p.name }
+func (p *peer) Unname()                             { p.name = "" }
 
 // connect makes a connection of a host.
 func connect(h *Host) *peer {

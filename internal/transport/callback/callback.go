@@ -45,6 +45,8 @@ type Config struct {
 	Queue *queue.Limits
 	// Pause is the wait before the first repetition of a post; it doubles with each; 200 ms.
 	Pause time.Duration
+	// Names, if any, gives subscriptions the names by which they are renewed.
+	Names session.Namer
 	// Observer counts subscriptions as connections; nil discards.
 	Observer observe.Observer
 }

@@ -43,11 +43,12 @@ type Stream struct {
 	who  atomic.Pointer[identity.Identity]
 	sub  *hub.Subscription
 
-	missed int // checks in a row that failed
+	missed int           // checks in a row that failed
+	fresh  chan struct{} // 1 slot: the credentials end at another time
 }
 
 func newStream(h *Handler, a ask) *Stream {
-	s := &Stream{h: h, ask: a, wake: make(chan struct{}, 1)}
+	s := &Stream{h: h, ask: a, wake: make(chan struct{}, 1), fresh: make(chan struct{}, 1)}
 	s.head = jsontape.AppendQuoted([]byte(`{"kind":"subscription","id":`), a.id)
 	s.head = jsontape.AppendQuoted(append(s.head, `,"verifier":`...), a.verifier)
 	s.head = slices.Clip(append(s.head, `,"action":"`...))
@@ -89,12 +90,37 @@ func (s *Stream) Begin() {
 
 // Abandon ends a stream that was not begun.
 func (s *Stream) Abandon() {
+	if s.h.cfg.Names != nil {
+		s.h.cfg.Names.Forget(s)
+	}
 	s.out.Shut()
 	if s.sub != nil {
 		s.sub.Complete()
 	}
 	s.h.forget(s)
 }
+
+// Identity implements session.Renewable.
+func (s *Stream) Identity() *identity.Identity {
+	if s.out.Closing() {
+		return nil
+	}
+	return s.who.Load()
+}
+
+// Renew implements session.Renewable.
+func (s *Stream) Renew(who *identity.Identity) error {
+	s.h.cfg.Host.Engine().Readmit(s.sub, who)
+	s.who.Store(who)
+	select {
+	case s.fresh <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Shut implements session.Renewable.
+func (s *Stream) Shut(closeCode uint16, _ string) { s.End(closeCode) }
 
 // gone ends a stream that was.
 func (s *Stream) gone(label string) {
@@ -119,13 +145,16 @@ func (s *Stream) run() {
 		beats = ticker.C
 	}
 	expiry, stop := s.expiry()
-	defer stop()
+	defer func() { stop() }()
 	for {
 		select {
 		case <-s.h.ctx.Done():
 			return
 		case <-expiry:
 			s.End(session.CodeForbidden)
+		case <-s.fresh:
+			stop()
+			expiry, stop = s.expiry()
 		case <-beats:
 			if !s.check() {
 				return

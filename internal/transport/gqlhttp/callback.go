@@ -32,6 +32,7 @@ type Callback interface {
 	Abandon()
 	// End ends it with a close code.
 	End(code uint16)
+	session.Renewable
 }
 
 // callback answers a request for a subscription by callback.
@@ -47,6 +48,7 @@ func (x *exchange) callback(req *session.Request) {
 		if err := c.Confirm(x.r.Context(), out.Subscription, x.who); err != nil {
 			no = refusalOf(err)
 		} else {
+			x.tell(req.Extensions, c)
 			x.w.Header().Set("Subscription-Protocol", x.h.cfg.Callbacks.Protocol)
 			x.write(http.StatusOK, mediaTypes[formatJSON]+"; charset=utf-8", []byte(`{"data":null}`))
 			c.Begin()

@@ -146,12 +146,23 @@ func (c *conn) head(outer http.Header) []byte {
 // retry is how long an EventSource should wait until it connects again: not all at once.
 func retry() int { return 1000 + rand.IntN(4000) }
 
-// opening appends the first bytes of the body, which make clients and proxies see an answer at once.
-func (c *conn) opening(dst []byte) []byte {
-	if c.format == formatMultipart {
-		return c.appendChunk(dst, "\r\n--graphql")
+// opening appends the first bytes of the body, which make clients and proxies see an answer at once. name is that of the
+// stream, for a client that asked.
+func (c *conn) opening(dst []byte, name string) []byte {
+	first := ""
+	if name != "" {
+		first = `{"data":null,"extensions":` + string(session.AppendName(nil, name)) + "}"
 	}
-	return c.appendChunk(dst, ":\n\nretry: "+strconv.Itoa(retry())+"\n\n")
+	if c.format == formatMultipart {
+		if first != "" {
+			first = partHead + `{"payload":` + first + "}" + partEnd
+		}
+		return c.appendChunk(dst, partEnd+first)
+	}
+	if first != "" {
+		first = sseNext + first + "\n\n"
+	}
+	return c.appendChunk(dst, ":\n\nretry: "+strconv.Itoa(retry())+"\n\n"+first)
 }
 
 // open begins the stream of a connection that is ready. It returns at once where the poller writes, otherwise at the
@@ -174,7 +185,7 @@ func (x *exchange) open(c *conn) {
 	}
 	h := x.h
 	h.cfg.Observer.Counted(observe.ConnectionsOpened, c.format.label(), 1)
-	if err := writeHead(nc, c.opening(c.head(x.w.Header()))); err != nil {
+	if err := writeHead(nc, c.opening(c.head(x.w.Header()), x.name)); err != nil {
 		_ = nc.Close()
 		h.cfg.Observer.Counted(observe.ConnectionsClosed, "abrupt", 1)
 		c.abandon()
@@ -228,7 +239,7 @@ func (c *conn) leave() {
 	who := (*identity.Identity)(nil)
 	switch {
 	case c.single != nil:
-		who = c.single.who
+		who = c.single.who.Load()
 	case c.sub != nil:
 		who = c.sub.Identity()
 	}
@@ -238,6 +249,7 @@ func (c *conn) leave() {
 // gone ends what the stream carried.
 func (c *conn) gone() {
 	if c.sub != nil {
+		c.handler.names.forget((*distinct)(c))
 		c.sub.Complete()
 	}
 	if c.single != nil {
@@ -282,11 +294,15 @@ func closeLabel(code uint16, err error) string {
 
 // pings are the ticks of silence after which the stream says something.
 func (c *conn) pings() uint32 {
-	every := c.handler.cfg.SSEPing
+	return c.handler.cfg.Poller.Ticks(c.silence())
+}
+
+// silence is the time after which the stream says something.
+func (c *conn) silence() time.Duration {
 	if c.format == formatMultipart {
-		every = c.handler.cfg.MultipartPing
+		return c.handler.cfg.MultipartPing
 	}
-	return c.handler.cfg.Poller.Ticks(every)
+	return c.handler.cfg.SSEPing
 }
 
 // look does what is due at a tick and returns the ticks until it is to be called again, 0: never.
@@ -314,10 +330,7 @@ func (c *conn) stuck() bool { return c.out.Bytes() > 0 }
 
 // nextLook is the time until the first look.
 func (c *conn) nextLook() time.Duration {
-	next := c.handler.cfg.SSEPing
-	if c.format == formatMultipart {
-		next = c.handler.cfg.MultipartPing
-	}
+	next := c.silence()
 	if at := c.expires.Load(); at != 0 {
 		next = min(next, time.Until(time.Unix(int64(at), 0)))
 	}
@@ -335,6 +348,25 @@ func (c *conn) expireAt(t time.Time) {
 		if was != 0 && was <= at || c.expires.CompareAndSwap(was, at) {
 			return
 		}
+	}
+}
+
+// expireAnew ends the stream at another time than before, zero: never.
+func (c *conn) expireAnew(t time.Time) {
+	c.expires.Store(0)
+	c.expireAt(t)
+	c.lookAgain(t)
+}
+
+// lookAgain makes whoever writes the stream look in time at when it ends. The stream must not have ended.
+func (c *conn) lookAgain(t time.Time) {
+	if !c.live.Load() || t.IsZero() {
+		return
+	}
+	if c.flow != nil {
+		c.flow.wakeUp(&c.out.Conn)
+	} else if left := time.Until(t); left < c.silence() {
+		c.out.SetDeadline(max(left, 1))
 	}
 }
 

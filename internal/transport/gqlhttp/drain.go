@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 )
 
@@ -51,7 +52,7 @@ func (h *Handler) Dismiss(gone func(*identity.Identity) bool, code uint16) int {
 		c.end(code)
 	}
 	for _, s := range h.singles.list() {
-		if gone(s.who) && s.lapse() {
+		if gone(s.who.Load()) && s.lapse() {
 			found = append(found, s.conn)
 		}
 	}
@@ -67,15 +68,7 @@ func (c *conn) of(gone func(*identity.Identity) bool) bool {
 }
 
 func (s *single) of(gone func(*identity.Identity) bool) bool {
-	s.mu.Lock()
-	list := []*identity.Identity{s.who}
-	for _, o := range s.ops {
-		if o.sub != nil {
-			list = append(list, o.sub.Identity())
-		}
-	}
-	s.mu.Unlock()
-	return slices.ContainsFunc(list, gone)
+	return gone(s.who.Load()) || slices.ContainsFunc(s.subscriptions(), func(sub *hub.Subscription) bool { return gone(sub.Identity()) })
 }
 
 // Close cuts what goroutines serve, and reservations, and waits for them. Streams over HTTP/1 are their poller's.

@@ -21,6 +21,7 @@ type exchange struct {
 	who    *identity.Identity
 	at     time.Time // before the credentials were judged
 	read   bool      // the body is read, or there is none to read
+	name   string    // of the stream, for a client that asks
 }
 
 // answerTimeout is how long a client may take to read an answer that is no stream.
@@ -62,12 +63,17 @@ var errNoAnswer = errors.New("the authenticator did not answer")
 
 // authenticate judges the credentials of the request.
 func (x *exchange) authenticate() *refusal {
-	host, err := x.h.cfg.Host, errNoAnswer
+	return x.identify(func(ctx context.Context, h *session.Handshake) (*identity.Identity, error) {
+		return x.h.cfg.Host.Engine().Authenticate(ctx, h, nil)
+	})
+}
+
+// identify has the credentials of the request judged.
+func (x *exchange) identify(judge func(context.Context, *session.Handshake) (*identity.Identity, error)) *refusal {
+	err := errNoAnswer
 	credentials := x.h.cfg.Credentials(x.r)
 	x.at = time.Now()
-	called := host.Call(0, func(ctx context.Context) {
-		x.who, err = host.Engine().Authenticate(ctx, credentials, nil)
-	})
+	called := x.h.cfg.Host.Call(0, func(ctx context.Context) { x.who, err = judge(ctx, credentials) })
 	switch {
 	case !called:
 		return busy()
@@ -171,6 +177,7 @@ func (x *exchange) stream(req *session.Request) {
 	if no == nil && out.Subscription != nil {
 		c.sub = out.Subscription
 		c.expireAt(x.who.ExpiresAt)
+		x.tell(req.Extensions, (*distinct)(c))
 		x.open(c)
 		return
 	}

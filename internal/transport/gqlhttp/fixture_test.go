@@ -52,8 +52,8 @@ func (e *engine) Authenticate(_ context.Context, h *session.Handshake, _ []byte)
 	return &identity.Identity{UserID: h.Authorization, ExpiresAt: e.expires}, nil
 }
 
-func (e *engine) Refresh(context.Context, any, []byte) (*identity.Identity, error) {
-	return nil, session.ErrForbidden
+func (e *engine) Refresh(ctx context.Context, h *session.Handshake, _ []byte) (*identity.Identity, error) {
+	return e.Authenticate(ctx, h, nil)
 }
 
 func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}

@@ -149,7 +149,7 @@ func (s *flows) serve(c *conn, x *exchange) {
 	x.w.WriteHeader(http.StatusOK)
 	c.start()
 	c.enrolled(x)
-	if code, err = c.write(x.r.Context().Done(), s.stop); code != codeDone {
+	if code, err = c.write(x.name, x.r.Context().Done(), s.stop); code != codeDone {
 		panic(http.ErrAbortHandler)
 	}
 }
@@ -158,9 +158,9 @@ func (s *flows) serve(c *conn, x *exchange) {
 var errStopped = errors.New("handler closed")
 
 // write is the loop of a stream's goroutine. It returns the code of the close that ended it.
-func (c *conn) write(left, stop <-chan struct{}) (code uint16, err error) {
+func (c *conn) write(name string, left, stop <-chan struct{}) (code uint16, err error) {
 	var items []queue.Item
-	if err := c.flow.send(c.opening(nil)); err != nil {
+	if err := c.flow.send(c.opening(nil, name)); err != nil {
 		return 0, err
 	}
 	var buf []byte

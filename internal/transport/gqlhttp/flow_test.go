@@ -177,4 +177,9 @@ func TestHTTP2Single(t *testing.T) {
 	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
 	f.engine.publish("orders", `2`)
 	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":2}}\n\n")
+	if res := f.h2(c, "POST", "*/*", "", streamHeader+": "+string(body)).res; res.StatusCode != 200 {
+		t.Errorf("a refresh: %s", res.Status)
+	}
+	f.engine.publish("orders", `3`)
+	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":3}}\n\n")
 }

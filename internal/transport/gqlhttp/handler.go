@@ -96,6 +96,7 @@ type Handler struct {
 	left     chan struct{} // 1 slot: open may have become 0
 	drain    sync.Mutex    // one Drain at a time
 	singles  singles
+	names    names
 	flows    flows
 	forward  forwarder
 }
@@ -111,6 +112,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, err
 	}
 	h.singles.init()
+	h.names.init()
 	h.flows.init()
 	h.forward.init(h.node.name)
 	return h, nil
@@ -145,8 +147,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.refuse(no)
 		return
 	}
-	token := streamToken(r)
+	token, name := streamToken(r), r.Header.Get(streamHeader)
 	switch {
+	case name != "":
+		x.refresh(name)
 	case r.Method == http.MethodPut:
 		x.reserve(token)
 	case r.Method != http.MethodGet && r.Method != http.MethodPost && r.Method != http.MethodDelete:

@@ -32,7 +32,7 @@ func (x *exchange) readRequest() (*session.Request, *refusal) {
 	if no := checkContentType(x.r); no != nil {
 		return nil, no
 	}
-	body, no := x.readBody()
+	body, no := x.readBody(x.h.cfg.MessageBytes)
 	if no != nil {
 		return nil, no
 	}
@@ -61,8 +61,7 @@ var (
 )
 
 // readBody reads the whole body within its bounds of time, size and of what all bodies hold together.
-func (x *exchange) readBody() ([]byte, *refusal) {
-	limit := x.h.cfg.MessageBytes
+func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 	if x.r.ContentLength > int64(limit) {
 		return nil, tooLong()
 	}

@@ -3,6 +3,7 @@ package gqlhttp
 import (
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -22,7 +23,7 @@ type single struct {
 	handler *Handler
 	id      streamID
 	conn    *conn
-	who     *identity.Identity // who reserved it; only the same caller may use it
+	who     atomic.Pointer[identity.Identity] // who reserved it, with fresh credentials; only the same caller may use it
 
 	mu     sync.Mutex
 	opened bool
@@ -92,7 +93,8 @@ func (x *exchange) reserve(text string) {
 		x.refuse(no)
 		return
 	}
-	s := &single{handler: x.h, id: newStreamID(), who: x.who, ops: make(map[string]*operation)}
+	s := &single{handler: x.h, id: newStreamID(), ops: make(map[string]*operation)}
+	s.who.Store(x.who)
 	s.conn = newConn(x.h, formatSSE, address)
 	s.conn.single = s
 	s.arm()
@@ -157,7 +159,7 @@ func (x *exchange) single(text string) {
 		x.refuse(no)
 		return
 	}
-	if !sameCaller(x.who, s.who) {
+	if !x.who.SameAs(s.who.Load()) {
 		x.refuse(&refusal{status: http.StatusForbidden, code: code.Forbidden, message: "the stream belongs to somebody else"})
 		return
 	}
@@ -171,11 +173,6 @@ func (x *exchange) single(text string) {
 	default:
 		x.operation(s)
 	}
-}
-
-// sameCaller reports whether two identities are the same user of the same tenant.
-func sameCaller(a, b *identity.Identity) bool {
-	return a.UserID == b.UserID && a.TenantID == b.TenantID && a.FederationID == b.FederationID && a.ServiceName == b.ServiceName
 }
 
 // attach opens the stream.
@@ -324,6 +321,18 @@ func (g *gate) Begin(req *session.Request, sub *hub.Subscription) bool {
 	return true
 }
 
+// subscriptions are those that are ready.
+func (s *single) subscriptions() (list []*hub.Subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, o := range s.ops {
+		if o.sub != nil {
+			list = append(list, o.sub)
+		}
+	}
+	return list
+}
+
 // expireAt ends the stream when the credentials of one of its operations do.
 func (s *single) expireAt(t time.Time) {
 	if t.IsZero() {
@@ -332,13 +341,8 @@ func (s *single) expireAt(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conn.expireAt(t)
-	if !s.conn.live.Load() || s.closed {
-		return
-	}
-	if s.conn.flow != nil {
-		s.conn.flow.wakeUp(&s.conn.out.Conn)
-	} else if left := time.Until(t); left < s.handler.cfg.SSEPing {
-		s.conn.out.SetDeadline(max(left, 1))
+	if !s.closed {
+		s.conn.lookAgain(t)
 	}
 }
 

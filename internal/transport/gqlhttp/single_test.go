@@ -251,6 +251,11 @@ func TestForward(t *testing.T) {
 	s := b.open(get("/graphql", "Accept: text/event-stream", token, me))
 	a.engine.publish("orders", `1`)
 	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
+	name := streamHeader + strings.TrimPrefix(token, tokenHeader)
+	b.expectStatus("fresh credentials", 200, method("POST", "/graphql", name, me))
+	b.expectStatus("those of somebody else", 403, method("POST", "/graphql", name, "Authorization: you"))
+	b.expectStatus("those that are wrong", 401, method("POST", "/graphql", name, "Authorization: wrong"))
+	b.expectStatus("a forged name", 421, method("POST", "/graphql", name[:len(name)-1]+"_", me))
 	b.expectStatus("stop", 200, method("DELETE", "/graphql?operationId=a", token, me))
 	if a.engine.live("orders") != 0 {
 		t.Error("still live")
@@ -282,6 +287,10 @@ func TestMisdirected(t *testing.T) {
 	res, body := b.ask(post("", op("a", "orders"), token))
 	if res.StatusCode != http.StatusMisdirectedRequest || res.Header.Get(nodeHeader) != "a" {
 		t.Errorf("%s, %s: %q", res.Status, body, res.Header.Get(nodeHeader))
+	}
+	res, body = b.ask(method("POST", "/graphql", streamHeader+strings.TrimPrefix(token, tokenHeader)))
+	if res.StatusCode != http.StatusMisdirectedRequest || res.Header.Get(nodeHeader) != "a" {
+		t.Errorf("fresh credentials: %s, %s: %q", res.Status, body, res.Header.Get(nodeHeader))
 	}
 }
 

@@ -127,6 +127,8 @@ func (n *node) parse(text string) (t token, ok bool) {
 const (
 	// tokenHeader names the header that holds the token of a single connection.
 	tokenHeader = "X-GraphQL-Event-Stream-Token"
+	// streamHeader names a stream or connection that is given fresh credentials, or is just made.
+	streamHeader = "X-FraiseQL-Stream"
 	// nodeHeader tells which node a token belongs to.
 	nodeHeader = "X-FraiseQL-Node"
 	// forwardedHeader marks what another node has forwarded, with that node's name.

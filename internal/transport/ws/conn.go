@@ -89,6 +89,24 @@ func (c *conn) keepAlive() uint32 {
 // Identity is who was acknowledged, nil before.
 func (c *conn) Identity() *identity.Identity { return c.driver.Identity() }
 
+// Name implements session.Peer.
+func (c *conn) Name() string {
+	if names := c.handler.cfg.Names; names != nil {
+		return names.Name(c)
+	}
+	return ""
+}
+
+// Unname implements session.Peer.
+func (c *conn) Unname() {
+	if names := c.handler.cfg.Names; names != nil {
+		names.Forget(c)
+	}
+}
+
+// Renew implements session.Renewable.
+func (c *conn) Renew(who *identity.Identity) error { return c.driver.Renew(who) }
+
 // Shut closes from this side. It may be called from any goroutine.
 func (c *conn) Shut(code uint16, reason string) { c.driver.Shut(code, reason) }
 
@@ -236,6 +254,7 @@ func (c *conn) OnClose(error) {
 	c.in = wsframe.State{}
 	c.account(held)
 	c.driver.Closed()
+	c.Unname()
 	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode()), 1)
 }
 

@@ -39,7 +39,7 @@ func (e *engine) Authenticate(_ context.Context, h *session.Handshake, payload [
 	return &e.who, nil
 }
 
-func (e *engine) Refresh(_ context.Context, _ any, payload []byte) (*identity.Identity, error) {
+func (e *engine) Refresh(_ context.Context, _ *session.Handshake, payload []byte) (*identity.Identity, error) {
 	if strings.Contains(string(payload), "wrong") {
 		return nil, session.ErrForbidden
 	}

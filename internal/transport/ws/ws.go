@@ -66,6 +66,8 @@ type Config struct {
 	Deflate bool
 	// Legacy offers LegacySubprotocol to clients that do not offer Subprotocol.
 	Legacy bool
+	// Names, if any, gives connections the names by which they are renewed.
+	Names session.Namer
 	// Gates, if any, is asked before each upgrade.
 	Gates session.Gates
 	// Observer counts connections; nil discards.
