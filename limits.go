@@ -92,13 +92,12 @@ type ledgerShard struct {
 
 // newLedger returns nil when nothing is bounded.
 func newLedger(of string, limits ...int) *ledger {
-	l, bounded := &ledger{of: of}, false
+	if !slices.ContainsFunc(limits, func(n int) bool { return n > 0 }) {
+		return nil
+	}
+	l := &ledger{of: of}
 	for i, n := range limits {
 		l.limits[i].Store(int32(min(n, 1<<31-1)))
-		bounded = bounded || n > 0
-	}
-	if !bounded {
-		return nil
 	}
 	return l
 }

@@ -100,6 +100,9 @@ func (b *Bus) History(ctx context.Context, name string, after event.Position, li
 		return bus.Page{}, bus.ErrClosed
 	}
 	known := after.IsZero() || after == b.position(after.Minor)
+	if b.shards.Load() == nil { // nothing was ever published
+		return bus.Page{Complete: known && after.Minor == 0, Head: b.position(0)}, nil
+	}
 	for {
 		sh, hash := b.shardOf(name)
 		c := sh.slots.Load().find(hash, name)

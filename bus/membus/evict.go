@@ -98,12 +98,12 @@ func (b *Bus) candidate(share int64) *channel {
 
 // advance moves the hand by one slot and returns the channel there, or nil.
 func (b *Bus) advance() *channel {
-	h := &b.hand
-	t := b.shards[h.shard].slots.Load()
+	h, all := &b.hand, b.table()
+	t := all[h.shard].slots.Load()
 	if h.slot++; h.slot >= len(t.at) {
 		h.slot = 0
-		h.shard = (h.shard + 1) % len(b.shards)
-		t = b.shards[h.shard].slots.Load()
+		h.shard = (h.shard + 1) % len(all)
+		t = all[h.shard].slots.Load()
 	}
 	if c := t.at[h.slot].Load(); c != tomb {
 		return c

@@ -75,7 +75,7 @@ type Bus struct {
 	evicting sync.Mutex
 	hand     hand // under evicting
 
-	shards [1 << shardBits]shard
+	shards atomic.Pointer[shards] // nil until there is a channel
 }
 
 var (
@@ -105,9 +105,6 @@ func New(o Options) *Bus {
 		slack:  min(o.Bytes>>(shardBits+4), 32<<10),
 	}
 	b.retain.Store(int64(o.ControlRetention))
-	for i := range b.shards {
-		b.shards[i].slots.Store(noSlots)
-	}
 	return b
 }
 
@@ -213,11 +210,15 @@ func (b *Bus) position(seq uint64) event.Position {
 func (b *Bus) Close(ctx context.Context) error {
 	b.closed.Store(true)
 	b.tellAll()
+	all := b.shards.Load()
+	if all == nil || all.idle() { // no goroutine for what most find
+		return nil
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		for i := range b.shards {
-			b.shards[i].wait()
+		for i := range all {
+			all[i].wait()
 		}
 	}()
 	select {
@@ -226,6 +227,24 @@ func (b *Bus) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return fmt.Errorf("close memory bus: %w", ctx.Err())
 	}
+}
+
+// idle reports whether no turn of a channel is taken. Called once the bus is closed: none is taken for long after it.
+func (all *shards) idle() bool {
+	for i := range all {
+		t := all[i].slots.Load()
+		for k := range t.at {
+			c := t.at[k].Load()
+			if c == nil || c == tomb {
+				continue
+			}
+			if !c.turn.TryLock() {
+				return false
+			}
+			c.turn.Unlock()
+		}
+	}
+	return true
 }
 
 // wait returns when no turn of the shard's channels is taken.

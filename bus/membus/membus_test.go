@@ -45,16 +45,16 @@ func history(t testing.TB, b *Bus, channel string, after event.Position) bus.Pag
 // settle returns the bytes held, all shards told.
 func settle(b *Bus) int64 {
 	sum := b.held.Load()
-	for i := range b.shards {
-		sum += b.shards[i].pending.Load()
+	for i := range b.table() {
+		sum += b.table()[i].pending.Load()
 	}
 	return sum
 }
 
 // count recounts what is held.
 func count(b *Bus) (bytes int64, channels, events int) {
-	for i := range b.shards {
-		t := b.shards[i].slots.Load()
+	for i := range b.table() {
+		t := b.table()[i].slots.Load()
 		for k := range t.at {
 			if c := t.at[k].Load(); c != nil && c != tomb {
 				channels++

@@ -26,6 +26,9 @@ type shard struct {
 	_ [64]byte // shards do not share cache lines
 }
 
+// shards are the whole table. Most buses of most tests, and those of engines that never publish, need none.
+type shards [1 << shardBits]shard
+
 // slots is an open-addressed table of a power of two. A slot goes from nil to a channel to tomb; slots are
 // only added to, a new table replaces it when it fills.
 type slots struct {
@@ -67,9 +70,24 @@ func (s *slots) insert(c *channel) (reused bool) {
 	}
 }
 
+// table returns the shards, made by the first who asks.
+func (b *Bus) table() *shards {
+	if all := b.shards.Load(); all != nil {
+		return all
+	}
+	fresh := new(shards)
+	for i := range fresh {
+		fresh[i].slots.Store(noSlots)
+	}
+	if b.shards.CompareAndSwap(nil, fresh) {
+		return fresh
+	}
+	return b.shards.Load()
+}
+
 func (b *Bus) shardOf(name string) (*shard, uint64) {
 	hash := maphash.String(b.seed, name)
-	return &b.shards[hash&(1<<shardBits-1)], hash
+	return &b.table()[hash&(1<<shardBits-1)], hash
 }
 
 // channel returns the channel of that name, made if needed, or nil when the bus is closed.

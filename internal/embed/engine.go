@@ -45,7 +45,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	if err != nil {
 		return 0, nil, err
 	}
-	c.Logger = newLog()
+	c.Logger = hostLogger()
 	if c.Bus, err = c.bus.open(c.Logger); err != nil {
 		return 0, nil, err
 	}

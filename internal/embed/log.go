@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 	"syscall"
 )
 
@@ -15,9 +16,10 @@ var errLogged = errors.New("the host has logged it")
 // hostLog writes errors and warnings of an engine (its bus is away) to the standard error of the process, but those that the host has logged.
 type hostLog struct{ slog.Handler }
 
-func newLog() *slog.Logger {
+// hostLogger is the log of every engine of the process, made by the first.
+var hostLogger = sync.OnceValue(func() *slog.Logger {
 	return slog.New(hostLog{slog.NewTextHandler(standardError{}, &slog.HandlerOptions{Level: slog.LevelWarn})})
-}
+})
 
 // Handle implements slog.Handler.
 func (l hostLog) Handle(ctx context.Context, r slog.Record) error {

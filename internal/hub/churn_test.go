@@ -48,8 +48,9 @@ func TestChurn(t *testing.T) {
 	if ch, g, n := w.hub.Sizes(); ch+g+n != 0 || len(w.hub.domains.live) != 0 {
 		t.Errorf("left over: %d channels, %d groups, %d subscriptions, %d domains", ch, g, n, len(w.hub.domains.live))
 	}
-	for i := range w.hub.shards {
-		if len(w.hub.shards[i].channels) != 0 {
+	table := w.hub.shards.Load()
+	for i := range table {
+		if len(table[i].channels) != 0 {
 			t.Error("a channel is left in its shard")
 		}
 	}

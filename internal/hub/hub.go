@@ -70,7 +70,7 @@ const (
 type Hub struct {
 	cfg     Config
 	seed    maphash.Seed
-	shards  [shardCount]shard
+	shards  atomic.Pointer[shards] // nil until somebody subscribes or publishes
 	domains domains
 	scratch sync.Pool // *dispatch
 	workers workers
@@ -101,6 +101,9 @@ type shard struct {
 	_                         [32]byte // whole cache lines
 }
 
+// shards are all of them.
+type shards [shardCount]shard
+
 // Totals are counts since the hub was made.
 type Totals struct {
 	// Events that were dispatched, Messages enqueued for subscriptions, Dropped by full queues.
@@ -111,8 +114,12 @@ type Totals struct {
 
 // Totals adds up the counts of all channels.
 func (h *Hub) Totals() (t Totals) {
-	for i := range h.shards {
-		s := &h.shards[i]
+	all := h.shards.Load()
+	if all == nil {
+		return t
+	}
+	for i := range all {
+		s := &all[i]
 		t.Events += s.events.Load()
 		t.Messages += s.messages.Load()
 		t.Dropped += s.dropped.Load()
@@ -168,7 +175,12 @@ func (h *Hub) Sizes() (channels, groups, subscriptions int) {
 // shard returns the shard of a channel name, and its place among the recent ones there.
 func (h *Hub) shard(name string) (s *shard, recent *atomic.Pointer[channel]) {
 	hash := maphash.String(h.seed, name)
-	s = &h.shards[hash%shardCount]
+	all := h.shards.Load()
+	if all == nil {
+		h.shards.CompareAndSwap(nil, new(shards))
+		all = h.shards.Load()
+	}
+	s = &all[hash%shardCount]
 	return s, &s.recent[hash/shardCount%recentChannels]
 }
 
