@@ -11,7 +11,8 @@ import (
 type deadlines struct {
 	timer   *time.Timer
 	expires time.Time     // of the credentials; zero: never
-	pinged  time.Duration // when a ping was sent that nothing has answered yet, since opened; 0: none
+	pinged  time.Duration // when a ping was sent that nothing has answered yet, since opened; 0: none. Legacy: the last ka
+	legacy  bool          // the client gets ka, and answers nothing
 	admit   bool          // the time for connection_init is over
 }
 
@@ -39,6 +40,7 @@ func (s *Session) start() {
 	if s.ended { // by Close of the engine
 		return
 	}
+	s.watch.legacy = s.driver.Legacy()
 	s.watch.timer = time.AfterFunc(s.owner.cfg.InitTimeout, s.tick)
 }
 
@@ -54,6 +56,28 @@ func (s *Session) expireAt(t time.Time) {
 	}
 }
 
+// keepAlive sends the first ka, and lets tick send the next ones.
+func (s *Session) keepAlive() {
+	if s.owner.cfg.PingInterval < 0 {
+		return
+	}
+	s.ping()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.watch.pinged = max(time.Since(s.opened), 1); !s.ended {
+		s.watch.timer.Reset(0)
+	}
+}
+
+// ping says that this side is there.
+func (s *Session) ping() {
+	text := pingText
+	if s.driver.Legacy() {
+		text = session.KeepAliveText
+	}
+	s.out.Control(queue.Control{Kind: queue.Text, Data: text})
+}
+
 // tick is called by the timer; it may be early.
 func (s *Session) tick() {
 	defer s.owner.host.Guard(s.abort)
@@ -63,7 +87,7 @@ func (s *Session) tick() {
 	case dueExpiry:
 		s.driver.Shut(session.CodeForbidden, "Forbidden: credentials have expired")
 	case duePing:
-		s.out.Control(queue.Control{Kind: queue.Text, Data: pingText})
+		s.ping()
 	case dueSilence:
 		s.driver.Shut(CloseGoingAway, "no answer to ping")
 	}
@@ -108,7 +132,7 @@ func (d *deadlines) next(now time.Time, age, heard time.Duration, cfg *HandlerCo
 		}
 		d.admit = true
 		what, next := d.silence(age, heard, cfg)
-		if what != dueNothing { // at the next look
+		if what != dueNothing && !d.legacy { // at the next look
 			next, d.pinged = 1, 0
 		}
 		return dueInit, sooner(left, next)
@@ -122,6 +146,9 @@ func (d *deadlines) silence(age, heard time.Duration, cfg *HandlerConfig) (due, 
 	if cfg.PingInterval < 0 {
 		return dueNothing, 0
 	}
+	if d.legacy {
+		return d.alive(age, min(cfg.PingInterval, legacyAlive))
+	}
 	silent := age - heard
 	switch {
 	case d.pinged != 0 && heard < d.pinged && age-d.pinged >= cfg.PongTimeout:
@@ -134,6 +161,21 @@ func (d *deadlines) silence(age, heard time.Duration, cfg *HandlerConfig) (due, 
 	}
 	d.pinged = 0
 	return dueNothing, cfg.PingInterval - silent
+}
+
+// legacyAlive is the longest time between two ka: the client gives up after 30 s.
+const legacyAlive = 15 * time.Second
+
+// alive is silence for the legacy protocol: a ka in every interval, from the acknowledgement on.
+func (d *deadlines) alive(age, every time.Duration) (due, time.Duration) {
+	switch {
+	case d.pinged == 0:
+		return dueNothing, 0
+	case age-d.pinged >= every:
+		d.pinged = age
+		return duePing, every
+	}
+	return dueNothing, every - (age - d.pinged)
 }
 
 // sooner returns the shorter of two times, of which 0 stands for never.

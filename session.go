@@ -55,7 +55,11 @@ func (p *peer) Outbound() *queue.Conn { return &p.out }
 
 // Acknowledged implements session.Peer: it notes when the credentials end.
 func (p *peer) Acknowledged(who *identity.Identity) {
-	(*Session)(p).expireAt(who.ExpiresAt)
+	s := (*Session)(p)
+	s.expireAt(who.ExpiresAt)
+	if s.driver.Legacy() {
+		s.keepAlive()
+	}
 }
 
 // Name implements session.Peer.
@@ -144,7 +148,7 @@ func (s *Session) appendOutgoing(dst []Outgoing, items []queue.Item) []Outgoing 
 				s.driver.Ended(it.Queue)
 			}
 			from := len(buf)
-			buf = session.AppendItem(buf, it)
+			buf = s.appendItem(buf, it)
 			dst = append(dst, Outgoing{Data: buf[from:len(buf):len(buf)]})
 		case it.Control.Kind == queue.Close:
 			dst = append(dst, Outgoing{Kind: OutgoingClose, Code: it.Control.Code, Data: it.Control.Data})
@@ -155,6 +159,15 @@ func (s *Session) appendOutgoing(dst []Outgoing, items []queue.Item) []Outgoing 
 		}
 	}
 	return dst
+}
+
+// appendItem appends a result in the words of the session's protocol.
+func (s *Session) appendItem(dst []byte, it *queue.Item) []byte {
+	if !s.driver.Legacy() {
+		return session.AppendItem(dst, it)
+	}
+	dst = session.AppendLegacyPrefix(dst, it)
+	return session.AppendLegacySuffix(append(dst, it.Message.Payload...), it)
 }
 
 // sizeOf is at least the length of a result's message, bar extensions of more than a line.

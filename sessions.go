@@ -25,11 +25,13 @@ var (
 	ErrTooManyConnections = &Error{Code: code.RateLimited, Message: "There are too many connections, try again later."}
 	// ErrDraining refuses a session while the engine drains, or after it was closed: HTTP 503, or close 1013.
 	ErrDraining = &Error{Code: code.RateLimited, Message: "The server is shutting down."}
+	// ErrSubprotocol refuses a session of the legacy protocol where that is off: close 4406.
+	ErrSubprotocol = &Error{Code: code.BadUserInput, Message: "Subprotocol not acceptable."}
 	// ErrForeignOrigin refuses a session that a page of another origin asks for: HTTP 403.
 	ErrForeignOrigin = &Error{Code: code.Forbidden, Message: "Pages of that origin may not connect."}
 )
 
-// Sessions serves graphql-transport-ws for a host that owns the WebSockets: whole text messages go in, messages and
+// Sessions serves graphql-transport-ws, and graphql-ws if wanted, for a host that owns the WebSockets: whole text messages go in, messages and
 // at last a close come out. It belongs to the engine: Drain and Close end its sessions. All methods are safe for
 // concurrent use.
 type Sessions struct {
@@ -54,13 +56,16 @@ type Sessions struct {
 }
 
 // SessionRequest is what the HTTP request of a WebSocket said: headers as they came, several of one name joined by
-// ", ". The host offers the subprotocol graphql-transport-ws and closes with 4406 clients that do not have it.
+// ", ". The host agrees to the subprotocol graphql-transport-ws, or to what Subprotocol chooses, and closes with 4406
+// clients that have none.
 type SessionRequest struct {
 	Authorization string
 	Cookie        string // the whole header; HandlerConfig.Cookie picks from it, beside an Origin that passes
 	// Origin and Host decide whether the page may connect. Without Origin no page made the request.
 	Origin, Host string
 	RemoteAddr   string
+	// Legacy says that host and client have agreed on the subprotocol graphql-ws, as Subprotocol has chosen.
+	Legacy bool
 	// Value reaches the Authenticator as Credentials.Request.
 	Value any
 }
@@ -73,8 +78,8 @@ const (
 )
 
 // Sessions serves clients whose WebSockets the host owns. Of cfg it uses Authenticator, Anonymous, Cookie, Origins,
-// Workers, MessageBytes, InitTimeout, MaxConnections (ErrTooManyConnections beyond it), and PingInterval and
-// PongTimeout for pings of the protocol: frames are the host's.
+// Workers, Hooks, LegacyGraphQLWS, MessageBytes, InitTimeout, MaxConnections (ErrTooManyConnections beyond it), and
+// PingInterval and PongTimeout for pings of the protocol: frames are the host's.
 func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -108,13 +113,16 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 
 // Open starts a session. wake is called when the session has something to take: once, until a Take has returned
 // everything. It is called by whoever publishes or closes, under locks of the engine: it must be quick, must not
-// block and must not call the session or the engine. The errors are ErrForeignOrigin, ErrTooManyConnections and
-// ErrDraining. The session must be closed.
+// block and must not call the session or the engine. The errors are ErrForeignOrigin, ErrSubprotocol, ErrTooManyConnections
+// and ErrDraining. The session must be closed.
 func (s *Sessions) Open(r SessionRequest, wake func()) (*Session, error) {
 	request := r.http()
 	if s.allowed.Judge(request) == origin.Foreign {
 		s.engine.observer.Counted(observe.ConnectionsRefused, "origin", 1)
 		return nil, ErrForeignOrigin
+	}
+	if r.Legacy && !s.cfg.LegacyGraphQLWS {
+		return nil, ErrSubprotocol
 	}
 	credentials := s.cfg.handshake(request, &s.allowed)
 	credentials.Value = r.Value
@@ -126,6 +134,9 @@ func (s *Sessions) Open(r SessionRequest, wake func()) (*Session, error) {
 	c := &Session{owner: s, wake: wake, opened: time.Now(), address: address}
 	c.out.Init((*peer)(c), &s.engine.connLimits)
 	c.driver.Init(s.host, (*peer)(c), credentials)
+	if r.Legacy {
+		c.driver.SpeakLegacy()
+	}
 	if label, err := s.enter(c); err != nil {
 		(*gates)(s.engine).Leave(address)
 		s.engine.observer.Counted(observe.ConnectionsRefused, label, 1)

@@ -85,14 +85,15 @@ typedef struct {
 #define FQ_CALL_RESOLVE 1
 #define FQ_CALL_AUTHENTICATE 2
 #define FQ_CALL_WORK 3
+#define FQ_CALL_HOOK 4
 
 /* How a call was answered. */
-#define FQ_ANSWER_VALUE 0       /* text: JSON of the field's value; the identity's JSON */
+#define FQ_ANSWER_VALUE 0       /* text: JSON of the field's value; the identity's JSON; hook: allowed, no text */
 #define FQ_ANSWER_SKIP 1        /* resolver: no message for this event; work: as FQ_ANSWER_VALUE */
 #define FQ_ANSWER_FAILED 2      /* resolver: text is the reason, for the log on standard error, absent: not logged;
                                    work: the same, and the event comes again;
-                                   authenticate: could not be judged, 1013 */
-#define FQ_ANSWER_REFUSED 3     /* authenticate: 4403 */
+                                   authenticate, hook: could not be judged, 1013 */
+#define FQ_ANSWER_REFUSED 3     /* authenticate, hook: 4403 */
 
 /* Token that a mailbox gives when calls wait. Other tokens are the caller's own, positive. */
 #define FQ_TOKEN_CALLS 0
@@ -153,7 +154,8 @@ typedef struct {
  *   Calls to answer, each: int64 id, int64 kind, int64 token, then texts as uint32 length + bytes, length
  *   0xffffffff = absent. Resolve: token of the resolver; event (JSON object of the envelope without data), data,
  *   variables, context. Authenticate: token of the session, or of the server's
- *   configuration; connection_init payload, request (JSON object). Work: token of the worker; event, data.
+ *   configuration; connection_init payload, request (JSON object). Work: token of the worker; event, data. Hook: token of
+ *   the configuration's hooks; question (JSON object), absent.
  *   -> count
  * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
  *   -> 1, or 0 when the call had timed out. After FQ_ERROR (an answer that does not fit the call, or an identity
@@ -174,7 +176,7 @@ typedef struct {
  *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)
  *   request: JSON object with authorization, cookie, origin, host and remote_addr as the HTTP request had them, and
- *   whatever the host wants to see again in the call. The mailbox is told the token when the session has something
+ *   whatever the host wants to see again in the call; legacy, true where host and client agreed on graphql-ws. The mailbox is told the token when the session has something
  *   to send: once until fq_session_take has returned everything. With method, path, query and headers (a list of
  *   names and values in turn) it is an HTTP request that is no WebSocket: its body is the one message, also an empty
  *   one. What is taken then: kind 2, the head, with the status for a code and headers as a JSON list of pairs; kind 0,

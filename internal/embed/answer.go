@@ -19,7 +19,7 @@ const (
 	AnswerRefused = 3
 )
 
-// reply is the answer to an authenticate call, or to one for work.
+// reply is the answer to an authenticate call, to a hook's, or to one for work.
 type reply struct {
 	kind int64
 	who  *fraiseql.Identity // of AnswerValue
@@ -54,7 +54,7 @@ func (c *call) append(dst []byte) []byte {
 	dst = binary.NativeEndian.AppendUint64(dst, uint64(c.handle))
 	dst = binary.NativeEndian.AppendUint64(dst, uint64(c.kind))
 	dst = binary.NativeEndian.AppendUint64(dst, uint64(c.token))
-	if c.kind == CallAuthenticate {
+	if c.kind == CallAuthenticate || c.kind == CallHook {
 		return appendText(appendText(dst, c.payload), c.session)
 	}
 	ev := c.event
@@ -150,7 +150,8 @@ func (e *Engine) Answer(handle, kind int64, text []byte) (int64, error) {
 	if !ok || c.engine != e {
 		return 0, nil
 	}
-	if kind < AnswerValue || kind > AnswerRefused || kind == AnswerSkip && c.kind == CallAuthenticate || kind == AnswerRefused && c.kind != CallAuthenticate {
+	judges := c.kind == CallAuthenticate || c.kind == CallHook
+	if kind < AnswerValue || kind > AnswerRefused || kind == AnswerSkip && judges || kind == AnswerRefused && !judges {
 		return 0, bad("answer", "does not fit the call")
 	}
 	r := reply{kind: kind}

@@ -15,6 +15,7 @@ const (
 	CallResolve      = 1
 	CallAuthenticate = 2
 	CallWork         = 3
+	CallHook         = 4
 )
 
 // call is something that the host is asked for: once taken, by number; answered once, whenever it likes.
@@ -26,9 +27,9 @@ type call struct {
 	born   time.Duration // since callQueue.origin
 
 	request          *fraiseql.ResolveRequest // resolve
-	payload, session []byte                   // authenticate: JSON objects; nil: absent
+	payload, session []byte                   // authenticate: JSON objects; nil: absent. hook: its question, nil
 	event            *fraiseql.Event          // work
-	reply            chan reply               // authenticate, work; room for one
+	reply            chan reply               // authenticate, work, hook; room for one
 
 	list       *callList
 	prev, next *call // guarded by callQueue.mu, like the rest
@@ -72,7 +73,7 @@ func (l *callList) remove(c *call) {
 }
 
 // callQueue holds the calls of an engine. Bounded: by the lanes of the resolvers and their timeout, by the
-// sessions that are being opened, and by the workers: one call each.
+// sessions that are being opened, by the workers and by what waits for a hook: one call each.
 type callQueue struct {
 	lib     *Library
 	origin  time.Time     // born counts from here
@@ -106,7 +107,7 @@ func (q *callQueue) add(c *call, told bool) bool {
 	q.purgeLocked(c.born)
 	list := &q.resolves
 	switch c.kind {
-	case CallAuthenticate:
+	case CallAuthenticate, CallHook:
 		list = &q.auths
 	case CallWork:
 		list = &q.works
@@ -141,7 +142,7 @@ func (q *callQueue) dropLocked(c *call) {
 	}
 }
 
-// next marks the oldest call that was not taken, authentication before resolvers before work, and returns it; nil: none waits.
+// next marks the oldest call that was not taken, authentication and hooks before resolvers before work, and returns it; nil: none waits.
 func (q *callQueue) next() *call {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -94,6 +94,7 @@ func TestConfigurationIsDocumented(t *testing.T) {
 	}{
 		{"Engine configuration", "config.go", []string{"parseEngine", "limit"}},
 		{"Session and server configuration", "sessions.go", []string{"member", "address"}},
+		{"Hooks", "hooks.go", []string{"member"}},
 		{"Identity", "identity.go", []string{"parseIdentity"}},
 	} {
 		if diff := cmp.Diff(known(t, tt.file, tt.functions...), documented(t, tt.section)); diff != "" {

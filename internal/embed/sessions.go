@@ -17,6 +17,7 @@ type endpointConfig struct {
 	authenticate bool
 	host, path   string
 	port, token  int
+	hooks        hooking
 }
 
 // authenticators is how many clients may be asked for at a time: the host decides how fast it answers.
@@ -36,6 +37,9 @@ func (e *Engine) parseEndpoint(text []byte, listens bool) (*endpointConfig, erro
 		c.Authenticator, c.Workers, c.Anonymous = (*asking)(e), authenticators, false
 	} else if !c.Anonymous {
 		return nil, bad("anonymous", "nobody could connect: set authenticate, or anonymous to admit everybody")
+	}
+	if c.hooks.asks() {
+		c.Hooks, c.Workers = c.hooks.make(e), authenticators
 	}
 	return c, nil
 }
@@ -60,6 +64,10 @@ func (c *endpointConfig) member(name string, m member) bool {
 		m.texts(&c.Origins)
 	case "cookie":
 		m.text(&c.Cookie)
+	case "legacy_graphql_ws":
+		m.flag(&c.LegacyGraphQLWS)
+	case "hooks":
+		m.members(c.hooks.member)
 	default:
 		return false
 	}
@@ -215,6 +223,8 @@ func parseRequest(text []byte) (r fraiseql.SessionRequest, h httpRequest, err er
 			m.text(&r.Host)
 		case "remote_addr":
 			m.text(&r.RemoteAddr)
+		case "legacy":
+			m.flag(&r.Legacy)
 		default:
 			h.member(name, m)
 		}

@@ -376,10 +376,10 @@ static PyObject *bytes_or_none(const fq_text *text) {
   return text->data ? PyBytes_FromStringAndSize(text->data, (Py_ssize_t)text->len) : Py_NewRef(Py_None);
 }
 
-static PyObject *authenticate(Executor *self, const call *c) {
+/* Calls with two texts that a method of the subclass answers. */
+static PyObject *ask(Executor *self, const call *c, PyObject *method) {
   PyObject *id = PyLong_FromLongLong(c->id), *token = PyLong_FromLongLong(c->token);
   PyObject *parameters = bytes_or_none(&c->texts[0]), *request = bytes_or_none(&c->texts[1]), *done = NULL, *raised = NULL;
-  PyObject *method = self->state->words[W_authenticate];
   if (id && token && parameters && request)
     done = PyObject_CallMethodObjArgs((PyObject *)self, method, id, token, parameters, request, NULL);
   if (!done) raised = fail(self, c->id, method);
@@ -398,7 +398,9 @@ static PyObject *run_taken(Executor *self, const fq_out *out, int64_t count) {
   for (; count > 0; count--) {
     call c;
     at = read_call(at, &c);
-    PyObject *raised = c.kind == FQ_CALL_AUTHENTICATE ? authenticate(self, &c) : resolve(self, &c);
+    PyObject *raised = c.kind == FQ_CALL_AUTHENTICATE ? ask(self, &c, self->state->words[W_authenticate])
+                       : c.kind == FQ_CALL_HOOK       ? ask(self, &c, self->state->words[W_hook])
+                                                      : resolve(self, &c);
     if (!first) first = raised;
     else Py_XDECREF(raised);
   }

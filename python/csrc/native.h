@@ -32,6 +32,7 @@
 /* Names of arguments, and of attributes that are looked up. */
 #define WORDS(X)                                                                                       \
   X(authenticate, "_authenticate")                                                                     \
+  X(hook, "_hook")                                                                                     \
   X(await_call, "_await_call")                                                                         \
   X(broadcast, "broadcast")                                                                            \
   X(channel, "channel")                                                                                \

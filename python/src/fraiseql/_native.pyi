@@ -70,7 +70,7 @@ class Executor:
 
     remote: its bus is outside of the process, so that publishing waits for an acknowledgement.
     Without wait it is made in the background the first time, and the first method waits; errors come then. Subclasses
-    may have `_await_call`, `_authenticate`, `_resolver_failed`, `_resolver_named` and `_describe_resolver`.
+    may have `_await_call`, `_authenticate`, `_hook`, `_resolver_failed`, `_resolver_named` and `_describe_resolver`.
     """
 
     def __init__(self, config: bytes, wait: bool = False, remote: bool = False) -> None: ...

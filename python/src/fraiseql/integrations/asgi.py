@@ -12,7 +12,6 @@ from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import (
     CLOSE_BINARY,
     CLOSE_SUBPROTOCOL,
-    SUBPROTOCOL,
     Connection,
     Endpoint,
     Engine,
@@ -21,6 +20,7 @@ from fraiseql.subscriptions.endpoint import (
     pump,
 )
 from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
+from fraiseql.subscriptions.hooks import Hooks
 from fraiseql.subscriptions.request import Headers, Request
 
 __all__ = ["SubscriptionApp"]
@@ -43,7 +43,7 @@ _BODY_TIMEOUT = 20.0
 class SubscriptionApp:
     """An ASGI application that serves GraphQL subscriptions.
 
-    It answers scopes of type `websocket` (graphql-transport-ws), `http` (server-sent events, multipart and GraphQL over
+    It answers scopes of type `websocket` (graphql-transport-ws, and graphql-ws if wanted), `http` (server-sent events, multipart and GraphQL over
     HTTP, by what the request accepts) and `lifespan`; the path does not matter to it. What it says is the engine's
     protocol: this class moves messages.
     """
@@ -60,6 +60,8 @@ class SubscriptionApp:
         keepalive: float | None = 30.0,
         pong_timeout: float = 10.0,
         max_connections: int = 0,
+        hooks: Hooks | None = None,
+        legacy_graphql_ws: bool = False,
     ) -> None:
         """Make the application.
 
@@ -75,6 +77,9 @@ class SubscriptionApp:
             keepalive: Seconds of silence until a `ping`; None never sends one.
             pong_timeout: Seconds of silence after it until the close.
             max_connections: Open connections; 0 is no bound. Beyond it the answer is 503.
+            hooks: Asked about connections and subscriptions; without any the manager's are.
+            legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no
+                other.
 
         Raises:
             ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
@@ -90,6 +95,8 @@ class SubscriptionApp:
             keepalive=keepalive,
             pong_timeout=pong_timeout,
             max_connections=max_connections,
+            hooks=hooks,
+            legacy_graphql_ws=legacy_graphql_ws,
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -123,7 +130,8 @@ class SubscriptionApp:
         if message["type"] != "websocket.connect":
             return
         headers = Headers((name.decode("latin-1"), value.decode("latin-1")) for name, value in scope["headers"])
-        if SUBPROTOCOL not in scope.get("subprotocols", ()):
+        agreed = self.endpoint.agree(scope.get("subprotocols", ()))
+        if agreed is None:
             await send({"type": "websocket.accept"})
             await _close(send, *CLOSE_SUBPROTOCOL)
             return
@@ -136,13 +144,14 @@ class SubscriptionApp:
                 origin=headers.get("origin"),
                 host=headers.get("host"),
                 remote_addr=f"{client[0]}:{client[1]}" if client else None,
+                subprotocol=agreed,
             )
         except SubscriptionError as error:
             note_refusal(error)
-            await _deny(scope, send, error)
+            await _deny(scope, send, error, agreed)
             return
         try:
-            await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+            await send({"type": "websocket.accept", "subprotocol": agreed})
             await pump(connection, _receiver(connection, receive), _sender(send), _closer(send))
         finally:
             connection.close()
@@ -229,7 +238,7 @@ async def _close(send: Send, code: int, reason: str) -> None:
     await send({"type": "websocket.close", "code": code, "reason": reason})
 
 
-async def _deny(scope: Scope, send: Send, error: SubscriptionError) -> None:
+async def _deny(scope: Scope, send: Send, error: SubscriptionError, agreed: str) -> None:
     """Refuse an upgrade: 403, or 503 when there are too many."""
     foreign = isinstance(error, AuthorizationFailed)
     if _DENIAL in scope.get("extensions", {}):
@@ -237,7 +246,7 @@ async def _deny(scope: Scope, send: Send, error: SubscriptionError) -> None:
     elif foreign:
         await _close(send, 1008, "")  # before the accept: servers answer 403
     else:
-        await send({"type": "websocket.accept", "subprotocol": SUBPROTOCOL})
+        await send({"type": "websocket.accept", "subprotocol": agreed})
         await _close(send, 1013, "try again later")
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter, WebSocket
 from fraiseql.integrations.asgi import SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
+from fraiseql.subscriptions.hooks import Hooks
 from starlette.routing import Route
 
 __all__ = ["SubscriptionRouterFactory", "create_subscription_router"]
@@ -26,6 +27,8 @@ def create_subscription_router(
     pong_timeout: float = 10.0,
     max_connections: int = 0,
     streams: bool = False,
+    hooks: Hooks | None = None,
+    legacy_graphql_ws: bool = False,
 ) -> APIRouter:
     """Make a router with a WebSocket route for subscriptions, for `app.include_router`.
 
@@ -42,8 +45,11 @@ def create_subscription_router(
         keepalive: Seconds of silence until a `ping`; None never sends one.
         pong_timeout: Seconds of silence after it until the close.
         max_connections: Open connections; 0 is no bound.
-        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP. Leave it out
-            where another route of the application answers them.
+        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP, and fresh
+            credentials at the path with /refresh behind it. Leave it out where another route of the application answers
+            them.
+        hooks: Asked about connections and subscriptions; without any the manager's are.
+        legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no other.
 
     Returns:
         The router.
@@ -62,6 +68,8 @@ def create_subscription_router(
         keepalive=keepalive,
         pong_timeout=pong_timeout,
         max_connections=max_connections,
+        hooks=hooks,
+        legacy_graphql_ws=legacy_graphql_ws,
     )
 
     async def subscriptions(websocket: WebSocket) -> None:
@@ -73,6 +81,8 @@ def create_subscription_router(
     router.add_api_websocket_route(path, subscriptions, name="subscriptions")
     if streams:
         router.routes.append(Route(path, mounted, name="subscription_streams", include_in_schema=False))
+        fresh = path.rstrip("/") + "/refresh"
+        router.routes.append(Route(fresh, mounted, name="subscription_refresh", include_in_schema=False))
     return router
 
 
@@ -93,6 +103,8 @@ class SubscriptionRouterFactory:
         pong_timeout: float = 10.0,
         max_connections: int = 0,
         streams: bool = False,
+        hooks: Hooks | None = None,
+        legacy_graphql_ws: bool = False,
     ) -> APIRouter:
         """Make a router; see `create_subscription_router`.
 
@@ -108,6 +120,8 @@ class SubscriptionRouterFactory:
             pong_timeout: Seconds of silence after it until the close.
             max_connections: Open connections; 0 is no bound.
             streams: Answer HTTP requests of this path, too.
+            hooks: Asked about connections and subscriptions.
+            legacy_graphql_ws: Speak the subprotocol graphql-ws, too.
 
         Returns:
             The router.
@@ -128,4 +142,6 @@ class SubscriptionRouterFactory:
             pong_timeout=pong_timeout,
             max_connections=max_connections,
             streams=streams,
+            hooks=hooks,
+            legacy_graphql_ws=legacy_graphql_ws,
         )

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fraiseql.integrations.asgi import SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
+from fraiseql.subscriptions.hooks import Hooks
 from starlette.applications import Starlette
 from starlette.routing import Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -28,6 +29,8 @@ def add_subscription_routes(
     pong_timeout: float = 10.0,
     max_connections: int = 0,
     streams: bool = False,
+    hooks: Hooks | None = None,
+    legacy_graphql_ws: bool = False,
 ) -> None:
     """Add a WebSocket route for subscriptions to an application.
 
@@ -45,8 +48,11 @@ def add_subscription_routes(
         keepalive: Seconds of silence until a `ping`; None never sends one.
         pong_timeout: Seconds of silence after it until the close.
         max_connections: Open connections; 0 is no bound.
-        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP. Leave it out
-            where another route of the application answers them.
+        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP, and fresh
+            credentials at the path with /refresh behind it. Leave it out where another route of the application answers
+            them.
+        hooks: Asked about connections and subscriptions; without any the manager's are.
+        legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no other.
 
     Raises:
         ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
@@ -62,6 +68,8 @@ def add_subscription_routes(
         keepalive=keepalive,
         pong_timeout=pong_timeout,
         max_connections=max_connections,
+        hooks=hooks,
+        legacy_graphql_ws=legacy_graphql_ws,
     )
 
     async def subscriptions(websocket: WebSocket) -> None:
@@ -70,6 +78,8 @@ def add_subscription_routes(
     app.routes.append(WebSocketRoute(path, subscriptions, name="subscriptions"))
     if streams:
         app.routes.append(Route(path, mounted, name="subscription_streams", include_in_schema=False))
+        fresh = path.rstrip("/") + "/refresh"
+        app.routes.append(Route(fresh, mounted, name="subscription_refresh", include_in_schema=False))
 
 
 def create_subscription_app(
@@ -85,6 +95,8 @@ def create_subscription_app(
     pong_timeout: float = 10.0,
     max_connections: int = 0,
     streams: bool = False,
+    hooks: Hooks | None = None,
+    legacy_graphql_ws: bool = False,
 ) -> Starlette:
     """Make a Starlette application that serves subscriptions and nothing else, to run or to mount.
 
@@ -99,8 +111,11 @@ def create_subscription_app(
         keepalive: Seconds of silence until a `ping`; None never sends one.
         pong_timeout: Seconds of silence after it until the close.
         max_connections: Open connections; 0 is no bound.
-        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP. Leave it out
-            where another route of the application answers them.
+        streams: Answer HTTP requests of this path, too: server-sent events, multipart and GraphQL over HTTP, and fresh
+            credentials at the path with /refresh behind it. Leave it out where another route of the application answers
+            them.
+        hooks: Asked about connections and subscriptions; without any the manager's are.
+        legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no other.
 
     Returns:
         The application.
@@ -123,5 +138,7 @@ def create_subscription_app(
         pong_timeout=pong_timeout,
         max_connections=max_connections,
         streams=streams,
+        hooks=hooks,
+        legacy_graphql_ws=legacy_graphql_ws,
     )
     return app

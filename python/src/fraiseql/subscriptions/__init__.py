@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         SubscriptionError,
     )
     from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions.hooks import Hooks, Refused, Subscribing
     from fraiseql.subscriptions.identity import Identity
     from fraiseql.subscriptions.listen import Listener
     from fraiseql.subscriptions.manager import SubscriptionManager
@@ -37,16 +38,19 @@ __all__ = [
     "EventBusConfig",
     "ForkError",
     "GraphQLMessage",
+    "Hooks",
     "Identity",
     "InvalidConfig",
     "InvalidEvent",
     "InvalidQuery",
     "Listener",
     "RateLimited",
+    "Refused",
     "Request",
     "Server",
     "Skip",
     "SlowConsumer",
+    "Subscribing",
     "SubscriptionError",
     "SubscriptionExecutor",
     "SubscriptionManager",
@@ -59,10 +63,13 @@ _PLACES = {
     "Event": "fraiseql._native",
     "EventBusConfig": "config",
     "GraphQLMessage": "messages",
+    "Hooks": "hooks",
     "Identity": "identity",
     "Listener": "listen",
+    "Refused": "hooks",
     "Request": "request",
     "Server": "server",
+    "Subscribing": "hooks",
     "SubscriptionExecutor": "executor",
     "SubscriptionManager": "manager",
     "SubscriptionPayload": "messages",

@@ -14,17 +14,20 @@ from typing import TYPE_CHECKING, Any, Union
 from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
 from fraiseql.subscriptions.errors import AuthorizationFailed, InvalidConfig, InvalidQuery, RateLimited, SubscriptionError
 from fraiseql.subscriptions.executor import SubscriptionExecutor
+from fraiseql.subscriptions.hooks import Desk, Hooks, check_hooks, hooks_document
 from fraiseql.subscriptions.settings import seconds
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions.mailbox import Mailbox
     from fraiseql.subscriptions.manager import SubscriptionManager
 
-__all__ = ["SUBPROTOCOL", "Connection", "Endpoint", "note_refusal", "pump"]
+__all__ = ["LEGACY_SUBPROTOCOL", "SUBPROTOCOL", "Connection", "Endpoint", "note_refusal", "pump"]
 
 _log = logging.getLogger("fraiseql")
 
 SUBPROTOCOL = "graphql-transport-ws"
+LEGACY_SUBPROTOCOL = "graphql-ws"
+"""That of npm subscriptions-transport-ws."""
 CLOSE_SUBPROTOCOL = (4406, "Subprotocol not acceptable")
 CLOSE_BINARY = (1003, "messages are text")
 
@@ -58,6 +61,7 @@ def option_document(
     keepalive: float | None,
     pong_timeout: float,
     max_connections: int,
+    legacy_graphql_ws: bool,
 ) -> dict[str, Any]:
     """Check what all mounts and servers take, and write it as the engine's configuration.
 
@@ -70,6 +74,7 @@ def option_document(
         keepalive: Seconds of silence until a ping; None never pings.
         pong_timeout: Seconds until the answer to it.
         max_connections: Open connections; 0 is no bound.
+        legacy_graphql_ws: Whether the legacy protocol is spoken, too.
 
     Returns:
         Members of a JSON object.
@@ -99,6 +104,7 @@ def option_document(
         "ping_interval": 0 if keepalive is None else seconds("keepalive", keepalive),
         "pong_timeout": seconds("pong_timeout", pong_timeout),
         "max_connections": max_connections,
+        "legacy_graphql_ws": bool(legacy_graphql_ws),
     }
 
 
@@ -117,6 +123,8 @@ class Endpoint:
         keepalive: float | None = 30.0,
         pong_timeout: float = 10.0,
         max_connections: int = 0,
+        hooks: Hooks | None = None,
+        legacy_graphql_ws: bool = False,
     ) -> None:
         """Make an endpoint; nothing of the engine is used before the first connection.
 
@@ -130,6 +138,8 @@ class Endpoint:
             keepalive: Seconds of silence until a ping of the protocol; None never pings.
             pong_timeout: Seconds of silence after it until the close.
             max_connections: Open connections of this endpoint; 0 is no bound.
+            hooks: Asked about connections and subscriptions; None are the manager's.
+            legacy_graphql_ws: Speak the subprotocol graphql-ws with clients that know no other.
 
         Raises:
             ValueError: There is no handler, and `anonymous` is not True; or a number cannot be right.
@@ -140,7 +150,12 @@ class Endpoint:
         check_handler(auth_handler, anonymous)
         if not hasattr(type(engine), "executor") and not isinstance(engine, SubscriptionExecutor):
             raise TypeError(f"a SubscriptionManager is mounted, not {type(engine).__name__}")
+        if hooks is None:
+            hooks = getattr(engine, "hooks", None)
+        check_hooks(hooks)
         self._engine = engine
+        self._hooks = hooks
+        self._legacy = bool(legacy_graphql_ws)
         self._handler = auth_handler
         self._anonymous = anonymous
         self.message_bytes = message_bytes
@@ -153,6 +168,7 @@ class Endpoint:
             keepalive=keepalive,
             pong_timeout=pong_timeout,
             max_connections=max_connections,
+            legacy_graphql_ws=legacy_graphql_ws,
         )
         self._lock = threading.Lock()
         self._sessions: tuple[weakref.ref[SubscriptionExecutor], int] | None = None
@@ -167,6 +183,7 @@ class Endpoint:
         origin: str | None = None,
         host: str | None = None,
         remote_addr: str | None = None,
+        subprotocol: str = SUBPROTOCOL,
     ) -> Connection:
         """Open a session for a client, in the running loop.
 
@@ -177,6 +194,7 @@ class Endpoint:
             origin: The header Origin; None when no page made the request.
             host: The header Host.
             remote_addr: Address of the client.
+            subprotocol: What `agree` has chosen.
 
         Returns:
             The connection, which must be closed.
@@ -194,7 +212,24 @@ class Endpoint:
         }
         if origin == "":
             known["origin"] = "null"  # a header without a value is not the same as no header: no page of ours sends it
-        return self._connect(request, {name: value for name, value in known.items() if value})
+        given: dict[str, Any] = {name: value for name, value in known.items() if value}
+        if subprotocol == LEGACY_SUBPROTOCOL:
+            given["legacy"] = True
+        return self._connect(request, given)
+
+    def agree(self, offered: Iterable[str]) -> str | None:
+        """Choose the subprotocol of a WebSocket.
+
+        Args:
+            offered: Those that the client has named.
+
+        Returns:
+            One of them, or None: there is none in common.
+        """
+        known = list(offered)
+        if SUBPROTOCOL in known:
+            return SUBPROTOCOL
+        return LEGACY_SUBPROTOCOL if self._legacy and LEGACY_SUBPROTOCOL in known else None
 
     def exchange(
         self,
@@ -246,8 +281,14 @@ class Endpoint:
     def _session_group(self, executor: SubscriptionExecutor) -> int:
         with self._lock:
             if self._sessions is None or self._sessions[0]() is not executor:
+                document, aside = dict(self._options), executor._aside()
+                loop = asyncio.get_running_loop()
+                if self._hooks is not None:
+                    token = aside.mailbox(loop).new_token()
+                    aside.desks[token] = Desk(loop, self._hooks)
+                    document.update(hooks_document(self._hooks, token))
                 try:
-                    group = executor._sessions(json.dumps(self._options).encode())
+                    group = executor._sessions(json.dumps(document).encode())
                 except InvalidQuery as error:
                     raise InvalidConfig.of(error) from None
                 self._sessions = (weakref.ref(executor), group)

@@ -366,3 +366,7 @@ class SubscriptionExecutor(_native.Executor):
     def _authenticate(self, call_id: int, session: int, params: bytes | None, request: bytes | None) -> None:
         """Judge what a client presented in `connection_init`; for the native code."""
         self._aside().authenticate(call_id, session, params, request)
+
+    def _hook(self, call_id: int, token: int, question: bytes | None, _: None) -> None:
+        """Ask a hook; for the native code."""
+        self._aside().hook(call_id, token, question)

@@ -18,6 +18,7 @@ from fraiseql.subscriptions.resolvers import failed
 if TYPE_CHECKING:
     from fraiseql.subscriptions.authentication import Door
     from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions.hooks import Desk
 
 __all__ = ["FAILED", "REFUSED", "SKIP", "VALUE", "Loops"]
 
@@ -46,6 +47,7 @@ class Loops:
         self._pid = os.getpid()
         self.listening: dict[int, object] = {}
         self.doors: dict[int, Door] = {}
+        self.desks: dict[int, Desk] = {}
 
     @property
     def executor(self) -> SubscriptionExecutor:
@@ -254,6 +256,29 @@ class Loops:
         if door.loop is here:
             door.judge(executor, call_id, params, request)
         elif not call_in(door.loop, lambda: door.judge(executor, call_id, params, request)):
+            answer(executor, call_id, FAILED, b"closed")
+
+    def hook(self, call_id: int, token: int, question: bytes | None) -> None:
+        """Let the hooks of a mount or server answer a question, in the loop that serves it, else in one that runs.
+
+        Args:
+            call_id: The call.
+            token: The token of the hooks.
+            question: A JSON object.
+        """
+        executor = self.executor
+        desk = self.desks.get(token)
+        if desk is None or question is None:
+            answer(executor, call_id, FAILED, b"closed")
+            return
+        try:
+            here = asyncio.get_running_loop()
+        except RuntimeError:
+            here = None
+        home = desk.loop if desk.loop.is_running() else self._home()
+        if home is here:
+            desk.ask(executor, call_id, question)
+        elif not call_in(home, lambda: desk.ask(executor, call_id, question)):
             answer(executor, call_id, FAILED, b"closed")
 
 

@@ -10,13 +10,13 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
+from fraiseql.subscriptions.authentication import AuthHandler, check_handler
 from fraiseql.subscriptions.endpoint import Endpoint, option_document
 from fraiseql.subscriptions.executor import SubscriptionExecutor
-from fraiseql.subscriptions.request import Request
+from fraiseql.subscriptions.hooks import Hooks, check_hooks
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
-from fraiseql.subscriptions.server import Closed, Server
+from fraiseql.subscriptions.server import Closed, Server, listen
 from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class SubscriptionManager(Revoker):
         security: Mapping[str, Any] | None = None,
         naming: str = "exact",
         introspection: bool = False,
+        hooks: Hooks | None = None,
     ) -> None:
         """Make a manager.
 
@@ -71,6 +72,7 @@ class SubscriptionManager(Revoker):
             security: See `SubscriptionExecutor`.
             naming: `exact`, or `snake_case` to read member order_id for field orderId.
             introspection: Whether clients may read the schema.
+            hooks: Asked about the clients of mounts and servers that have none of their own.
 
         Raises:
             TypeError: An argument has the wrong type.
@@ -78,7 +80,9 @@ class SubscriptionManager(Revoker):
         """
         if auth is not None and not callable(auth):
             raise TypeError(f"auth is a function, not {type(auth).__name__}")
+        check_hooks(hooks)
         self.auth = auth
+        self.hooks = hooks
         self._arguments: dict[str, Any] = {
             "config": config,
             "schema": schema,
@@ -401,6 +405,7 @@ class SubscriptionManager(Revoker):
         *,
         anonymous: bool = False,
         origins: Iterable[str] = (),
+        hooks: Hooks | None = None,
     ) -> None:
         """Serve one client over a WebSocket of any kind until either side ends it.
 
@@ -410,15 +415,16 @@ class SubscriptionManager(Revoker):
                 `auth` is asked. `request` is the adapter's.
             anonymous: Let the client in without an identity.
             origins: Origins of pages that may connect beside the own host.
+            hooks: Asked about the client; None are the manager's.
 
         Raises:
             ValueError: There is no handler and `anonymous` is not True.
         """
         from fraiseql.integrations.adapter import handle_connection
 
-        key = (auth_handler, anonymous, tuple(origins))
+        key = (auth_handler, anonymous, tuple(origins), hooks)
         if self._endpoint is None or self._endpoint[0] != key:
-            made = Endpoint(self, auth_handler=auth_handler, anonymous=anonymous, origins=key[2])
+            made = Endpoint(self, auth_handler=auth_handler, anonymous=anonymous, origins=key[2], hooks=hooks)
             self._endpoint = (key, made)
         await handle_connection(self._endpoint[1], adapter)
 
@@ -436,6 +442,8 @@ class SubscriptionManager(Revoker):
         keepalive: float | None = 30.0,
         pong_timeout: float = 10.0,
         max_connections: int = 50_000,
+        hooks: Hooks | None = None,
+        legacy_graphql_ws: bool = False,
     ) -> Server:
         """Let the engine listen by itself: sockets, protocol and fan-out are on its threads, out of Python's way.
 
@@ -454,6 +462,9 @@ class SubscriptionManager(Revoker):
             keepalive: Seconds of silence until a ping frame; None never sends one.
             pong_timeout: Seconds of silence after it until the close.
             max_connections: Open connections; 0 is no bound. Beyond it the answer is 503.
+            hooks: Asked about connections and subscriptions, in the running loop; None are the manager's.
+            legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no
+                other.
 
         Returns:
             The server, which listens.
@@ -464,6 +475,8 @@ class SubscriptionManager(Revoker):
         """
         handler = self.auth if auth_handler is None else auth_handler
         check_handler(handler, anonymous)
+        hooks = self.hooks if hooks is None else hooks
+        check_hooks(hooks)
         self._servers = [server for server in self._servers if server._handle]
         document = option_document(
             authenticate=handler is not None,
@@ -474,20 +487,9 @@ class SubscriptionManager(Revoker):
             keepalive=keepalive,
             pong_timeout=pong_timeout,
             max_connections=max_connections,
+            legacy_graphql_ws=legacy_graphql_ws,
         )
         document.update(host=host, port=port, path=path)
-        executor, loop = self.executor, asyncio.get_running_loop()
-        aside = executor._aside()
-        box = aside.mailbox(loop)
-        aside.tell_calls(box)
-        token = 0
-        if handler is not None:
-            token = document["token"] = box.new_token()
-            aside.doors[token] = Door(loop, handler, anonymous, Request.from_json)
-        try:
-            server = Server(executor, document, path, token)
-        except BaseException:
-            aside.doors.pop(token, None)
-            raise
+        server = listen(self.executor, document, path, handler, anonymous, hooks)
         self._servers.append(server)
         return server

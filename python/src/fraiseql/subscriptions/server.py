@@ -7,12 +7,15 @@ import json
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+from fraiseql.subscriptions.authentication import AuthHandler, Door
 from fraiseql.subscriptions.errors import InvalidConfig, InvalidQuery, SubscriptionError
+from fraiseql.subscriptions.hooks import Desk, Hooks, hooks_document
+from fraiseql.subscriptions.request import Request
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions.executor import SubscriptionExecutor
 
-__all__ = ["Closed", "Server"]
+__all__ = ["Closed", "Server", "listen"]
 
 
 class Closed:
@@ -41,7 +44,7 @@ class Server:
     port: int
     path: str
 
-    def __init__(self, executor: SubscriptionExecutor, document: dict[str, object], path: str, token: int) -> None:
+    def __init__(self, executor: SubscriptionExecutor, document: dict[str, object], path: str, token: int, desk: int = 0) -> None:
         """Listen; `SubscriptionManager.serve` is the way to call it.
 
         Args:
@@ -49,13 +52,14 @@ class Server:
             document: Its configuration.
             path: Path of the endpoint.
             token: Of the door that judges clients, 0: nobody does.
+            desk: Of the hooks that are asked about them, 0: none are.
 
         Raises:
             InvalidConfig: It cannot listen there, or an argument cannot be right.
         """
         self.path = path
         self._executor = executor
-        self._token = token
+        self._token, self._desk = token, desk
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Event = asyncio.Event()
         try:
@@ -84,6 +88,7 @@ class Server:
                 pass  # the engine is closed, and the server with it
             finally:
                 self._executor._aside().doors.pop(self._token, None)
+                self._executor._aside().desks.pop(self._desk, None)
                 self._ended.set()
         await self._ended.wait()
 
@@ -112,3 +117,47 @@ class Server:
     def __repr__(self) -> str:
         """Show the URL."""
         return f"<Server {self.url}>"
+
+
+def listen(
+    executor: SubscriptionExecutor,
+    document: dict[str, object],
+    path: str,
+    handler: AuthHandler | None,
+    anonymous: bool,
+    hooks: Hooks | None,
+) -> Server:
+    """Make a server whose clients are judged in the running loop.
+
+    Args:
+        executor: The engine.
+        document: Its configuration.
+        path: Path of the endpoint.
+        handler: Who judges clients; None: nobody does.
+        anonymous: Whether clients without an identity are let in.
+        hooks: Asked about connections and subscriptions.
+
+    Returns:
+        The server, which listens.
+
+    Raises:
+        InvalidConfig: It cannot listen there, or an argument cannot be right.
+    """
+    loop, aside = asyncio.get_running_loop(), executor._aside()
+    box = aside.mailbox(loop)
+    aside.tell_calls(box)
+    token = desk = 0
+    if handler is not None:
+        token = box.new_token()
+        aside.doors[token] = Door(loop, handler, anonymous, Request.from_json)
+        document["token"] = token
+    if hooks is not None:
+        desk = box.new_token()
+        aside.desks[desk] = Desk(loop, hooks)
+        document.update(hooks_document(hooks, desk))
+    try:
+        return Server(executor, document, path, token, desk)
+    except BaseException:
+        aside.doors.pop(token, None)
+        aside.desks.pop(desk, None)
+        raise
