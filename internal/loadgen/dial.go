@@ -74,7 +74,11 @@ func (r *run) handshake(conn net.Conn, n int) (rest []byte, err error) {
 
 // subscribe initialises and subscribes.
 func (r *run) subscribe(conn net.Conn, in *bufio.Reader, n int) error {
-	if _, err := conn.Write(appendFrame(nil, opText, r.initMessage)); err != nil {
+	message := r.initMessage
+	if r.cfg.TokenOf != nil {
+		message = initMessage(r.cfg.TokenOf(n))
+	}
+	if _, err := conn.Write(appendFrame(nil, opText, message)); err != nil {
 		return err
 	}
 	if err := awaitAck(in); err != nil {

@@ -35,6 +35,8 @@ type Config struct {
 	Protocol Protocol
 	// Token is sent in connection_init.
 	Token string
+	// TokenOf, if set, returns the token of a connection (TransportWS only).
+	TokenOf func(connection int) string
 	// Origin header of the handshake; none.
 	Origin string
 
