@@ -54,7 +54,7 @@ func serve(dir, binary string) (*server, error) {
 	config := fmt.Sprintf(`
 schema: %q
 listen: %q
-admin: {listen: %q}
+admin: {listen: %q, pprof: true}
 auth: {jwt: {secret: %q, issuer: "*", audience: "*"}}
 publish: {tokens: [{token: %q}]}
 limits: {memory: %dMiB}
