@@ -1,13 +1,15 @@
 //go:build linux
 
-// Command crowd measures what good clients notice of bad ones: 1,000 that follow their channels, first alone and then beside 10,000
-// others of which each misbehaves in one of 30 ways, in turns, against the command of this tree with the limits of the preset production.
+// Command crowd measures what good clients notice of bad ones, against the command of this tree with the limits of the preset production:
+// 1,000 clients that follow their channels, alone, and beside 10,000 others of which each misbehaves in one of 30 ways.
 //
 //	go run ./bench/crowd -out bench/results/crowd.jsonl
 //
 // A line per run: what the good ones received, lost and waited for, the processor time and memory of the server, what it has refused by
-// which limit, and what the bad ones have done. The bad ones are a process of their own, which gives way to the others: whoever attacks brings
-// his own machine. The server does not give way, and what it does for them is what is measured.
+// which limit, and what the bad ones have done. The bad ones are a process that gives way to every other: whoever attacks brings his own
+// machine. The server does not give way, and all share the processors. So there is a third sort of run, in which the bad ones are
+// at a second server beside the first: what the good ones wait longer then is for the processors; what they wait longer still
+// with the bad ones at their own server is for what they share in it.
 package main
 
 import (
@@ -35,13 +37,13 @@ var (
 	out      = flag.String("out", "", "file to which lines are added; default: standard output only")
 	only     = flag.String("kind", "", "bad clients of kinds only whose name contains this")
 	address  = flag.String("misbehave", "", "address to misbehave at (used by itself)")
-	niceness = 19
 )
 
 // line is what a run has given.
 type line struct {
 	When    time.Time          `json:"when"`
 	Bad     int                `json:"bad"`
+	Where   string             `json:"where"` // where the bad ones are: nowhere, elsewhere, here
 	Good    *loadgen.Result    `json:"good"`
 	Error   string             `json:"error,omitempty"` // what a correct server would not have done
 	Memory  memory             `json:"memory"`
@@ -67,24 +69,49 @@ func main() {
 		check(fmt.Errorf("go build: %w\n%s", err, text))
 	}
 	for range *rounds {
-		for _, n := range []int{0, *bad} {
-			s, err := serve(dir, binary)
-			check(err)
-			l, err := s.run(n)
-			s.end()
+		for _, where := range []string{nowhere, elsewhere, here} {
+			l, err := round(dir, binary, where)
 			check(err)
 			check(l.print())
 		}
 	}
 }
 
-// run measures the good clients beside n bad ones, which come after the good ones have connected and go before they do.
-func (s *server) run(n int) (*line, error) {
-	l := &line{When: time.Now().UTC().Truncate(time.Second), Bad: n, Every: every.String()}
+// Where the bad clients are.
+const (
+	nowhere   = "nowhere"
+	elsewhere = "elsewhere"
+	here      = "here"
+)
+
+// round measures the good clients at a server of their own.
+func round(dir, binary, where string) (*line, error) {
+	s, err := serve(dir, binary)
+	if err != nil {
+		return nil, err
+	}
+	defer s.end()
+	attacked := s
+	if where == elsewhere {
+		if attacked, err = serve(dir, binary); err != nil {
+			return nil, err
+		}
+		defer attacked.end()
+	}
+	return s.run(where, attacked)
+}
+
+// run measures the good clients; the bad ones come after they have connected, and go after they have gone.
+func (s *server) run(where string, attacked *server) (*line, error) {
+	n := *bad
+	if where == nowhere {
+		n = 0
+	}
+	l := &line{When: time.Now().UTC().Truncate(time.Second), Bad: n, Where: where, Every: every.String()}
 	l.identify()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
-	before, err := s.metrics()
+	before, err := attacked.metrics()
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +132,7 @@ func (s *server) run(n int) (*line, error) {
 		Progress: func(text string) {
 			fmt.Fprintln(os.Stderr, text)
 			if n > 0 && text[0] == 'p' { // publishing: they are all connected
-				others.start(s.addr, n)
+				others.start(attacked.addr, n)
 			}
 		},
 	}
@@ -120,7 +147,7 @@ func (s *server) run(n int) (*line, error) {
 	if l.Done, err = others.end(); err != nil {
 		return nil, err
 	}
-	if l.Limited, err = s.since(before); err != nil {
+	if l.Limited, err = attacked.since(before); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -136,8 +163,8 @@ func (l *line) print() error {
 		return err
 	}
 	g := l.Good
-	fmt.Fprintf(os.Stderr, "%6d bad: %d deliveries, %d lost, p50 %d µs, p99 %d µs, p99.9 %d µs, max %d µs; server %.2f CPU s, %.0f MiB at most (Go %.0f MiB) %s\n",
-		l.Bad, g.Measured, g.Lost, g.Latency.P50, g.Latency.P99, g.Latency.P999, g.Latency.Max, g.Server.CPUSeconds, l.Memory.RSS, l.Memory.Go, l.Error)
+	fmt.Fprintf(os.Stderr, "%6d bad %s: %d deliveries, %d lost, p50 %d µs, p99 %d µs, p99.9 %d µs, max %d µs; server %.2f CPU s, %.0f MiB at most (Go %.0f MiB) %s\n",
+		l.Bad, l.Where, g.Measured, g.Lost, g.Latency.P50, g.Latency.P99, g.Latency.P999, g.Latency.Max, g.Server.CPUSeconds, l.Memory.RSS, l.Memory.Go, l.Error)
 	if *out == "" {
 		fmt.Println(string(text))
 		return nil
