@@ -26,17 +26,17 @@ import (
 )
 
 var (
-	good     = flag.Int("good", 1000, "clients that behave")
-	bad      = flag.Int("bad", 10_000, "clients that do not")
-	rooms    = flag.Int("rooms", 50, "channels of the good clients")
-	rate     = flag.Float64("rate", 250, "events per second for the good clients")
-	length   = flag.Duration("time", 15*time.Second, "how long to measure")
-	every    = flag.Duration("every", 5*time.Second, "time between two steps of a bad client")
-	rounds   = flag.Int("rounds", 2, "runs of each sort")
-	ceiling  = flag.Int("ceiling", 1024, "limits.memory of the server, in MiB")
-	out      = flag.String("out", "", "file to which lines are added; default: standard output only")
-	only     = flag.String("kind", "", "bad clients of kinds only whose name contains this")
-	address  = flag.String("misbehave", "", "address to misbehave at (used by itself)")
+	good    = flag.Int("good", 1000, "clients that behave")
+	bad     = flag.Int("bad", 10_000, "clients that do not")
+	rooms   = flag.Int("rooms", 50, "channels of the good clients")
+	rate    = flag.Float64("rate", 250, "events per second for the good clients")
+	length  = flag.Duration("time", 15*time.Second, "how long to measure")
+	every   = flag.Duration("every", 5*time.Second, "time between two steps of a bad client")
+	rounds  = flag.Int("rounds", 2, "runs of each sort")
+	ceiling = flag.Int("ceiling", 1024, "limits.memory of the server, in MiB")
+	out     = flag.String("out", "", "file to which lines are added; default: standard output only")
+	only    = flag.String("kind", "", "bad clients of kinds only whose name contains this")
+	address = flag.String("misbehave", "", "address to misbehave at (used by itself)")
 )
 
 // line is what a run has given.
