@@ -130,3 +130,18 @@ func BenchmarkFindAndAllow(b *testing.B) {
 		_ = s.Find(some).Allow(&ev)
 	}
 }
+
+// BenchmarkFind shows that the time does not tell how much of a token was right: its cases take the same. bench/results/token-comparison.txt
+// has a run.
+func BenchmarkFind(b *testing.B) {
+	s := tokens(b)
+	for _, c := range []struct{ name, token string }{
+		{"right", one}, {"first byte wrong", "x" + one[1:]}, {"half of it right", one[:8] + "xxxxxxxx"}, {"last byte wrong", one[:15] + "x"}, {"right one of another place", all[:16]},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			for b.Loop() {
+				s.Find(c.token)
+			}
+		})
+	}
+}
