@@ -98,3 +98,14 @@ func readToEnd(t *testing.T, request string, change ...func(*Options)) time.Dura
 	<-done
 	return took
 }
+
+// TestHeadsThatDoNotEnd: whoever does not finish the head of a request, or sends none at all, holds a connection for a bounded time.
+func TestHeadsThatDoNotEnd(t *testing.T) {
+	for _, head := range []string{"", "G", "GET /graphql HTTP/1.1\r\nHost: x\r\n", "GET /graphql HTTP/1.1\r\nHost: x\r\nX-Long: xxxxxxxxxxxxxxxx", "POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n"} {
+		synctest.Test(t, func(t *testing.T) {
+			if took := readToEnd(t, head); took > headerTimeout {
+				t.Errorf("%q: open for %s", head, took)
+			}
+		})
+	}
+}

@@ -183,3 +183,29 @@ func TestHTTP2Single(t *testing.T) {
 	f.engine.publish("orders", `3`)
 	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":3}}\n\n")
 }
+
+// TestHTTP2SlowConsumer: of the streams of one connection, one that is not read is cut, and the others go on.
+func TestHTTP2SlowConsumer(t *testing.T) {
+	f, c := serveH2(t, nil)
+	f.engine.policy.Messages = 10
+	for _, accept := range []string{"text/event-stream", parts} {
+		slow, good := f.h2(c, "POST", accept, query("orders")).opened(), f.h2(c, "POST", accept, query("other")).opened()
+		payload := `"` + strings.Repeat("x", 256<<10) + `"`
+		await(t, "the slow one is cut", func() bool { return f.engine.publish("orders", payload) == 0 })
+		f.engine.publish("other", `1`)
+		if accept == parts {
+			good.expect("\r\nContent-Type: application/json\r\n\r\n{\"payload\":{\"data\":1}}\r\n--graphql")
+		} else {
+			good.expect("event: next\ndata: {\"data\":1}\n\n")
+		}
+		rest, err := slow.end()
+		if err == nil || strings.Contains(rest, "complete") || strings.HasSuffix(rest, lastPart) {
+			t.Errorf("%s: the slow one's stream is complete: %v", accept, err)
+		}
+		_ = good.res.Body.Close() // the client leaves
+	}
+	f.gone()
+	if f.tally.count(observe.ConnectionsClosed, "4290") != 2 {
+		t.Errorf("counted %v", f.tally.n)
+	}
+}
