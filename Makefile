@@ -112,15 +112,19 @@ fuzz:
 	  done; \
 	done
 
-bench: $(if $(findstring -short,$(BENCH_ARGS)),,.venvs/bench/.installed)
+bench: $(if $(findstring -short,$(BENCH_ARGS)),,.venvs/bench/.fraiseql)
 	go run ./bench/run $(BENCH_ARGS)
 
 bench-docs:
 	go run ./bench/run -docs
 
-bench-python: build wheel .venvs/bench/.installed
-	.venvs/bench/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
+bench-python: build .venvs/bench/.fraiseql
 	.venvs/bench/bin/python python/bench/run.py $(BENCH_ARGS)
+
+# The wheel of this checkout, in the environment that is measured.
+.PHONY: .venvs/bench/.fraiseql
+.venvs/bench/.fraiseql: wheel .venvs/bench/.installed
+	.venvs/bench/bin/pip install --quiet --no-index --no-deps --force-reinstall dist/fraiseql_subscriptions-*.whl
 
 bench-python-docs: .venvs/bench/.installed
 	.venvs/bench/bin/python python/bench/run.py --docs

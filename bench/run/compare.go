@@ -15,10 +15,12 @@ import (
 // comparison is a scenario that every peer runs.
 type comparison struct {
 	letter, title string
-	args          []string // of fraiseql bench
-	ranges        bool     // subscriptions filter by a range instead of the room
-	saturated     bool     // the loop is closed, each peer has its window
-	without       []string // peers that cannot
+	args          []string       // of fraiseql bench
+	ranges        bool           // subscriptions filter by a range instead of the room
+	saturated     bool           // the loop is closed, each peer has its window
+	without       []string       // peers that cannot
+	python        bool           // a rate that those inside Python hold: of the others, only ours and the floor
+	windows       map[string]int // by peer, where theirs is not what the scenario needs
 	note          string
 }
 
@@ -36,6 +38,10 @@ var comparisons = []comparison{
 	{letter: "A3", title: "1 room × 10,000 subscribers, 2 events/s", args: words("-c 10000 -r 2 -d 8s --warmup 2s")},
 	{letter: "A4", title: "1 room × 1,000 subscribers, as fast as it goes", args: words("-c 1000 -d 5s --warmup 2s"), saturated: true},
 	{letter: "B1", title: "1,000 rooms × 1 subscriber, 2,500 events/s", args: words("-c 1000 --rooms 1000 -r 2500 --tick 10ms -d 5s --warmup 2s")},
+	{letter: "P1", title: "inside Python: 1 room × 1,000 subscribers, 3 events/s", python: true, args: words("-c 1000 -r 3 -d 8s --warmup 2s")},
+	{letter: "P2", title: "inside Python: 1,000 rooms × 1 subscriber, as fast as it goes", python: true, saturated: true,
+		args: words("-c 1000 --rooms 1000 -d 5s --warmup 2s"), note: "1 room as fast as it goes is A4, 1,000 rooms at one rate are B1.",
+		windows: map[string]int{us: 8000, floor: 8000, "fraiseql-serve": 8000, "fraiseql-asgi": 4000, "strawberry": 2000, "ariadne": 2000, "graphql-core": 2000}},
 	{letter: "B2", title: "100,000 rooms × 1 subscription, 10 of a connection, 2,500 events/s",
 		args: words("-c 10000 -m 10 --rooms 100000 -r 2500 --tick 10ms -d 20s --warmup 20s"), without: []string{floor, "yoga"}},
 	{letter: "C", title: "10,000 idle connections", args: words("--idle -c 10000"),
@@ -44,7 +50,7 @@ var comparisons = []comparison{
 	{letter: "E", title: "100 subscribers, 50 events/s, beside 300 connections a second that come, subscribe and break off",
 		args: words("-c 100 -r 50 -d 6s --warmup 2s --churn 300")},
 	{letter: "F", title: "10,000 subscriptions with a range, 1 % of which match, 20 events/s", ranges: true,
-		without: []string{"centrifuge", "centrifuge-5ms"},
+		without: append([]string{"centrifuge", "centrifuge-5ms"}, pythons...),
 		args:    words("-c 10000 --rooms 100 -r 20 -d 8s --warmup 6s"), note: "100 different ranges."},
 	{letter: "H1", title: "1,000 subscribers, 50 events/s of 10 kB", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000")},
 	{letter: "H2", title: "the same beside one client that never reads", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000 --stalled 1")},
@@ -126,7 +132,7 @@ func buildPeers(ctx context.Context, o *options, b *builder) (list []builtPeer, 
 func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, built []builtPeer) error {
 	for i := range built {
 		p := &built[(i+round-1)%len(built)]
-		if slices.Contains(c.without, p.name) {
+		if !c.includes(p.peer) {
 			continue
 		}
 		s, err := start(ctx, p.peer, p.line)
@@ -151,6 +157,14 @@ func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, bui
 	return nil
 }
 
+// includes reports whether a peer takes part.
+func (c *comparison) includes(p *peer) bool {
+	if c.python && p.name != us && p.name != floor && !slices.Contains(pythons, p.name) {
+		return false
+	}
+	return !slices.Contains(c.without, p.name)
+}
+
 // comparisonArgs are the arguments without the addresses.
 func (r *recorder) comparisonArgs(c *comparison, p *peer) []string {
 	query := byRoom
@@ -162,7 +176,11 @@ func (r *recorder) comparisonArgs(c *comparison, p *peer) []string {
 		args = append(args, "--protocol", p.protocol)
 	}
 	if c.saturated {
-		args = append(args, "--window", strconv.Itoa(p.window))
+		window := p.window
+		if n, ok := c.windows[p.name]; ok {
+			window = n
+		}
+		args = append(args, "--window", strconv.Itoa(window))
 	}
 	return args
 }

@@ -34,6 +34,9 @@ const (
 	floor = "floor"
 )
 
+// pythons are the systems inside Python, ours and others, which comparisons of their own are about.
+var pythons = []string{"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
+
 // peers are all systems, ours first.
 var peers = []peer{
 	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", ""},
@@ -45,8 +48,11 @@ var peers = []peer{
 	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber.", ""},
 	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same.", ""},
 	{"yoga", "npm", nodePeer("yoga"), 4, "The same, over server-sent events.", "sse"},
-	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; the same.", ""},
+	{"fraiseql-serve", "python3", pythonPeer("fraiseql-serve"), 64, "The engine inside Python, its own transport: as ours, but events are read and published in Python.", ""},
+	{"fraiseql-asgi", "python3", pythonPeer("fraiseql-asgi"), 16, "The engine inside Python, mounted into uvicorn: uvicorn's WebSocket, a call and a write for each message.", ""},
+	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; executes and encodes for each subscriber.", ""},
 	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same.", ""},
+	{"graphql-core", "python3", pythonPeer("graphql-core"), 4, "The same: its `subscribe` behind a minimal transport.", ""},
 }
 
 // builder knows where things are.
@@ -79,6 +85,11 @@ func pythonPeer(name string) func(context.Context, *builder) ([]string, error) {
 		python := filepath.Join(b.root, ".venvs", "bench", "bin", "python")
 		if _, err := os.Stat(python); err != nil {
 			return nil, errors.New("no virtual environment: make .venvs/bench/.installed")
+		}
+		if strings.HasPrefix(name, us) {
+			if err := quietly(ctx, b.root, python, "-c", "import fraiseql"); err != nil {
+				return nil, errors.New("the package fraiseql is not in .venvs/bench: make .venvs/bench/.fraiseql")
+			}
 		}
 		return []string{python, filepath.Join(b.root, "python", "bench", "serve.py"), name}, nil
 	}

@@ -19,7 +19,12 @@ type Fault struct {
 	// Member names what is wrong, as a path from the outermost object; empty when that is the whole.
 	Member  string
 	Message string
+	// Kind tells what hosts treat apart from other faults of the code; empty for most.
+	Kind string
 }
+
+// kindDuplicate is the kind of a subscription whose id is in use on its connection.
+const kindDuplicate = "duplicate"
 
 func (f *Fault) Error() string {
 	if f.Member == "" {
@@ -37,7 +42,8 @@ const InternalFault = `{"code":"` + code.InternalServerError + `","message":"A f
 
 // AppendError appends the JSON object that tells a host why something failed: {"code","message","errors":[…]}, each
 // of errors with code and message, and where they are known locations (of a document), index and member (of an
-// event or a configuration), retry_after (seconds, of an event that came too soon). Errors of unknown kind are INTERNAL_SERVER_ERROR, without their text.
+// event or a configuration), retry_after (seconds, of an event that came too soon), kind ("duplicate": the id of a
+// subscription that is in use). Errors of unknown kind are INTERNAL_SERVER_ERROR, without their text.
 func AppendError(dst []byte, err error) []byte {
 	parts := appendParts(nil, err)
 	if len(parts) == 0 {
@@ -58,6 +64,7 @@ func AppendError(dst []byte, err error) []byte {
 // part is one reason.
 type part struct {
 	code, message, member string
+	kind                  string        // "": none
 	index                 int           // -1: none
 	retryAfter            time.Duration // 0: none
 	locations             []fraiseql.Location
@@ -83,6 +90,9 @@ func (p *part) append(dst []byte) []byte {
 	dst = jsontape.AppendQuoted(append(dst, `,"message":`...), p.message)
 	if p.member != "" {
 		dst = jsontape.AppendQuoted(append(dst, `,"member":`...), p.member)
+	}
+	if p.kind != "" {
+		dst = jsontape.AppendQuoted(append(dst, `,"kind":`...), p.kind)
 	}
 	if p.index >= 0 {
 		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(p.index), 10)
@@ -112,7 +122,7 @@ func appendParts(parts []part, err error) []part {
 	case nil:
 		return parts
 	case *Fault:
-		return append(parts, part{code: e.Code, message: e.Message, member: e.Member, index: -1})
+		return append(parts, part{code: e.Code, message: e.Message, member: e.Member, kind: e.Kind, index: -1})
 	case *fraiseql.Error:
 		return append(parts, part{code: e.Code, message: e.Message, index: -1, locations: e.Locations})
 	case *fraiseql.PublishError:

@@ -129,7 +129,7 @@ func (e *Engine) reserve(connectionID, subscriptionID string, own *resolverKey) 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.subs[subscriptionID] != nil {
-		return nil, &Fault{Code: code.BadUserInput, Member: "subscription_id", Message: "is live on the connection already"}
+		return nil, &Fault{Code: code.BadUserInput, Kind: kindDuplicate, Member: "subscription_id", Message: "is live on the connection already"}
 	}
 	s := &subscription{conn: c, id: subscriptionID, own: own}
 	s.handle = e.lib.subscriptions.put(s)

@@ -7,9 +7,12 @@ import shutil
 import sys
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from children import ROOT, run
+from fraiseql.subscriptions import SubscriptionExecutor
+from orders import SCHEMA
 
 # Tests that take long and say the same on every Python are left to one of them.
 SHORT = bool(os.environ.get("FRAISEQL_TEST_SHORT"))
@@ -35,6 +38,20 @@ def wheel() -> Path:
     found = sorted((ROOT / "dist").glob("fraiseql_subscriptions-*.whl"))
     assert len(found) == 1, f"one wheel is expected in {ROOT / 'dist'}, there are {len(found)}: run `make wheel`"
     return found[0]
+
+
+@pytest.fixture
+def executor() -> Any:
+    """An executor without a schema."""
+    with SubscriptionExecutor() as made:
+        yield made
+
+
+@pytest.fixture
+def orders() -> Any:
+    """An executor with the schema of orders."""
+    with SubscriptionExecutor(schema=SCHEMA) as made:
+        yield made
 
 
 @pytest.fixture(params=["asyncio", "uvloop"], ids=["asyncio", "uvloop"])

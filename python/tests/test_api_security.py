@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from fraiseql.subscriptions import (
@@ -14,33 +13,7 @@ from fraiseql.subscriptions import (
     SlowConsumer,
     SubscriptionExecutor,
 )
-
-USERS = "subscription { users { id } }"
-SCHEMA = """
-type Order { id: ID! total: Float note: String margin: Float @requiresRole(roles: ["accounting"]) cost: Float @requiresScopes(scopes: [["cost"]]) }
-type Subscription {
-  orders(id: ID, minTotal: Float @match(path: "total", op: GTE)): Order!
-  mine: Order! @source(channel: "orders") @owner(path: "owner")
-  secret: Order! @source(channel: "orders") @authenticated
-}
-"""
-
-
-@pytest.fixture
-def executor() -> Any:
-    with SubscriptionExecutor() as made:
-        yield made
-
-
-@pytest.fixture
-def orders() -> Any:
-    with SubscriptionExecutor(schema=SCHEMA) as made:
-        yield made
-
-
-def message(id_: str, field: str, value: object) -> bytes:
-    payload = json.dumps({"data": {field: value}}, separators=(",", ":"))
-    return f'{{"id":"{id_}","type":"next","payload":{payload}}}'.encode()
+from orders import SCHEMA, USERS, message
 
 
 def drain(executor: SubscriptionExecutor, subscription: str) -> list[bytes]:

@@ -230,7 +230,10 @@ class TestErrors:
         empty = from_json(text % (b"must not be empty", b"query"))
         assert type(empty) is ValueError
         assert str(empty) == "query must not be empty"
-        assert isinstance(from_json(text % (b"is live on the connection already", b"subscription_id")), DuplicateSubscription)
+        assert type(from_json(text % (b"must not be empty", b"subscription_id"))) is ValueError
+        again = from_json(text.replace(b'"member"', b'"kind":"duplicate","member"') % (b"is in use", b"subscription_id"))
+        assert isinstance(again, DuplicateSubscription)
+        assert again.code == "BAD_USER_INPUT"
 
     def test_survives_pickle_and_copy(self) -> None:
         error = RateLimited("slow down", "RATE_LIMITED", [{"code": "RATE_LIMITED", "message": "slow down", "retry": 1}])

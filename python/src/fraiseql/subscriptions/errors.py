@@ -137,7 +137,6 @@ _CLASSES: dict[str, type[SubscriptionError]] = {
     "TOO_MANY_SUBSCRIPTIONS": RateLimited,
     "RATE_LIMITED": RateLimited,
     "LIMIT_EXCEEDED": RateLimited,
-    "DUPLICATE_SUBSCRIPTION": DuplicateSubscription,
     "SLOW_CONSUMER": SlowConsumer,
     "INVALID_VALUE": InvalidEvent,
     "BUS_UNAVAILABLE": BusUnavailable,
@@ -164,10 +163,10 @@ def from_json(text: bytes) -> Exception:
     errors: list[dict[str, Any]] = document.get("errors") or []
     kind = _CLASSES.get(code, SubscriptionError)
     first = errors[0] if errors else {}
-    if first.get("member") in _EMPTY and code == "BAD_USER_INPUT":
-        if first["member"] != "subscription_id" or "live" not in first["message"]:
-            return ValueError(f"{first['member']} {first['message']}")
+    if first.get("kind") == "duplicate":
         kind = DuplicateSubscription
+    elif first.get("member") in _EMPTY and code == "BAD_USER_INPUT":
+        return ValueError(f"{first['member']} {first['message']}")
     elif "index" in first and kind in (InvalidQuery, RateLimited) and code != "RATE_LIMITED":
         kind = InvalidEvent
     elif code == "LIMIT_EXCEEDED" and "locations" in first:
