@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from floor import loop
 from measure import HERE, Recorder
 
 # Probes, as arguments for the interpreter, and how often each runs in a round.
@@ -46,8 +47,12 @@ def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None]) -> 
             log(f"round {number} of the probes")
             for times, arguments in PROBES:
                 for _ in range(times):
+                    before = loop()
                     samples = probe(arguments, short=short)
+                    step = round(max(before, loop()), 1)  # the slower: the machine may have changed its speed meanwhile
                     command = " ".join(("python", *arguments))
-                    recorder.add({"probe": arguments[-1], "round": number, "command": command, "samples": samples})
+                    recorder.add({
+                        "probe": arguments[-1], "round": number, "command": command, "samples": samples, "loop": step,
+                    })  # fmt: skip
     finally:
         recorder.close()

@@ -94,6 +94,8 @@ LIMITS = {
     "paced fan-out": "At so few events a second each delivery is a write of its own: see the machine itself, below.",
     "paced topics": "Writes that far apart cost the kernel a good part of it (see the machine itself, below), and the engine's threads wake up and sleep again for each burst.",
 }
+QUICK = 85
+"""Nanoseconds of a step of the loop: the machine has two speeds, 65 to 70 and about 120."""
 MODES = {"saturated": "as fast as each delivers", "paced": "the same rate for all"}
 
 
@@ -118,6 +120,10 @@ class Run:
     def values(self, key: str) -> list[float]:
         """A figure, one value per process: the median of its samples."""
         return [statistics.median(r["samples"][key]) for r in self.micro if key in r["samples"]]
+
+    def paces(self, key: str) -> list[tuple[float, float]]:
+        """The same, each with the nanoseconds that a step of the loop of pure Python took beside it."""
+        return [(statistics.median(r["samples"][key]), r["loop"]) for r in self.micro if key in r["samples"] and "loop" in r]
 
     def found(self, scenario: str, mode: str, system: str) -> list[Record]:
         return [r for r in self.compared if (r["scenario"], r["mode"], r["system"]) == (scenario, mode, system)]
@@ -193,19 +199,31 @@ def misses(run: Run) -> str:
 def probes(run: Run) -> str:
     text = (
         "## Binding and engine together\n\nMedian over fresh processes, with the smallest and the largest; the figure of a"
-        " process is the median of its\nsamples.\n\n"
-        "| figure | median | min – max | processes | aim | |\n|---|---|---|---|---|---|\n"
+        " process is the median of its\nsamples. *Quick*, *slow*: the median of the processes beside which a step of the loop"
+        f" of pure Python (below) took less than {QUICK} ns, and of the\nothers, with how many they were. *Steps*: the figure in steps of that loop.\n\n"
+        "| figure | median | min – max | processes | quick | slow | steps | aim | |\n|---|---|---|---|---|---|---|---|---|\n"
     )
     for figure in FIGURES:
         values = run.values(figure.key)
         if not values:
-            text += f"| {figure.name} | not measured | | | {figure.aim} | |\n"
+            text += f"| {figure.name} | not measured | | | | | | {figure.aim} | |\n"
             continue
         spread = Spread.of(values)
         verdict = "" if figure.aim == "–" else "met" if figure.met(spread) else "**missed**"
         low, high = figure.unit(spread.low), figure.unit(spread.high)
-        text += f"| {figure.name} | {figure.unit(spread.median)} | {low} – {high} | {len(values)} | {figure.aim} | {verdict} |\n"
+        text += f"| {figure.name} | {figure.unit(spread.median)} | {low} – {high} | {len(values)} | {by_pace(run, figure)} | {figure.aim} | {verdict} |\n"
     return text
+
+
+def by_pace(run: Run, figure: Figure) -> str:
+    """The cells of a figure by the speed of the machine."""
+    paces = run.paces(figure.key)
+    cells = []
+    for values in ([v for v, step in paces if step < QUICK], [v for v, step in paces if step >= QUICK]):
+        cells.append(f"{figure.unit(statistics.median(values))} ({len(values)})" if values else "–")
+    steps = figure.unit is nanoseconds and bool(paces)
+    cells.append(f"{statistics.median(value / step for value, step in paces):,.3g}" if steps else "–")
+    return " | ".join(cells)
 
 
 def comparison(run: Run) -> str:

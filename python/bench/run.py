@@ -1,6 +1,8 @@
 """Measures what RESULTS.md shows, and writes it again.
 
     python run.py             everything, a quarter of an hour on a quiet machine
+    python run.py --part micro    one part (micro, compare, floor); --into FOLDER puts the others beside it, and the
+                              run is complete with the last
     python run.py --short     seconds, to see that it works; not published
     python run.py --docs      RESULTS.md again from the results that are there
 
@@ -19,8 +21,10 @@ from pathlib import Path
 import compare
 import floor
 import micro
-from measure import HERE, RESULTS, ROOT, commit, load_average, machine
+from measure import HERE, RESULTS, ROOT, Record, commit, load_average, machine
 from report import document
+
+PARTS = ("micro", "compare", "floor")
 
 
 def log(text: str) -> None:
@@ -34,34 +38,46 @@ def await_quiet(cores: int, seconds: float) -> None:
         time.sleep(1)
 
 
-def measure(results: Path, rounds: int, probes: int, *, only: str, wait: float, short: bool) -> Path:
-    """Makes one run in a folder of its own."""
+def begin(rounds: int, probes: int, *, wait: float, short: bool) -> Record:
+    """Waits for a quiet machine; the facts of a run that begins."""
     facts = machine()
     await_quiet(facts["cores"], 0 if short else wait)
     load = load_average()
     identity, modified = commit()
-    began = datetime.now(timezone.utc)
-    about = {
-        "started": f"{began:%Y-%m-%dT%H:%M:%SZ}", "complete": False, "short": short, "busy": load > facts["cores"] / 2,
-        "load_before": load, "commit": identity, "modified": modified, "rounds": rounds, "probe_rounds": probes,
-        "machine": facts,
+    return {
+        "started": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", "complete": False, "short": short,
+        "busy": load > facts["cores"] / 2, "load_before": load, "commit": identity, "modified": modified,
+        "rounds": rounds, "probe_rounds": probes, "machine": facts,
     }  # fmt: skip
-    folder = results / f"{began:%Y-%m-%dT%H%M%SZ}"
-    folder.mkdir(parents=True)
+
+
+def measure(results: Path, rounds: int, probes: int, *, part: str, into: Path | None, wait: float, short: bool) -> Path:
+    """Makes one run in a folder of its own, or a part of the run in that folder."""
+    about = begin(rounds, probes, wait=wait, short=short)
+    folder = into or results / str(about["started"]).replace(":", "")
+    if into is None:
+        folder.mkdir(parents=True)
+    else:
+        before = json.loads((folder / "run.json").read_text())
+        if (before["commit"], before["modified"]) != (about["commit"], about["modified"]):
+            raise SystemExit(f"{folder} was measured at {before['commit']}, this is {about['commit']}")
+        about = before | {"busy": before["busy"] or about["busy"]}
 
     def write() -> None:
         (folder / "run.json").write_text(json.dumps(about, indent=2) + "\n")
 
     write()
-    if only in ("", "micro"):
+    if part in ("", "micro"):
         micro.run(folder / "micro.jsonl", probes, short=short, log=log)
-    if only in ("", "compare"):
+        about["probe_rounds"] = probes
+    if part in ("", "compare"):
         compare.run(folder / "compare.jsonl", rounds, short=short, log=log)
-    if not only:
+        about["rounds"] = rounds
+    if part in ("", "floor"):
         floor.run(folder / "floor.jsonl", 1 if short else 6, short=short, log=log)
     about |= {
         "finished": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}",
-        "complete": not only,
+        "complete": all((folder / f"{name}.jsonl").exists() for name in PARTS),
         "load_after": load_average(),
     }
     write()
@@ -73,7 +89,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the comparison")
     parser.add_argument("--probes", type=int, default=8, help="rounds of the probes")
-    parser.add_argument("--only", choices=("micro", "compare"), default="", help="only that part; not published")
+    parser.add_argument("--part", choices=PARTS, default="", help="only that part; published when all are there")
+    parser.add_argument("--into", type=Path, help="the folder of a run of the same commit that the part belongs to")
     parser.add_argument("--wait", type=float, default=180, help="seconds to wait for a quiet machine")
     parser.add_argument("--results", type=Path, help="folder of the runs (default: results, of a short run .cache/bench)")
     parser.add_argument("--short", action="store_true")
@@ -84,7 +101,7 @@ def main() -> None:
         args.rounds = args.probes = 1
     results = args.results or (ROOT / ".cache" / "bench-python" if args.short else RESULTS)
     if not args.docs:
-        measure(results, args.rounds, args.probes, only=args.only, wait=args.wait, short=args.short)
+        measure(results, args.rounds, args.probes, part=args.part, into=args.into, wait=args.wait, short=args.short)
     if not args.short:
         args.page.write_text(document(results))
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,19 @@ class Ended:
         return self.out
 
 
+@contextmanager
+def default_signals() -> Iterator[None]:
+    """While it lasts, children start with SIGINT and SIGHUP at their defaults, though a shell had them ignored (nohup, &)."""
+    ignored = [number for number in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(number) is signal.SIG_IGN]
+    for number in ignored:
+        signal.signal(number, signal.SIG_DFL)
+    try:
+        yield
+    finally:
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def run(
     command: list[str], *, env: dict[str, str | None] | None = None, cwd: Path | None = None, patience: float = PATIENCE
 ) -> Ended:
@@ -35,9 +50,10 @@ def run(
     environment = {**os.environ, **{name: value for name, value in (env or {}).items() if value is not None}}
     for name in [name for name, value in (env or {}).items() if value is None]:
         environment.pop(name, None)
-    process = subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    with default_signals():
+        process = subprocess.Popen(
+            command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
     try:
         out, err = process.communicate(timeout=patience)
     except subprocess.TimeoutExpired:

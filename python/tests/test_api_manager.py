@@ -493,7 +493,7 @@ async def test_a_manager_that_another_thread_closes() -> None:
     await manager.create_subscription("s", "c", ORDERS)
     forever = asyncio.ensure_future(server.serve_forever())
     listening = asyncio.ensure_future(anext(manager.listen("s"), None))
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0)  # both wait from their first step on
     await asyncio.get_running_loop().run_in_executor(None, manager.close)
     assert await asyncio.wait_for(listening, 5) is None
     await asyncio.wait_for(forever, 5)

@@ -250,7 +250,7 @@ class TestAsync:
 
         executor.register_subscription("c", "s", ORDERS, resolver=resolver)
         task = asyncio.ensure_future(executor.next_event_async("s", timeout=5))
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0)  # it waits from its first step on
         await asyncio.get_running_loop().run_in_executor(None, publish, executor)
         assert payload(await task)["data"]["orders"]["id"] == "True"
 

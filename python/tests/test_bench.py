@@ -25,8 +25,8 @@ def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def measured(results: Path, only: str) -> Path:
-    run("--short", "--only", only, "--results", str(results))
+def measured(results: Path, part: str) -> Path:
+    run("--short", "--part", part, "--results", str(results))
     (folder,) = results.iterdir()
     about = json.loads((folder / "run.json").read_text())
     assert about["short"]
