@@ -20,6 +20,7 @@ PROBES: tuple[tuple[int, tuple[str, ...]], ...] = (
     (1, ("probes.py", "publish_one")),
     (1, ("probes.py", "publish_hundred")),
     (1, ("probes.py", "publish_rate")),
+    (1, ("probes.py", "listen_waiting")),
     (1, ("probes.py", "resolver")),
     (1, ("paced.py", "loop")),
     (1, ("paced.py", "thread")),

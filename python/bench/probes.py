@@ -8,6 +8,7 @@ A sample is nanoseconds per operation unless the name of the figure says otherwi
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from collections.abc import Callable
 from itertools import repeat
@@ -135,6 +136,28 @@ def publish_rate(batches: int) -> Samples:
     return {"publish_rate": samples}
 
 
+def listen_waiting(batches: int) -> Samples:
+    """Messages that wait already, through `async for`."""
+    executor = executor_with(1)
+    check(executor)
+    samples: list[float] = []
+
+    async def run() -> None:
+        listener = executor.listen("s")
+        for _ in range(batches):
+            for _ in repeat(None, BATCH):
+                executor.publish_event("userCreated", "users", EVENT)
+            taken, t0 = 0, perf_counter_ns()
+            async for _ in listener:
+                taken += 1
+                if taken == BATCH:
+                    break
+            samples.append((perf_counter_ns() - t0) / BATCH)
+
+    asyncio.run(run())
+    return {"listen_waiting": samples}
+
+
 def resolver(batches: int) -> Samples:
     """Publishing with a resolver that makes the value, less the same without one; in turns."""
 
@@ -162,7 +185,7 @@ def resolver(batches: int) -> Samples:
 
 PROBES: dict[str, Callable[[int], Samples]] = {
     probe.__name__: probe
-    for probe in (later_executors, next_empty, next_message, publish_one, publish_hundred, publish_rate, resolver)
+    for probe in (later_executors, next_empty, next_message, publish_one, publish_hundred, publish_rate, listen_waiting, resolver)
 }
 
 
