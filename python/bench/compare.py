@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from measure import HERE, ROOT, Record, Recorder
+from measure import HERE, ROOT, Record, Recorder, rounds_in
 from serve import SYSTEMS
 
 COMMAND = Path(os.environ.get("FRAISEQL_COMMAND", ROOT / "bin" / "fraiseql"))
@@ -101,9 +101,10 @@ def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None], sys
     """Measures all systems in all scenarios, round by round, and writes a line per measurement."""
     if not COMMAND.exists():
         raise SystemExit(f"{COMMAND} is not there: run make build")
+    done = rounds_in(path)
     recorder = Recorder(path)
     try:
-        for number in range(1, rounds + 1):
+        for number in range(done + 1, done + rounds + 1):
             first = (number - 1) % len(systems)
             for scenario in SCENARIOS:
                 for system in systems[first:] + systems[:first]:

@@ -39,7 +39,7 @@ def loop() -> float:
 def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None]) -> None:
     """Measures in turns, and writes a line for each measurement."""
     seconds = "200ms" if short else "4s"
-    with tempfile.TemporaryDirectory() as folder, path.open("w") as file:
+    with tempfile.TemporaryDirectory() as folder, path.open("a") as file:
         command = Path(folder, "floor")
         subprocess.run(["go", "build", "-o", command, "./bench/floor"], cwd=ROOT, check=True)
         for number in range(1, rounds + 1):

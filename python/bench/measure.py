@@ -94,7 +94,7 @@ class Recorder:
     """Appends records to a file, each with what else went on."""
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("w")
+        self._file = path.open("a")
         self.begin()
 
     def begin(self, pid: int | None = None) -> None:
@@ -120,6 +120,11 @@ class Recorder:
 
 def records(path: Path) -> list[Record]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def rounds_in(path: Path) -> int:
+    """How many rounds a file of results has; others go on after them."""
+    return max((record["round"] for record in records(path)), default=0) if path.exists() else 0
 
 
 @dataclass

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from floor import loop
-from measure import HERE, Recorder
+from measure import HERE, Recorder, rounds_in
 
 # Probes, as arguments for the interpreter, and how often each runs in a round.
 PROBES: tuple[tuple[int, tuple[str, ...]], ...] = (
@@ -42,9 +42,10 @@ def probe(arguments: tuple[str, ...], *, short: bool) -> dict[str, list[float]]:
 def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None]) -> None:
     """Writes a line per process."""
     probe(("start.py",), short=short)  # reads the files into memory, which is not measured
+    done = rounds_in(path)
     recorder = Recorder(path)
     try:
-        for number in range(1, rounds + 1):
+        for number in range(done + 1, done + rounds + 1):
             log(f"round {number} of the probes")
             for times, arguments in PROBES:
                 for _ in range(times):

@@ -1,8 +1,8 @@
 """Measures what RESULTS.md shows, and writes it again.
 
     python run.py             everything, a quarter of an hour on a quiet machine
-    python run.py --part micro    one part (micro, compare, floor); --into FOLDER puts the others beside it, and the
-                              run is complete with the last
+    python run.py --part micro    one part (micro, compare, floor); --into FOLDER puts others, or more rounds, beside it:
+                              the run is complete once all parts are there
     python run.py --short     seconds, to see that it works; not published
     python run.py --docs      RESULTS.md again from the results that are there
 
@@ -21,7 +21,7 @@ from pathlib import Path
 import compare
 import floor
 import micro
-from measure import HERE, RESULTS, ROOT, Record, commit, load_average, machine
+from measure import HERE, RESULTS, ROOT, Record, commit, load_average, machine, rounds_in
 from report import document
 
 PARTS = ("micro", "compare", "floor")
@@ -69,10 +69,10 @@ def measure(results: Path, rounds: int, probes: int, *, part: str, into: Path | 
     write()
     if part in ("", "micro"):
         micro.run(folder / "micro.jsonl", probes, short=short, log=log)
-        about["probe_rounds"] = probes
+        about["probe_rounds"] = rounds_in(folder / "micro.jsonl")
     if part in ("", "compare"):
         compare.run(folder / "compare.jsonl", rounds, short=short, log=log)
-        about["rounds"] = rounds
+        about["rounds"] = rounds_in(folder / "compare.jsonl")
     if part in ("", "floor"):
         floor.run(folder / "floor.jsonl", 1 if short else 6, short=short, log=log)
     about |= {
