@@ -21,7 +21,7 @@ from pathlib import Path
 import compare
 import floor
 import micro
-from measure import HERE, RESULTS, ROOT, Record, commit, load_average, machine, rounds_in
+from measure import CPU, HERE, RESULTS, ROOT, Record, commit, load_average, machine, rounds_in
 from report import document
 
 PARTS = ("micro", "compare", "floor")
@@ -31,22 +31,26 @@ def log(text: str) -> None:
     print(f"{datetime.now(timezone.utc):%H:%M:%S} {text}", file=sys.stderr, flush=True)
 
 
-def await_quiet(cores: int, seconds: float) -> None:
-    """Waits for a while until nothing else runs."""
+def await_quiet(cores: int, seconds: float) -> bool:
+    """Waits for a while until nothing else runs; whether nothing does. The load average would remember the last minute."""
     end = time.monotonic() + seconds
-    while load_average() > cores / 2 and time.monotonic() < end:
-        time.sleep(1)
+    while True:
+        before = CPU.now()
+        time.sleep(2)
+        if CPU.now().others_since(before) < 0.1 * 2 * cores:
+            return True
+        if time.monotonic() >= end:
+            return False
 
 
 def begin(rounds: int, probes: int, *, wait: float, short: bool) -> Record:
     """Waits for a quiet machine; the facts of a run that begins."""
     facts = machine()
-    await_quiet(facts["cores"], 0 if short else wait)
-    load = load_average()
+    quiet = short or await_quiet(facts["cores"], wait)
     identity, modified = commit()
     return {
         "started": f"{datetime.now(timezone.utc):%Y-%m-%dT%H:%M:%SZ}", "complete": False, "short": short,
-        "busy": load > facts["cores"] / 2, "load_before": load, "commit": identity, "modified": modified,
+        "busy": not quiet, "load_before": load_average(), "commit": identity, "modified": modified,
         "rounds": rounds, "probe_rounds": probes, "machine": facts,
     }  # fmt: skip
 
