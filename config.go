@@ -206,18 +206,20 @@ func (s Security) addressing(schemaless bool) hub.Addressing {
 	}
 }
 
-// loadSchema reads the SDL, or returns the schema-less one.
-func (c *Config) loadSchema() (*gql.Schema, error) {
-	if len(c.Schema) == 0 {
+func (c *Config) hasResolver(field string) bool { _, ok := c.Resolvers[field]; return ok }
+
+// loadSchema reads the SDL, or returns the schema-less one. resolved says which root fields have a resolver.
+func (c *Config) loadSchema(texts []SchemaSource, resolved func(field string) bool) (*gql.Schema, error) {
+	if len(texts) == 0 {
 		return gql.Schemaless(), nil
 	}
-	sources := make([]gql.SchemaSource, len(c.Schema))
-	for i, s := range c.Schema {
+	sources := make([]gql.SchemaSource, len(texts))
+	for i, s := range texts {
 		sources[i] = gql.SchemaSource{Name: s.Name, Text: s.Text}
 	}
 	options := gql.SchemaOptions{SnakeCase: c.SnakeCase, HideSuggestions: !c.Introspection}
 	if !c.LateResolvers {
-		options.Resolvers = func(field string) bool { _, ok := c.Resolvers[field]; return ok }
+		options.Resolvers = resolved
 	}
 	schema, problems := gql.LoadSchema(sources, options)
 	errs := make([]error, len(problems))

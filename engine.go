@@ -12,9 +12,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
-	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
-	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
@@ -24,19 +22,16 @@ import (
 type Engine struct {
 	cfg     Config
 	limits  Limits
-	schema  *gql.Schema
+	schema  atomic.Pointer[schema]
 	bus     bus.Bus
 	ownsBus bool
 	// establishes: interest in a channel takes effect later than it is told.
 	establishes bool
 	hub         *hub.Hub
-	plans       *plan.Cache
 	address     hub.Addressing
 	observer    observe.Observer
 	log         *slog.Logger
 	resolvers   atomic.Pointer[resolvers]
-	// tenantRoots are the root fields with @tenant, by channel: their events carry a tenant at that path.
-	tenantRoots map[string][]tenantRoot
 	connLimits  queue.Limits
 	policies    sync.Map // deliveryKey → *delivery
 	lastPolicy  atomic.Pointer[delivery]
@@ -59,19 +54,20 @@ type Engine struct {
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool
 	control                   control
+	setting                   sync.Mutex // one SetSchema at a time
 }
 
 // New builds an engine and reports every problem of its configuration at once; problems of the schema come with
 // file, line and column.
 func New(cfg Config) (*Engine, error) {
-	schema, err := cfg.loadSchema()
+	schema, err := cfg.loadSchema(cfg.Schema, cfg.hasResolver)
 	if err = errors.Join(cfg.validate(), err); err != nil {
 		return nil, err
 	}
 	if err := cfg.checkResolvers(schema); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, limits: cfg.Limits.WithDefaults(), schema: schema, bus: cfg.Bus, observer: cfg.Observer, log: cfg.Logger}
+	e := &Engine{cfg: cfg, limits: cfg.Limits.WithDefaults(), bus: cfg.Bus, observer: cfg.Observer, log: cfg.Logger}
 	if e.observer == nil {
 		e.observer = observe.Discard{}
 	}
@@ -83,8 +79,7 @@ func New(cfg Config) (*Engine, error) {
 	}
 	e.address = cfg.Security.addressing(schema.Schemaless)
 	e.connLimits = queue.Limits{Bytes: e.limits.ConnectionQueueBytes}
-	e.plans = plan.NewCache(e.limits.PlanCacheBytes)
-	e.indexTenantRoots()
+	e.schema.Store(e.newSchema(schema, cfg.Schema))
 	e.setResolvers(cfg.Resolvers)
 	e.publishing.New = func() any { return e.Batch() }
 	e.subscribing.New = func() any { return new(subscribing) }
@@ -104,7 +99,7 @@ func New(cfg Config) (*Engine, error) {
 		Failed: func(field string, err error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},
-		Bus: e.busAccess(),
+		Bus: e.busAccess(), Renew: e.renew, Ended: schemaChanged,
 	})
 	e.connLimits.Room = e.hub.Room
 	_, e.establishes = e.bus.(bus.Establisher)
@@ -120,15 +115,16 @@ func New(cfg Config) (*Engine, error) {
 }
 
 // Schemaless reports whether the engine works without a schema.
-func (e *Engine) Schemaless() bool { return e.schema.Schemaless }
+func (e *Engine) Schemaless() bool { return e.schema.Load().Schemaless }
 
 // Channels returns the channels that the schema's root fields listen to, sorted; nil without a schema.
 func (e *Engine) Channels() []string {
-	if e.schema.Subscription == nil {
+	subscription := e.schema.Load().Subscription
+	if subscription == nil {
 		return nil
 	}
 	var names []string
-	for _, f := range e.schema.Subscription.Fields {
+	for _, f := range subscription.Fields {
 		names = append(names, f.Source.Channel)
 	}
 	slices.Sort(names)
@@ -140,7 +136,7 @@ func (e *Engine) Stats() Stats {
 	channels, groups, subscriptions := e.hub.Sizes()
 	s := Stats{
 		Connections: e.pulls.len(), Subscriptions: subscriptions, Groups: groups, Channels: channels,
-		PlanCacheBytes: int64(e.plans.Bytes()), Bus: e.BusStatus(), QueueBytes: e.pulls.queuedBytes(),
+		PlanCacheBytes: int64(e.schema.Load().plans.Bytes()), Bus: e.BusStatus(), QueueBytes: e.pulls.queuedBytes(),
 	}
 	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()
@@ -191,7 +187,7 @@ func (e *Engine) Close(ctx context.Context) error {
 
 // serves reports whether a schema-less engine may serve a channel.
 func (e *Engine) serves(channel string) bool {
-	if !e.schema.Schemaless || e.cfg.SchemalessChannels == nil {
+	if !e.Schemaless() || e.cfg.SchemalessChannels == nil {
 		return true
 	}
 	return slices.ContainsFunc(e.cfg.SchemalessChannels, func(pattern string) bool {

@@ -137,7 +137,8 @@ func (g *gate) Prepared(query, operationName string) bool {
 	if g.cfg.Hooks.OnSubscribe != nil { // it may block
 		return false
 	}
-	_, ok := g.engine.plans.Get(g.engine.schema.Generation, query, operationName)
+	s := g.engine.schema.Load()
+	_, ok := s.plans.Get(s.Generation, query, operationName)
 	return ok
 }
 

@@ -197,7 +197,7 @@ func badData(err error) *PublishError {
 
 // hasTenantPath reports whether a root field of the event's channel finds a tenant at its @tenant path.
 func (e *Engine) hasTenantPath(ev *event.Event, t *jsontape.Tape) bool {
-	for _, root := range e.tenantRoots[ev.Channel] {
+	for _, root := range e.schema.Load().tenantRoots[ev.Channel] {
 		if len(root.types) > 0 && !contains(root.types, ev.Type) {
 			continue
 		}
@@ -215,17 +215,4 @@ func contains(list []string, s string) bool {
 		}
 	}
 	return false
-}
-
-func (e *Engine) indexTenantRoots() {
-	e.tenantRoots = make(map[string][]tenantRoot)
-	if e.schema.Subscription == nil {
-		return
-	}
-	for _, f := range e.schema.Subscription.Fields {
-		if f.Tenant != nil && f.Source != nil {
-			root := tenantRoot{types: f.Source.Types, path: jsontape.MakeNames(f.Tenant)}
-			e.tenantRoots[f.Source.Channel] = append(e.tenantRoots[f.Source.Channel], root)
-		}
-	}
 }

@@ -95,20 +95,21 @@ func (e *Engine) SetResolver(name string, r Resolver) error {
 	made := r.internal()
 	for {
 		old := e.resolvers.Load()
-		if e.resolvers.CompareAndSwap(old, old.with(e.schema, name, made)) {
+		if e.resolvers.CompareAndSwap(old, old.with(e.schema.Load().Schema, name, made)) {
 			return nil
 		}
 	}
 }
 
 func (e *Engine) checkResolverName(name string) error {
-	if !e.schema.Schemaless && isRootField(e.schema, name) {
+	s := e.schema.Load().Schema
+	if !s.Schemaless && isRootField(s, name) {
 		return nil
 	}
 	if err := event.ValidateType(name); err != nil {
 		return errors.New("the name " + err.Message)
 	}
-	if !e.schema.Schemaless && !takesType(e.schema, name) {
+	if !s.Schemaless && !takesType(s, name) {
 		return errors.New("the schema has no such root field, and no root field takes events of such a type")
 	}
 	return nil
@@ -123,6 +124,7 @@ func (r *Resolver) validate() error {
 
 // resolvers are those of an engine at one time. They do not change.
 type resolvers struct {
+	all            map[string]*hub.Resolver // by the names that they were set with
 	fields, byType map[string]*hub.Resolver
 	types          *hub.Types // of byType
 }
@@ -130,7 +132,7 @@ type resolvers struct {
 func (e *Engine) setResolvers(list map[string]Resolver) {
 	all := new(resolvers)
 	for name, r := range list {
-		all = all.with(e.schema, name, r.internal())
+		all = all.with(e.schema.Load().Schema, name, r.internal())
 	}
 	e.resolvers.Store(all)
 }
@@ -138,6 +140,10 @@ func (e *Engine) setResolvers(list map[string]Resolver) {
 // with returns a copy in which a name has another resolver.
 func (s *resolvers) with(schema *gql.Schema, name string, r *hub.Resolver) *resolvers {
 	c := *s
+	if c.all = maps.Clone(s.all); c.all == nil {
+		c.all = make(map[string]*hub.Resolver)
+	}
+	c.all[name] = r
 	root := isRootField(schema, name)
 	if root || schema.Schemaless {
 		if c.fields = maps.Clone(s.fields); c.fields == nil {
@@ -153,6 +159,18 @@ func (s *resolvers) with(schema *gql.Schema, name string, r *hub.Resolver) *reso
 		c.types = hub.NewTypes(c.byType)
 	}
 	return &c
+}
+
+// under returns the resolvers as another schema divides them into those of fields and those of event types.
+func (s *resolvers) under(schema *gql.Schema) *resolvers {
+	c := &resolvers{}
+	for name, r := range s.all {
+		c = c.with(schema, name, r)
+	}
+	if maps.Equal(c.byType, s.byType) { // groups know them by their address
+		c.types = s.types
+	}
+	return c
 }
 
 // of returns the resolver of the root field, else those by event type if one of them can apply.

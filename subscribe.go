@@ -2,6 +2,7 @@ package fraiseql
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -81,20 +82,21 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 // plan returns the plan of a document's operation, or, when it is not a subscription, the operation. origin is
 // the label of observe.Subscribed.
 func (e *Engine) plan(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
-	p, ok := e.plans.Get(e.schema.Generation, query, name)
+	s := e.schema.Load()
+	p, ok := s.plans.Get(s.Generation, query, name)
 	if !ok && len(query) <= e.limits.DocumentBytes { // comments count, whatever is known about the rest
-		p, ok = e.plans.Find(e.schema.Generation, query, name)
+		p, ok = s.plans.Find(s.Generation, query, name)
 	}
 	if ok {
 		return p, p.Operation, "cached", nil
 	}
-	p, op, errs = e.compile(query, name)
+	p, op, errs = e.compile(s, query, name)
 	return p, op, "compiled", errs
 }
 
 // compile is plan for a document that is not known.
-func (e *Engine) compile(query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
-	doc, errs := e.schema.Parse(query, e.limits.documents())
+func (e *Engine) compile(s *schema, query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
+	doc, errs := s.Parse(query, e.limits.documents())
 	if len(errs) > 0 {
 		return nil, nil, errs
 	}
@@ -115,7 +117,8 @@ func (e *Engine) compile(query, name string) (*plan.Plan, *gql.Operation, []*gql
 	if !e.serves(p.Channel) {
 		return nil, nil, refused(code.ValidationFailed, "This server has no channel of that name.")
 	}
-	return e.plans.Put(e.schema.Generation, query, name, p), op, nil
+	p.Asked = strings.Clone(name)
+	return s.plans.Put(s.Generation, query, name, p), op, nil
 }
 
 func requestError(err error) *gql.Error {
@@ -235,8 +238,11 @@ type delivery struct {
 
 // policy returns the queue bounds of a plan's subscriptions, shared by all with the same. Most plans have those of
 // the one before.
-func (e *Engine) policy(p *plan.Plan) *queue.Policy {
-	key := deliveryKey{p.Delivery.Overflow, p.Delivery.MaxMessages, p.Delivery.MaxBytes, p.Fields}
+func (e *Engine) policy(p *plan.Plan) *queue.Policy { return e.policyOf(p, p.Fields) }
+
+// policyOf is policy for subscriptions that count for so many fields.
+func (e *Engine) policyOf(p *plan.Plan, fields int) *queue.Policy {
+	key := deliveryKey{p.Delivery.Overflow, p.Delivery.MaxMessages, p.Delivery.MaxBytes, fields}
 	if last := e.lastPolicy.Load(); last != nil && last.key == key {
 		return &last.policy
 	}

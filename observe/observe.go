@@ -72,6 +72,10 @@ const (
 	Limited
 	// Hooks counts calls of hooks; label is `allowed`, `refused`, `failed` or `dropped` (nobody had time to tell).
 	Hooks
+	// SchemaChanges counts schemas that were to take the place of the one in force; label is `accepted` or `refused`.
+	SchemaChanges
+	// Renewed counts live subscriptions when another schema came into force; label is `moved` or `ended`.
+	Renewed
 	// Counters is the number of counters.
 	Counters int = iota
 )

@@ -71,7 +71,7 @@ var table = []Entry{
 	{SlowConsumer, 0, 4290, "close 4290; raised by `next_event()`",
 		"The client reads more slowly than events come.", "Read faster, subscribe to less, or choose `@delivery(overflow: …)`."},
 	{SchemaChanged, http.StatusServiceUnavailable, 0, "`error` that ends a subscription",
-		"The schema was replaced and the document no longer fits.", "Load the schema again, then subscribe again."},
+		"The schema was replaced, and the subscription is not valid under the new one, or its caller may not have it.", "Load the schema again, then subscribe again."},
 	{InternalServerError, http.StatusInternalServerError, 0, "anywhere",
 		"A fault of the server.", "Read the server's log; send it to the maintainers."},
 }

@@ -9,6 +9,7 @@ func (h *Hub) Again(s *Subscription, tape *jsontape.Tape) (j Join, ok bool) {
 	if g == nil || tape.Parse(j.Variables, h.cfg.Events) != nil {
 		return j, false
 	}
+	j.salt = 0
 	j.Conn, j.ID, j.Policy, j.Identity, j.Tape = s.Conn(), s.AppendID(nil), s.Policy(), s.who.Load(), tape
 	return j, true
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
@@ -28,17 +29,15 @@ type answering struct {
 // gets a masked error and nothing of the event. It is called once per request, without a lock.
 func (h *Hub) answer(r *Request, value []byte, err error) {
 	if err == nil {
-		var m *queue.Message
-		if m, err = h.projectResult(r, value); err == nil {
+		if err = h.settleResult(r, value); err == nil {
 			h.cfg.Observer.Counted(observe.Resolved, "ok", 1)
-			r.settle(m)
 			return
 		}
 		err = fmt.Errorf("result of resolver %s: %w", r.Field(), err)
 	}
 	if errors.Is(err, ErrSkip) {
 		h.cfg.Observer.Counted(observe.Resolved, "ok", 1)
-		r.settle(nil)
+		r.settle(nil, nil)
 		return
 	}
 	label, errorCode, text := "error", code.ResolverFailed, "The resolver failed."
@@ -51,10 +50,23 @@ func (h *Hub) answer(r *Request, value []byte, err error) {
 	}
 	h.cfg.Observer.Counted(observe.Resolved, label, 1)
 	h.cfg.Failed(r.Field(), err)
-	r.settle(&queue.Message{Extra: r.extra, Payload: r.group.projection.AppendFailed(nil, errorCode, text)})
+	for p := r.projection(); !r.settle(&queue.Message{Extra: r.extra, Payload: p.AppendFailed(nil, errorCode, text)}, p); {
+		p = r.projection()
+	}
 }
 
-func (h *Hub) projectResult(r *Request, value []byte) (*queue.Message, error) {
+// settleResult projects and settles a result, once more where the schema is replaced meanwhile.
+func (h *Hub) settleResult(r *Request, value []byte) error {
+	for {
+		p := r.projection()
+		m, err := h.projectResult(r, p, value)
+		if err != nil || r.settle(m, p) {
+			return err
+		}
+	}
+}
+
+func (h *Hub) projectResult(r *Request, p *plan.Projection, value []byte) (*queue.Message, error) {
 	a := h.answering.Get().(*answering)
 	defer h.answering.Put(a)
 	defer a.tape.Forget()
@@ -64,7 +76,7 @@ func (h *Hub) projectResult(r *Request, value []byte) (*queue.Message, error) {
 	m := a.slab.message()
 	m.Extra = r.extra
 	m.Payload = a.slab.project(func(dst []byte) []byte {
-		return r.group.projection.AppendResolved(dst, &a.tape, jsontape.Root)
+		return p.AppendResolved(dst, &a.tape, jsontape.Root)
 	})
 	return m, nil
 }

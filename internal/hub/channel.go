@@ -132,10 +132,20 @@ func (c *channel) shapeLocked(p *plan.Plan, paths []plan.KeyPath, limit int) *sh
 			return s
 		}
 	}
-	if len(c.shapes) >= limit {
+	if len(c.shapes) >= limit && c.shapesOf(p.Generation()) >= limit {
 		return nil
 	}
 	s := newShape(c, p, slices.Clone(paths))
 	c.shapes = append(c.shapes, s)
 	return s
+}
+
+// shapesOf counts the shapes of a schema's plans: those of one that was replaced are about to go.
+func (c *channel) shapesOf(generation uint64) (n int) {
+	for _, s := range c.shapes {
+		if s.plan.Generation() == generation {
+			n++
+		}
+	}
+	return n
 }

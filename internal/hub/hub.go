@@ -15,6 +15,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
@@ -40,6 +41,11 @@ type Config struct {
 	Timeout time.Duration
 	// Failed is told why a resolver failed, for the log.
 	Failed func(field string, err error)
+	// Renew says what a subscription is under the schema that took the place of the one it was made under, see Hub.Renew;
+	// nil: schemas are not replaced. It is called without a lock.
+	Renew func(j *Join) *Renewal
+	// Ended returns the JSON array of errors for subscriptions that end because they are not valid any more, and why.
+	Ended func(why []*gql.Error) []byte
 	// Bus is what resuming needs of the bus.
 	Bus BusAccess
 }
@@ -81,6 +87,7 @@ type Hub struct {
 	// seenEntries and recorded are what all channels together remember for resuming: ids, and bytes of events.
 	seenEntries, recorded atomic.Int64
 	answering             sync.Pool // *answering
+	renewing              renewing
 
 	subscriptions atomic.Int64
 	groups        atomic.Int64

@@ -33,6 +33,9 @@ type Join struct {
 	Extensions bool
 	// Cursors: it asked for a cursor with each message. Only for Follow.
 	Cursors bool
+
+	salt  uint64 // of a lane
+	again bool   // it takes the place of one that was there: bounds of groups do not refuse it
 }
 
 var errGroups = errors.New("too many different subscriptions on this channel: use variables rather than literals, and fewer variants")
@@ -40,28 +43,48 @@ var errGroups = errors.New("too many different subscriptions on this channel: us
 // Join adds a subscription to its channel's index: events accepted after it returns are for it. begin, if
 // any, is called without a lock once nothing can refuse the subscription any more and before it can receive;
 // when it returns false Join returns nil and no error. The errors are those of binding the plan, or one with
-// code LIMIT_EXCEEDED.
+// code LIMIT_EXCEEDED. Where the schema of j's plan was replaced meanwhile, j is renewed (Config.Renew); a subscription
+// that has begun by then, and is not valid any more, ends with an error.
 func (h *Hub) Join(j *Join, begin func(*Subscription) bool) (*Subscription, []*gql.Error) {
-	var scratch [256]byte
-	g, errs := h.reserve(j, j.appendKey(scratch[:0]))
+	g, errs := h.reserveNow(j)
 	if errs != nil {
 		return nil, errs
 	}
-	c := g.channel()
-	s := j.subscription(c)
-	wanted := begin == nil || begin(s)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !wanted {
-		c.unreserveLocked(g)
+	s := j.subscription(g.channel())
+	if begin != nil && !begin(s) {
+		g.channel().giveUp(g)
 		return nil, nil
 	}
-	if s.Ended() { // completed between begin and here: it was never in the index
-		c.unreserveLocked(g)
-		return s, nil
+	for stale := g.channel().enter(g, s); stale; {
+		if g = h.reserveAgain(j, g, s); g == nil {
+			break
+		}
+		stale = g.channel().enter(g, s)
 	}
-	c.addLocked(g, s)
 	return s, nil
+}
+
+// enter makes s a member of g, on the place that is kept, unless it was completed meanwhile. When g is of a schema that
+// was replaced, it does nothing and says so: the place is still kept.
+func (c *channel) enter(g *Group, s *Subscription) (stale bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case s.Ended(): // between begin and here: it was never in the index
+		c.unreserveLocked(g)
+	case c.hub.stale(g.projection.Plan):
+		return true
+	default:
+		c.addLocked(g, s)
+	}
+	return false
+}
+
+// giveUp gives a place in a group back.
+func (c *channel) giveUp(g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.unreserveLocked(g)
 }
 
 // reserve returns the group for a subscription with a place in it kept, so that group and channel stay.
@@ -169,7 +192,7 @@ func (c *channel) addLocked(g *Group, s *Subscription) {
 // error, when there is no shape for the keys of b.
 func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, error) {
 	tenant := j.Identity.TenantID
-	if c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant {
+	if !j.again && (c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant) {
 		return nil, errGroups
 	}
 	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0, cursors: j.Cursors}

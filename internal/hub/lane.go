@@ -9,6 +9,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
@@ -24,6 +25,8 @@ type lane struct {
 	head      int
 	idle      int // of waiting, for a worker, and none has taken it
 	promised  int // workers that will look here, see workers.backlog
+	// salt is part of the group's key where requests of another group were taken over, see Hub.Renew; else 0.
+	salt uint64
 }
 
 // of returns the resolver of events of a type, nil when they pass unresolved.
@@ -64,7 +67,8 @@ func (l *lane) pop() *Request {
 // Request is one event of a lane, and what a deferred resolver is asked. All methods are safe for concurrent use;
 // the first of Resolve, Skip and Fail answers.
 type Request struct {
-	group    *Group
+	group    *Group    // that asked; it does not change
+	home     *Group    // whose members get the result: group, unless it was renewed; guarded by the channel's mu
 	resolver *Resolver // nil: it passed unresolved and its message is there
 	event    event.Event
 	readers  readers
@@ -121,7 +125,7 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 	if by == nil && l.len() == 0 {
 		return false
 	}
-	r := &Request{group: g, resolver: by, readers: d.ownReaders(), seq: d.seq}
+	r := &Request{group: g, home: g, resolver: by, readers: d.ownReaders(), seq: d.seq}
 	switch {
 	case by == nil:
 		r.message = d.slab.message()
@@ -164,7 +168,7 @@ func (r *Request) prepare(d *dispatch) {
 // makeRoom applies the queue policy to a full lane; it reports whether the event may enter.
 func (d *dispatch) makeRoom(g *Group) bool {
 	l := g.rest.lane
-	newest := Request{group: g, readers: readers{d.aud.User, d.aud.Users}, seq: d.seq}
+	newest := Request{group: g, home: g, readers: readers{d.aud.User, d.aud.Users}, seq: d.seq}
 	result := queue.Dropped
 	switch g.projection.Plan.Delivery.Overflow {
 	case gql.OverflowDropNewest:
@@ -199,7 +203,7 @@ func (r *Request) eachReader(f func(*Subscription)) {
 		f(&fo.only.Subscription)
 		return
 	}
-	r.group.eachMember(func(s *Subscription) {
+	r.home.eachMember(func(s *Subscription) {
 		if s.joined < r.seq && r.readers.include(s.who.Load().UserID) {
 			f(s)
 		}
@@ -232,26 +236,40 @@ func (l *lane) abandonLocked() {
 	l.waiting = nil
 }
 
-// settle puts a result in its place (nil: no message) and enqueues what is then at the head of the lane.
-func (r *Request) settle(m *queue.Message) {
-	var dropped results
+// projection is by what the result is projected now.
+func (r *Request) projection() *plan.Projection {
 	c := r.group.channel()
-	r.place(c, m, &dropped)
-	dropped.report(c.hub.cfg.Observer)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return r.home.projection
 }
 
-func (r *Request) place(c *channel, m *queue.Message, dropped *results) {
+// settle puts a result in its place (nil: no message) and enqueues what is then at the head of the lane. It reports
+// false, and does nothing, when the message was projected by p and another projection has taken its place meanwhile.
+func (r *Request) settle(m *queue.Message, p *plan.Projection) bool {
+	var dropped results
+	c := r.group.channel()
+	ok := r.place(c, m, p, &dropped)
+	dropped.report(c.hub.cfg.Observer)
+	return ok
+}
+
+func (r *Request) place(c *channel, m *queue.Message, p *plan.Projection, dropped *results) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if r.done {
-		return
+		return true
+	}
+	if m != nil && p != r.home.projection {
+		return false
 	}
 	r.done, r.message = true, m
 	if fo := r.followed(); fo != nil && fo.replay != nil {
 		c.hub.replays.kick(fo.replay)
-		return
+		return true
 	}
-	r.group.rest.lane.deliverLocked(dropped)
+	r.home.rest.lane.deliverLocked(dropped)
+	return true
 }
 
 // deliverLocked enqueues the results at the head of the lane, up to the first that is due.

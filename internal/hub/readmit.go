@@ -22,6 +22,8 @@ import (
 // It may wait for an event of the channel to be dispatched. No lock may be held. A subscription that has ended, or is
 // neither in the index yet nor replays, is left as it is.
 func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error)) []*gql.Error {
+	h.renewing.RLock() // the group stays what it is meanwhile
+	defer h.renewing.RUnlock()
 	c := s.channel
 	j, old := c.present(s)
 	if old == nil {
@@ -65,11 +67,16 @@ func (c *channel) present(s *Subscription) (j Join, g *Group) {
 	} else {
 		return j, nil
 	}
-	j = Join{Plan: g.projection.Plan, Variables: g.variables(), Cursors: g.cursors}
+	return g.join(), g
+}
+
+// join is what the members of a group joined with, as far as it knows. The channel's mu is held.
+func (g *Group) join() Join {
+	j := Join{Plan: g.projection.Plan, Variables: g.variables(), Cursors: g.cursors}
 	if l := g.lane(); l != nil {
-		j.Resolver, j.Types = l.resolver, l.types
+		j.Resolver, j.Types, j.salt = l.resolver, l.types, l.salt
 	}
-	return j, g
+	return j
 }
 
 // variables returns the object of the coerced variables, which is the end of the group's key.

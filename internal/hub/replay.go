@@ -38,7 +38,10 @@ type replay struct {
 	gap    bool     // the bus proved one: look again
 	change adoption // to be taken over by the goroutine at work
 	over   bool     // it joined, or was abandoned
-	waits  bool     // in follow.waiting: nobody works on it
+	begun  bool     // its subscription may be told of things
+	// refused is the JSON array of errors that end it once it has begun; nil: none.
+	refused []byte
+	waits   bool // in follow.waiting: nobody works on it
 
 	// results are of resolvers, in the order of their events: those that are due, or wait for room. Guarded by the
 	// channel's mu.
@@ -64,12 +67,10 @@ func (h *Hub) Follow(ctx context.Context, j *Join, cursor string, begin func(*Su
 	if h.cfg.Bus.History == nil {
 		return nil, nil, errors.New("the bus has no history")
 	}
-	var scratch [256]byte
-	g, errs := h.reserve(j, j.appendKey(scratch[:0]))
+	r, errs := h.newReplay(j)
 	if errs != nil {
 		return nil, errs, nil
 	}
-	r := h.newReplay(g, j)
 	first, err := r.locate(ctx, cursor)
 	if err != nil {
 		r.abandon()
@@ -81,15 +82,46 @@ func (h *Hub) Follow(ctx context.Context, j *Join, cursor string, begin func(*Su
 		return nil, nil, nil
 	}
 	h.cfg.Observer.Counted(observe.Resumed, resumedLabels[first], 1)
-	s.Note(h.note(g.channel().name, r.at, first))
-	h.replays.start(r)
+	s.Note(h.note(r.channel.name, r.at, first))
+	if r.begin() {
+		h.replays.start(r)
+	}
 	return s, nil, nil
+}
+
+// begin says that the subscription may be told of things; false: it was refused under another schema meanwhile, and has
+// ended now.
+func (r *replay) begin() bool {
+	c := r.channel
+	c.mu.Lock()
+	r.begun = true
+	refused := r.refused
+	c.mu.Unlock()
+	if refused == nil {
+		return true
+	}
+	r.sub.End(refused)
+	r.abandon()
+	return false
 }
 
 var resumedLabels = [...]string{queue.Untold: "started", queue.Recovered: "recovered", queue.Lost: "lost"}
 
 // newReplay registers a subscription that is about to replay: what is delivered from now on is recorded.
-func (h *Hub) newReplay(g *Group, j *Join) *replay {
+func (h *Hub) newReplay(j *Join) (*replay, []*gql.Error) {
+	for {
+		g, errs := h.reserveNow(j)
+		if errs != nil {
+			return nil, errs
+		}
+		if r := h.registerReplay(g, j); r != nil {
+			return r, nil
+		}
+	}
+}
+
+// registerReplay is newReplay for a group in which a place is kept; nil: its schema was replaced.
+func (h *Hub) registerReplay(g *Group, j *Join) *replay {
 	c := g.channel()
 	r := &replay{hub: h, channel: c, group: g, sub: j.subscription(c).follower()}
 	if h.cfg.Bus.Redelivers {
@@ -97,6 +129,10 @@ func (h *Hub) newReplay(g *Group, j *Join) *replay {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if h.stale(g.projection.Plan) {
+		c.unreserveLocked(g)
+		return nil
+	}
 	r.match = g.matcherLocked()
 	f := c.followLocked()
 	f.replays[&r.sub.Subscription] = r

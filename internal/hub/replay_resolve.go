@@ -48,7 +48,7 @@ func (r *replay) enterLocked(d *dispatch) bool {
 	if by == nil && len(r.results) == 0 {
 		return false
 	}
-	q := &Request{group: r.group, resolver: by, started: true}
+	q := &Request{group: r.group, home: r.group, resolver: by, started: true}
 	q.prepare(d)
 	fo := q.followed()
 	fo.only, fo.replay = r.sub, r

@@ -78,6 +78,9 @@ func (j *Join) appendResolver(dst []byte) []byte {
 		dst = binary.LittleEndian.AppendUint64(dst, uint64(uintptr(unsafe.Pointer(j.Types))))
 		aware = j.Types.context
 	}
+	if j.salt != 0 {
+		dst = binary.LittleEndian.AppendUint64(append(dst, 0, 's'), j.salt)
+	}
 	id := j.Identity
 	dst = appendText(dst, id.TenantID, id.FederationID, id.ServiceName)
 	if aware || j.Plan.Owner != nil {
@@ -94,7 +97,7 @@ func (j *Join) appendResolver(dst []byte) []byte {
 
 // newLane makes the lane of a group whose members have a resolver.
 func (j *Join) newLane() *lane {
-	l := &lane{resolver: j.Resolver, types: j.Types, variables: append([]byte(nil), j.Variables...)}
+	l := &lane{resolver: j.Resolver, types: j.Types, salt: j.salt, variables: append([]byte(nil), j.Variables...)}
 	if j.Resolver != nil {
 		l.types = nil
 	}

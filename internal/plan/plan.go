@@ -18,12 +18,14 @@ import (
 // Plan is a compiled operation. What is exported is immutable; all methods are safe for concurrent use.
 type Plan struct {
 	Operation *gql.Operation
-	Root      *gql.Field // nil without a schema
-	RootName  string
-	Channel   string
-	Types     []string // event types; empty: every one
-	Owner     []string // @owner path
-	Tenant    []string // @tenant path
+	// Asked is the operation name that the plan was asked for by; set before others have the plan.
+	Asked    string
+	Root     *gql.Field // nil without a schema
+	RootName string
+	Channel  string
+	Types    []string // event types; empty: every one
+	Owner    []string // @owner path
+	Tenant   []string // @tenant path
 	// Equality is what may be constrained by index key: arguments in schema order (in the document's without
 	// a schema), then `eq` and `in` at the top level of @where.
 	Equality []KeyPath
@@ -53,6 +55,9 @@ type KeyPath struct {
 	Leaf scalar.Leaf
 	Name string // the argument's
 }
+
+// Generation is that of the schema that the operation was compiled for.
+func (p *Plan) Generation() uint64 { return p.Operation.Document.Schema.Generation }
 
 // Options are the settings that change how an operation is compiled.
 type Options struct {

@@ -172,10 +172,21 @@ func (q *Queue) IDIs(id []byte) bool {
 }
 
 // Weight returns that of the policy.
-func (q *Queue) Weight() int32 { return q.policy.Weight }
+func (q *Queue) Weight() int32 { return q.Policy().Weight }
 
 // Policy returns what bounds the queue.
-func (q *Queue) Policy() *Policy { return q.policy }
+func (q *Queue) Policy() *Policy {
+	q.conn.mu.Lock()
+	defer q.conn.mu.Unlock()
+	return q.policy
+}
+
+// SetPolicy puts other bounds in the place of those that there are, for what comes from now on; what waits stays.
+func (q *Queue) SetPolicy(p *Policy) {
+	q.conn.mu.Lock()
+	defer q.conn.mu.Unlock()
+	q.policy = p
+}
 
 // Conn returns the connection that the queue belongs to.
 func (q *Queue) Conn() *Conn { return q.conn }

@@ -1,0 +1,226 @@
+package hub
+
+import (
+	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/policy"
+)
+
+// splice moves the members of a group to what the group has become, between two events of its channel.
+type splice struct {
+	channel *channel
+	old     *Group
+	join    Join // of what it has become; identity, mask and salt are those of a target
+	renewal *Renewal
+
+	due     bool // results of a resolver are, for the members
+	targets map[target]*Group
+	moved   int
+	ending  []ending
+	work    []*Group // in whose lanes events wait for a worker
+}
+
+// target is a group that members go to. Those that replay are asked for anew: they take nothing over.
+type target struct {
+	mask    policy.Mask
+	replays bool
+}
+
+// ending is a subscription that is not valid any more.
+type ending struct {
+	sub    *Subscription
+	errors []byte
+}
+
+// run moves who may stay and ends the others. It holds the channel's turn: no event of the channel is dispatched
+// meanwhile.
+func (sp *splice) run() {
+	c := sp.channel
+	c.turn.Lock()
+	defer c.turn.Unlock()
+	members, replays := sp.begin()
+	for len(members) > 0 {
+		n := min(len(members), memberBatch)
+		sp.move(members[:n])
+		members = members[n:]
+	}
+	for _, r := range replays {
+		sp.moveReplay(r)
+	}
+	sp.end()
+	for _, e := range sp.ending {
+		e.sub.End(e.errors)
+	}
+}
+
+// begin lists the members. The channel stays until end.
+func (sp *splice) begin() (members []*Subscription, replays []*replay) {
+	c, g := sp.channel, sp.old
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members++
+	sp.targets = make(map[target]*Group)
+	g.eachMember(func(s *Subscription) { members = append(members, s) })
+	if g.cursors && c.follow != nil {
+		for _, r := range c.follow.replays {
+			if r.groupLocked() == g {
+				replays = append(replays, r)
+			}
+		}
+	}
+	if l := g.lane(); l != nil && l.len() > 0 {
+		sp.due = true
+		sp.join.salt = c.hub.renewing.salts.Add(1) // nobody else's results are in that group
+	} else {
+		sp.join.salt = 0
+	}
+	return members, replays
+}
+
+// judge returns the group for an identity, in which a place is kept until end, or why it ends.
+func (sp *splice) judge(j Join, replays bool) (*Group, []*gql.Error) {
+	if sp.renewal.Invalid != nil {
+		return nil, sp.renewal.Invalid
+	}
+	mask, errs := sp.renewal.Admit(j.Identity)
+	if errs != nil {
+		return nil, errs
+	}
+	at := target{mask, replays}
+	if g := sp.targets[at]; g != nil {
+		return g, nil
+	}
+	if sp.due && !replays && sp.taken() {
+		return nil, errApart
+	}
+	if j.Mask = mask; replays {
+		j.salt = 0
+	}
+	var scratch [256]byte
+	g, errs := sp.channel.hub.reserve(&j, j.appendKey(scratch[:0]))
+	if errs != nil {
+		return nil, errs
+	}
+	sp.targets[at] = g
+	if sp.due && !replays {
+		sp.takeOver(g)
+	}
+	return g, nil
+}
+
+// taken reports whether what is due has been taken over.
+func (sp *splice) taken() bool {
+	for at := range sp.targets {
+		if !at.replays {
+			return true
+		}
+	}
+	return false
+}
+
+// takeOver gives the old group's requests to a new group, which has none: its members are those of the old one.
+func (sp *splice) takeOver(g *Group) {
+	c := sp.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	from, to := sp.old.lane(), g.lane()
+	to.waiting, to.head, to.idle, to.promised = from.waiting, from.head, from.idle, from.idle
+	from.waiting, from.head, from.idle = nil, 0, 0
+	for _, r := range to.waiting[to.head:] {
+		r.home = g
+	}
+	for range to.idle {
+		sp.work = append(sp.work, g)
+	}
+}
+
+// move moves a few members, or notes that they end.
+func (sp *splice) move(members []*Subscription) {
+	for _, s := range members {
+		j := sp.join
+		j.Identity = s.who.Load()
+		g, errs := sp.judge(j, false)
+		if errs != nil {
+			sp.refuse(s, errs)
+			continue
+		}
+		sp.moveTo(s, g)
+	}
+}
+
+func (sp *splice) refuse(s *Subscription, errs []*gql.Error) {
+	sp.ending = append(sp.ending, ending{s, sp.channel.hub.cfg.Ended(errs)})
+}
+
+func (sp *splice) moveTo(s *Subscription, g *Group) {
+	c := sp.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if s.cell == nil || s.cell.group != sp.old { // it has left
+		return
+	}
+	g.members++
+	c.members++
+	joined := s.joined
+	c.removeLocked(s)
+	c.addLocked(g, s)
+	if sp.due { // what was taken over is for it, too
+		s.joined = joined
+	}
+	s.SetPolicy(sp.renewal.Policy)
+	sp.moved++
+}
+
+// moveReplay lets a replay go on in another group, after the page that it has.
+func (sp *splice) moveReplay(r *replay) {
+	c := sp.channel
+	c.mu.Lock()
+	over, who := r.over || r.groupLocked() != sp.old, r.change.who
+	c.mu.Unlock()
+	if over {
+		return
+	}
+	j := sp.join
+	if j.Identity = who; who == nil {
+		j.Identity = r.sub.who.Load()
+	}
+	g, errs := sp.judge(j, true)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if r.over || r.groupLocked() != sp.old {
+		return
+	}
+	if errs != nil {
+		sp.refuseReplayLocked(r, errs)
+		return
+	}
+	g.members++
+	c.members++
+	if pending := r.change.group; pending != nil {
+		c.unreserveLocked(pending)
+	}
+	r.changeLocked(adoption{group: g, who: who})
+	r.sub.SetPolicy(sp.renewal.Policy)
+	sp.moved++
+}
+
+// refuseReplayLocked ends a replay; one that has not begun ends once it has.
+func (sp *splice) refuseReplayLocked(r *replay, errs []*gql.Error) {
+	if r.begun {
+		sp.refuse(&r.sub.Subscription, errs)
+		return
+	}
+	r.refused = sp.channel.hub.cfg.Ended(errs)
+}
+
+// end gives back what was kept.
+func (sp *splice) end() {
+	c := sp.channel
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, g := range sp.targets {
+		c.unreserveLocked(g)
+	}
+	if c.members--; !c.dead {
+		c.retireIfEmptyLocked()
+	}
+}
