@@ -21,7 +21,7 @@ import (
 // for concurrent use.
 type Engine struct {
 	cfg     Config
-	limits  Limits
+	bounds  atomic.Pointer[Limits] // see limits
 	schema  atomic.Pointer[schema]
 	bus     bus.Bus
 	ownsBus bool
@@ -37,11 +37,14 @@ type Engine struct {
 	lastPolicy  atomic.Pointer[delivery]
 	// Bounds of users and tenants; nil: none.
 	accounts       accounts
-	subscribeRates *rates[key]
-	connectRate    *rates[struct{}]
-	ceiling        *ceiling.Ceiling
-	warned         atomic.Bool    // of a limit per address
-	publishRates   *rates[string] // by tenant
+	subscribeRates atomic.Pointer[rates[key]]
+	connectRate    atomic.Pointer[rates[struct{}]]
+	publishRates   atomic.Pointer[rates[string]] // by tenant
+	ceiling        atomic.Pointer[ceiling.Ceiling]
+	warned         atomic.Bool // of a limit per address
+	// Bounds that queues, sessions and transports look at; see setQueues.
+	queues                   queue.Bounds
+	connQueue, perConnection atomic.Int64
 
 	publishing  sync.Pool
 	subscribing sync.Pool
@@ -54,7 +57,7 @@ type Engine struct {
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool
 	control                   control
-	setting                   sync.Mutex // one SetSchema at a time
+	setting                   sync.Mutex // one SetSchema or SetLimits at a time
 }
 
 // New builds an engine and reports every problem of its configuration at once; problems of the schema come with
@@ -67,7 +70,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.checkResolvers(schema); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, limits: cfg.Limits.WithDefaults(), bus: cfg.Bus, observer: cfg.Observer, log: cfg.Logger}
+	e := &Engine{cfg: cfg, bus: cfg.Bus, observer: cfg.Observer, log: cfg.Logger}
 	if e.observer == nil {
 		e.observer = observe.Discard{}
 	}
@@ -78,24 +81,22 @@ func New(cfg Config) (*Engine, error) {
 		e.bus, e.ownsBus = membus.New(membus.Options{}), true
 	}
 	e.address = cfg.Security.addressing(schema.Schemaless)
-	e.connLimits = queue.Limits{Bytes: e.limits.ConnectionQueueBytes}
+	limits := cfg.Limits.WithDefaults()
+	e.bounds.Store(&limits)
+	e.connLimits = queue.Limits{Changing: &e.connQueue}
 	e.schema.Store(e.newSchema(schema, cfg.Schema))
 	e.setResolvers(cfg.Resolvers)
 	e.publishing.New = func() any { return e.Batch() }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()
-	e.subscribeRates = newRates[key](e.limits.SubscribeRate, e.limits.SubscribeBurst)
-	e.publishRates = newRates[string](e.limits.PublishRate, e.limits.PublishBurst)
-	e.connectRate = newRates[struct{}](e.limits.ConnectRate, 0)
-	e.accounts = newAccounts(&e.limits)
-	if e.limits.MemoryBytes > 0 {
-		e.ceiling = ceiling.New(int64(e.limits.MemoryBytes))
-	}
+	e.accounts = newAccounts(&limits)
+	e.setRates(&Limits{}, &limits)
+	e.setQueues(&limits)
 	e.hub = hub.New(hub.Config{
 		Left:     e.accounts.left,
-		Observer: e.observer, Interest: e.bus.Interest, Address: e.address, Events: e.limits.events(),
-		GroupsPerChannel: e.limits.GroupsPerChannel, GroupsPerTenant: e.limits.GroupsPerTenant,
-		Workers: e.limits.ResolverWorkers, Lane: e.limits.ResolverLane, Timeout: e.limits.ResolverTimeout,
+		Observer: e.observer, Interest: e.bus.Interest, Address: e.address, Events: e.limits().events(),
+		GroupsPerChannel: e.limits().GroupsPerChannel, GroupsPerTenant: e.limits().GroupsPerTenant,
+		Workers: e.limits().ResolverWorkers, Lane: e.limits().ResolverLane, Timeout: e.limits().ResolverTimeout,
 		Failed: func(field string, err error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},

@@ -237,8 +237,8 @@ func (s *Sessions) listen() (err error) {
 			h.Value = r.Context().Value(hostedKey{})
 			return h
 		},
-		MessageBytes: s.cfg.MessageBytes, Operations: s.engine.limits.SubscriptionsPerConnection, Gates: (*gates)(s.engine),
-		MaxConnections: s.cfg.MaxConnections, Others: s.webSockets, Draft: s.cfg.Draft, Node: s.cfg.Node, Observer: s.engine.observer,
+		MessageBytes: s.cfg.MessageBytes, OperationsNow: &s.engine.perConnection, Gates: (*gates)(s.engine),
+		MaxConnectionsNow: &s.most, Others: s.webSockets, Draft: s.cfg.Draft, Node: s.cfg.Node, Observer: s.engine.observer,
 	})
 	if err != nil {
 		return errors.Join(err, s.poller.Close())

@@ -10,7 +10,7 @@ func (g *gates) Enter(remote string) (address uint32, reason, message string) {
 	if e.crowded() {
 		return 0, "memory", "the server is short of memory, try again later"
 	}
-	if e.connectRate != nil && e.connectRate.take(struct{}{}, 1) > 0 {
+	if r := e.connectRate.Load(); r != nil && r.take(struct{}{}, 1) > 0 {
 		e.limited("connect_rate")
 		return 0, "rate", "too many connections at once, try again later"
 	}
@@ -37,7 +37,7 @@ func (g *gates) Leave(address uint32) {
 
 // crowded reports whether the process uses more memory than Limits.MemoryBytes: it takes nothing new then.
 func (e *Engine) crowded() bool {
-	if e.ceiling == nil || !e.ceiling.Exceeded() {
+	if c := e.ceiling.Load(); c == nil || !c.Exceeded() {
 		return false
 	}
 	e.limited("memory")

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -113,6 +114,7 @@ type server interface {
 	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
 	// dismiss closes the connections of identities that are gone, and returns how many there were.
 	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int
+	setMost(n int)
 	close() error
 }
 
@@ -124,7 +126,8 @@ type endpoint struct {
 	callbacks *callback.Handler
 	poller    *poll.Poller
 	host      *session.Host
-	recheck   *recheck // nil: none
+	recheck   *recheck     // nil: none
+	most      atomic.Int64 // open connections
 }
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
@@ -140,6 +143,7 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	}
 	g := e.sessionHost(&cfg)
 	made := &endpoint{poller: poller, host: g.host}
+	made.most.Store(int64(cfg.MaxConnections))
 	if err := made.mount(e, &cfg); err != nil {
 		return nil, errors.Join(err, made.close())
 	}
@@ -161,7 +165,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates: (*gates)(e), Names: lateNames{p},
-		PongTimeout: cfg.PongTimeout, MaxConnections: cfg.MaxConnections, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer,
+		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer,
 		Others: func() int { return p.http.Connections() },
 	})
 	if err != nil {
@@ -173,8 +177,8 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 	p.http, err = gqlhttp.New(gqlhttp.Config{
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
-		MessageBytes: cfg.MessageBytes, Operations: e.limits.SubscriptionsPerConnection,
-		Gates: (*gates)(e), MaxConnections: cfg.MaxConnections, Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
+		MessageBytes: cfg.MessageBytes, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
+		Gates: (*gates)(e), Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
@@ -210,6 +214,9 @@ func (n lateNames) Name(r session.Renewable) string { return n.of.http.Name(r) }
 
 // Forget implements session.Namer.
 func (n lateNames) Forget(r session.Renewable) { n.of.http.Forget(r) }
+
+// setMost implements server.
+func (p *endpoint) setMost(n int) { p.most.Store(int64(n)) }
 
 // ServeHTTP picks the protocol: a WebSocket for who asks for one, else what the request accepts.
 func (p *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -258,7 +265,7 @@ func (e *Engine) sessionHost(cfg *HandlerConfig) *gate {
 	g := &gate{engine: e, cfg: cfg}
 	g.host = session.NewHost(session.HostConfig{
 		Engine:  g,
-		Options: session.Options{Subscriptions: e.limits.SubscriptionsPerConnection, MessageBytes: cfg.MessageBytes},
+		Options: session.Options{SubscriptionsNow: &e.perConnection, MessageBytes: cfg.MessageBytes},
 		Workers: cfg.Workers, Limited: e.limited,
 		Panicked: func(value any, stack []byte) {
 			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))

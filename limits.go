@@ -2,7 +2,6 @@ package fraiseql
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/maphash"
 	"net/netip"
@@ -186,25 +185,6 @@ func (l *ledger) set(limits ...int) {
 	}
 }
 
-// SetBounds changes how many connections, subscriptions and fields a user, a tenant and an address may have, to those of
-// l; what is used beyond them stays. The other members of l are not looked at. An engine that was made without any bound
-// on users (tenants, addresses) has not counted and cannot get one: with an error nothing has changed.
-func (e *Engine) SetBounds(l Limits) error {
-	if err := l.validate(); err != nil {
-		return err
-	}
-	a := &e.accounts
-	users := []int{l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser}
-	tenants := []int{l.ConnectionsPerTenant, l.SubscriptionsPerTenant}
-	if !a.users.canSet(users...) || !a.tenants.canSet(tenants...) || !a.addresses.canSet(l.ConnectionsPerIP) {
-		return errors.New("what nobody has counted from the start can be bounded by a restart only")
-	}
-	a.users.set(users...)
-	a.tenants.set(tenants...)
-	a.addresses.set(l.ConnectionsPerIP)
-	return nil
-}
-
 // len is how many use something.
 func (l *ledger) len() (n int) {
 	for i := range l.shards {
@@ -291,10 +271,11 @@ func (e *Engine) admit(who *identity.Identity, conn *queue.Conn) []*gql.Error {
 	if e.crowded() {
 		return refused(code.RateLimited, "The server is short of memory, try again later.")
 	}
-	if e.subscribeRates == nil {
+	r := e.subscribeRates.Load()
+	if r == nil {
 		return nil
 	}
-	if wait := e.subscribeRates.take(accountOf(who, conn), 1); wait > 0 {
+	if wait := r.take(accountOf(who, conn), 1); wait > 0 {
 		e.limited("subscribe_rate")
 		return refused(code.RateLimited, "Too many subscribes in a short time, try again in "+seconds(wait)+".")
 	}
@@ -319,15 +300,15 @@ func (e *Engine) enter(ctx context.Context, j *hub.Join, resume *session.Resume,
 }
 
 // admitEvents judges the rate of a batch: a token per event from its tenant's bucket, all or nothing.
-func (e *Engine) admitEvents(batch []bus.Message) *PublishError {
+func (e *Engine) admitEvents(r *rates[string], batch []bus.Message) *PublishError {
 	for from := 0; from < len(batch); {
 		to, tenant := from+1, batch[from].Event.TenantID
 		for to < len(batch) && batch[to].Event.TenantID == tenant {
 			to++
 		}
-		if err := e.admitTenant(tenant, to-from); err != nil {
+		if err := e.admitTenant(r, tenant, to-from); err != nil {
 			for i := range from {
-				e.publishRates.giveBack(batch[i].Event.TenantID, 1)
+				r.giveBack(batch[i].Event.TenantID, 1)
 			}
 			err.Index = from
 			return err
@@ -337,12 +318,12 @@ func (e *Engine) admitEvents(batch []bus.Message) *PublishError {
 	return nil
 }
 
-func (e *Engine) admitTenant(tenant string, n int) *PublishError {
-	if burst := e.publishRates.burst; n > burst {
+func (e *Engine) admitTenant(r *rates[string], tenant string, n int) *PublishError {
+	if burst := r.burst; n > burst {
 		e.limited("publish_rate")
 		return &PublishError{Code: code.RateLimited, Message: fmt.Sprintf("%d events of one tenant at once are more than its burst of %d: send fewer at a time", n, burst)}
 	}
-	if wait := e.publishRates.take(tenant, n); wait > 0 {
+	if wait := r.take(tenant, n); wait > 0 {
 		e.limited("publish_rate")
 		return &PublishError{Code: code.RateLimited, Message: "too many events of one tenant in a short time, try again in " + seconds(wait), RetryAfter: wait}
 	}

@@ -109,8 +109,8 @@ func (b *Batch) Publish(ctx context.Context) (Receipt, error) {
 		b.errs = append(b.errs, &PublishError{Code: code.RateLimited, Message: "the server is short of memory, try again later", RetryAfter: time.Second})
 		return Receipt{}, b.refuse()
 	}
-	if e.publishRates != nil {
-		if err := e.admitEvents(b.messages); err != nil {
+	if r := e.publishRates.Load(); r != nil {
+		if err := e.admitEvents(r, b.messages); err != nil {
 			b.errs = append(b.errs, err)
 			return Receipt{}, b.refuse()
 		}
@@ -173,7 +173,7 @@ func (e *Engine) check(p *hub.Parsed, ev *event.Event) *PublishError {
 	if bad := ev.Validate(); bad != nil {
 		return &PublishError{Member: bad.Member, Code: bad.Code, Message: bad.Message}
 	}
-	if err := p.Parse(ev, &e.address, e.limits.events()); err != nil {
+	if err := p.Parse(ev, &e.address, e.limits().events()); err != nil {
 		return badData(err)
 	}
 	if e.address.Strict && !p.Audience.Nobody && !e.hasTenantPath(ev, &p.Tape) {

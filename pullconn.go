@@ -170,7 +170,7 @@ func (p *pulls) reserve(e *Engine, r *Registration) (*Subscription, error) {
 	if _, taken := c.subs[r.SubscriptionID]; taken {
 		return nil, ErrDuplicateSubscription
 	}
-	if n := e.limits.SubscriptionsPerConnection; n > 0 && len(c.subs) >= n {
+	if n := e.limits().SubscriptionsPerConnection; n > 0 && len(c.subs) >= n {
 		return nil, Errors{{Code: code.TooManySubscriptions, Message: "The connection has too many subscriptions."}}
 	}
 	s := &Subscription{engine: e, conn: c, id: r.SubscriptionID, value: r.Value}

@@ -25,7 +25,7 @@ type schema struct {
 }
 
 func (e *Engine) newSchema(s *gql.Schema, texts []SchemaSource) *schema {
-	made := &schema{Schema: s, texts: slices.Clone(texts), plans: plan.NewCache(e.limits.PlanCacheBytes), tenantRoots: make(map[string][]tenantRoot)}
+	made := &schema{Schema: s, texts: slices.Clone(texts), plans: plan.NewCache(e.limits().PlanCacheBytes), tenantRoots: make(map[string][]tenantRoot)}
 	if s.Subscription == nil {
 		return made
 	}
@@ -105,7 +105,7 @@ func (e *Engine) renew(j *hub.Join) *hub.Renewal {
 		return &hub.Renewal{Invalid: errs}
 	}
 	var s subscribing
-	if errs := s.coerce(p.Operation, j.Variables, &e.limits); errs != nil {
+	if errs := s.coerce(p.Operation, j.Variables, e.limits()); errs != nil {
 		return &hub.Renewal{Invalid: errs}
 	}
 	next := *j

@@ -74,7 +74,7 @@ func TestSetSchema(t *testing.T) {
 		{"a path", field("(n: Int)", ""), "n: Int", `subscription { order(n: 6) { n } }`, ``, field(`(n: Int @match(path: "m"))`, ""), "n: Int", `next {"data":{"order":{"n":5}}}`},
 		{"a type of argument", field("(n: Int!)", ""), "n: Int", `subscription($n: Int!) { order(n: $n) { n } }`, `{"n":5}`, field("(n: Int = 4)", ""), "n: Int", `next {"data":{"order":{"n":5}}}`},
 		{"a type that the variable has not", field("(n: Int)", ""), "n: Int", `subscription($n: Int) { order(n: $n) { n } }`, `{"n":5}`, field(`(n: String @match(path: "n", op: STARTS_WITH))`, ""), "n: Int", changed + `Variable`},
-		{"a value of an enum less", field("(size: Size)", ""), "size: Size", `subscription($s: Size) { order(size: $s) { size } }`, `{"s":"M"}`, field("(size: Few)", "")+"}  enum Few { L } type Unused { id: ID", "size: Few", changed},
+		{"a value of an enum less", field("(size: Size)", ""), "size: Size", `subscription($s: Size) { order(size: $s) { size } }`, `{"s":"M"}`, field("(size: Few)", "") + "}  enum Few { L } type Unused { id: ID", "size: Few", changed},
 		{"an argument that must be", field("(n: Int)", ""), "n: Int", `subscription { order { n } }`, ``, field("(n: Int!)", ""), "n: Int", changed + `Field`},
 		{"an owner", field("", ""), "n: Int", `subscription { order { n } }`, ``, field("", `@owner(path: "user")`), "n: Int", `next {"data":{"order":{"n":5}}}`},
 		{"another owner", field("", ""), "n: Int", `subscription { order { n } }`, ``, field("", `@owner(path: "n")`), "n: Int", ""},

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -39,7 +40,8 @@ type Sessions struct {
 	cfg     HandlerConfig
 	allowed origin.List
 	host    *session.Host
-	recheck *recheck // nil: none
+	recheck *recheck     // nil: none
+	most    atomic.Int64 // open connections
 
 	drain sync.Mutex    // one Drain at a time
 	left  chan struct{} // 1 slot: open may have become empty
@@ -98,6 +100,7 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 	}
 	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), exchanges: make(map[*Exchange]struct{}), left: make(chan struct{}, 1)}
 	s.allowed, _ = origin.Parse(cfg.Origins)
+	s.most.Store(int64(cfg.MaxConnections))
 	g := e.sessionHost(&s.cfg)
 	s.host = g.host
 	if err := s.listen(); err != nil {
@@ -165,13 +168,22 @@ func (s *Sessions) enter(c *Session) (label string, err error) {
 	switch {
 	case s.draining:
 		return "draining", ErrDraining
-	case s.cfg.MaxConnections > 0 && len(s.open)+s.streams.Connections() >= s.cfg.MaxConnections:
+	case s.full(len(s.open) + s.streams.Connections()):
 		s.engine.limited("connections")
 		return "limit", ErrTooManyConnections
 	}
 	s.open[c] = struct{}{}
 	return "", nil
 }
+
+// full reports whether there are as many connections as there may be.
+func (s *Sessions) full(n int) bool {
+	most := int(s.most.Load())
+	return most > 0 && n >= most
+}
+
+// setMost implements server.
+func (s *Sessions) setMost(n int) { s.most.Store(int64(n)) }
 
 // leave counts a session out; it reports whether it was in.
 func (s *Sessions) leave(c *Session) bool {

@@ -57,7 +57,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	}
 	s := e.subscribing.Get().(*subscribing)
 	defer e.free(s)
-	if errs := s.coerce(op, req.Variables, &e.limits); errs != nil {
+	if errs := s.coerce(op, req.Variables, e.limits()); errs != nil {
 		return nil, nil, errs
 	}
 	if p == nil {
@@ -84,7 +84,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 func (e *Engine) plan(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
 	s := e.schema.Load()
 	p, ok := s.plans.Get(s.Generation, query, name)
-	if !ok && len(query) <= e.limits.DocumentBytes { // comments count, whatever is known about the rest
+	if !ok && len(query) <= e.limits().DocumentBytes { // comments count, whatever is known about the rest
 		p, ok = s.plans.Find(s.Generation, query, name)
 	}
 	if ok {
@@ -96,7 +96,7 @@ func (e *Engine) plan(query, name string) (p *plan.Plan, op *gql.Operation, orig
 
 // compile is plan for a document that is not known.
 func (e *Engine) compile(s *schema, query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
-	doc, errs := s.Parse(query, e.limits.documents())
+	doc, errs := s.Parse(query, e.limits().documents())
 	if len(errs) > 0 {
 		return nil, nil, errs
 	}
@@ -177,7 +177,7 @@ func (e *Engine) join(ctx context.Context, s *subscribing, req *session.Request)
 	}
 	e.observer.Checked(policy.Role, 1, 0)
 	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
-	resume := s.extensions(req, &e.limits)
+	resume := s.extensions(req, e.limits())
 	if resume != nil && resume.Invalid {
 		return nil, refused(code.BadUserInput, "The extension resume is true, or the cursor of a message as a string.")
 	}
@@ -256,13 +256,7 @@ func (e *Engine) delivery(key deliveryKey) *delivery {
 		return known.(*delivery)
 	}
 	d := &delivery{key: key, policy: queue.Policy{Overflow: overflows[key.overflow], Messages: key.messages, Bytes: min(key.bytes, maxQueueBytes), Weight: int32(key.fields)}}
-	q := &d.policy
-	if q.Messages <= 0 {
-		q.Messages = e.limits.QueueMessages
-	}
-	if q.Bytes <= 0 {
-		q.Bytes = e.limits.QueueBytes
-	}
+	d.policy.Shared = &e.queues
 	known, _ := e.policies.LoadOrStore(key, d)
 	return known.(*delivery)
 }

@@ -9,6 +9,7 @@ import (
 	"runtime/metrics"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -51,11 +52,14 @@ func Used() int64 {
 // what is allocated between two looks.
 const share = 85
 
+// asked is GOMEMLIMIT, as it was before Collect; math.MaxInt64: not set.
+var asked = sync.OnceValue(func() int64 { return debug.SetMemoryLimit(-1) })
+
 // Find returns the ceiling that the surroundings ask for: GOMEMLIMIT, and a share of the control group's limit. 0: they
 // ask for none.
 func Find() int64 {
 	limit := int64(0)
-	if n := debug.SetMemoryLimit(-1); n < math.MaxInt64 {
+	if n := asked(); n < math.MaxInt64 {
 		limit = n
 	}
 	if n := group("/sys/fs/cgroup"); n > 0 && (limit == 0 || n/100*share < limit) {
@@ -67,8 +71,8 @@ func Find() int64 {
 // Collect makes the garbage collector keep the process below the ceiling as long as that is possible, unless GOMEMLIMIT
 // asks for less: what exceeds it then is in use.
 func Collect(limit int64) {
-	if goal := limit / 100 * 95; goal > 0 && debug.SetMemoryLimit(-1) > goal {
-		debug.SetMemoryLimit(goal)
+	if goal := limit / 100 * 95; goal > 0 {
+		debug.SetMemoryLimit(min(goal, asked()))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/demo"
 	"github.com/fraiseql/fraiseql-go/internal/server"
 )
@@ -36,6 +37,8 @@ Examples:
 
   fraiseql serve --config fraiseql.yaml
       production: nothing is open unless the file says so
+
+SIGHUP reads the configuration, the schema and keys again; with --watch a change of their files does.
 
 SIGTERM drains: not ready, no new connections, closes spread over drain.window. A second signal ends at once.`
 }
@@ -71,7 +74,7 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
 	stopSignals := c.signals(assembly.Server, cancel)
-	stopHangups := hangups(func() error { return errors.Join(assembly.ReloadCertificate(), c.reload(env, assembly)) }, log)
+	stopReloads := reloads(func() error { return errors.Join(assembly.ReloadCertificate(), c.reload(env, assembly)) }, c.watched(cfg, assembly), log)
 	background.Go(func() { warm(ctx, assembly, log) })
 	if cfg.Demo {
 		background.Go(func() { runDemo(ctx, assembly.Engine, log) })
@@ -82,7 +85,7 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 	err = assembly.Serve(ctx)
 	cancel()
 	stopSignals()
-	stopHangups()
+	stopReloads()
 	background.Wait()
 	return errors.Join(err, closeEngine(assembly))
 }
@@ -91,6 +94,20 @@ func closeEngine(a *server.Assembly) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return a.Close(ctx)
+}
+
+// watched returns the names of the files that the configuration comes from; nil: they are not watched.
+func (c *serveCommand) watched(cfg *config.Config, assembly *server.Assembly) func() []string {
+	if !cfg.Reload.Watch {
+		return nil
+	}
+	return func() []string {
+		files := assembly.Files()
+		if c.Config != "" {
+			files = append(files, c.Config)
+		}
+		return files
+	}
 }
 
 // reload reads the configuration again. One that is wrong leaves everything as it was.

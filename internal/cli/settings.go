@@ -25,6 +25,7 @@ type settings struct {
 	LogFormat   *string  `name:"log-format" placeholder:"FORM" help:"json or text (default: json; with --dev text)."`
 	Set         []string `name:"set" placeholder:"KEY=VALUE" sep:"none" help:"Set any other key of the configuration, such as limits.queue_messages=100."`
 	Introspect  *bool    `name:"introspection" negatable:"" help:"Answer introspection queries (default: only with --dev)."`
+	Watch       bool     `name:"watch" help:"Read the configuration again when one of its files, of the schema or of keys has changed."`
 	Dev         bool     `name:"dev" help:"For your own machine: no authentication, introspection, a page for browsers. Loopback only."`
 	DevAnywhere bool     `name:"dev-any-address" help:"Let --dev listen on other addresses. Everybody who reaches the port can do everything."`
 	Demo        bool     `name:"demo" help:"--dev with a schema, a page and live figures of this machine."`
@@ -56,6 +57,9 @@ func (s *settings) flags() map[string]string {
 	}
 	if s.Schemaless {
 		flags["schemaless.enabled"] = "true"
+	}
+	if s.Watch {
+		flags["reload.watch"] = "true"
 	}
 	if s.Introspect != nil {
 		flags["introspection"] = strconv.FormatBool(*s.Introspect)

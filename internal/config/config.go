@@ -33,6 +33,7 @@ type Config struct {
 	Introspection bool
 	Limits        Limits
 	Drain         Drain
+	Reload        Reload
 	Hooks         Hooks
 	Log           Log
 }
@@ -194,6 +195,9 @@ func (h *Hooks) Configured() bool {
 
 // Drain is `drain.*`.
 type Drain struct{ Window time.Duration }
+
+// Reload is `reload.*`.
+type Reload struct{ Watch bool }
 
 // Log is `log.*`.
 type Log struct{ Level, Format string }

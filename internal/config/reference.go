@@ -20,6 +20,7 @@ func WriteReference(w io.Writer) error {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.typeText(), k.defaultText(), k.docText())
 	}
 	b.WriteString(referencePresets())
+	b.WriteString(referenceReload())
 	b.WriteString(referenceTail)
 	b.WriteString("\n| key | environment variable | flag of `serve` |\n|---|---|---|\n")
 	for i := range keys {
@@ -39,7 +40,7 @@ func WriteReference(w io.Writer) error {
 
 func groupOf(path string) string {
 	switch first, _, nested := strings.Cut(path, "."); {
-	case !nested, first == "schema", first == "schemaless", first == "admin", first == "drain", first == "log":
+	case !nested, first == "schema", first == "schemaless", first == "admin", first == "drain", first == "reload", first == "log":
 		return "General"
 	default:
 		return first

@@ -70,7 +70,8 @@ func (h *Hub) projectResult(r *Request, p *plan.Projection, value []byte) (*queu
 	a := h.answering.Get().(*answering)
 	defer h.answering.Put(a)
 	defer a.tape.Forget()
-	if err := a.tape.Parse(value, jsontape.Limits{Depth: h.cfg.Events.Depth, Bytes: h.cfg.Events.Bytes}); err != nil {
+	l := h.limits.Load().Events
+	if err := a.tape.Parse(value, jsontape.Limits{Depth: l.Depth, Bytes: l.Bytes}); err != nil {
 		return nil, err
 	}
 	m := a.slab.message()

@@ -75,7 +75,7 @@ func (d *dispatch) open(m *bus.Message) string {
 	p, ok := m.Parsed.(*Parsed)
 	if !ok {
 		p = &d.own
-		if p.Parse(d.event, &d.hub.cfg.Address, d.hub.cfg.Events) != nil {
+		if p.Parse(d.event, &d.hub.cfg.Address, d.hub.limits.Load().Events) != nil {
 			return "invalid"
 		}
 	}

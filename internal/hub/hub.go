@@ -50,6 +50,17 @@ type Config struct {
 	Bus BusAccess
 }
 
+// Limits are the bounds of a hub that may change.
+type Limits struct {
+	// Events bounds what is parsed.
+	Events jsontape.Limits
+	// As Config and BusAccess call them.
+	GroupsPerChannel, GroupsPerTenant, Workers, Lane, ResumeEvents int
+}
+
+// SetLimits changes the bounds, for what comes from now on.
+func (h *Hub) SetLimits(l Limits) { h.limits.Store(&l) }
+
 // BusAccess is what a hub asks of its bus where subscriptions resume. The zero value: they cannot.
 type BusAccess struct {
 	// Name is event.HashName of the bus' name.
@@ -86,6 +97,7 @@ type Hub struct {
 	follows  follows
 	// seenEntries and recorded are what all channels together remember for resuming: ids, and bytes of events.
 	seenEntries, recorded atomic.Int64
+	limits                atomic.Pointer[Limits]
 	answering             sync.Pool // *answering
 	renewing              renewing
 
@@ -156,6 +168,7 @@ func (s *shard) count(d *dispatch) {
 // New returns an empty hub.
 func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, seed: maphash.MakeSeed()}
+	h.SetLimits(Limits{cfg.Events, cfg.GroupsPerChannel, cfg.GroupsPerTenant, cfg.Workers, cfg.Lane, cfg.Bus.Events})
 	h.domains.init()
 	h.scratch.New = func() any { return newDispatch(h) }
 	h.answering.New = func() any { return new(answering) }

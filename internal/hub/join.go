@@ -192,7 +192,7 @@ func (c *channel) addLocked(g *Group, s *Subscription) {
 // error, when there is no shape for the keys of b.
 func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, error) {
 	tenant := j.Identity.TenantID
-	if !j.again && (c.groups.len() >= c.hub.cfg.GroupsPerChannel || c.tenants[tenant] >= c.hub.cfg.GroupsPerTenant) {
+	if l := c.hub.limits.Load(); !j.again && (c.groups.len() >= l.GroupsPerChannel || c.tenants[tenant] >= l.GroupsPerTenant) {
 		return nil, errGroups
 	}
 	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0, cursors: j.Cursors}

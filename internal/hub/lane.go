@@ -119,7 +119,7 @@ func (d *dispatch) ownReaders() (r readers) {
 // that needs none while nothing waits: it is served like any other.
 func (d *dispatch) enter(g *Group, l *lane) bool {
 	by := l.of(d.event.Type)
-	if l.len() >= d.hub.cfg.Lane && !d.makeRoom(g) {
+	if l.len() >= d.hub.limits.Load().Lane && !d.makeRoom(g) {
 		return true
 	}
 	if by == nil && l.len() == 0 {

@@ -54,7 +54,7 @@ func (r *replay) find(ctx context.Context, cursor string, head event.Position) (
 	if err != nil || !page.Complete {
 		return false, err
 	}
-	few := at.SameRun(head) && at.Major == head.Major && head.Minor-at.Minor <= uint64(h.cfg.Bus.Events)
+	few := at.SameRun(head) && at.Major == head.Major && head.Minor-at.Minor <= uint64(h.limits.Load().ResumeEvents)
 	if !few {
 		if few, err = r.fewAfter(ctx, at); err != nil || !few {
 			return false, err
@@ -84,7 +84,7 @@ func (r *replay) fewAfter(ctx context.Context, at event.Position) (bool, error) 
 		if err != nil || !page.Complete {
 			return false, err
 		}
-		if n += len(page.Messages); n > r.hub.cfg.Bus.Events {
+		if n += len(page.Messages); n > r.hub.limits.Load().ResumeEvents {
 			return false, nil
 		}
 		if len(page.Messages) == 0 {

@@ -30,7 +30,7 @@ func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.
 		return nil
 	}
 	var vars jsontape.Tape
-	if err := vars.Parse(j.Variables, h.cfg.Events); err != nil { // they were parsed within the same limits
+	if err := vars.Parse(j.Variables, h.limits.Load().Events); err != nil { // they were parsed within the same limits
 		return nil
 	}
 	j.Identity, j.Tape = who, &vars

@@ -291,7 +291,7 @@ func (r *replay) take(d *dispatch, list []bus.Message, recorded bool) progress {
 func (r *replay) takeLocked(d *dispatch, list []bus.Message, recorded bool) progress {
 	r.losses, r.current = 0, false
 	for i := range list {
-		if r.resolves() && len(r.results) >= r.hub.cfg.Lane {
+		if r.resolves() && len(r.results) >= r.hub.limits.Load().Lane {
 			return parked
 		}
 		m := r.project(d, &list[i], recorded)

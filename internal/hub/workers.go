@@ -54,7 +54,7 @@ func (w *workers) add(j job) {
 		return
 	}
 	w.backlog = append(w.backlog, j)
-	if w.running < w.hub.cfg.Workers {
+	if w.running < w.hub.limits.Load().Workers {
 		w.running++
 		w.wg.Go(w.run)
 	}

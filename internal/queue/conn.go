@@ -37,6 +37,9 @@ type control struct {
 func (c *Conn) Init(sink Sink, limits *Limits) { c.sink, c.limits = sink, limits }
 
 func (c *Conn) maxBytes() int64 {
+	if c.limits != nil && c.limits.Changing != nil {
+		return c.limits.Changing.Load()
+	}
 	if c.limits == nil || c.limits.Bytes <= 0 {
 		return defaultConnBytes
 	}

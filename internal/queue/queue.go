@@ -6,6 +6,8 @@
 // Untake from one at a time. It is the last lock of the order in docs/locks.md.
 package queue
 
+import "sync/atomic"
+
 // ControlKind is what a control message is.
 type ControlKind uint8
 
@@ -65,13 +67,40 @@ type Policy struct {
 	Overflow Overflow
 	Messages int
 	Bytes    int
+	// Shared, if set, says how many messages and bytes where Messages or Bytes is 0; it may change.
+	Shared *Bounds
 	// Weight is what a subscription counts for in the books of its host; queues do not read it.
 	Weight int32
 }
 
+// Bounds are bounds of queues that may change while they are in force. Safe for concurrent use.
+type Bounds struct{ messages, bytes atomic.Int64 }
+
+// Set changes the bounds, for what comes from now on.
+func (b *Bounds) Set(messages, bytes int) {
+	b.messages.Store(int64(messages))
+	b.bytes.Store(int64(bytes))
+}
+
+func (p *Policy) maxMessages() int {
+	if p.Messages > 0 || p.Shared == nil {
+		return p.Messages
+	}
+	return int(p.Shared.messages.Load())
+}
+
+func (p *Policy) maxBytes() int {
+	if p.Bytes > 0 || p.Shared == nil {
+		return p.Bytes
+	}
+	return int(p.Shared.bytes.Load())
+}
+
 // Limits bounds a connection; zero members mean the defaults.
 type Limits struct {
-	Bytes           int // of queued results over all subscriptions; 16 MiB
+	Bytes int // of queued results over all subscriptions; 16 MiB
+	// Changing, if set, is in the place of Bytes.
+	Changing        *atomic.Int64
 	ControlMessages int // 256
 	// Room is told, once after an Offer that waits, that messages of the connection were taken. It is called under the
 	// connection's lock: it must not block and must not call the connection or its queues. nil: nobody is.
@@ -318,7 +347,7 @@ func (q *Queue) fitsLocked(m *Message) bool {
 		return true
 	}
 	n := m.size()
-	return q.lenLocked() < q.policy.Messages && int(q.bytes)+n <= q.policy.Bytes && q.conn.bytes+int64(n) <= q.conn.maxBytes()
+	return q.lenLocked() < q.policy.maxMessages() && int(q.bytes)+n <= q.policy.maxBytes() && q.conn.bytes+int64(n) <= q.conn.maxBytes()
 }
 
 func (q *Queue) dropFirstLocked() {

@@ -53,6 +53,8 @@ type Assembly struct {
 	bus    bus.Bus
 	tokens *rotating      // nil: none
 	hooks  *webhook.Hooks // nil: none
+	// builtin: the schema came with the program.
+	builtin bool
 }
 
 // Assemble builds the engine and the server that a configuration asks for. It does not listen yet. The error
@@ -79,7 +81,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if err != nil {
 		return nil, errors.Join(err, events.Close(context.Background()))
 	}
-	a := &Assembly{Engine: engine, bus: events}
+	a := &Assembly{Engine: engine, bus: events, builtin: parts.Schema != nil}
 	if tokens != nil {
 		a.tokens = &rotating{}
 		a.tokens.now.Store(tokens)

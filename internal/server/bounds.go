@@ -13,14 +13,14 @@ import (
 // goroutine and two buffers, so their number is bounded.
 type waiting struct {
 	open atomic.Int64
-	most int64 // 0: no bound
+	most atomic.Int64 // 0: no bound
 }
 
 // connState closes a connection that comes when there are too many.
 func (s *Server) connState(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if n := s.waiting.open.Add(1); s.waiting.most > 0 && n > s.waiting.most {
+		if n, most := s.waiting.open.Add(1), s.waiting.most.Load(); most > 0 && n > most {
 			s.count(observe.ConnectionsRefused, "limit")
 			// The peer learns of it by its next read.
 			_ = c.Close()
@@ -33,9 +33,9 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 // borrow takes memory for a body of n bytes (negative: unknown) and reports whether there is any; back returns it.
 func (s *Server) borrow(n int64) (back func(), ok bool) {
 	if n < 0 {
-		n = int64(s.cfg.Limits.PublishBytes)
+		n = int64(s.live().Limits.PublishBytes)
 	}
-	if s.bodies.Add(n) > int64(s.cfg.Limits.PublishMemory) {
+	if s.bodies.Add(n) > int64(s.live().Limits.PublishMemory) {
 		s.bodies.Add(-n)
 		return nil, false
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync/atomic"
+	"unicode"
 
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
@@ -22,38 +24,100 @@ func (r *rotating) Authenticate(ctx context.Context, c fraiseql.Credentials) (*f
 	return r.now.Load().Authenticate(ctx, c)
 }
 
-// Reload puts what a configuration says about credentials and bounds in the place of what was said before, without a
-// connection ending: the keys of tokens with issuer, audience, claims and longest life, publish tokens, the operators'
-// token, and how many connections, subscriptions and fields somebody may have. Everything else needs a restart. A
-// configuration that is wrong changes nothing. It may be called by one goroutine at a time.
+// live is the configuration in force, for those keys that a running server takes over.
+func (s *Server) live() *config.Config { return s.now.Load() }
+
+func (s *Server) setLive(cfg *config.Config) {
+	s.now.Store(cfg)
+	s.waiting.most.Store(int64(cfg.Limits.HTTPConnections))
+}
+
+// Reload puts a configuration in the place of the one in force, without a connection ending that may stay: the schema
+// (fraiseql.Engine.SetSchema), the keys of tokens with issuer, audience, claims and longest life, publish tokens, the
+// operators' token, limits. Keys that differ and need a restart are named in warnings. A configuration that is wrong
+// changes nothing. It may be called by one goroutine at a time.
 //
 // Connections whose credentials would not be accepted any more stay until these end: revoke them.
 func (a *Assembly) Reload(cfg *config.Config) error {
-	if cfg.Auth.JWT.Configured() != (a.tokens != nil) {
-		return errors.New("auth.jwt: authentication is turned on and off by a restart")
+	next, err := a.renewal(cfg)
+	if err == nil {
+		err = a.setSchema(cfg)
 	}
-	tokens, err := authenticator(cfg)
-	publish, errPublish := newPublishers(cfg)
-	admin, errAdmin := newAdmin(cfg)
-	if err := errors.Join(err, errPublish, errAdmin); err != nil {
-		if tokens != nil {
-			tokens.Close()
+	if err != nil {
+		if next.tokens != nil {
+			next.tokens.Close()
 		}
 		return err
 	}
-	limits := engineLimits(&cfg.Limits)
-	if err := a.Engine.SetBounds(limits); err != nil {
-		if tokens != nil {
-			tokens.Close()
-		}
-		return fmt.Errorf("limits: %w", err)
+	if next.tokens != nil {
+		a.tokens.now.Swap(next.tokens).Close()
 	}
-	if tokens != nil {
-		a.tokens.now.Swap(tokens).Close()
+	a.Server.publish.Store(next.publish)
+	a.Server.admin.Store(next.admin)
+	left, err := a.Engine.SetLimits(engineLimits(&cfg.Limits))
+	if err != nil { // config has checked them
+		a.log.Error("limits stay as they are", "error", err)
 	}
-	a.Server.publish.Store(publish)
-	a.Server.admin.Store(admin)
+	a.Engine.SetMaxConnections(cfg.Limits.Connections)
+	a.setLive(cfg)
+	for _, name := range left {
+		a.needRestart("limits." + snake(name))
+	}
+	for _, path := range config.NeedRestart(a.cfg, cfg) {
+		a.needRestart(path)
+	}
 	return nil
+}
+
+// Files returns the names of the files that the configuration in force was read from beside its own.
+func (a *Assembly) Files() []string { return a.live().Files() }
+
+func (a *Assembly) needRestart(key string) {
+	a.log.Warn("the configuration has changed, and this key needs a restart", "key", key)
+}
+
+// snake is the key of a member of fraiseql.Limits.
+func snake(name string) string {
+	var b strings.Builder
+	for i, c := range name {
+		upper := c >= 'A' && c <= 'Z'
+		if upper && i > 0 && (name[i-1] < 'A' || name[i-1] > 'Z') {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(c))
+	}
+	return b.String()
+}
+
+// renewed is what of a configuration can be wrong.
+type renewed struct {
+	tokens  *jwtauth.Authenticator
+	publish *publishers
+	admin   *publishtoken.Set
+}
+
+func (a *Assembly) renewal(cfg *config.Config) (r renewed, err error) {
+	if cfg.Auth.JWT.Configured() != (a.tokens != nil) {
+		return r, errors.New("auth.jwt: authentication is turned on and off by a restart")
+	}
+	var errTokens, errPublish, errAdmin error
+	r.tokens, errTokens = authenticator(cfg)
+	r.publish, errPublish = newPublishers(cfg)
+	r.admin, errAdmin = newAdmin(cfg)
+	return r, errors.Join(errTokens, errPublish, errAdmin)
+}
+
+// setSchema reads the files of the schema again, unless it comes with the program.
+func (a *Assembly) setSchema(cfg *config.Config) error {
+	if a.builtin || a.Engine.Schemaless() && len(cfg.Schema.Files) == 0 {
+		return nil
+	}
+	texts, err := readSchema(cfg.Schema.Files)
+	if err != nil {
+		return err
+	}
+	_, err = a.Engine.SetSchema(texts...)
+	return err
 }
 
 // newAdmin returns the set of the operators' token; nil: there is none.

@@ -31,6 +31,8 @@ const maxReason = 123
 type Options struct {
 	// Subscriptions bounds active operations of one connection; 0: no bound. More are answered by `error`.
 	Subscriptions int
+	// SubscriptionsNow, if set, is in the place of Subscriptions; it may change.
+	SubscriptionsNow *atomic.Int64
 	// MessageBytes bounds one message; 1 MiB. Hosts should refuse longer ones earlier.
 	MessageBytes int
 	// MessageDepth bounds its nesting; 128.
@@ -125,6 +127,13 @@ const (
 	closed
 )
 
+func (o *Options) subscriptions() int {
+	if o.SubscriptionsNow != nil {
+		return int(o.SubscriptionsNow.Load())
+	}
+	return o.Subscriptions
+}
+
 // Machine is the server's side of one connection: which messages are legal now and what follows from them. It
 // is not safe for concurrent use. Each method appends actions to dst and returns it; they must be executed in
 // order. Once closed it ignores everything.
@@ -206,7 +215,7 @@ func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size
 		}
 		return m.Shut(dst, CodeSubscriberExists, reason)
 	}
-	if limit := m.options.Subscriptions; limit > 0 && m.ops.len() >= limit {
+	if limit := m.options.subscriptions(); limit > 0 && m.ops.len() >= limit {
 		return m.refuse(dst, in.id, "subscriptions_per_connection", code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
 	}
 	weight := uint16(min(size, maxPreparing)>>10 + 1)

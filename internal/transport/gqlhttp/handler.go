@@ -34,6 +34,8 @@ type Config struct {
 	PartialBytes int64
 	// Operations bounds the active operations of one single connection; 0: no bound.
 	Operations int
+	// OperationsNow and MaxConnectionsNow, if set, are in the place of Operations and MaxConnections; they may change.
+	OperationsNow, MaxConnectionsNow *atomic.Int64
 	// MaxConnections bounds open streams, with Others; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
 	// Others is the number of connections that count for MaxConnections beside the streams; nil: none.
@@ -190,7 +192,7 @@ func (h *Handler) admit(x *exchange) (address uint32, no *refusal) {
 	switch {
 	case h.draining.Load():
 		no.label, no.message = "draining", "the server is shutting down"
-	case h.cfg.MaxConnections > 0 && n > int64(h.cfg.MaxConnections):
+	case h.cfg.full(n):
 		h.cfg.Observer.Counted(observe.Limited, "connections", 1)
 		no.label, no.message = "limit", "too many connections"
 	default:
@@ -221,4 +223,22 @@ func (h *Handler) leave(address uint32, who *identity.Identity) {
 		default:
 		}
 	}
+}
+
+// full reports whether n connections are too many.
+func (c *Config) full(n int64) bool {
+	most := int64(c.MaxConnections)
+	if c.MaxConnectionsNow != nil {
+		most = c.MaxConnectionsNow.Load()
+	}
+	return most > 0 && n > most
+}
+
+// busy reports whether a single connection has as many operations as it may have.
+func (c *Config) busy(operations int) bool {
+	most := c.Operations
+	if c.OperationsNow != nil {
+		most = int(c.OperationsNow.Load())
+	}
+	return most > 0 && operations >= most
 }

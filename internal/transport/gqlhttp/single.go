@@ -270,7 +270,7 @@ func (s *single) begin(id string, o *operation) *refusal {
 		return bad(http.StatusNotFound, "the stream of that token has ended")
 	case s.ops[id] != nil:
 		return bad(http.StatusConflict, "there is an operation of that operationId already")
-	case s.handler.cfg.Operations > 0 && len(s.ops) >= s.handler.cfg.Operations:
+	case s.handler.cfg.busy(len(s.ops)):
 		return &refusal{status: http.StatusTooManyRequests, code: code.TooManySubscriptions, message: "this stream has as many operations as it may have", retry: true}
 	}
 	s.ops[id] = o

@@ -105,7 +105,7 @@ func (h *Handler) admit(remote string) (address uint32, no *refusal) {
 	switch {
 	case h.draining.Load() != nil:
 		return busy("draining", "the server is shutting down")
-	case h.cfg.MaxConnections > 0 && n > int64(h.cfg.MaxConnections):
+	case h.cfg.full(n):
 		h.cfg.Observer.Counted(observe.Limited, "connections", 1)
 		return busy("limit", "too many connections")
 	case h.cfg.Gates == nil:
@@ -116,6 +116,15 @@ func (h *Handler) admit(remote string) (address uint32, no *refusal) {
 		return busy(reason, message)
 	}
 	return address, nil
+}
+
+// full reports whether n connections are too many.
+func (c *Config) full(n int64) bool {
+	most := int64(c.MaxConnections)
+	if c.MaxConnectionsNow != nil {
+		most = c.MaxConnectionsNow.Load()
+	}
+	return most > 0 && n > most
 }
 
 // leave counts a connection out.

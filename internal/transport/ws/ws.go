@@ -60,6 +60,8 @@ type Config struct {
 	PongTimeout time.Duration
 	// MaxConnections bounds open connections, with Others; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
+	// MaxConnectionsNow, if set, is in the place of MaxConnections; it may change.
+	MaxConnectionsNow *atomic.Int64
 	// Others is the number of connections that count for MaxConnections beside this handler's; nil: none.
 	Others func() int
 	// Deflate agrees to permessage-deflate, without context takeover.

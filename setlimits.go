@@ -1,0 +1,119 @@
+package fraiseql
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/fraiseql/fraiseql-go/internal/ceiling"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+)
+
+// limits are those in force. They do not change: SetLimits puts others in their place.
+func (e *Engine) limits() *Limits { return e.bounds.Load() }
+
+// SetLimits puts other limits in force, zero members meaning the defaults, for everything that is alive, too: what is
+// above a new bound stays, and nothing is added to it. It returns the names of those members that differ and that a new
+// engine only can take: PlanCacheBytes and ResolverTimeout, and bounds of users, tenants or addresses where the engine was
+// made without any, so that nobody has counted. With an error nothing has changed.
+func (e *Engine) SetLimits(l Limits) (left []string, err error) {
+	if err := l.validate(); err != nil {
+		return nil, err
+	}
+	e.setting.Lock()
+	defer e.setting.Unlock()
+	next, old := l.WithDefaults(), e.limits()
+	if next.PlanCacheBytes != old.PlanCacheBytes {
+		left, next.PlanCacheBytes = append(left, "PlanCacheBytes"), old.PlanCacheBytes
+	}
+	if next.ResolverTimeout != old.ResolverTimeout {
+		left, next.ResolverTimeout = append(left, "ResolverTimeout"), old.ResolverTimeout
+	}
+	left = append(left, e.setAccounts(old, &next)...)
+	e.bounds.Store(&next)
+	e.setRates(old, &next)
+	e.setQueues(&next)
+	e.hub.SetLimits(hub.Limits{
+		Events: next.events(), GroupsPerChannel: next.GroupsPerChannel, GroupsPerTenant: next.GroupsPerTenant,
+		Workers: next.ResolverWorkers, Lane: next.ResolverLane, ResumeEvents: next.ResumeEvents,
+	})
+	return left, nil
+}
+
+// SetMaxConnections changes HandlerConfig.MaxConnections of every handler of the engine, and of its Sessions. What is open
+// stays.
+func (e *Engine) SetMaxConnections(n int) {
+	for _, s := range e.serving() {
+		s.setMost(n)
+	}
+}
+
+// setRates makes the buckets of rates that differ; they begin full.
+func (e *Engine) setRates(old, l *Limits) {
+	if old.SubscribeRate != l.SubscribeRate || old.SubscribeBurst != l.SubscribeBurst {
+		e.subscribeRates.Store(newRates[key](l.SubscribeRate, l.SubscribeBurst))
+	}
+	if old.PublishRate != l.PublishRate || old.PublishBurst != l.PublishBurst {
+		e.publishRates.Store(newRates[string](l.PublishRate, l.PublishBurst))
+	}
+	if old.ConnectRate != l.ConnectRate {
+		e.connectRate.Store(newRates[struct{}](l.ConnectRate, 0))
+	}
+	if old.MemoryBytes != l.MemoryBytes {
+		var c *ceiling.Ceiling
+		if l.MemoryBytes > 0 {
+			c = ceiling.New(int64(l.MemoryBytes))
+		}
+		e.ceiling.Store(c)
+	}
+}
+
+// setQueues sets what queues, sessions and transports look at.
+func (e *Engine) setQueues(l *Limits) {
+	e.queues.Set(l.QueueMessages, l.QueueBytes)
+	e.connQueue.Store(int64(l.ConnectionQueueBytes))
+	e.perConnection.Store(int64(l.SubscriptionsPerConnection))
+}
+
+// setAccounts changes what users, tenants and addresses may use, and returns the names of those bounds that nobody counts.
+func (e *Engine) setAccounts(old, l *Limits) (left []string) {
+	a := &e.accounts
+	if users := []int{l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser}; a.users.canSet(users...) {
+		a.users.set(users...)
+	} else {
+		left = append(left, "ConnectionsPerUser", "SubscriptionsPerUser", "FieldsPerUser")
+		l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser = old.ConnectionsPerUser, old.SubscriptionsPerUser, old.FieldsPerUser
+	}
+	if tenants := []int{l.ConnectionsPerTenant, l.SubscriptionsPerTenant}; a.tenants.canSet(tenants...) {
+		a.tenants.set(tenants...)
+	} else {
+		left = append(left, "ConnectionsPerTenant", "SubscriptionsPerTenant")
+		l.ConnectionsPerTenant, l.SubscriptionsPerTenant = old.ConnectionsPerTenant, old.SubscriptionsPerTenant
+	}
+	if a.addresses.canSet(l.ConnectionsPerIP) {
+		a.addresses.set(l.ConnectionsPerIP)
+	} else {
+		left, l.ConnectionsPerIP = append(left, "ConnectionsPerIP"), old.ConnectionsPerIP
+	}
+	return left
+}
+
+// SetBounds changes how many connections, subscriptions and fields a user, a tenant and an address may have, to those of
+// l; what is used beyond them stays. The other members of l are not looked at. An engine that was made without any bound
+// on users (tenants, addresses) has not counted and cannot get one. SetLimits does this for all limits.
+func (e *Engine) SetBounds(l Limits) error {
+	if err := l.validate(); err != nil {
+		return err
+	}
+	e.setting.Lock()
+	defer e.setting.Unlock()
+	old := e.limits()
+	next := *old
+	next.ConnectionsPerUser, next.SubscriptionsPerUser, next.FieldsPerUser = l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser
+	next.ConnectionsPerTenant, next.SubscriptionsPerTenant, next.ConnectionsPerIP = l.ConnectionsPerTenant, l.SubscriptionsPerTenant, l.ConnectionsPerIP
+	left := e.setAccounts(old, &next)
+	e.bounds.Store(&next)
+	if left != nil {
+		return errors.New("what nobody has counted from the start can be bounded by a restart only: " + strings.Join(left, ", "))
+	}
+	return nil
+}
