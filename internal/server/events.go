@@ -70,7 +70,7 @@ func (p *publish) run() {
 		return
 	}
 	back, ok := p.s.borrow(p.r.ContentLength)
-	if !ok && p.r.ContentLength <= int64(p.s.live().Limits.PublishBytes) {
+	if !ok && p.r.ContentLength <= int64(p.s.inForce().Limits.PublishBytes) {
 		p.busy(1, "too many requests at the same time (limits.publish_memory)")
 		return
 	}
@@ -88,7 +88,7 @@ func (p *publish) run() {
 		return
 	}
 	if wait := publisher.take(time.Now(), len(events)); wait > 0 {
-		p.busy(wait, fmt.Sprintf("more than %d events per second (publish.rate)", p.s.live().Publish.Rate))
+		p.busy(wait, fmt.Sprintf("more than %d events per second (publish.rate)", p.s.inForce().Publish.Rate))
 		return
 	}
 	p.publish(events)
@@ -148,7 +148,7 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	if refusal != nil {
 		return nil, http.StatusUnsupportedMediaType, []problem{*refusal}
 	}
-	cfg := &p.s.live().Limits
+	cfg := &p.s.inForce().Limits
 	tooLarge := problem{Code: code.LimitExceeded, Message: "the body is larger than " + strconv.Itoa(cfg.PublishBytes) + " bytes (limits.publish_bytes)"}
 	if p.r.ContentLength > int64(cfg.PublishBytes) {
 		p.w.Header().Set("Connection", "close")

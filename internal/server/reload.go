@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"unicode"
@@ -12,6 +13,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
 	"github.com/fraiseql/fraiseql-go/auth/publishtoken"
 	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/observe"
 )
 
 // rotating is an Authenticator that can be replaced while it is used.
@@ -24,10 +26,10 @@ func (r *rotating) Authenticate(ctx context.Context, c fraiseql.Credentials) (*f
 	return r.now.Load().Authenticate(ctx, c)
 }
 
-// live is the configuration in force, for those keys that a running server takes over.
-func (s *Server) live() *config.Config { return s.now.Load() }
+// inForce is the configuration in force, for those keys that a running server takes over.
+func (s *Server) inForce() *config.Config { return s.now.Load() }
 
-func (s *Server) setLive(cfg *config.Config) {
+func (s *Server) putInForce(cfg *config.Config) {
 	s.now.Store(cfg)
 	s.waiting.most.Store(int64(cfg.Limits.HTTPConnections))
 }
@@ -59,22 +61,30 @@ func (a *Assembly) Reload(cfg *config.Config) error {
 		a.log.Error("limits stay as they are", "error", err)
 	}
 	a.Engine.SetMaxConnections(cfg.Limits.Connections)
-	a.setLive(cfg)
+	a.putInForce(cfg)
+	restart := config.NeedRestart(a.cfg, cfg)
 	for _, name := range left {
-		a.needRestart("limits." + snake(name))
+		if path := "limits." + snake(name); !slices.Contains(restart, path) {
+			restart = append(restart, path)
+		}
 	}
-	for _, path := range config.NeedRestart(a.cfg, cfg) {
-		a.needRestart(path)
+	for _, path := range restart {
+		a.log.Warn("the configuration has changed, and this key needs a restart", "key", path)
 	}
 	return nil
 }
 
-// Files returns the names of the files that the configuration in force was read from beside its own.
-func (a *Assembly) Files() []string { return a.live().Files() }
-
-func (a *Assembly) needRestart(key string) {
-	a.log.Warn("the configuration has changed, and this key needs a restart", "key", key)
+// CountReload counts an attempt to read the configuration again.
+func (s *Server) CountReload(err error) {
+	label := "accepted"
+	if err != nil {
+		label = "refused"
+	}
+	s.count(observe.Reloads, label)
 }
+
+// Files returns the names of the files that the configuration in force was read from beside its own.
+func (a *Assembly) Files() []string { return a.inForce().Files() }
 
 // snake is the key of a member of fraiseql.Limits.
 func snake(name string) string {

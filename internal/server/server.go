@@ -68,7 +68,7 @@ const (
 // Server is one server. New, Listen, Serve and Force are called in this order, Force from any goroutine.
 type Server struct {
 	opts     Options
-	cfg      *config.Config // as it was at the start; see live
+	cfg      *config.Config // as it was at the start; see inForce
 	now      atomic.Pointer[config.Config]
 	log      *slog.Logger
 	guard    *guard
@@ -111,7 +111,7 @@ func New(opts Options) (*Server, error) {
 	s.admin.Store(admin)
 	s.guard = newGuard(s.cfg)
 	s.proxies = proxies(&s.cfg.Proxy)
-	s.setLive(s.cfg)
+	s.putInForce(s.cfg)
 	if s.cfg.TLS.CertFile != "" {
 		if s.certificate, err = newCertificate(&s.cfg.TLS, s.log); err != nil {
 			return nil, err
@@ -235,7 +235,7 @@ func (s *Server) setReady(ready bool) {
 func (s *Server) drain() error {
 	s.draining.Store(true)
 	s.setReady(false)
-	window := s.live().Drain.Window
+	window := s.inForce().Drain.Window
 	s.log.Info("draining", "window", window.String())
 	ctx, cancel := context.WithTimeout(context.Background(), window+drainGrace)
 	defer cancel()
