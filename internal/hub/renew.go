@@ -59,8 +59,12 @@ func (h *Hub) Renew(generation uint64) (sum Renewed) {
 	h.renewing.Lock()
 	defer h.renewing.Unlock()
 	h.renewing.generation.Store(generation)
-	for i := range h.shards {
-		for _, c := range h.shards[i].list() {
+	all := h.shards.Load()
+	if all == nil { // whoever makes them sees the generation
+		return sum
+	}
+	for i := range all {
+		for _, c := range all[i].list() {
 			for _, g := range c.stale() {
 				h.renewGroup(c, g, &sum)
 			}
