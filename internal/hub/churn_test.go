@@ -116,7 +116,7 @@ func TestCompletedBetweenBeginAndJoin(t *testing.T) {
 
 func TestBounds(t *testing.T) {
 	w := newWorld(t, Addressing{})
-	w.hub.cfg.GroupsPerChannel, w.hub.cfg.GroupsPerTenant = 3, 2
+	w.limit(func(l *Limits) { l.GroupsPerChannel, l.GroupsPerTenant = 3, 2 })
 	p := w.plan(`subscription($i: ID) { order(id: $i) { id } }`)
 	try := func(who string, id int) bool {
 		j := w.request(newConn(), p, fmt.Sprintf(`{"i":"%d"}`, id), tenant(who))

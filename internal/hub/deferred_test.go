@@ -74,7 +74,7 @@ func order(id string) string { return `{"data":{"order":{"id":"` + id + `"}}}` }
 func TestDeferredAnswersKeepOrder(t *testing.T) {
 	const events, tenants = 500, 4
 	w := newWorld(t, Addressing{})
-	w.hub.cfg.Lane = events
+	w.limit(func(l *Limits) { l.Lane = events })
 	var asked sink
 	var subs []*Subscription
 	r := asked.resolver()
@@ -174,7 +174,8 @@ func TestDeferredTimesOut(t *testing.T) {
 func TestDeferredAnswersRaceWithTimeouts(t *testing.T) {
 	const events = 900
 	w := newWorld(t, Addressing{})
-	w.hub.cfg.Lane, w.hub.cfg.Timeout = events, time.Millisecond
+	w.limit(func(l *Limits) { l.Lane = events })
+	w.hub.cfg.Timeout = time.Millisecond
 	var asked sink
 	s := w.joinLate(w.plan(`subscription { order { id } }`), user("u"), asked.resolver(), nil)
 	var published atomic.Bool

@@ -76,6 +76,13 @@ func newWorld(tb testing.TB, a Addressing) *world {
 	return w
 }
 
+// limit changes the hub's bounds.
+func (w *world) limit(change func(*Limits)) {
+	l := *w.hub.limits.Load()
+	change(&l)
+	w.hub.SetLimits(l)
+}
+
 type nullSink struct{}
 
 func (nullSink) Wake(*queue.Queue) {}

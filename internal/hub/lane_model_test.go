@@ -38,7 +38,7 @@ const failedMessage = `{"data":{"order":null},"errors":[{"message":"The resolver
 func TestLanesAgreeWithAModel(t *testing.T) {
 	for seed := range uint64(200) {
 		m := &laneModel{t: t, w: newWorld(t, Addressing{}), rnd: rand.New(rand.NewPCG(seed, 7)), byID: map[string]*laneEvent{}}
-		m.w.hub.cfg.Lane = 1000
+		m.w.limit(func(l *Limits) { l.Lane = 1000 })
 		m.plan = m.w.plan(`subscription { order { id } }`)
 		m.types = NewTypes(map[string]*Resolver{"late": m.asked.resolver()})
 		for step := range 150 {

@@ -29,7 +29,7 @@ func TestDropsAreCountedByPolicy(t *testing.T) {
 // to n were published.
 func stuckLane(t *testing.T, field string, n int) (w *world, s *Subscription, news arrivals, release chan struct{}) {
 	w = newWorld(t, Addressing{})
-	w.hub.cfg.Workers = 1
+	w.limit(func(l *Limits) { l.Workers = 1 })
 	release = make(chan struct{})
 	began := make(chan struct{}, 100)
 	s, news = w.joinResolved(`subscription { `+field+` { id } }`, user("u"), &Resolver{

@@ -71,7 +71,7 @@ func TestTypesInAFullLane(t *testing.T) {
 // Workers, deferred answers and what passes meet in one lane; nobody is promised to a worker twice.
 func TestTypesOfEveryKind(t *testing.T) {
 	w := newWorld(t, Addressing{})
-	w.hub.cfg.Workers = 1
+	w.limit(func(l *Limits) { l.Workers = 1 })
 	var asked sink
 	release, began := make(chan struct{}), make(chan struct{}, 100)
 	types := NewTypes(map[string]*Resolver{"late": asked.resolver(), "work": {
