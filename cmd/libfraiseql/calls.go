@@ -76,3 +76,15 @@ func fq_revoke(engine C.int64_t, revocation *C.fq_text, out *C.fq_out) (ret C.in
 	}
 	return handleOf(out, 0, e.Revoke(bytes(revocation)))
 }
+
+//export fq_schema_set
+func fq_schema_set(engine C.int64_t, schema *C.fq_text, out *C.fq_out) (ret C.int64_t) {
+	defer guard(out, &ret)
+	fault("fq_schema_set")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	moved, ended, err := e.SetSchema(bytes(schema))
+	return handleOf(out, int64(moved)<<32|int64(ended), err)
+}

@@ -172,6 +172,11 @@ typedef struct {
  *   revocation: JSON object with token_id, user_id, tenant_id and issued_before (RFC 3339, or seconds since 1970), for
  *   which everything that is there must hold; without the first three, everybody: true. Waits for the bus.
  *
+ * int64 fq_schema_set(int64 engine, fq_text *schema, fq_out *out)
+ *   Puts another schema in the place of that of an engine. schema: JSON object with the member schema of an engine's
+ *   configuration. Subscriptions that are valid under it go on from one event to the next, others end with an error of
+ *   code SCHEMA_CHANGED. -> moved << 32 | ended, counts of live subscriptions
+ *
  * int64 fq_sessions_new(int64 engine, fq_text *config, fq_out *out)
  *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)

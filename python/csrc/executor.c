@@ -288,6 +288,7 @@ static PyMethodDef executor_methods[] = {
     {"_watch", executor_watch, METH_VARARGS, NULL},
     {"_resume", executor_resume, METH_VARARGS, NULL},
     {"_revoke", executor_revoke, METH_VARARGS, NULL},
+    {"_set_schema", executor_set_schema, METH_VARARGS, NULL},
     {"_mailbox", executor_mailbox, METH_NOARGS, NULL},
     {"_mailbox_take", executor_mailbox_take, METH_O, NULL},
     {"_mailbox_calls", executor_mailbox_calls, METH_O, NULL},

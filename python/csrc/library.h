@@ -30,6 +30,7 @@ typedef struct {
   int64_t (*work)(int64_t engine, fq_text *group, fq_text *channel, int64_t token, fq_out *out);
   int64_t (*work_stop)(int64_t engine, int64_t token);
   int64_t (*revoke)(int64_t engine, fq_text *revocation, fq_out *out);
+  int64_t (*schema_set)(int64_t engine, fq_text *schema, fq_out *out);
   int64_t (*sessions_new)(int64_t engine, fq_text *config, fq_out *out);
   int64_t (*session_open)(int64_t engine, int64_t sessions, fq_text *request, int64_t mailbox, int64_t token,
                           fq_out *out);

@@ -46,6 +46,7 @@ static const struct {
     SYMBOL(session_open), SYMBOL(session_receive), SYMBOL(session_take),        SYMBOL(session_shut),
     SYMBOL(session_close), SYMBOL(serve),          SYMBOL(serve_stop),          SYMBOL(work),
     SYMBOL(work_stop),    SYMBOL(resume),          SYMBOL(revoke),
+    SYMBOL(schema_set),
 #undef SYMBOL
 };
 

@@ -331,7 +331,7 @@ fast_method executor_register, executor_publish, executor_next_event, executor_n
     executor_complete, executor_complete_connection, executor_by_channel;
 typedef PyObject *plain_method(PyObject *self, PyObject *args);
 plain_method executor_find, executor_take, executor_take_one, executor_watch, executor_mailbox, executor_mailbox_take,
-    executor_resume, executor_revoke,
+    executor_resume, executor_revoke, executor_set_schema,
     executor_mailbox_calls, executor_mailbox_close, executor_set_resolver, executor_work, executor_work_stop,
     executor_run_calls, executor_answer, executor_describe_resolver, executor_sessions, executor_session_open, executor_session_receive,
     executor_session_take, executor_session_shut, executor_session_close, executor_serve, executor_serve_stop;

@@ -1,4 +1,4 @@
-/* publish_event, and _revoke, which publishes too. */
+/* publish_event; _revoke, which publishes too; _set_schema, which publishers wait for. */
 #include "native.h"
 
 #define LONG_DATA 32768 /* bytes: validating takes about 1 ns for each */
@@ -123,4 +123,21 @@ PyObject *executor_revoke(PyObject *o, PyObject *args) {
   if (result < 0) return raise_result(self, result, &out);
   out_free(&out);
   return Py_NewRef(Py_None);
+}
+
+/* Compiles documents: that may take a while. */
+PyObject *executor_set_schema(PyObject *o, PyObject *args) {
+  Executor *self = (Executor *)o;
+  PyObject *schema;
+  if (!PyArg_ParseTuple(args, "S:_set_schema", &schema) || executor_ready(self) < 0) return NULL;
+  char buffer[512];
+  fq_out out = OUT(buffer);
+  fq_text text = {PyBytes_AsString(schema), PyBytes_Size(schema)};
+  int64_t engine = self->engine, result;
+  Py_BEGIN_ALLOW_THREADS
+  result = fq.schema_set(engine, &text, &out);
+  Py_END_ALLOW_THREADS
+  if (result < 0) return raise_result(self, result, &out);
+  out_free(&out);
+  return Py_BuildValue("LL", (long long)(result >> 32), (long long)(result & 0xffffffff));
 }

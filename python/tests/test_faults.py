@@ -40,6 +40,7 @@ EXPORTS = {
     "fq_work": ("one = fresh()", "one.work('users', attempt, group='g')"),
     "fq_work_stop": ("one = fresh(); worker = one.work('users', attempt, group='g')", "worker.close()"),
     "fq_revoke": ("one = fresh()", "one.revoke(user_id='u')"),
+    "fq_schema_set": ("one = SubscriptionExecutor(schema=SDL)", "one.set_schema(SDL)"),
     "fq_sessions_new": ("one = fresh()", "one._sessions(SESSIONS)"),
     "fq_session_open": (
         "one = fresh(); box, fd = one._mailbox(); group = one._sessions(SESSIONS)",
@@ -62,6 +63,7 @@ from fraiseql.subscriptions import SubscriptionError, SubscriptionExecutor
 
 SESSIONS = b'{"anonymous":true}'
 SERVE = b'{"anonymous":true,"host":"127.0.0.1","port":0,"path":"/graphql"}'
+SDL = "type Subscription { users: User } type User { id: ID }"
 HELLO = '{"type":"connection_init"}'
 ADDRESS = {"user_id": "u", "tenant_id": "t"}
 when = sys.argv[3] if len(sys.argv) > 3 else "never"

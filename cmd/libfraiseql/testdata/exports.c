@@ -128,6 +128,12 @@ static void forbid(int64_t engine) {
   EXPECT(fq_revoke(engine, &wrong, fresh()) == FQ_ERROR && fq_revoke(engine, NULL, fresh()) == FQ_ERROR);
 }
 
+static void schema(int64_t engine) {
+  fq_text none = TEXT("{\"schema\":[{\"name\":\"s\",\"text\":\"type Subscription { a: A } type A { b: Int }\"}]}"), wrong = TEXT("{\"sdl\":1}");
+  EXPECT(fq_schema_set(engine, &none, fresh()) == FQ_ERROR && says("{\"code\":\"BAD_USER_INPUT\",*"));
+  EXPECT(fq_schema_set(engine, &wrong, fresh()) == FQ_ERROR && fq_schema_set(engine, NULL, fresh()) == FQ_ERROR);
+}
+
 static void converse(int64_t engine) {
   fq_text config = TEXT("{\"authenticate\":true}"), request = TEXT("{\"remote_addr\":\"1.2.3.4:5\"}");
   fq_text hello = TEXT("{\"type\":\"connection_init\"}"), identity = TEXT("{\"user_id\":\"u\"}"), reason = TEXT("enough");
@@ -206,6 +212,7 @@ int main(int argc, char **argv) {
   resolve(engine, shared);
   work(engine, shared);
   forbid(engine);
+  schema(engine);
   converse(engine);
   serve(engine);
   careless(engine);

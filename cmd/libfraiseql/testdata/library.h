@@ -31,6 +31,7 @@
   X(fq_work, (int64_t, fq_text *, fq_text *, int64_t, fq_out *), (1, &none, &none, 1, fresh()))                       \
   X(fq_work_stop, (int64_t, int64_t), (1, 1))                                                                         \
   X(fq_revoke, (int64_t, fq_text *, fq_out *), (1, &none, fresh()))                                                   \
+  X(fq_schema_set, (int64_t, fq_text *, fq_out *), (1, &none, fresh()))                                               \
   X(fq_sessions_new, (int64_t, fq_text *, fq_out *), (1, &none, fresh()))                                             \
   X(fq_session_open, (int64_t, int64_t, fq_text *, int64_t, int64_t, fq_out *), (1, 1, &none, 1, 1, fresh()))         \
   X(fq_session_receive, (int64_t, int64_t, fq_text *), (1, 1, &none))                                                 \

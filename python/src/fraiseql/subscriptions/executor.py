@@ -182,6 +182,32 @@ class SubscriptionExecutor(_native.Executor):
 
         return Worker(self, channel, fn, self._group if group is None else group)
 
+    def set_schema(self, schema: "str | os.PathLike[str]") -> tuple[int, int]:
+        """Put another schema in the place of the one in force, without a subscription ending that is still valid.
+
+        A live subscription goes on if its document and its variables are valid under the new schema, its field listens
+        to the same channel, and its identity may have it: it changes between two events, so that none is lost, comes
+        twice or out of order. Every other ends, after what waits for it, with an error of code `SCHEMA_CHANGED`.
+
+        Args:
+            schema: As the constructor takes it.
+
+        Returns:
+            How many live subscriptions went on, and how many ended.
+
+        Raises:
+            TypeError: It is neither text nor a path.
+            ValueError: The schema has errors: the text says where, and nothing has changed. So it is for an executor that
+                was made without a schema.
+        """
+        from fraiseql.subscriptions import errors
+        from fraiseql.subscriptions.schema import document
+
+        try:
+            return self._set_schema(document(schema))
+        except errors.InvalidQuery as error:
+            raise errors.InvalidConfig.of(error) from None
+
     def revoke(
         self,
         *,

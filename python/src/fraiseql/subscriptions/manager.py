@@ -16,6 +16,7 @@ from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.hooks import Hooks, check_hooks
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
+from fraiseql.subscriptions.schema import SchemaSetter
 from fraiseql.subscriptions.server import Closed, Server, listen
 from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document
 
@@ -40,7 +41,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-class SubscriptionManager(Revoker):
+class SubscriptionManager(Revoker, SchemaSetter):
     """One engine for an asyncio application, with resolvers, WebSockets and a server.
 
     Without a schema the engine starts when it is first needed. A manager that has not been used yet may be inherited
