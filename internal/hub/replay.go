@@ -251,7 +251,7 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 	switch {
 	case !ok && !r.current:
 		return last, nil, again // events after its place may be on their way, or never come here
-	case len(r.results) > joinResults && (last.IsZero() || last.Compare(r.at.at) <= 0):
+	case len(r.results) > r.mayBeDue() && (last.IsZero() || last.Compare(r.at.at) <= 0):
 		return last, nil, parked
 	case last.IsZero(), !r.at.at.IsZero() && !last.SameRun(r.at.at), last.Compare(r.at.at) < 0:
 		r.handOverLocked()

@@ -40,6 +40,9 @@ func (r *Request) follow(d *dispatch) {
 // joinResults is how many results may be due, at most, when a subscription joins.
 const joinResults = 16
 
+// mayBeDue is joinResults, or what finds room in a short queue, of which less than half is in use.
+func (r *replay) mayBeDue() int { return min(joinResults, r.sub.Policy().MaxMessages()/4) }
+
 func (r *replay) resolves() bool { return r.match.lane != nil }
 
 // enterLocked asks for the result of the event at work; false when it needs none and nothing is due before it.

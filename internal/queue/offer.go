@@ -49,7 +49,7 @@ func (q *Queue) roomLocked(m *Message) bool {
 		return q.conn.bytes <= limit
 	}
 	n := m.size()
-	return q.lenLocked() < (q.policy.maxMessages()+1)/2 && int(q.bytes)+n <= q.policy.maxBytes()/2 && q.conn.bytes+int64(n) <= limit/2
+	return q.lenLocked() < (q.policy.MaxMessages()+1)/2 && int(q.bytes)+n <= q.policy.maxBytes()/2 && q.conn.bytes+int64(n) <= limit/2
 }
 
 // Note appends m, a short message of the subscription itself, whatever the bounds.

@@ -82,7 +82,8 @@ func (b *Bounds) Set(messages, bytes int) {
 	b.bytes.Store(int64(bytes))
 }
 
-func (p *Policy) maxMessages() int {
+// MaxMessages is how many messages may wait now.
+func (p *Policy) MaxMessages() int {
 	if p.Messages > 0 || p.Shared == nil {
 		return p.Messages
 	}
@@ -347,7 +348,7 @@ func (q *Queue) fitsLocked(m *Message) bool {
 		return true
 	}
 	n := m.size()
-	return q.lenLocked() < q.policy.maxMessages() && int(q.bytes)+n <= q.policy.maxBytes() && q.conn.bytes+int64(n) <= q.conn.maxBytes()
+	return q.lenLocked() < q.policy.MaxMessages() && int(q.bytes)+n <= q.policy.maxBytes() && q.conn.bytes+int64(n) <= q.conn.maxBytes()
 }
 
 func (q *Queue) dropFirstLocked() {

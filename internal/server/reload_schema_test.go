@@ -186,8 +186,10 @@ type limited struct {
 }
 
 func limitsOf(t *testing.T) *limited {
-	s := &limited{assembled: assemble(t, config.Source{}, withJWT+"limits: {subscribe_rate: 0, connections_per_user: 0}\n"), log: &logBuffer{}}
-	s.Server.log = slog.New(slog.NewTextHandler(s.log, nil))
+	t.Helper()
+	log := &logBuffer{}
+	parts := Parts{Version: "test", Logger: slog.New(slog.NewTextHandler(log, nil))}
+	s := &limited{assembled: assembleWith(t, config.Source{}, withJWT+"limits: {subscribe_rate: 0, connections_per_user: 0}\n", parts), log: log}
 	s.talk = testkit.DialTalk(t, s.url()).Init(sign(t, nil))
 	return s
 }

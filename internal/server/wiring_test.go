@@ -35,6 +35,11 @@ type assembled struct {
 
 func assemble(t *testing.T, src config.Source, text string) *assembled {
 	t.Helper()
+	return assembleWith(t, src, text, Parts{Version: "test"})
+}
+
+func assembleWith(t *testing.T, src config.Source, text string, parts Parts) *assembled {
+	t.Helper()
 	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "s.graphql"), []byte(sdl), 0o600); err != nil {
 		t.Fatal(err)
@@ -47,7 +52,7 @@ func assemble(t *testing.T, src config.Source, text string) *assembled {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := Assemble(&r.Config, Parts{Version: "test"})
+	a, err := Assemble(&r.Config, parts)
 	if err != nil {
 		t.Fatal(err)
 	}
