@@ -7,7 +7,7 @@
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), two hours on a quiet machine, and write it
-#              (BENCH_ARGS=-short: seconds, to see that it works; bench-docs: write it from bench/results)
+#              (bench-core: what the aims are about, in a quarter of an hour; BENCH_ARGS=-short: seconds, to see that it works; a part: bench/peers/README.md; bench-docs: write it from bench/results)
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME
 # make docs    write the generated reference pages again
@@ -31,7 +31,7 @@ PYTHON_FULL ?= 3.12
 PYTEST_ARGS ?=
 FAULT_LIBRARY = $(CURDIR)/.cache/fault/libfraiseql.so
 
-.PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-docs bench-python bench-python-docs fuzz docs format vet \
+.PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-core bench-docs bench-python bench-python-docs fuzz docs format vet \
 	arch portable race guard guard-update deps clean
 
 run:
@@ -114,6 +114,18 @@ fuzz:
 
 bench: $(if $(findstring -short,$(BENCH_ARGS)),,.venvs/bench/.fraiseql)
 	go run ./bench/run $(BENCH_ARGS)
+
+# What the aims are about, a quarter of an hour; of the rest the page keeps showing the last run. The slow client and the Go
+# benchmarks take another ten minutes: BENCH_ARGS of bench, see bench/peers/README.md.
+BENCH_CORE = go run ./bench/run -wait 20s -rounds 5 -only peers
+BENCH_SIX = fraiseql,library,floor,centrifuge,gqlgen,graphql-ws
+bench-core:
+	$(BENCH_CORE) -compare D -peers fraiseql,library,floor
+	$(BENCH_CORE) -compare A1 -peers $(BENCH_SIX)
+	$(BENCH_CORE) -compare C,C2,E2,F,G,I -peers fraiseql
+	$(BENCH_CORE) -compare A5 -peers fraiseql,library,floor,centrifuge-5ms
+	$(BENCH_CORE) -compare A2 -peers $(BENCH_SIX)
+	$(BENCH_CORE) -compare B1 -peers $(BENCH_SIX)
 
 bench-docs:
 	go run ./bench/run -docs

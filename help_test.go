@@ -9,10 +9,10 @@ import (
 // Publishers help while events come one by one; not under a rate at which messages gather for the writers.
 func TestPace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := pace{start: time.Now()}
+		p, calls := pace{start: time.Now()}, uint32(0)
 		call := func(n int, every time.Duration) (calm int) {
 			for range n {
-				if p.calm() {
+				if p.calm(&calls) {
 					calm++
 				}
 				<-time.After(every)
@@ -28,11 +28,24 @@ func TestPace(t *testing.T) {
 			}
 			<-time.After(10 * time.Millisecond)
 		}
-		if n := call(10*paceCalls, 20*time.Microsecond); n > 2*paceCalls {
+		if n := call(10*paceCalls, 20*time.Microsecond); n > 6*paceCalls {
 			t.Errorf("50,000 a second: %d of %d help", n, 10*paceCalls)
 		}
 		if n := call(10*paceCalls, time.Millisecond); n < 8*paceCalls {
 			t.Errorf("1,000 a second again: %d of %d help", n, 10*paceCalls)
+		}
+		others := make([]uint32, 8) // in step: eight publishers whose calls come together
+		calm := 0
+		for range 10 * paceCalls {
+			for i := range others {
+				if p.calm(&others[i]) {
+					calm++
+				}
+			}
+			<-time.After(10 * time.Millisecond)
+		}
+		if calm != 8*10*paceCalls {
+			t.Errorf("800 a second in step: %d of %d help", calm, 8*10*paceCalls)
 		}
 	})
 }

@@ -5,6 +5,7 @@ package fraiseql
 import (
 	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"testing"
 
@@ -26,11 +27,12 @@ func (a *eachItsOwn) Authenticate(context.Context, Credentials) (*Identity, erro
 
 var sharedScopes = []string{"orders:read"}
 
+const idleSchema = `
+	type Subscription { order(id: ID): Order @source(channel: "orders") }
+	type Order { id: ID! status: String total: Int }`
+
 func TestMemoryPerConnection(t *testing.T) {
-	const sdl = `
-		type Subscription { order(id: ID): Order @source(channel: "orders") }
-		type Order { id: ID! status: String total: Int }`
-	e, err := New(Config{Schema: []SchemaSource{{Text: sdl}}})
+	e, err := New(Config{Schema: []SchemaSource{{Text: idleSchema}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +58,50 @@ func TestMemoryPerConnection(t *testing.T) {
 	runtime.KeepAlive(kept)
 }
 
-func openSubscribed(t *testing.T, h *ws.Handler, i int) *ws.Detached {
+// BenchmarkIdleConnections holds connections without sockets, each with a user and a subscription of its own.
+func BenchmarkIdleConnections(b *testing.B) {
+	for _, n := range []int{100_000, 1_000_000} {
+		b.Run(fmt.Sprintf("connections=%d", n), func(b *testing.B) {
+			for b.Loop() {
+				holdConnections(b, n)
+			}
+		})
+	}
+}
+
+func holdConnections(b *testing.B, n int) {
+	e, err := New(Config{Schema: []SchemaSource{{Text: idleSchema}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer e.Close(context.Background())
+	if _, err := e.Handler(HandlerConfig{Authenticator: &eachItsOwn{}}); err != nil {
+		b.Fatal(err)
+	}
+	h := e.servers[0].(*endpoint).ws
+	before := liveBytes()
+	for i := range n {
+		openSubscribed(b, h, i) // the handler holds it
+	}
+	rss := residentBytes(b) // before a collection is forced
+	b.ReportMetric(float64(liveBytes()-before)/float64(n), "live-B/conn")
+	b.ReportMetric(float64(rss)/1e9, "RSS-GB")
+}
+
+// residentBytes is what the process has in memory.
+func residentBytes(b *testing.B) int64 {
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		b.Fatal(err)
+	}
+	var total, resident int64
+	if _, err := fmt.Sscan(string(text), &total, &resident); err != nil {
+		b.Fatal(err)
+	}
+	return resident * int64(os.Getpagesize())
+}
+
+func openSubscribed(t testing.TB, h *ws.Handler, i int) *ws.Detached {
 	t.Helper()
 	d, err := h.Detached()
 	if err != nil {

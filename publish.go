@@ -30,6 +30,7 @@ type Batch struct {
 	messages []bus.Message // those beyond the length are zero
 	parsed   []*hub.Parsed // at least as many
 	errs     PublishErrors
+	calls    uint32 // of Publish, see pace
 }
 
 // tenantRoot is a root field whose events carry a tenant at a path.
@@ -115,7 +116,7 @@ func (b *Batch) Publish(ctx context.Context) (Receipt, error) {
 			return Receipt{}, b.refuse()
 		}
 	}
-	r, err := e.publish(ctx, b.messages)
+	r, err := e.publish(ctx, b.messages, &b.calls)
 	for _, p := range b.parsed[:len(b.messages)] { // deferred resolvers, outside of the bus's turns
 		e.hub.HandOver(p)
 	}

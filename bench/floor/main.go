@@ -6,7 +6,8 @@
 //	go run ./bench/floor -connections 1000 -size 220 -burst 25 -tick 10ms -time 4s
 //
 // A burst of writes, each to another connection in turn, every tick; tick 0 writes without a pause. A child process
-// reads. The line that it prints is JSON: CPU seconds of the writing process per million writes.
+// reads. The line that it prints is JSON: CPU seconds of the writing process per million writes. With -uring the writes of
+// a burst are submitted by io_uring instead, some with each system call.
 package main
 
 import (
@@ -30,6 +31,8 @@ var (
 	burst       = flag.Int("burst", 25, "writes per tick")
 	tick        = flag.Duration("tick", 10*time.Millisecond, "time between bursts; 0: none")
 	length      = flag.Duration("time", 4*time.Second, "how long to measure")
+	uring       = flag.Int("uring", 0, "submit so many writes at once by io_uring; 0: write(2)")
+	fixed       = flag.Bool("fixed", false, "with -uring: registered descriptors")
 	reader      = flag.String("reader", "", "address to read from (used by itself)")
 )
 
@@ -52,7 +55,7 @@ func main() {
 	_ = child.Wait() // killed
 	check(json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"connections": *connections, "size": *size, "burst": *burst, "tick_ms": tick.Seconds() * 1000, "writes": writes,
-		"writes_per_second": float64(writes) / length.Seconds(), "cpu_seconds_per_million": cpu.Seconds() * 1e6 / float64(writes),
+		"uring": *uring, "fixed": *fixed, "writes_per_second": float64(writes) / length.Seconds(), "cpu_seconds_per_million": cpu.Seconds() * 1e6 / float64(writes),
 	}))
 }
 
@@ -75,20 +78,35 @@ func accept(listener net.Listener) []int {
 // write writes bursts and returns how many messages, and the CPU time of this process meanwhile.
 func write(fds []int) (writes int, cpu time.Duration) {
 	message := make([]byte, *size)
+	one, flush := writer(fds, message)
 	before, next := used(), time.Now()
 	for end := next.Add(*length); time.Now().Before(end); {
 		for range *burst {
-			if n, err := syscall.Write(fds[writes%len(fds)], message); n != len(message) || err != nil {
-				log.Fatalf("write: %d of %d bytes, %v", n, len(message), err)
-			}
+			one(writes % len(fds))
 			writes++
 		}
+		flush()
 		if *tick > 0 {
 			next = next.Add(*tick)
 			pause(time.Until(next))
 		}
 	}
 	return writes, used() - before
+}
+
+// writer returns what writes the message to a connection, and what is to be done at the end of a burst.
+func writer(fds []int, message []byte) (one func(i int), flush func()) {
+	if *uring == 0 {
+		return func(i int) {
+			if n, err := syscall.Write(fds[i], message); n != len(message) || err != nil {
+				log.Fatalf("write: %d of %d bytes, %v", n, len(message), err)
+			}
+		}, func() {}
+	}
+	runtime.LockOSThread()
+	r, err := newRing(*uring, fds, *fixed)
+	check(err)
+	return func(i int) { check(r.write(fds[i], i, message)) }, func() { check(r.submit()) }
 }
 
 // pause sleeps in the kernel, without the help of Go's scheduler.

@@ -15,46 +15,70 @@ import (
 // comparison is a scenario that every peer runs.
 type comparison struct {
 	letter, title string
-	args          []string       // of fraiseql bench
-	ranges        bool           // subscriptions filter by a range instead of the room
-	saturated     bool           // the loop is closed, each peer has its window
+	args          []string // of fraiseql bench
+	query         string   // byRoom, unless given
+	kind          kind
 	without       []string       // peers that cannot
+	only          []string       // if given: peers that can
 	python        bool           // a rate that those inside Python hold: of the others, only ours and the floor
 	windows       map[string]int // by peer, where theirs is not what the scenario needs
 	note          string
 }
 
+// kind is what a comparison measures.
+type kind uint8
+
 const (
-	byRoom  = "subscription($room: Int!) { tick(room: $room) { room seq sent sum pad } }"
-	byRange = "subscription($room: Int!) { tick(from: $room, to: $room) { room seq sent sum pad } }"
+	paced     kind = iota // deliveries at a rate
+	saturated             // deliveries in a closed loop, each peer with its window
+	resting               // memory
+	pairing               // subscribes with their completes
+	storming              // connections that come back
+	tenants               // paced; each room is a tenant
+)
+
+const (
+	byRoom   = "subscription($room: Int!) { tick(room: $room) { room seq sent sum pad } }"
+	byRange  = "subscription($from: Int!, $to: Int!) { tick(from: $from, to: $to) { room seq sent sum pad } }"
+	byTenant = "subscription { tick { room seq sent sum pad } }"
 )
 
 func words(s string) []string { return strings.Fields(s) }
 
-// comparisons are all of them. Those of tenants have no counterpart elsewhere: see the Go benchmarks.
+// comparisons are all of them. Tenants have no counterpart elsewhere.
 var comparisons = []comparison{
-	{letter: "A1", title: "1 room × 1,000 subscribers, 20 events/s", args: words("-c 1000 -r 20 -d 8s --warmup 2s")},
-	{letter: "A2", title: "1 room × 1,000 subscribers, 200 events/s", args: words("-c 1000 -r 200 -d 5s --warmup 2s")},
+	{letter: "A1", title: "1 room × 1,000 subscribers, 20 events/s", args: words("-c 1000 -r 20 -d 4s --warmup 1s")},
+	{letter: "A2", title: "1 room × 1,000 subscribers, 200 events/s", args: words("-c 1000 -r 200 -d 3s --warmup 1s")},
 	{letter: "A3", title: "1 room × 10,000 subscribers, 2 events/s", args: words("-c 10000 -r 2 -d 8s --warmup 2s")},
-	{letter: "A4", title: "1 room × 1,000 subscribers, as fast as it goes", args: words("-c 1000 -d 5s --warmup 2s"), saturated: true},
-	{letter: "B1", title: "1,000 rooms × 1 subscriber, 2,500 events/s", args: words("-c 1000 --rooms 1000 -r 2500 --tick 10ms -d 5s --warmup 2s")},
+	{letter: "A4", title: "1 room × 1,000 subscribers, as fast as it goes", args: words("-c 1000 -d 5s --warmup 2s"), kind: saturated},
+	{letter: "A5", title: "1 room × 1,000 subscribers, 1,500 events/s", args: words("-c 1000 -r 1500 --tick 10ms -d 3s --warmup 1s")},
+	{letter: "B1", title: "1,000 rooms × 1 subscriber, 2,500 events/s", args: words("-c 1000 --rooms 1000 -r 2500 --tick 10ms -d 3s --warmup 3s")},
 	{letter: "P1", title: "inside Python: 1 room × 1,000 subscribers, 3 events/s", python: true, args: words("-c 1000 -r 3 -d 8s --warmup 2s")},
-	{letter: "P2", title: "inside Python: 1,000 rooms × 1 subscriber, as fast as it goes", python: true, saturated: true,
+	{letter: "P2", title: "inside Python: 1,000 rooms × 1 subscriber, as fast as it goes", python: true, kind: saturated,
 		args: words("-c 1000 --rooms 1000 -d 5s --warmup 2s"), note: "1 room as fast as it goes is A4, 1,000 rooms at one rate are B1.",
 		windows: map[string]int{us: 8000, floor: 8000, "fraiseql-serve": 8000, "fraiseql-asgi": 4000, "strawberry": 2000, "ariadne": 2000, "graphql-core": 2000}},
 	{letter: "B2", title: "100,000 rooms × 1 subscription, 10 of a connection, 2,500 events/s",
 		args: words("-c 10000 -m 10 --rooms 100000 -r 2500 --tick 10ms -d 20s --warmup 20s"), without: []string{floor, "yoga"}},
-	{letter: "C", title: "10,000 idle connections", args: words("--idle -c 10000"),
-		note: "I, 10,000 clients that come at once, is how long they took to connect and subscribe."},
-	{letter: "D", title: "20 subscribers, 100 events/s: latency", args: words("-c 20 -r 100 -d 12s --warmup 2s")},
+	{letter: "C", title: "10,000 idle connections", args: words("--idle --settle 0s -c 10000"), kind: resting, note: atOnce},
+	{letter: "C2", title: "18,000 idle connections", args: words("--idle --settle 0s -c 18000"), kind: resting, note: atOnce},
+	{letter: "D", title: "20 subscribers, 100 events/s: latency", args: words("-c 20 -r 100 -d 10500ms --warmup 500ms")},
 	{letter: "E", title: "100 subscribers, 50 events/s, beside 300 connections a second that come, subscribe and break off",
 		args: words("-c 100 -r 50 -d 6s --warmup 2s --churn 300")},
-	{letter: "F", title: "10,000 subscriptions with a range, 1 % of which match, 20 events/s", ranges: true,
-		without: append([]string{"centrifuge", "centrifuge-5ms"}, pythons...),
-		args:    words("-c 10000 --rooms 100 -r 20 -d 8s --warmup 6s"), note: "100 different ranges."},
+	{letter: "E2", title: "8 connections that subscribe and complete, 64 pairs under way, 1,000 different arguments", kind: pairing,
+		args: words("--pairs 64 -c 8 --rooms 1000 -d 4s --warmup 1s"), without: []string{floor, "centrifuge", "centrifuge-5ms", "yoga"},
+		note: "The rate is of pairs. Each reuses the operation id of the one before, which a server refuses unless that was completed."},
+	{letter: "F", title: "10,000 subscriptions with ranges of their own, 1 % of which match, 20 events/s", query: byRange,
+		without: append([]string{floor, "centrifuge", "centrifuge-5ms"}, pythons...), args: words("-c 10000 --rooms 100 --spread 1000 -r 20 -d 4s --warmup 2s"),
+		note: "10,000 different ranges; each holds the value of one event in a hundred."},
+	{letter: "G", title: "1,000 tenants × 10 subscribers of one channel, each with a token, 2,500 events/s", query: byTenant, kind: tenants, only: []string{us},
+		args: words("-c 10000 --rooms 1000 --tenants -r 2500 --tick 10ms -d 4s --warmup 1s"), note: "An event of another tenant would count as altered."},
 	{letter: "H1", title: "1,000 subscribers, 50 events/s of 10 kB", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000")},
 	{letter: "H2", title: "the same beside one client that never reads", args: words("-c 1000 -r 50 -d 6s --warmup 4s --payload 10000 --stalled 1")},
+	{letter: "I", title: "10,000 connections that break off at once and come back as fast as they can", kind: storming,
+		args: words("--storm -c 10000 --warmup 1s"), note: "Back: when the last of 10,000 subscriptions has received an event. The load generator takes about half of the CPU time."},
 }
+
+const atOnce = "RSS from 2,000 connections on, read at once when the last one is there: nothing has been given back to the system and no collection was forced."
 
 // peersFile holds the raw results of the comparison.
 const peersFile = "peers.jsonl"
@@ -79,7 +103,10 @@ func compare(ctx context.Context, o *options, binary, dir string) (err error) {
 			err = closed
 		}
 	}()
-	r := &recorder{o, binary, file}
+	r := &recorder{o: o, binary: binary, file: file, secret: filepath.Join(temp, "secret")}
+	if err := os.WriteFile(r.secret, []byte(tenantSecret), 0o600); err != nil {
+		return err
+	}
 	rounds := o.rounds
 	if o.short {
 		rounds = 1
@@ -135,13 +162,19 @@ func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, bui
 		if !c.includes(p.peer) {
 			continue
 		}
-		s, err := start(ctx, p.peer, p.line)
+		var env, hidden []string
+		if c.kind == tenants {
+			env, hidden = tenantEnv, []string{"--tenant-key-file", r.secret}
+		}
+		s, err := start(ctx, p.peer, p.line, env)
 		if err != nil {
 			return err
 		}
 		shown := r.comparisonArgs(c, p.peer)
 		rec := record{Scenario: c.letter, Round: round, Peer: p.name, Versions: s.Versions, Command: "fraiseql " + quoted(shown)}
-		_, err = r.runAs(ctx, rec, append(shown, "--url", s.URL, "--publish-url", s.PublishURL))
+		r.server = s
+		_, err = r.runAs(ctx, rec, append(append(shown, "--url", s.URL, "--publish-url", s.PublishURL), hidden...))
+		r.server = nil
 		s.stop()
 		if err != nil && ctx.Err() != nil {
 			return err
@@ -162,20 +195,29 @@ func (c *comparison) includes(p *peer) bool {
 	if c.python && p.name != us && p.name != floor && !slices.Contains(pythons, p.name) {
 		return false
 	}
+	if c.only != nil && !slices.Contains(c.only, p.name) {
+		return false
+	}
 	return !slices.Contains(c.without, p.name)
 }
 
+// tenantSecret signs the tokens of tenants, on this machine and for the time of a run.
+const tenantSecret = "the secret of tenants in a benchmark"
+
+var tenantEnv = []string{"FRAISEQL_AUTH_JWT_SECRET=" + tenantSecret, "FRAISEQL_AUTH_JWT_ISSUER=bench", "FRAISEQL_AUTH_JWT_AUDIENCE=bench",
+	"FRAISEQL_AUTH_JWT_CLAIMS_TENANT=tenant_id", "FRAISEQL_SECURITY_ISOLATION=strict"}
+
 // comparisonArgs are the arguments without the addresses.
 func (r *recorder) comparisonArgs(c *comparison, p *peer) []string {
-	query := byRoom
-	if c.ranges {
-		query = byRange
+	query := c.query
+	if query == "" {
+		query = byRoom
 	}
 	args := r.args(append([]string{"--channel", "tick", "--query", query}, c.args...)...)
 	if p.protocol != "" {
 		args = append(args, "--protocol", p.protocol)
 	}
-	if c.saturated {
+	if c.kind == saturated {
 		window := p.window
 		if n, ok := c.windows[p.name]; ok {
 			window = n

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,14 +12,23 @@ import (
 	"strings"
 )
 
-// data is everything of one run.
+// data is what is shown: of each scenario, and of each system in a comparison, the newest run that may be published and
+// has it.
 type data struct {
-	name      string // of its folder
-	run       run
+	runs      []*published // of which something is shown, the newest first
 	bench     samples
 	benchRaw  string
 	scenarios []record
-	peers     []record // of the comparison; runs from before it have none
+	peers     []record
+	ours      map[string][]*record // ours of a comparison, by its letter and the name of the run
+}
+
+// published is a run that may be shown.
+type published struct {
+	name string // of its folder
+	run
+	bench            string
+	scenarios, peers []record
 }
 
 // records returns the records of a scenario in the order of the rounds.
@@ -33,52 +41,94 @@ func (d *data) records(name, variant string) (list []*record) {
 	return list
 }
 
-// newest reads the newest run that may be published; nil if there is none.
+// newest reads what may be published; nil if there is nothing.
 func newest(results string) (*data, error) {
 	entries, err := os.ReadDir(results)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	d := &data{}
 	for _, e := range slices.Backward(entries) { // names are times
 		if !e.IsDir() {
 			continue
 		}
-		d := &data{name: e.Name()}
-		dir := filepath.Join(results, e.Name())
-		text, err := os.ReadFile(filepath.Join(dir, runFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // results of another command
-		}
+		p, err := readRun(filepath.Join(results, e.Name()))
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
-		if err := json.Unmarshal(text, &d.run); err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", e.Name(), runFile, err)
+		if p == nil || !p.published() {
+			continue
 		}
-		if d.run.published() {
-			return d, d.load(dir)
+		used, err := d.add(p)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.Name(), err)
+		}
+		if used {
+			d.runs = append(d.runs, p)
 		}
 	}
-	return nil, nil
+	if len(d.runs) == 0 {
+		return nil, nil
+	}
+	return d, nil
 }
 
-// load reads the figures of a run.
-func (d *data) load(dir string) error {
-	raw, err := os.ReadFile(filepath.Join(dir, benchFile))
+// readRun reads a run; nil if the folder holds something else.
+func readRun(dir string) (*published, error) {
+	text, err := os.ReadFile(filepath.Join(dir, runFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil // results of another command
+	}
 	if err != nil {
-		return err
+		return nil, err
 	}
-	d.benchRaw = string(raw)
-	if d.bench, err = parseGoBench(bytes.NewReader(raw)); err != nil {
-		return err
+	p := &published{name: filepath.Base(dir)}
+	if err := json.Unmarshal(text, &p.run); err != nil {
+		return nil, fmt.Errorf("%s: %w", runFile, err)
 	}
-	if d.scenarios, err = readRecords(filepath.Join(dir, scenarioFile)); err != nil {
-		return err
+	raw, err := os.ReadFile(filepath.Join(dir, benchFile))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
 	}
-	if d.peers, err = readRecords(filepath.Join(dir, peersFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	p.bench = string(raw)
+	for _, file := range []struct {
+		name string
+		list *[]record
+	}{{scenarioFile, &p.scenarios}, {peersFile, &p.peers}} {
+		if *file.list, err = readRecords(filepath.Join(dir, file.name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		for i := range *file.list {
+			(*file.list)[i].run = p.name
+		}
 	}
-	return err
+	return p, nil
+}
+
+// add takes what no newer run has, and reports whether there was something.
+func (d *data) add(p *published) (used bool, err error) {
+	if d.benchRaw == "" && p.bench != "" {
+		d.benchRaw, used = p.bench, true
+		if d.bench, err = parseGoBench(strings.NewReader(p.bench)); err != nil {
+			return false, err
+		}
+	}
+	key := func(r *record) string { return r.Scenario + "\x00" + r.Peer }
+	take := func(into *[]record, list []record) {
+		known := map[string]bool{}
+		for i := range *into {
+			known[key(&(*into)[i])] = true
+		}
+		for i := range list {
+			if !known[key(&list[i])] {
+				*into, used = append(*into, list[i]), true
+			}
+		}
+	}
+	take(&d.scenarios, p.scenarios)
+	take(&d.peers, p.peers)
+	d.beside(p)
+	return used, nil
 }
 
 // readRecords reads lines of JSON.
@@ -103,7 +153,8 @@ const head = `<!-- Generated from bench/results; make bench-docs writes it. -->
 # Benchmarks
 
 ` + "`make bench`" + ` measures everything on this page and writes it again. Raw results, with the exact commands and the load of the
-machine before and after each, are in [bench/results](bench/results). A run that began on a busy machine is marked and not shown.
+machine before and after each, are in [bench/results](bench/results). A run that began on a busy machine is marked and not shown. Parts can be
+measured by themselves: of each scenario and system the newest run is shown, and its ratio to ours is from the same run.
 The engine inside Python has [a page of its own](python/bench/RESULTS.md).
 `
 
@@ -113,8 +164,12 @@ func document(results string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return d.document(), nil
+}
+
+func (d *data) document() string {
 	if d == nil {
-		return strings.Replace(head, "are in [bench/results](bench/results)", "go to `bench/results`", 1) + "\nNo run has been published.\n", nil
+		return strings.Replace(head, "are in [bench/results](bench/results)", "go to `bench/results`", 1) + "\nNo run has been published.\n"
 	}
 	var b strings.Builder
 	b.WriteString(head)
@@ -125,31 +180,45 @@ func document(results string) (string, error) {
 	writeTable(&b, d, all)
 	d.writeSlow(&b)
 	d.writePeers(&b)
+	d.writeRuns(&b)
 	d.writeCommands(&b)
-	return b.String(), nil
+	return b.String()
 }
 
 func (d *data) writeFacts(b *strings.Builder) {
-	r, m := &d.run, &d.run.Machine
-	commit := r.Commit
-	if r.Modified {
-		commit += ", with changes that are not committed"
-	}
-	fmt.Fprintf(b, "\n| | |\n|---|---|\n| run | %s to %s UTC |\n", r.Started.Format("2006-01-02 15:04"), r.Finished.Format("15:04"))
-	fmt.Fprintf(b, "| commit | %s |\n| CPU | %s, %d cores |\n| memory | %.1f GB |\n", commit, m.CPU, m.Cores, float64(m.MemoryKB)/(1<<20))
-	fmt.Fprintf(b, "| kernel | %s, %s |\n| Go | %s |\n| load average | %.2f before, %.2f after |\n", m.Kernel, m.System, m.Go, r.LoadBefore, r.LoadAfter)
-	fmt.Fprintf(b, "| runs | %d of each Go benchmark (%s each), %d rounds of each scenario |\n", r.Count, r.BenchTime, r.Rounds)
-	if share, ok := d.othersShare(); ok {
-		fmt.Fprintf(b, "| CPU of others | %.1f %% of the machine at most during a scenario |\n", 100*share)
-	}
+	r, m := d.runs[0], &d.runs[0].Machine
+	fmt.Fprintf(b, "\n| | |\n|---|---|\n| newest run | %s to %s UTC |\n", r.Started.Format("2006-01-02 15:04"), r.Finished.Format("15:04"))
+	fmt.Fprintf(b, "| CPU | %s, %d cores |\n| memory | %.1f GB |\n", m.CPU, m.Cores, float64(m.MemoryKB)/(1<<20))
+	fmt.Fprintf(b, "| kernel | %s, %s |\n| Go | %s |\n", m.Kernel, m.System, m.Go)
 	b.WriteString("\nServer and load generator run on the same machine and share its cores. Latency counts from when an event was due, not from when it was sent.\n")
 }
 
+// writeRuns lists the runs that something on the page is of.
+func (d *data) writeRuns(b *strings.Builder) {
+	b.WriteString("\n## Runs\n\n| raw results | measured | commit | rounds | load average before, after | CPU of others at most |\n|---|---|---|---|---|---|\n")
+	for _, p := range d.runs {
+		commit, part := p.Commit, p.Part
+		if p.Modified {
+			commit += ", with changes that are not committed"
+		}
+		if part == "" {
+			part = "everything"
+		}
+		others := "–"
+		if share, ok := p.othersShare(); ok {
+			others = fmt.Sprintf("%.1f %%", 100*share)
+		}
+		fmt.Fprintf(b, "| [%s](bench/results/%s) | %s | %s | %d | %.2f, %.2f | %s |\n", p.name, p.name, part, commit, p.Rounds, p.LoadBefore, p.LoadAfter, others)
+	}
+}
+
 // othersShare is the largest share of the machine that other processes took during a scenario.
-func (d *data) othersShare() (share float64, ok bool) {
-	for i := range d.scenarios {
-		if r := &d.scenarios[i]; r.WallSeconds > 0 && d.run.Machine.Cores > 0 {
-			share, ok = max(share, r.OthersCPU/r.WallSeconds/float64(d.run.Machine.Cores)), true
+func (p *published) othersShare() (share float64, ok bool) {
+	for _, list := range [][]record{p.scenarios, p.peers} {
+		for i := range list {
+			if r := &list[i]; r.WallSeconds > 0 && p.Machine.Cores > 0 {
+				share, ok = max(share, r.OthersCPU/r.WallSeconds/float64(p.Machine.Cores)), true
+			}
 		}
 	}
 	return share, ok
@@ -215,6 +284,9 @@ func (d *data) writeSlow(b *strings.Builder) {
 		fmt.Fprintf(b, "| %d | %s | %s | %s | %d | %d | %s |\n", a[i].Round, nanoseconds(1000*p99(a[i])), nanoseconds(1000*p99(w[i])), times(p99(w[i])/p99(a[i])),
 			a[i].Result.Lost, w[i].Result.Lost, end)
 	}
+	if low, high, ok := interval(slowRatio(d)); ok {
+		fmt.Fprintf(b, "\nThe 90 %% interval of the geometric mean of the ratios is %s to %s.\n", times(low), times(high))
+	}
 }
 
 // writeCommands lists every different command of the run.
@@ -238,7 +310,7 @@ func (d *data) writeCommands(b *strings.Builder) {
 			b.WriteString(c + "\n")
 		}
 	}
-	fmt.Fprintf(b, "```\n\nRaw results of this run: [bench/results/%s](bench/results/%s).\n", d.name, d.name)
+	b.WriteString("```\n")
 }
 
 // median of at least one value.

@@ -87,9 +87,9 @@ func rounds(lost uint64) (list []record) {
 		with := record{Scenario: slow, Variant: with, Round: i + 1}
 		with.Result.Lost, with.Result.StalledClosed = lost, 1
 		add(with, p99*3/2, 100, 100_000)
-		add(record{Scenario: saturated, Variant: "2000 events/s", Round: i + 1}, p99, 2000, 200_000)
-		add(record{Scenario: saturated, Variant: "4000 events/s", Round: i + 1}, p99, 4000, 395_000)
-		add(record{Scenario: saturated, Variant: "6000 events/s", Round: i + 1}, p99, 6000, 500_000)
+		add(record{Scenario: asHeld, Variant: "2000 events/s", Round: i + 1}, p99, 2000, 200_000)
+		add(record{Scenario: asHeld, Variant: "4000 events/s", Round: i + 1}, p99, 4000, 395_000)
+		add(record{Scenario: asHeld, Variant: "6000 events/s", Round: i + 1}, p99, 6000, 500_000)
 	}
 	return list
 }
@@ -105,7 +105,7 @@ func TestDocument(t *testing.T) {
 	}
 	for _, want := range []string{
 		"| CPU | fast one, 2 cores |",
-		"| CPU of others | 5.0 % of the machine at most", // 1 s of 2 × 10 s
+		"| 0.00, 0.00 | 5.0 % |", // 1 s of 2 × 10 s
 		"| one event to 100 subscriptions in 100 groups | 16.0 µs | 14.0 µs – 17.0 µs | ≤ 15 µs | **missed** |",
 		"- one event to 100 subscriptions in 100 groups: 16.0 µs, aim ≤ 15 µs.",
 		"- one event to 100 subscriptions in one group: not measured.",
@@ -115,7 +115,7 @@ func TestDocument(t *testing.T) {
 		"with : without | 1.50 × | 1.50 × – 1.50 × | ≤ 1.20 ×",
 		"as many events as are held: deliveries/s | 395,000/s | 395,000/s – 395,000/s | – |",
 		"| 2 | 12.0 ms | 18.0 ms | 1.50 × | 0 | 0 | closed by the server |",
-		"[bench/results/2026-01-02](bench/results/2026-01-02)",
+		"[2026-01-02](bench/results/2026-01-02)",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("missing: %s", want)
@@ -158,15 +158,17 @@ func TestDocumentCompares(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, peersFile), []byte(b.String()), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if err := plots(dir); err != nil {
+	file := filepath.Join(t.TempDir(), "BENCHMARKS.md")
+	if err := writeDocs(results, file); err != nil {
 		t.Fatal(err)
 	}
-	text, err := document(results)
+	written, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
+	text := string(written)
 	for _, want := range []string{
-		"### A1: 1 room × 1,000 subscribers, 20 events/s", "![CPU-seconds per million deliveries](bench/results/2026-01-02/A1.svg)",
+		"### A1: 1 room × 1,000 subscribers, 20 events/s", "![CPU-seconds per million deliveries](bench/results/A1.svg)",
 		"| fraiseql | 2.00 s (1.00 s – 4.00 s) | 1 | 1,000/s |", "| gqlgen | 7.00 s (3.00 s – 14.0 s) | 3.50 × (3.00 × – 3.50 ×) | 985/s | 0.00 ns | 0.00 ns | 2 of 3 |",
 		"| graphql-ws | could not | | | | | 0 of 1 |", "| gqlgen | gqlgen v1 |",
 	} {
@@ -177,9 +179,57 @@ func TestDocumentCompares(t *testing.T) {
 	if t.Failed() {
 		t.Log(text)
 	}
-	drawn, err := os.ReadFile(filepath.Join(dir, "A1.svg"))
+	drawn, err := os.ReadFile(filepath.Join(results, "A1.svg"))
 	if err != nil || strings.Count(string(drawn), "<rect") != 3 || xml.Unmarshal(drawn, new(struct{})) != nil {
 		t.Errorf("%v\n%s", err, drawn)
+	}
+}
+
+// TestDocumentMerges shows the newest run of each scenario and system, with ratios to ours of the same run.
+func TestDocumentMerges(t *testing.T) {
+	results := t.TempDir()
+	part := func(name string, p run, cpu map[string]float64, own []record) {
+		p.Complete, p.Started = true, time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+		dir := filepath.Join(results, name)
+		save(t, results, name, p, own)
+		var b strings.Builder
+		for peer, value := range cpu {
+			r := record{Scenario: "A1", Round: 1, Peer: peer, Command: "fraiseql bench"}
+			r.Result.Server.CPUSecondsPerMillion = value
+			if err := json.NewEncoder(&b).Encode(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := os.WriteFile(filepath.Join(dir, peersFile), []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if own == nil {
+			if err := os.Remove(filepath.Join(dir, benchFile)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	part("2026-01-01", run{}, map[string]float64{us: 1, "gqlgen": 8, floor: 1}, rounds(0))
+	part("2026-01-02", run{Part: "-only peers -compare A1"}, map[string]float64{us: 5, floor: 4}, nil)
+	part("2026-01-03", run{Busy: true}, map[string]float64{us: 100}, nil)
+	text, err := document(results)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"| fraiseql | 5.00 s", "| floor | 4.00 s (4.00 s – 4.00 s) | 0.80 ×", "| gqlgen | 8.00 s (8.00 s – 8.00 s) | 8.00 ×",
+		"[2026-01-02](bench/results/2026-01-02) | -only peers -compare A1 |", "[2026-01-01](bench/results/2026-01-01) | everything |",
+		"latency p99 | 11.0 ms |",
+	} {
+		if !strings.Contains(text, want) {
+			t.Errorf("missing: %s", want)
+		}
+	}
+	if strings.Contains(text, "2026-01-03") {
+		t.Error("a busy run is shown")
+	}
+	if t.Failed() {
+		t.Log(text)
 	}
 }
 
@@ -199,6 +249,16 @@ func TestUnpublished(t *testing.T) {
 	}
 	if diff := cmp.Diff(none, text); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestInterval(t *testing.T) {
+	if _, _, ok := interval([]float64{1}); ok {
+		t.Error("an interval of one ratio")
+	}
+	low, high, ok := interval([]float64{1, 1.1, 0.9, 1.05, 0.95})
+	if !ok || low < 0.91 || low > 0.93 || high < 1.06 || high > 1.08 { // 0.9973 · e^±(2.132 · 0.0790/√5)
+		t.Error(low, high, ok)
 	}
 }
 

@@ -13,19 +13,23 @@ import (
 )
 
 // goBenchmark is one call of go test.
-type goBenchmark struct{ pkg, pattern string }
+type goBenchmark struct {
+	pkg, pattern string
+	once         bool // an iteration each, whatever the length
+}
 
 // goBenches are the committed benchmarks behind the figures.
 var goBenches = []goBenchmark{
-	{"./internal/jsontape", "^(BenchmarkParse|BenchmarkStandardValid|BenchmarkMember|BenchmarkSelectFive)$"},
-	{"./internal/filter", "^(BenchmarkMatch|BenchmarkAndOfThree)$"},
-	{"./internal/plan", "^(BenchmarkProject5of12|BenchmarkBind|BenchmarkCacheGet)$"},
-	{"./internal/hub", "^(BenchmarkDispatch|BenchmarkDispatchArguments|BenchmarkRoute|BenchmarkJoin|BenchmarkDenied)$"},
-	{".", "^(BenchmarkPublishNext|BenchmarkPublish|BenchmarkSubscribe)$"},
+	{"./internal/jsontape", "^(BenchmarkParse|BenchmarkStandardValid|BenchmarkMember|BenchmarkSelectFive)$", false},
+	{"./internal/filter", "^(BenchmarkMatch|BenchmarkAndOfThree)$", false},
+	{"./internal/plan", "^(BenchmarkProject5of12|BenchmarkBind|BenchmarkCacheGet)$", false},
+	{"./internal/hub", "^(BenchmarkDispatch|BenchmarkDispatchArguments|BenchmarkRoute|BenchmarkJoin|BenchmarkDenied)$", false},
+	{".", "^(BenchmarkPublishNext|BenchmarkPublish|BenchmarkSubscribe)$", false},
+	{".", "^(BenchmarkIdleConnections)$", true},
 }
 
 // shortBenches are those of a short run.
-var shortBenches = []goBenchmark{{"./internal/hub", "^BenchmarkDispatch$"}}
+var shortBenches = []goBenchmark{{"./internal/hub", "^BenchmarkDispatch$", false}}
 
 // goBenchmarks runs them one after the other, all output into the file.
 func goBenchmarks(ctx context.Context, o *options, dir string) (err error) {
@@ -43,6 +47,10 @@ func goBenchmarks(ctx context.Context, o *options, dir string) (err error) {
 		benches, count, benchTime = shortBenches, 1, "100x"
 	}
 	for _, b := range benches {
+		benchTime := benchTime
+		if b.once {
+			benchTime = "1x"
+		}
 		args := []string{"test", "-run", "^$", "-bench", b.pattern, "-benchmem", "-benchtime", benchTime, "-count", strconv.Itoa(count), "-timeout", "30m", b.pkg}
 		o.log("go %s", strings.Join(args, " "))
 		if _, err := fmt.Fprintf(file, "# go %s\n# load average before: %.2f\n", quoted(args), loadAverage()); err != nil {

@@ -24,7 +24,8 @@ const (
 type run struct {
 	Started    time.Time `json:"started"`
 	Finished   time.Time `json:"finished"`
-	Complete   bool      `json:"complete"`
+	Complete   bool      `json:"complete"`       // it has ended by itself
+	Part       string    `json:"part,omitempty"` // the arguments that chose what was measured; "": everything
 	Short      bool      `json:"short,omitempty"`
 	Busy       bool      `json:"busy"`
 	LoadBefore float64   `json:"load_before"`
@@ -51,11 +52,10 @@ type machine struct {
 func (r *run) published() bool { return r.Complete && !r.Busy && !r.Short }
 
 // begin notes the facts at the start.
-func begin(o *options) *run {
-	load := loadAverage()
+func begin(ctx context.Context, o *options) *run {
 	r := &run{
-		Started: time.Now().UTC().Truncate(time.Second), Short: o.short, LoadBefore: load, Busy: load > quiet(),
-		Count: o.count, BenchTime: o.time, Rounds: o.rounds, Machine: facts(),
+		Started: time.Now().UTC().Truncate(time.Second), Short: o.short, LoadBefore: loadAverage(), Busy: !o.short && busy(ctx, o.wait),
+		Part: o.part, Count: o.count, BenchTime: o.time, Rounds: o.rounds, Machine: facts(),
 	}
 	git := func(args ...string) string {
 		command := exec.Command("git", args...)
@@ -66,13 +66,13 @@ func begin(o *options) *run {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	r.Commit, r.Modified = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "--untracked-files=no") != ""
+	r.Commit, r.Modified = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!BENCHMARKS.md", ":!bench/results") != ""
 	return r
 }
 
-// finish notes the end. A part of a run is not complete.
-func (r *run) finish(o *options) {
-	r.Finished, r.LoadAfter, r.Complete = time.Now().UTC().Truncate(time.Second), loadAverage(), o.only == ""
+// finish notes the end.
+func (r *run) finish() {
+	r.Finished, r.LoadAfter, r.Complete = time.Now().UTC().Truncate(time.Second), loadAverage(), true
 }
 
 func (r *run) write(dir string) error {
@@ -83,27 +83,26 @@ func (r *run) write(dir string) error {
 	return os.WriteFile(filepath.Join(dir, runFile), append(text, '\n'), 0o644)
 }
 
-// quiet is the load average up to which a machine counts as idle: half a process per core.
-func quiet() float64 { return float64(runtime.NumCPU()) / 2 }
+// quiet is the share of the machine that others may take of one that counts as idle.
+const quiet = 0.1
 
-// awaitQuiet waits for a while until nothing else runs.
-func awaitQuiet(ctx context.Context, o *options) error {
-	if o.short || loadAverage() <= quiet() {
-		return nil
-	}
-	o.log("load average %.2f: waiting up to %v until it is at most %.2f", loadAverage(), o.wait, quiet())
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for end := time.After(o.wait); loadAverage() > quiet(); {
+// busy waits for a quiet machine, for a while, and reports whether there was none. The load average would not do: it
+// remembers for minutes.
+func busy(ctx context.Context, wait time.Duration) bool {
+	for end := time.Now().Add(wait); ; {
+		before, start := readCPU(), time.Now()
 		select {
-		case <-tick.C:
-		case <-end:
-			return nil
+		case <-time.After(time.Second):
 		case <-ctx.Done():
-			return context.Cause(ctx)
+			return true
+		}
+		if readCPU().others(before) <= quiet*time.Since(start).Seconds()*float64(runtime.NumCPU()) {
+			return false
+		}
+		if time.Now().After(end) {
+			return true
 		}
 	}
-	return nil
 }
 
 // loadAverage is that of the last minute; 0 where the system does not tell.
@@ -139,6 +138,19 @@ func field(text, name string) string {
 func kilobytes(value string) int64 {
 	n, _ := strconv.ParseInt(strings.TrimSuffix(value, " kB"), 10, 64)
 	return n
+}
+
+// processCPU is the CPU time of a process so far, user and system, in seconds; 0 if there is none.
+func processCPU(pid int) float64 {
+	text := read("/proc/" + strconv.Itoa(pid) + "/stat")
+	f := strings.Fields(text[strings.LastIndexByte(text, ')')+1:]) // the name may hold spaces
+	const utime, stime, ticksPerSecond = 14 - 3, 15 - 3, 100
+	if len(f) <= stime {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(f[utime], 64)
+	system, _ := strconv.ParseFloat(f[stime], 64)
+	return (user + system) / ticksPerSecond
 }
 
 // cpuUse is CPU time so far, of the whole machine and of this process with the children that it has waited for.

@@ -1,9 +1,11 @@
 // Command run makes the measurements behind BENCHMARKS.md: the Go benchmarks of the figures, and whole-process
 // scenarios with the built command over WebSocket, each in several rounds, the latter beside other systems too (bench/peers). It writes raw results, the facts of the
-// machine and the exact commands into a folder below bench/results, and BENCHMARKS.md from the newest run that is
-// complete and was not disturbed.
+// machine and the exact commands into a folder below bench/results, and BENCHMARKS.md from the newest runs that are
+// complete and were not disturbed: of each scenario and system it shows the newest one that has it.
 //
 //	go run ./bench/run            everything, about two hours
+//	go run ./bench/run -only peers -compare A1,D -peers fraiseql,floor
+//	                              a part of it
 //	go run ./bench/run -short     seconds, to see that it works; never published
 //	go run ./bench/run -docs      BENCHMARKS.md again from the raw results
 package main
@@ -13,7 +15,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -44,6 +45,8 @@ type options struct {
 	only    string        // "", "go", "scenarios" or "peers"
 	peers   string        // names, with commas; "": all
 	letters string        // of comparisons, likewise
+	own     string        // scenarios of our own, likewise
+	part    string        // of the run, see there
 	wait    time.Duration // for a quiet machine
 	short   bool
 	log     func(format string, args ...any)
@@ -54,12 +57,13 @@ func command(ctx context.Context, args []string) error {
 	o := options{log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
 	flags := flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.StringVar(&o.root, "root", ".", "folder of the project")
-	flags.StringVar(&o.results, "results", "", "folder for the results (default bench/results, of a short run .cache/bench)")
+	flags.StringVar(&o.results, "results", "", "folder for the results; BENCHMARKS.md is then left as it is (default bench/results, of a short run .cache/bench)")
 	flags.StringVar(&o.binary, "binary", "", "the fraiseql command to measure (default: built from the source)")
 	flags.IntVar(&o.count, "count", 6, "runs of each Go benchmark")
 	flags.StringVar(&o.time, "benchtime", "0.5s", "length of each of them")
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds of each scenario")
-	flags.StringVar(&o.only, "only", "", "go, scenarios or peers: only that part; such a run is not published")
+	flags.StringVar(&o.only, "only", "", "go, scenarios or peers: only that part")
+	flags.StringVar(&o.own, "scenarios", "", "of the scenarios only these, with commas: fan-out, idle, slow client, saturated fan-out")
 	flags.StringVar(&o.peers, "peers", "", "compare with these only, names with commas; of a short run fraiseql and floor")
 	flags.StringVar(&o.letters, "compare", "", "only these comparisons, letters with commas")
 	flags.DurationVar(&o.wait, "wait", 3*time.Minute, "how long to wait for a quiet machine before the run counts as busy")
@@ -74,10 +78,12 @@ func command(ctx context.Context, args []string) error {
 	if !slices.Contains([]string{"", "go", "scenarios", "peers"}, o.only) {
 		return fmt.Errorf("-only %s: want go, scenarios or peers", o.only)
 	}
+	o.part = o.chosen()
 	if o.short && o.peers == "" {
 		o.peers = us + "," + floor
 	}
-	if o.results == "" {
+	elsewhere := o.results != ""
+	if !elsewhere {
 		o.results = filepath.Join(o.root, "bench", "results")
 		if o.short {
 			o.results = filepath.Join(o.root, ".cache", "bench")
@@ -88,34 +94,47 @@ func command(ctx context.Context, args []string) error {
 		return err
 	}
 	if !*docs {
-		if err := measure(ctx, &o); err != nil || o.short {
+		if err := measure(ctx, &o); err != nil || o.short || elsewhere {
 			return err
 		}
 	}
 	return writeDocs(o.results, filepath.Join(o.root, "BENCHMARKS.md"))
 }
 
-// writeDocs writes BENCHMARKS.md.
+// chosen says which part of everything is measured.
+func (o *options) chosen() string {
+	var list []string
+	for _, f := range [][2]string{{"-only", o.only}, {"-scenarios", o.own}, {"-compare", o.letters}, {"-peers", o.peers}} {
+		if f[1] != "" {
+			list = append(list, f[0], f[1])
+		}
+	}
+	return quoted(list)
+}
+
+// writeDocs writes BENCHMARKS.md and its plots.
 func writeDocs(results, file string) error {
-	text, err := document(results)
+	d, err := newest(results)
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(file, []byte(text), 0o644)
+	if d != nil {
+		if err := d.writePlots(results); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(file, []byte(d.document()), 0o644)
 }
 
 // measure makes one run.
 func measure(ctx context.Context, o *options) error {
-	if err := awaitQuiet(ctx, o); err != nil {
-		return err
-	}
-	run := begin(o)
+	run := begin(ctx, o)
 	dir := filepath.Join(o.results, run.Started.Format("2006-01-02T150405Z"))
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	if run.Busy {
-		o.log("load average %.2f on %d cores: the run is marked busy and will not be published", run.LoadBefore, run.Machine.Cores)
+		o.log("others take more than %.0f %% of the machine: the run is marked busy and will not be published", 100*quiet)
 	}
 	if err := run.write(dir); err != nil {
 		return err
@@ -130,26 +149,12 @@ func measure(ctx context.Context, o *options) error {
 			return err
 		}
 	}
-	run.finish(o)
+	run.finish()
 	if err := run.write(dir); err != nil {
-		return err
-	}
-	if err := plots(dir); err != nil {
 		return err
 	}
 	o.log("results in %s", dir)
 	return nil
-}
-
-// plots draws what a run has compared.
-func plots(dir string) (err error) {
-	d := &data{name: filepath.Base(dir)}
-	if d.peers, err = readRecords(filepath.Join(dir, peersFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
-		return err
-	}
-	return d.writePlots(dir)
 }
 
 // wholeProcess builds the command, unless one is given, and runs the scenarios.

@@ -40,11 +40,13 @@ var pythons = []string{"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne
 // peers are all systems, ours first.
 var peers = []peer{
 	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", ""},
+	{"library", "go", goPeer("library"), 64, "The same engine in a program of its own, which takes events as the others do.", ""},
 	{floor, "go", goPeer(floor), 64, "write(2) of ready frames: nothing but system calls.", ""},
 	{"centrifuge", "go", goPeer("centrifuge"), 16, "Not GraphQL: nothing is executed, bytes are shared; a write for each message.", "centrifuge"},
 	{"centrifuge-5ms", "go", goPeer("centrifuge", "-write-delay", "5ms"), 64, "The same; messages gather for 5 ms before they are written.", "centrifuge"},
 	{"gqlgen", "go", goPeer("gqlgen"), 4, "Executes and encodes for each subscriber; a goroutine and a write for each message.", ""},
 	{"graph-gophers", "go", goPeer("graph-gophers"), 4, "The same, with a minimal transport of coder/websocket.", ""},
+	{"async-graphql", "cargo", cargoPeer("async-graphql"), 4, "Rust, tokio and axum; the same.", ""},
 	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber.", ""},
 	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same.", ""},
 	{"yoga", "npm", nodePeer("yoga"), 4, "The same, over server-sent events.", "sse"},
@@ -76,6 +78,22 @@ func nodePeer(name string) func(context.Context, *builder) ([]string, error) {
 	return func(ctx context.Context, b *builder) ([]string, error) {
 		dir := filepath.Join(b.root, "bench", "peers", name)
 		return []string{"node", filepath.Join(dir, "server.mjs")}, quietly(ctx, dir, "npm", "ci", "--no-audit", "--no-fund")
+	}
+}
+
+// cargoPeer is built outside of the tree, where the next run finds what it needs not build again.
+func cargoPeer(name string) func(context.Context, *builder) ([]string, error) {
+	return func(ctx context.Context, b *builder) ([]string, error) {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return nil, err
+		}
+		target := filepath.Join(cache, "fraiseql-bench", "cargo")
+		if set := os.Getenv("CARGO_TARGET_DIR"); set != "" {
+			target = set
+		}
+		dir := filepath.Join(b.root, "bench", "peers", name)
+		return []string{filepath.Join(target, "release", "peer-"+name)}, quietly(ctx, dir, "cargo", "build", "--quiet", "--release", "--locked", "--target-dir", target)
 	}
 }
 
@@ -134,12 +152,12 @@ type server struct {
 	command *exec.Cmd
 }
 
-// start starts a peer and waits until it listens.
-func start(ctx context.Context, p *peer, line []string) (*server, error) {
+// start starts a peer, ours with more environment, and waits until it listens.
+func start(ctx context.Context, p *peer, line, env []string) (*server, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	if p.name == us {
-		return startOurs(ctx, line)
+		return startOurs(ctx, line, env)
 	}
 	s := &server{command: exec.Command(line[0], line[1:]...)}
 	s.command.Stderr = os.Stderr
@@ -164,7 +182,7 @@ func start(ctx context.Context, p *peer, line []string) (*server, error) {
 }
 
 // startOurs starts the server on a port that is free now, and waits until something answers there.
-func startOurs(ctx context.Context, line []string) (*server, error) {
+func startOurs(ctx context.Context, line, env []string) (*server, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
@@ -175,6 +193,7 @@ func startOurs(ctx context.Context, line []string) (*server, error) {
 	}
 	s := &server{about: about{URL: "http://" + address + "/graphql", PublishURL: "http://" + address + "/events"}}
 	s.command = exec.Command(line[0], append(line[1:len(line):len(line)], "--listen", address)...)
+	s.command.Env = append(os.Environ(), env...)
 	if err := s.command.Start(); err != nil {
 		return nil, err
 	}
@@ -191,6 +210,14 @@ func startOurs(ctx context.Context, line []string) (*server, error) {
 			return nil, fmt.Errorf("fraiseql serve: nothing listens at %s", address)
 		}
 	}
+}
+
+// cpu is the CPU time of the server so far, in seconds; 0 without one.
+func (s *server) cpu() float64 {
+	if s == nil {
+		return 0
+	}
+	return processCPU(s.command.Process.Pid)
 }
 
 // stop ends the server, which nobody needs any more.

@@ -18,6 +18,8 @@ type shownValue struct {
 var (
 	cpuValue     = shownValue{"CPU-seconds per million deliveries", seconds, func(r *record) float64 { return r.Result.Server.CPUSecondsPerMillion }}
 	memoryValue  = shownValue{"KB of RSS per idle connection", kilobyte, func(r *record) float64 { return r.Result.Server.RSSKBPerConnection }}
+	pairValue    = shownValue{"CPU-seconds per million pairs", seconds, cpuValue.of}
+	stormValue   = shownValue{"CPU-seconds per million connections", seconds, cpuValue.of}
 	latencyValue = shownValue{"latency p50", milliseconds, func(r *record) float64 { return float64(r.Result.Latency.P50) }}
 )
 
@@ -25,10 +27,14 @@ func milliseconds(v float64) string { return nanoseconds(1000 * v) }
 
 // shown is the value that is compared with ours round by round, and plotted.
 func (c *comparison) shown() shownValue {
-	switch c.letter {
-	case "C":
+	switch {
+	case c.kind == resting:
 		return memoryValue
-	case "D":
+	case c.kind == pairing:
+		return pairValue
+	case c.kind == storming:
+		return stormValue
+	case c.letter == "D":
 		return latencyValue
 	}
 	return cpuValue
@@ -46,7 +52,19 @@ func (d *data) peerRecords(letter, name string) (list []*record) {
 
 // held reports whether a peer delivered what was asked of it, in time.
 func (c *comparison) held(r *record) bool {
-	return r.ExitCode == 0 && (c.saturated || c.letter == "C" || r.sustained())
+	return r.ExitCode == 0 && (c.kind != paced && c.kind != tenants || r.sustained())
+}
+
+// beside notes our records of a comparison, to which those of others in the same run are compared.
+func (d *data) beside(p *published) {
+	if d.ours == nil {
+		d.ours = map[string][]*record{}
+	}
+	for i := range p.peers {
+		if r := &p.peers[i]; r.Peer == us {
+			d.ours[r.Scenario+r.run] = append(d.ours[r.Scenario+r.run], r)
+		}
+	}
 }
 
 // writePeers writes a table for each comparison, with its plot.
@@ -67,7 +85,7 @@ what was not held has latencies and CPU time of what did arrive. There is no cou
 		if len(d.peerRecords(c.letter, us)) == 0 {
 			continue
 		}
-		fmt.Fprintf(b, "\n### %s: %s\n\n![%s](bench/results/%s/%s.svg)\n\n", c.letter, c.title, c.shown().title, d.name, c.letter)
+		fmt.Fprintf(b, "\n### %s: %s\n\n![%s](bench/results/%s.svg)\n\n", c.letter, c.title, c.shown().title, c.letter)
 		if c.note != "" {
 			b.WriteString(c.note + "\n\n")
 		}
@@ -96,7 +114,7 @@ func versionList(versions map[string]string) string {
 
 func (d *data) writePeerTable(b *strings.Builder, c *comparison) {
 	value := c.shown()
-	fmt.Fprintf(b, "| system | %s | ratio | deliveries/s | p50 | p99 | held |\n|---|---|---|---|---|---|---|\n", value.title)
+	fmt.Fprintf(b, "| system | %s | ratio | rate | p50 | p99 | held |\n|---|---|---|---|---|---|---|\n", value.title)
 	for i := range peers {
 		name := peers[i].name
 		list := d.peerRecords(c.letter, name)
@@ -116,16 +134,27 @@ func (d *data) writePeerTable(b *strings.Builder, c *comparison) {
 			fmt.Fprintf(b, "| %s | could not | | | | | 0 of %d |\n", name, len(list))
 			continue
 		}
-		rate, p50, p99 := "", "", ""
-		if c.letter == "C" {
-			rate = fmt.Sprintf("connected in %.1f s", median(valuesOf(good, func(r *record) float64 { return r.Result.ConnectSeconds })))
-		} else {
-			rate = perSecond(median(valuesOf(good, func(r *record) float64 { return r.Result.DeliveriesPerSecond })))
+		rate, p50, p99 := c.rate(good), "", ""
+		if c.kind == paced || c.kind == saturated || c.kind == tenants {
 			p50 = milliseconds(median(valuesOf(good, func(r *record) float64 { return float64(r.Result.Latency.P50) })))
 			p99 = milliseconds(median(valuesOf(good, p99of)))
 		}
 		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %d of %d |\n", name, spread(valuesOf(good, value.of), value.unit), d.ratio(c, name), rate, p50, p99, held, len(list))
 	}
+}
+
+// rate is how many a second there were, or how long it took.
+func (c *comparison) rate(list []*record) string {
+	middle := func(of func(*record) float64) float64 { return median(valuesOf(list, of)) }
+	switch c.kind {
+	case resting:
+		return fmt.Sprintf("connected in %.1f s", middle(func(r *record) float64 { return r.Result.ConnectSeconds }))
+	case storming:
+		return fmt.Sprintf("back in %.2f s", middle(func(r *record) float64 { return r.Result.Storm.Seconds }))
+	case pairing:
+		return perSecond(middle(func(r *record) float64 { return r.Result.PairsPerSecond }))
+	}
+	return perSecond(middle(func(r *record) float64 { return r.Result.DeliveriesPerSecond }))
 }
 
 func p99of(r *record) float64 { return float64(r.Result.Latency.P99) }
@@ -149,7 +178,7 @@ func (d *data) ratio(c *comparison, name string) string {
 	value := c.shown()
 	var ratios []float64
 	for _, theirs := range d.peerRecords(c.letter, name) {
-		for _, ours := range d.peerRecords(c.letter, us) {
+		for _, ours := range d.ours[c.letter+theirs.run] {
 			if ours.Round == theirs.Round && ours.ExitCode <= 1 && theirs.ExitCode <= 1 && value.of(ours) > 0 {
 				ratios = append(ratios, value.of(theirs)/value.of(ours))
 			}
@@ -161,7 +190,7 @@ func (d *data) ratio(c *comparison, name string) string {
 	return spread(ratios, times)
 }
 
-// writePlots writes a plot of each comparison beside the raw results.
+// writePlots writes a plot of each comparison into the folder.
 func (d *data) writePlots(dir string) error {
 	for i := range comparisons {
 		c := &comparisons[i]

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,14 +33,16 @@ type record struct {
 	WallSeconds float64 `json:"wall_seconds"`
 
 	Result loadgen.Result `json:"result"`
+
+	run string // name of the run that it is of
 }
 
 // The scenarios.
 const (
-	fanOut    = "fan-out"
-	idle      = "idle"
-	slow      = "slow client"
-	saturated = "saturated fan-out"
+	fanOut = "fan-out"
+	idle   = "idle"
+	slow   = "slow client"
+	asHeld = "saturated fan-out"
 )
 
 // The variants of the slow client.
@@ -53,6 +56,8 @@ type recorder struct {
 	o      *options
 	binary string
 	file   *os.File
+	secret string  // file with that of tenants
+	server *server // that of a comparison, whose CPU time is not that of others
 }
 
 // scenarios runs all of them, round by round.
@@ -66,7 +71,7 @@ func scenarios(ctx context.Context, o *options, binary, name string) (err error)
 			err = closed
 		}
 	}()
-	r := &recorder{o, binary, file}
+	r := &recorder{o: o, binary: binary, file: file}
 	rounds := o.rounds
 	if o.short {
 		rounds = 1
@@ -81,25 +86,50 @@ func scenarios(ctx context.Context, o *options, binary, name string) (err error)
 
 // round runs each scenario once; the slow client as a pair.
 func (r *recorder) round(ctx context.Context, round int) error {
-	if _, err := r.run(ctx, record{Scenario: fanOut, Round: round}, r.args("-c", "100", "-r", "1000", "-d", "10s", "--warmup", "2s")); err != nil {
-		return err
+	for _, s := range []struct {
+		name string
+		run  func(context.Context, int) error
+	}{
+		{fanOut, func(ctx context.Context, round int) error {
+			_, err := r.run(ctx, record{Scenario: fanOut, Round: round}, r.args("-c", "100", "-r", "1000", "-d", "10s", "--warmup", "2s"))
+			return err
+		}},
+		{idle, func(ctx context.Context, round int) error {
+			_, err := r.run(ctx, record{Scenario: idle, Round: round}, r.args("--idle", "-c", "10000"))
+			return err
+		}},
+		{slow, r.slowPair},
+		{asHeld, r.saturate},
+	} {
+		if r.o.own != "" && !slices.Contains(strings.Split(r.o.own, ","), s.name) {
+			continue
+		}
+		if err := s.run(ctx, round); err != nil {
+			return err
+		}
 	}
-	if _, err := r.run(ctx, record{Scenario: idle, Round: round}, r.args("--idle", "-c", "10000")); err != nil {
-		return err
+	return nil
+}
+
+// slowPair measures without and with a stalled client, every other round the other way round. The warm-up is long
+// enough for the socket of the stalled client to be full: what is measured begins when its queue begins to fill, and
+// lasts until it overflowed and the server gave the client up.
+func (r *recorder) slowPair(ctx context.Context, round int) error {
+	common := []string{"-c", "1000", "-r", "50", "-d", "9s", "--warmup", "6s", "--payload", "10000"}
+	variants := []string{without, with}
+	if round%2 == 0 {
+		slices.Reverse(variants)
 	}
-	// The warm-up is long enough for the socket of the stalled client to be full: what is measured begins when its
-	// queue begins to fill, and lasts until it overflowed and the server gave the client up.
-	common := []string{"-c", "1000", "-r", "50", "-d", "16s", "--warmup", "9s", "--payload", "10000"}
-	for _, variant := range []string{without, with} {
+	for _, variant := range variants {
 		args := common
 		if variant == with {
-			args = append(append([]string(nil), common...), "--stalled", "1")
+			args = append(slices.Clone(common), "--stalled", "1")
 		}
 		if _, err := r.run(ctx, record{Scenario: slow, Variant: variant, Round: round}, r.args(args...)); err != nil {
 			return err
 		}
 	}
-	return r.saturate(ctx, round)
+	return nil
 }
 
 // rungs are the events per second, to 100 connections each, that are tried until one is too many.
@@ -109,7 +139,7 @@ var rungs = []int{2000, 4000, 6000, 8000, 10_000, 12_000, 15_000, 20_000, 30_000
 // kept in the raw results as well.
 func (r *recorder) saturate(ctx context.Context, round int) error {
 	for _, rate := range rungs {
-		last, err := r.run(ctx, record{Scenario: saturated, Variant: strconv.Itoa(rate) + " events/s", Round: round},
+		last, err := r.run(ctx, record{Scenario: asHeld, Variant: strconv.Itoa(rate) + " events/s", Round: round},
 			r.args("-c", "100", "-r", strconv.Itoa(rate), "-d", "4s", "--warmup", "1s", "--tick", "5ms"))
 		if err != nil {
 			return err
@@ -132,7 +162,7 @@ func (r *recorder) args(args ...string) []string {
 	if !r.o.short {
 		return args
 	}
-	small := map[string]string{"-c": "3", "-d": "300ms", "--warmup": "100ms", "--rooms": "3", "-m": "2"}
+	small := map[string]string{"-c": "3", "-d": "300ms", "--warmup": "100ms", "--rooms": "3", "-m": "2", "--spread": "100", "--pairs": "2"}
 	for i := range args[:len(args)-1] {
 		if value, ok := small[args[i]]; ok {
 			args[i+1] = value
@@ -157,9 +187,10 @@ func (r *recorder) runAs(ctx context.Context, rec record, args []string) (*recor
 	var out, errs bytes.Buffer
 	command.Stdout, command.Stderr = &out, &errs
 	rec.LoadBefore = loadAverage()
-	before, start := readCPU(), time.Now()
+	before, server, start := readCPU(), r.server.cpu(), time.Now()
 	err := command.Run()
-	rec.WallSeconds, rec.OthersCPU, rec.LoadAfter = time.Since(start).Seconds(), readCPU().others(before), loadAverage()
+	rec.WallSeconds, rec.LoadAfter = time.Since(start).Seconds(), loadAverage()
+	rec.OthersCPU = max(0, readCPU().others(before)-(r.server.cpu()-server))
 	var failed *exec.ExitError
 	if errors.As(err, &failed) && failed.ExitCode() == 1 {
 		err, rec.ExitCode = nil, 1

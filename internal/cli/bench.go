@@ -32,6 +32,12 @@ type benchCommand struct {
 	Publishers       int           `name:"publishers" placeholder:"N" default:"1" help:"Parallel publishers (default: ${default})."`
 	Stalled          int           `name:"stalled" placeholder:"N" default:"0" help:"Further connections that subscribe and never read (default: ${default})."`
 	Churn            float64       `name:"churn" placeholder:"N" default:"0" help:"Connections per second that come, subscribe and break off beside the others (default: ${default})."`
+	Spread           int           `name:"spread" placeholder:"N" default:"0" help:"A range of its own for each subscription: --query has the variables $from: Int! and $to: Int!, and member room of an event is the number of its room times N; 0: off (default: ${default})."`
+	Tenants          bool          `name:"tenants" help:"Each room is a tenant: connections bring tokens signed with the key of --tenant-key-file (HS256, issuer and audience bench), events tenants, and all subscriptions are to one channel."`
+	TenantKeyFile    string        `name:"tenant-key-file" placeholder:"FILE" help:"File with the key of --tenants."`
+	Pairs            int           `name:"pairs" placeholder:"N" default:"0" help:"Publish nothing; each connection subscribes and completes, with so many pairs under way; 0: off (default: ${default})."`
+	Storm            bool          `name:"storm" help:"Publish nothing; break all connections off at once, and take the time until all have come back and receive."`
+	Settle           time.Duration `name:"settle" placeholder:"TIME" default:"3s" help:"With --idle: how long it is quiet before memory is read; 0s: memory is read at once after each step, and once more after 3s at the end (default: ${default})."`
 	Idle             bool          `name:"idle" help:"Publish nothing; measure the memory of idle connections."`
 	Channel          string        `name:"channel" placeholder:"NAME" default:"bench" help:"Channel, and root field; with several rooms NAME_0, NAME_1 … (default: ${default})."`
 	Tenant           string        `name:"tenant" placeholder:"ID" help:"tenant_id of each event."`
@@ -108,6 +114,10 @@ func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 	cfg := loadgen.Config{
 		Protocol: loadgen.Protocol(c.Protocol), Connections: c.Connections, Subscriptions: c.Subscriptions, Rooms: c.Rooms, Channel: c.Channel, PayloadBytes: c.Payload,
 		Rate: c.Rate, Duration: c.Duration, Warmup: c.Warmup, Tick: c.Tick, Window: c.Window, PublishURL: c.PublishURL, Stalled: c.Stalled, Churn: c.Churn, Publishers: c.Publishers, TenantID: c.Tenant, Broadcast: c.Broadcast, Idle: c.Idle,
+		Settle: c.Settle, Spread: c.Spread, Pairs: c.Pairs, Storm: c.Storm,
+	}
+	if c.Settle == 0 {
+		cfg.Settle = -1 // there, 0 is the default
 	}
 	if c.Warmup == 0 {
 		cfg.Warmup = -1 // there, 0 is the default
@@ -116,6 +126,9 @@ func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 		cfg.Query = func(int) string { return c.Query }
 		cfg.Variables = func(room int) string { return `{"room":` + strconv.Itoa(room) + "}" }
 		cfg.ChannelOf = func(int) string { return c.Channel }
+	}
+	if err := c.tenants(&cfg, env); err != nil {
+		return cfg, err
 	}
 	if env.StderrTerminal {
 		cfg.Progress = func(text string) { env.say("%s …", text) }
@@ -135,6 +148,23 @@ func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 		cfg.PublishToken, err = readToken(c.PublishTokenFile, env)
 	}
 	return cfg, err
+}
+
+// tenants has each room be a tenant.
+func (c *benchCommand) tenants(cfg *loadgen.Config, env *Env) error {
+	if c.Tenants != (c.TenantKeyFile != "") {
+		return usage("--tenants and --tenant-key-file belong together")
+	}
+	if !c.Tenants {
+		return nil
+	}
+	secret, err := readToken(c.TenantKeyFile, env)
+	if err != nil {
+		return err
+	}
+	cfg.TenantSecret = []byte(secret)
+	cfg.ChannelOf, cfg.Variables = func(int) string { return c.Channel }, nil
+	return nil
 }
 
 // schema is the SDL of the server that is started.

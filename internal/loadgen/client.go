@@ -47,6 +47,7 @@ type parser struct {
 	protocol Protocol
 	rooms    int
 	perConn  int
+	spread   int
 	measured uint32 // events due before this time, in µs, belong to the warm-up
 }
 
@@ -187,10 +188,15 @@ func (p *parser) message(c *client, m []byte, now time.Duration) error {
 // deliveryOf checks the members of an event that came for a subscription; -1 for the one that has its room.
 func (p *parser) deliveryOf(c *client, id int, m []byte, now time.Duration) {
 	seq, sent, sum, room := member(m, seqMember), member(m, sentMember), member(m, sumMember), member(m, roomMember)
+	right := seq >= 0 && sent >= 0 && sum == checksum(room, seq)
+	if p.spread > 1 {
+		right = right && room%p.spread == 0
+		room /= p.spread
+	}
 	if id < 0 {
 		id = ((room-c.number*p.perConn)%p.rooms + p.rooms) % p.rooms
 	}
-	if id >= len(c.subs) || seq < 0 || sent < 0 || sum != checksum(room, seq) || room != (c.number*p.perConn+id)%p.rooms {
+	if id >= len(c.subs) || !right || room != (c.number*p.perConn+id)%p.rooms {
 		p.corrupt++
 		if p.problem == "" {
 			p.problem = fmt.Sprintf("unexpected result: %.200s", m)

@@ -74,19 +74,15 @@ func (r *run) handshake(conn net.Conn, n int) (rest []byte, err error) {
 
 // subscribe initialises and subscribes.
 func (r *run) subscribe(conn net.Conn, in *bufio.Reader, n int) error {
-	message := r.initMessage
-	if r.cfg.TokenOf != nil {
-		message = initMessage(r.cfg.TokenOf(n))
-	}
-	if _, err := conn.Write(appendFrame(nil, opText, message)); err != nil {
+	if _, err := conn.Write(appendFrame(nil, opText, r.initMessage(n))); err != nil {
 		return err
 	}
-	if err := awaitAck(in); err != nil {
+	if err := awaitAck(in); err != nil || r.cfg.Pairs > 0 {
 		return err
 	}
 	var out []byte
 	for i := range r.cfg.Subscriptions {
-		out = appendFrame(out, opText, r.subscribeMessage(i, r.roomOf(n, i)))
+		out = appendFrame(out, opText, r.subscribeMessage(strconv.Itoa(i), n*r.cfg.Subscriptions+i))
 	}
 	_, err := conn.Write(out)
 	return err
@@ -134,16 +130,38 @@ func (r *run) roomOf(connection, i int) int {
 	return (connection*r.cfg.Subscriptions + i) % r.cfg.Rooms
 }
 
-func (r *run) subscribeMessage(id, room int) []byte {
+// subscribeMessage subscribes number n, which gives the room.
+func (r *run) subscribeMessage(id string, n int) []byte {
+	room := n % r.cfg.Rooms
 	query, _ := json.Marshal(r.cfg.Query(room))
-	variables := ""
-	if r.cfg.Variables != nil {
-		variables = `,"variables":` + r.cfg.Variables(room)
+	variables := r.variables(n)
+	if variables != "" {
+		variables = `,"variables":` + variables
 	}
-	return []byte(`{"id":"` + strconv.Itoa(id) + `","type":"subscribe","payload":{"query":` + string(query) + variables + `}}`)
+	return []byte(`{"id":"` + id + `","type":"subscribe","payload":{"query":` + string(query) + variables + `}}`)
 }
 
-func initMessage(token string) []byte {
+// variables are those of subscription number n; none: "".
+func (r *run) variables(n int) string {
+	room := n % r.cfg.Rooms
+	switch {
+	case r.cfg.Spread > 1:
+		at, k := room*r.cfg.Spread, n/r.cfg.Rooms
+		return `{"from":` + strconv.Itoa(at-k) + `,"to":` + strconv.Itoa(at+k) + "}"
+	case r.cfg.Variables != nil:
+		return r.cfg.Variables(room)
+	}
+	return ""
+}
+
+func (r *run) initMessage(n int) []byte {
+	token := r.cfg.Token
+	if r.cfg.TokenOf != nil {
+		token = r.cfg.TokenOf(n)
+	}
+	if r.cfg.TenantSecret != nil {
+		token = signed(r.cfg.TenantSecret, n, tenantOf(r.roomOf(n, 0)))
+	}
 	if token == "" {
 		return []byte(`{"type":"connection_init"}`)
 	}

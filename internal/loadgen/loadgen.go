@@ -13,7 +13,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"runtime"
 	"strconv"
@@ -24,6 +23,7 @@ import (
 // Event is one event to publish.
 type Event struct {
 	Channel, Type string
+	Tenant        string // "": none
 	Data          []byte // JSON object
 }
 
@@ -50,6 +50,10 @@ type Config struct {
 	Query func(room int) string
 	// Variables, if set, returns the variables of a room's document as a JSON object.
 	Variables func(room int) string
+	// Spread, if above 1, gives each subscription a range of its own instead: the documents have the variables $from and
+	// $to, member room of an event is the number of its room times Spread, and each range holds that of one room. There
+	// must be Spread/2 subscriptions of a room at most.
+	Spread int
 	// ChannelOf returns the channel of a room; default Channel, or Channel_<room> with several rooms.
 	ChannelOf func(room int) string
 	// PayloadBytes is the length of pad in each event; 100.
@@ -91,10 +95,22 @@ type Config struct {
 	// close, half of them with a reset. They are not measured; Result.Churned is how many there were.
 	Churn float64
 
+	// TenantSecret makes each room a tenant: connections present tokens that are signed with it (HS256), events carry
+	// the tenant of their room. All subscribe to one channel.
+	TenantSecret []byte
+
 	// Idle opens the connections, publishes nothing, and measures memory in steps (Result.Idle).
 	Idle bool
-	// Settle is the quiet time before memory is read; 3 s.
+	// Settle is the quiet time before memory is read; 3 s. Negative: none between the steps, and 3 s behind the last
+	// one, whose memory is read twice.
 	Settle time.Duration
+
+	// Pairs publishes nothing: every connection subscribes and completes, with so many pairs under way, for Duration
+	// (Result.Pairs).
+	Pairs int
+
+	// Storm breaks all connections off at once and opens them again, as fast as it goes (Result.Storm).
+	Storm bool
 
 	// PID of the server, for CPU and memory; default: who listens on the port of URL, when that is local.
 	PID int
@@ -119,7 +135,9 @@ func (c Config) withDefaults() Config {
 	setInt(&c.Readers, max(1, runtime.GOMAXPROCS(0)/2))
 	setTime(&c.Duration, 10*time.Second)
 	setTime(&c.DrainTimeout, 10*time.Second)
-	setTime(&c.Settle, 3*time.Second)
+	if c.Settle == 0 {
+		c.Settle = settled
+	}
 	setTime(&c.ConnectTimeout, 30*time.Second)
 	if c.Warmup == 0 {
 		c.Warmup = 2 * time.Second
@@ -186,8 +204,12 @@ func (c *Config) validate() (*url.URL, error) {
 		return nil, err
 	}
 	switch {
-	case c.Rooms > c.Connections*c.Subscriptions:
+	case c.Rooms > c.Connections*c.Subscriptions && c.Pairs == 0:
 		return nil, fmt.Errorf("%d rooms for %d subscriptions: every room needs one", c.Rooms, c.Connections*c.Subscriptions)
+	case c.Spread > 1 && c.Spread < 2*((c.Connections*c.Subscriptions+c.Rooms-1)/c.Rooms):
+		return nil, fmt.Errorf("a spread of %d for %d subscriptions of a room: ranges would overlap", c.Spread, (c.Connections*c.Subscriptions+c.Rooms-1)/c.Rooms)
+	case c.TenantSecret != nil && c.Subscriptions > 1:
+		return nil, errors.New("tenants: a connection has one subscription")
 	case c.Publishers > c.Rooms:
 		return nil, fmt.Errorf("%d publishers for %d rooms: a room belongs to one publisher", c.Publishers, c.Rooms)
 	case c.Window > 0 && c.Publishers > 1:
@@ -215,11 +237,11 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		cfg.Publish = publish.publish
 	}
 	if cfg.Publish == nil {
-		publish := &httpPublisher{cfg: &cfg, client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: cfg.Publishers}}}
-		if publish.url = cfg.PublishURL; publish.url == "" {
-			publish.url = server.Scheme + "://" + server.Host + "/events"
+		publish, err := newHTTPPublisher(&cfg, server, cfg.PublishURL)
+		if err != nil {
+			return nil, err
 		}
-		defer publish.client.CloseIdleConnections()
+		defer publish.close()
 		cfg.Publish = publish.publish
 	}
 	r, err := newRun(&cfg, server)
@@ -227,8 +249,13 @@ func Run(ctx context.Context, cfg Config) (*Result, error) {
 		return nil, err
 	}
 	defer r.close()
-	if cfg.Idle {
+	switch {
+	case cfg.Idle:
 		return r.idle(ctx)
+	case cfg.Pairs > 0:
+		return r.pairs(ctx)
+	case cfg.Storm:
+		return r.storm(ctx)
 	}
 	return r.load(ctx)
 }

@@ -330,10 +330,10 @@ func TestIdle(t *testing.T) {
 	if len(r.Idle) != 3 || r.Idle[0].Connections != 2 || r.Idle[2].Connections != 8 || !strings.Contains(r.Text(), "with 8 connections") {
 		t.Errorf("steps %v\n%s", r.Idle, r.Text())
 	}
-	if got := slope([]IdleStep{{100, 1000}, {200, 1100}, {400, 1600}}); got != 2 {
+	if got := slope([]IdleStep{{Connections: 100, RSSKB: 1000}, {Connections: 200, RSSKB: 1100}, {Connections: 400, RSSKB: 1600}}); got != 2 {
 		t.Errorf("slope %v", got)
 	}
-	if got := slope([]IdleStep{{100, 1000}}); got != 10 {
+	if got := slope([]IdleStep{{Connections: 100, RSSKB: 1000}}); got != 10 {
 		t.Errorf("slope of one step %v", got)
 	}
 }

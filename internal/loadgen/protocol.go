@@ -91,8 +91,8 @@ func (r *run) stream(conn net.Conn, n int) (rest []byte, err error) {
 // sseRequest is the whole request of a subscription.
 func (r *run) sseRequest(n int) []byte {
 	body := map[string]any{"query": r.cfg.Query(r.roomOf(n, 0))}
-	if r.cfg.Variables != nil {
-		body["variables"] = json.RawMessage(r.cfg.Variables(r.roomOf(n, 0)))
+	if variables := r.variables(n); variables != "" {
+		body["variables"] = json.RawMessage(variables)
 	}
 	text, _ := json.Marshal(body) // strings and JSON
 	return []byte("POST " + r.server.RequestURI() + " HTTP/1.1\r\nHost: " + r.server.Host + "\r\nAccept: text/event-stream\r\n" +

@@ -4,49 +4,12 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 )
-
-// httpPublisher posts events as NDJSON.
-type httpPublisher struct {
-	cfg    *Config
-	url    string
-	client *http.Client
-}
-
-func (h *httpPublisher) publish(ctx context.Context, events []Event) error {
-	var body bytes.Buffer
-	for i := range events {
-		h.cfg.writeLine(&body, &events[i])
-	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, h.url, &body)
-	if err != nil {
-		return err
-	}
-	request.Header.Set("Content-Type", "application/x-ndjson")
-	if h.cfg.PublishToken != "" {
-		request.Header.Set("Authorization", "Bearer "+h.cfg.PublishToken)
-	}
-	response, err := h.client.Do(request)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(response.Body, 4096))
-	if err != nil {
-		return err
-	}
-	if response.StatusCode != http.StatusAccepted {
-		return fmt.Errorf("publish: HTTP status %s: %s", response.Status, bytes.TrimSpace(text))
-	}
-	return nil
-}
 
 // linePublisher writes the lines to a connection.
 type linePublisher struct {
@@ -83,8 +46,8 @@ func (l *linePublisher) publish(ctx context.Context, events []Event) error {
 // writeLine appends an event as POST /events takes it.
 func (c *Config) writeLine(b *bytes.Buffer, e *Event) {
 	b.WriteString(`{"channel":"` + e.Channel + `","type":"` + e.Type + `"`)
-	if c.TenantID != "" {
-		b.WriteString(`,"tenant_id":` + strconv.Quote(c.TenantID))
+	if e.Tenant != "" {
+		b.WriteString(`,"tenant_id":` + strconv.Quote(e.Tenant))
 	} else if c.Broadcast {
 		b.WriteString(`,"broadcast":true`)
 	}
@@ -95,13 +58,18 @@ func (c *Config) writeLine(b *bytes.Buffer, e *Event) {
 
 // event makes one event of a room, due at a time since the start.
 func (r *run) event(room, seq int, due time.Duration) Event {
-	data := make([]byte, 0, 96+len(r.pad))
+	tenant := r.cfg.TenantID
+	if r.cfg.TenantSecret != nil {
+		tenant = tenantOf(room)
+	}
+	data, channel := make([]byte, 0, 96+len(r.pad)), r.channels[room]
+	room *= max(1, r.cfg.Spread)
 	data = strconv.AppendInt(append(data, `{"room":`...), int64(room), 10)
 	data = strconv.AppendInt(append(data, `,"seq":`...), int64(seq), 10)
 	data = strconv.AppendInt(append(data, `,"sent":`...), due.Microseconds(), 10)
 	data = strconv.AppendInt(append(data, `,"sum":`...), int64(checksum(room, seq)), 10)
 	data = append(append(append(data, `,"pad":"`...), r.pad...), `"}`...)
-	return Event{Channel: r.channels[room], Type: "bench", Data: data}
+	return Event{Channel: channel, Type: "bench", Tenant: tenant, Data: data}
 }
 
 func makePad(n int) string { return strings.Repeat("x", n) }

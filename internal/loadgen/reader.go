@@ -25,7 +25,7 @@ type source interface {
 }
 
 func newReader(r *run) (*reader, error) {
-	rd := &reader{run: r, parser: parser{protocol: r.cfg.Protocol, rooms: r.cfg.Rooms, perConn: r.cfg.Subscriptions}}
+	rd := &reader{run: r, parser: parser{protocol: r.cfg.Protocol, rooms: r.cfg.Rooms, perConn: r.cfg.Subscriptions, spread: r.cfg.Spread}}
 	if r.cfg.portable {
 		rd.source = &goroutines{reader: rd}
 		return rd, nil

@@ -1,7 +1,6 @@
 package loadgen
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -44,6 +43,12 @@ type Result struct {
 	arrived uint64 // deliveries while CPU time was measured, with a window
 	// Idle holds the steps of an idle run.
 	Idle []IdleStep `json:"idle,omitempty"`
+	// Pairs are the subscribes with their completes of such a run, PairsPerSecond how many a second. The CPU time per
+	// million is per million of them.
+	Pairs          int     `json:"pairs,omitempty"`
+	PairsPerSecond float64 `json:"pairs_per_second,omitempty"`
+	// Storm is how the connections came back.
+	Storm *Storm `json:"storm,omitempty"`
 }
 
 // Latency is a distribution in microseconds.
@@ -76,6 +81,16 @@ type ClientUse struct {
 type IdleStep struct {
 	Connections int   `json:"connections"`
 	RSSKB       int64 `json:"rss_kb"`
+	// AtOnce says that nothing was waited for before.
+	AtOnce bool `json:"at_once,omitempty"`
+}
+
+// Storm is what it took until all connections that were broken off at once had been opened again and every subscription
+// had received an event. The CPU time per million is per million connections.
+type Storm struct {
+	Seconds          float64 `json:"seconds"`
+	ServerCPUSeconds float64 `json:"server_cpu_seconds"`
+	ClientCPUSeconds float64 `json:"client_cpu_seconds"`
 }
 
 // Err says what a correct server would not have done; nil if there is nothing.
@@ -116,7 +131,18 @@ func (r *Result) Text() string {
 	}
 	row("connections", "%d, %d subscriptions, %d channels", r.Connections, r.Subscriptions, r.Channels)
 	row("connecting", "%.2f s", r.ConnectSeconds)
-	if len(r.Idle) > 0 {
+	switch {
+	case r.Pairs > 0:
+		row("subscribed and completed", "%d, %.0f/s", r.Pairs, r.PairsPerSecond)
+		row("server CPU", "%.2f s, %.2f s per million", r.Server.CPUSeconds, r.Server.CPUSecondsPerMillion)
+		row("generator CPU", "%.2f s", r.Client.CPUSeconds)
+		return b.String()
+	case r.Storm != nil:
+		row("all back", "after %.2f s", r.Storm.Seconds)
+		row("server CPU", "%.2f s", r.Storm.ServerCPUSeconds)
+		row("generator CPU", "%.2f s", r.Storm.ClientCPUSeconds)
+		return b.String()
+	case len(r.Idle) > 0:
 		for _, s := range r.Idle {
 			row("server memory", "%.1f MB with %d connections", float64(s.RSSKB)/1024, s.Connections)
 		}
@@ -154,45 +180,3 @@ func (r *Result) Text() string {
 }
 
 func ms(us int64) string { return fmt.Sprintf("%.2f ms", float64(us)/1000) }
-
-// idle opens the connections in steps and reads the server's memory after each.
-func (r *run) idle(ctx context.Context) (*Result, error) {
-	result := &Result{Connections: r.cfg.Connections, Subscriptions: r.cfg.Connections * r.cfg.Subscriptions, Channels: r.cfg.Rooms}
-	opened := 0
-	for _, step := range idleSteps(r.cfg.Connections) {
-		took, err := r.open(ctx, opened, step)
-		if err != nil {
-			return nil, err
-		}
-		opened = step
-		result.ConnectSeconds += took.Seconds()
-		r.cfg.Progress(fmt.Sprintf("%d idle connections, waiting %v", opened, r.cfg.Settle))
-		if err := pause(ctx, r.cfg.Settle); err != nil {
-			return nil, err
-		}
-		result.Idle = append(result.Idle, IdleStep{Connections: opened, RSSKB: r.process.memory() / 1024})
-	}
-	t := r.totals()
-	result.ClosedConnections, result.Problem = t.closed, t.problem
-	result.Server.PID, result.Server.RSSKB = r.process.id(), result.Idle[len(result.Idle)-1].RSSKB
-	result.Server.RSSKBPerConnection = slope(result.Idle)
-	return result, nil
-}
-
-// idleSteps are a quarter, a half and all of the connections.
-func idleSteps(n int) []int {
-	if n < 4 {
-		return []int{n}
-	}
-	return []int{n / 4, n / 2, n}
-}
-
-// slope is the memory per connection between the first and the last step: what the process needs anyway is
-// left out.
-func slope(steps []IdleStep) float64 {
-	first, last := steps[0], steps[len(steps)-1]
-	if first.Connections == last.Connections {
-		return float64(last.RSSKB) / float64(last.Connections)
-	}
-	return float64(last.RSSKB-first.RSSKB) / float64(last.Connections-first.Connections)
-}

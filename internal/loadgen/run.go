@@ -12,39 +12,45 @@ import (
 
 // run is one call of Run.
 type run struct {
-	cfg         *Config
-	server      *url.URL
-	loopback    bool
-	initMessage []byte
-	channels    []string
-	pad         string
-	start       time.Time
-	readers     []*reader
-	process     *process // of the server; nil when it is not known
-	stalled     []net.Conn
-	published   int // with a window: events so far; belongs to the publisher until it has ended
+	cfg       *Config
+	server    *url.URL
+	loopback  bool
+	channels  []string
+	pad       string
+	start     time.Time
+	readers   []*reader
+	process   *process // of the server; nil when it is not known
+	stalled   []net.Conn
+	published int // with a window: events so far; belongs to the publisher until it has ended
 
 	mu      sync.Mutex
 	clients []*client
 }
 
 func newRun(cfg *Config, server *url.URL) (*run, error) {
-	r := &run{cfg: cfg, server: server, initMessage: initMessage(cfg.Token), pad: makePad(cfg.PayloadBytes), start: time.Now()}
+	r := &run{cfg: cfg, server: server, pad: makePad(cfg.PayloadBytes), start: time.Now()}
 	ip := net.ParseIP(server.Hostname())
 	r.loopback = server.Hostname() == "localhost" || ip != nil && ip.IsLoopback() && ip.To4() != nil
 	for room := range cfg.Rooms {
 		r.channels = append(r.channels, cfg.ChannelOf(room))
 	}
 	r.process = findProcess(cfg.PID, server.Port(), r.loopback)
-	for range cfg.Readers {
+	if err := r.startReaders(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *run) startReaders() error {
+	for range r.cfg.Readers {
 		rd, err := newReader(r)
 		if err != nil {
-			r.close()
-			return nil, err
+			return err
 		}
 		r.readers = append(r.readers, rd)
 	}
-	return r, nil
+	return nil
 }
 
 func (r *run) close() {

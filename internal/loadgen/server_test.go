@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,7 @@ type faults struct {
 	refuse  bool // subscribes are answered by error
 	silent  bool // nothing is delivered
 	token   string
+	forgets bool // completes are not heard
 	ping    bool // pings before each delivery
 	status  int  // of POST /events
 }
@@ -90,6 +92,10 @@ func (s *server) graphql(w http.ResponseWriter, r *http.Request) {
 			_ = conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"connection_ack"}`))
 		case "subscribe":
 			s.subscribe(&subscriber{conn: conn, id: m.ID}, m.Payload.Query)
+		case "ping":
+			_ = conn.Write(context.Background(), websocket.MessageText, []byte(`{"type":"pong"}`))
+		case "complete":
+			s.complete(conn, m.ID)
 		case "pong":
 			s.mu.Lock()
 			s.pongs++
@@ -108,6 +114,16 @@ func (s *server) subscribe(sub *subscriber, query string) {
 	}
 	sub.number = len(s.subscribers[channel])
 	s.subscribers[channel] = append(s.subscribers[channel], sub)
+}
+
+func (s *server) complete(conn *websocket.Conn, id string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for channel, list := range s.subscribers {
+		if !s.forgets {
+			s.subscribers[channel] = slices.DeleteFunc(list, func(sub *subscriber) bool { return sub.conn == conn && sub.id == id })
+		}
+	}
 }
 
 func (s *server) events(w http.ResponseWriter, r *http.Request) {

@@ -19,17 +19,14 @@ import (
 
 // Metrics implements observe.Observer. Counting is lock-free; every child is made beforehand.
 type Metrics struct {
-	registry   *prometheus.Registry
-	published  prometheus.Counter
-	dispatched prometheus.Counter
-	projected  prometheus.Counter
-	enqueued   prometheus.Counter
-	latency    prometheus.Histogram
-	checks     [policy.Checks][2]prometheus.Counter // allowed, denied
-	counted    [observe.Counters]children
-	requests   children
-	stats      atomic.Pointer[func() observe.Stats]
-	ready      atomic.Bool
+	registry  *prometheus.Registry
+	published prometheus.Counter
+	sums      sums
+	latency   prometheus.Histogram
+	counted   [observe.Counters]children
+	requests  children
+	stats     atomic.Pointer[func() observe.Stats]
+	ready     atomic.Bool
 }
 
 var _ observe.Observer = (*Metrics)(nil)
@@ -49,26 +46,17 @@ func (c children) add(label string, n int) {
 func New(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry()}
 	m.published = m.counter(published)
-	m.dispatched = m.counter(dispatched)
-	m.projected = m.counter(projected)
-	m.enqueued = m.counter(enqueued)
 	for c := range m.counted {
 		m.counted[c] = m.children(counters[c].name)
 	}
 	m.requests = m.children(requests)
-	vec := prometheus.NewCounterVec(prometheus.CounterOpts{Name: checks, Help: find(checks).Doc}, []string{"check", "result"})
-	m.registry.MustRegister(vec)
-	for c := range m.checks {
-		name := policy.Check(c).String()
-		m.checks[c] = [2]prometheus.Counter{vec.WithLabelValues(name, "allowed"), vec.WithLabelValues(name, "denied")}
-	}
 	m.latency = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: latency, Help: find(latency).Doc,
 		Buckets: []float64{1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1},
 	})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: buildInfo, Help: find(buildInfo).Doc, ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.registry.MustRegister(m.latency, build, &sizes{m}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(&m.sums, m.latency, build, &sizes{m}, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
@@ -117,13 +105,7 @@ func (m *Metrics) Published(events int) { m.published.Add(float64(events)) }
 
 // Dispatched implements observe.Observer.
 func (m *Metrics) Dispatched(d *observe.Dispatch) {
-	m.dispatched.Inc()
-	add(m.projected, d.Groups)
-	add(m.enqueued, d.Enqueued)
-	for c := range m.checks {
-		add(m.checks[c][0], d.Allowed[c])
-		add(m.checks[c][1], d.Denied[c])
-	}
+	m.sums.of(d).add(d)
 	if d.Latency >= 0 {
 		m.latency.Observe(d.Latency.Seconds())
 	}
@@ -131,9 +113,9 @@ func (m *Metrics) Dispatched(d *observe.Dispatch) {
 
 // Checked implements observe.Observer.
 func (m *Metrics) Checked(check policy.Check, allowed, denied int) {
-	if int(check) < len(m.checks) {
-		add(m.checks[check][0], allowed)
-		add(m.checks[check][1], denied)
+	if int(check) < policy.Checks {
+		addTo(&m.sums[0].allowed[check], allowed)
+		addTo(&m.sums[0].denied[check], denied)
 	}
 }
 
@@ -141,12 +123,6 @@ func (m *Metrics) Checked(check policy.Check, allowed, denied int) {
 func (m *Metrics) Counted(c observe.Counter, label string, n int) {
 	if int(c) < len(m.counted) {
 		m.counted[c].add(label, n)
-	}
-}
-
-func add(c prometheus.Counter, n int) {
-	if n > 0 {
-		c.Add(float64(n))
 	}
 }
 

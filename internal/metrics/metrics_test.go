@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,5 +149,31 @@ func TestReference(t *testing.T) {
 	}
 	if diff := cmp.Diff(string(want), got.String()); diff != "" {
 		t.Errorf("%s is not what the table generates; run go test ./internal/metrics -update\n%s", file, diff)
+	}
+}
+
+// TestSums adds events of many goroutines up; none is lost between the shards.
+func TestSums(t *testing.T) {
+	m := New("v")
+	var wg sync.WaitGroup
+	const goroutines, events = 8, 1000
+	for range goroutines {
+		wg.Go(func() {
+			d := &observe.Dispatch{Latency: -1, Groups: 1, Enqueued: 3}
+			d.Allowed[policy.Tenant], d.Denied[policy.Row] = 3, 2
+			for range events {
+				m.Dispatched(d)
+			}
+		})
+	}
+	wg.Wait()
+	text := scrape(t, m)
+	for _, want := range []string{
+		"fraiseql_events_dispatched_total 8000", "fraiseql_groups_projected_total 8000", "fraiseql_deliveries_total 24000",
+		`fraiseql_security_checks_total{check="tenant",result="allowed"} 24000`, `fraiseql_security_checks_total{check="row",result="denied"} 16000`,
+	} {
+		if !strings.Contains(text, want+"\n") {
+			t.Errorf("missing: %s", want)
+		}
 	}
 }

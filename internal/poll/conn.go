@@ -16,8 +16,10 @@ type Conn struct {
 	queue.Conn
 	owner  Owner
 	shard  *shard
-	stream *stream // set when goroutines serve the connection
-	next   *Conn   // dirty list
+	stream *stream     // set when goroutines serve the connection
+	next   *Conn       // dirty list
+	linked atomic.Bool // in the dirty list: beside what enqueueing looks at
+	state  atomic.Uint32
 
 	io    sync.Mutex // the I/O lock: guards what follows, to the blank line
 	held  *held      // frame that was cut by a full socket
@@ -25,10 +27,8 @@ type Conn struct {
 	flags flags
 	code  uint16 // of the close, once it is taken from the queue
 
-	linked atomic.Bool // in the dirty list
-	state  atomic.Uint32
-	slot   uint32
-	gen    uint32
+	slot uint32
+	gen  uint32
 }
 
 // flags of a connection.

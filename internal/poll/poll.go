@@ -224,11 +224,16 @@ func (p *Poller) Ticks(d time.Duration) uint32 {
 type shard struct {
 	poller *Poller
 	table  table
-	dirty  dirtyList
+	_      line
+	dirty  dirtyList // written by whoever publishes
+	_      line
 	stats  counters
 	sys    sysShard
 	writer
 }
+
+// line keeps what different cores write on cache lines of their own; processors fetch them in pairs.
+type line [128]byte
 
 func newShard(p *Poller) *shard {
 	s := &shard{poller: p}
@@ -268,7 +273,10 @@ type Stats struct {
 }
 
 type counters struct {
-	open, accepted, resets, blocked, bytesIn, bytesOut, reads, writes, frames, helped atomic.Int64
+	open, accepted, resets, bytesIn, reads    atomic.Int64 // the reader's
+	_                                         line
+	blocked, bytesOut, writes, frames, helped atomic.Int64 // the writer's
+	_                                         line
 }
 
 // Stats adds up the counts of all shards.
