@@ -56,6 +56,8 @@ type PublishError struct {
 	Message string
 	// RetryAfter is when the batch may be sent again, with code RATE_LIMITED; 0: not known, or never.
 	RetryAfter time.Duration
+
+	limit string // the key of `limits` that was exceeded
 }
 
 func (e *PublishError) Error() string {

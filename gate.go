@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
-	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
@@ -146,10 +145,7 @@ func (g *gate) Prepared(query, operationName string) bool {
 func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Identity, req *session.Request) session.Outcome {
 	sub, result, errs := g.engine.subscribe(ctx, conn, who, req, nil, g.subscribeHook(ctx, who, req))
 	if errs != nil {
-		if errs[0].Code == code.LimitExceeded {
-			g.engine.limited("document")
-		}
-		g.engine.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
+		g.engine.subscribeRefused(errs)
 		return session.Outcome{Errors: appendErrors(nil, errs), Code: errs[0].Code, Mutation: errs[0] == errMutation}
 	}
 	return session.Outcome{Subscription: sub, Result: result}

@@ -199,6 +199,14 @@ func (l *ledger) len() (n int) {
 // limited counts that a limit acted.
 func (e *Engine) limited(name string) { e.observer.Counted(observe.Limited, name, 1) }
 
+// subscribeRefused counts that an operation was refused, and the limit that did it.
+func (e *Engine) subscribeRefused(errs []*gql.Error) {
+	if errs[0].Limit != "" {
+		e.limited(errs[0].Limit)
+	}
+	e.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
+}
+
 // accounts are the ledgers of everybody.
 type accounts struct {
 	users, tenants, addresses *ledger // nil: no bound

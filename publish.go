@@ -154,8 +154,8 @@ func (e *Engine) Check(events ...Event) error {
 
 func (b *Batch) refuse() error {
 	for _, err := range b.errs {
-		if err.Code == code.LimitExceeded {
-			b.engine.limited("event")
+		if err.limit != "" {
+			b.engine.limited(err.limit)
 		}
 		b.engine.observer.Counted(observe.PublishRefused, err.Code, 1)
 	}
@@ -191,7 +191,11 @@ func (e *Engine) check(p *hub.Parsed, ev *event.Event) *PublishError {
 func badData(err error) *PublishError {
 	var bad *jsontape.Error
 	if errors.As(err, &bad) && (bad.Kind == jsontape.TooLarge || bad.Kind == jsontape.TooDeep) {
-		return &PublishError{Member: "data", Code: code.LimitExceeded, Message: err.Error()}
+		limit := "event_bytes"
+		if bad.Kind == jsontape.TooDeep {
+			limit = "event_depth"
+		}
+		return &PublishError{Member: "data", Code: code.LimitExceeded, Message: err.Error(), limit: limit}
 	}
 	return &PublishError{Member: "data", Code: code.InvalidValue, Message: err.Error()}
 }

@@ -88,7 +88,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	}
 	if errs != nil {
 		e.pulls.giveUp(s)
-		e.observer.Counted(observe.SubscribesRefused, errs[0].Code, 1)
+		e.subscribeRefused(errs)
 		return nil, public(errs)
 	}
 	e.pulls.settle(s)

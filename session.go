@@ -97,6 +97,7 @@ func (s *Session) Receive(message []byte) {
 	defer s.owner.host.Guard(s.abort)
 	s.heard.Store(int64(time.Since(s.opened)))
 	if n := len(message); n > s.owner.cfg.MessageBytes || n > earlyBytes && s.driver.Identity() == nil {
+		s.owner.engine.limited("message_bytes")
 		s.driver.Shut(wsframe.CodeTooBig, "message too big")
 		return
 	}

@@ -27,6 +27,7 @@ type Error struct {
 	Member  string // of the envelope; empty when it is the event as a whole
 	Message string // does not repeat the member
 	Index   int    // of the event within its batch, 0 for a single one
+	Limit   string // of LIMIT_EXCEEDED: the key of `limits` that was exceeded; empty where there is none
 }
 
 // Error returns the text with the member in front of it.

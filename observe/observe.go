@@ -85,12 +85,15 @@ const (
 // AuthReasons are the labels of AuthFailures.
 var AuthReasons = []string{"missing", "malformed", "signature", "algorithm", "expired", "not_yet_valid", "issuer", "audience", "claims", "lifetime", "keys_unavailable", "revoked", "other"}
 
-// LimitNames are the labels of Limited: the keys of `limits` in the server's configuration, `document` and `event` for
-// the bounds of one of these.
+// LimitNames are the labels of Limited: the keys of `limits` in the server's configuration, and of bounds that are
+// elsewhere there.
 var LimitNames = []string{
 	"connections", "connections_per_ip", "connections_per_user", "connections_per_tenant", "connect_rate",
 	"subscriptions_per_connection", "subscriptions_per_user", "subscriptions_per_tenant", "fields_per_user", "subscribe_rate",
-	"publish_rate", "document", "event", "preparing", "memory",
+	"publish_rate", "memory", "groups_per_channel", "groups_per_tenant",
+	"document_bytes", "document_tokens", "document_depth", "document_aliases", "document_fields", "message_bytes",
+	"event_bytes", "event_depth", "publish_bytes", "publish_events", "publish_memory", "http_connections",
+	"publish_token_rate", "callback_subscriptions", "preparing",
 }
 
 // Discard is an Observer that does nothing.

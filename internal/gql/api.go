@@ -54,6 +54,8 @@ type Error struct {
 	Message   string
 	Locations []Location
 	Path      []any // string or int
+	// Limit is the key of `limits` that was exceeded, of an error LIMIT_EXCEEDED; empty: a bound that is fixed.
+	Limit string
 }
 
 // Location is a place in a document, counted from 1.

@@ -54,9 +54,9 @@ type fragmentSize struct {
 	fields int
 }
 
-func (c *limitCheck) fail(p *ast.Position, format string, args ...any) {
+func (c *limitCheck) fail(p *ast.Position, limit, format string, args ...any) {
 	if c.err == nil {
-		c.err = &Error{Code: code.LimitExceeded, Message: fmt.Sprintf(format, args...), Locations: []Location{locationOf(p)}}
+		c.err = &Error{Code: code.LimitExceeded, Limit: limit, Message: fmt.Sprintf(format, args...), Locations: []Location{locationOf(p)}}
 	}
 }
 
@@ -65,11 +65,11 @@ func (c *limitCheck) operation(set ast.SelectionSet, at *ast.Position) {
 	switch {
 	case c.err != nil:
 	case depth > c.lim.Depth:
-		c.fail(at, "The selection is %d levels deep, the limit is %d.", depth, c.lim.Depth)
+		c.fail(at, "document_depth", "The selection is %d levels deep, the limit is %d.", depth, c.lim.Depth)
 	case fields > c.lim.Fields:
-		c.fail(at, "The selection has more than %d fields once its fragments are expanded.", c.lim.Fields)
+		c.fail(at, "document_fields", "The selection has more than %d fields once its fragments are expanded.", c.lim.Fields)
 	case c.total+fields > 10*c.lim.Tokens:
-		c.fail(at, "The document's operations and fragments share fragments too often.")
+		c.fail(at, "document_fields", "The document's operations and fragments share fragments too often.")
 	case fields > c.lim.Aliases:
 		c.shared([]ast.SelectionSet{set})
 	}
@@ -105,7 +105,7 @@ func (c *limitCheck) fragment(spread *ast.FragmentSpread) (depth, fields int) {
 		return 0, 0
 	}
 	if f.state == 1 {
-		c.fail(spread.Position, "Cannot spread fragment %q within itself.", spread.Name)
+		c.fail(spread.Position, "", "Cannot spread fragment %q within itself.", spread.Name)
 		c.err.Code = code.ValidationFailed
 		return 0, 0
 	}
@@ -129,7 +129,7 @@ func (c *limitCheck) shared(sets []ast.SelectionSet) {
 			switch sel := sel.(type) {
 			case *ast.Field:
 				if count++; count > c.lim.Aliases {
-					c.fail(sel.Position, "More than %d fields share a parent.", c.lim.Aliases)
+					c.fail(sel.Position, "document_aliases", "More than %d fields share a parent.", c.lim.Aliases)
 					return
 				}
 				if byKey[sel.Alias] == nil {
@@ -185,7 +185,7 @@ func (c *limitCheck) value(v *ast.Value, depth int) {
 		return
 	}
 	if depth > literalDepth {
-		c.fail(v.Position, "A value is more than %d levels deep.", literalDepth)
+		c.fail(v.Position, "document_depth", "A value is more than %d levels deep.", literalDepth)
 		return
 	}
 	for _, child := range v.Children {

@@ -70,7 +70,7 @@ func (s *Schema) parse(text string, lim Limits) (*Document, []*Error) {
 func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 	start := []Location{{1, 1}}
 	if len(text) > lim.Bytes {
-		return nil, &Error{Code: code.LimitExceeded, Locations: start,
+		return nil, &Error{Code: code.LimitExceeded, Limit: "document_bytes", Locations: start,
 			Message: fmt.Sprintf("The document has %d bytes, the limit is %d.", len(text), lim.Bytes)}
 	}
 	if !utf8.ValidString(text) {
@@ -103,10 +103,12 @@ func syntaxError(src *ast.Source, err error, lim Limits) *Error {
 		switch {
 		case strings.HasPrefix(ge.Message, "exceeded token limit"):
 			e.Code = code.LimitExceeded
+			e.Limit = "document_tokens"
 			e.Message = fmt.Sprintf("The document has more than %d tokens.", lim.Tokens)
 			e.Locations = []Location{tokenLocation(src, lim.Tokens)}
 		case strings.HasPrefix(ge.Message, "exceeded maximum nesting depth"):
 			e.Code = code.LimitExceeded
+			e.Limit = "document_depth"
 			e.Message = "The document nests too deeply."
 		}
 	}

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"encoding/binary"
-	"errors"
 	"math"
 	"slices"
 	"unsafe"
@@ -38,7 +37,7 @@ type Join struct {
 	again bool   // it takes the place of one that was there: bounds of groups do not refuse it
 }
 
-var errGroups = errors.New("too many different subscriptions on this channel: use variables rather than literals, and fewer variants")
+const groupsText = "too many different subscriptions on this channel: use variables rather than literals, and fewer variants"
 
 // Join adds a subscription to its channel's index: events accepted after it returns are for it. begin, if
 // any, is called without a lock once nothing can refuse the subscription any more and before it can receive;
@@ -120,7 +119,7 @@ func (c *channel) bindLocked(j *Join, key []byte, bind func(plan.Variables, poli
 	}
 	g, err := c.newGroupLocked(string(key), bound, j)
 	if err != nil {
-		return nil, []*gql.Error{{Code: code.LimitExceeded, Message: err.Error()}}
+		return nil, []*gql.Error{err}
 	}
 	return g, nil
 }
@@ -190,10 +189,15 @@ func (c *channel) addLocked(g *Group, s *Subscription) {
 
 // newGroupLocked makes an empty group and its index entries; the caller adds its first member. It returns nil, and no
 // error, when there is no shape for the keys of b.
-func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, error) {
+func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, *gql.Error) {
 	tenant := j.Identity.TenantID
-	if l := c.hub.limits.Load(); !j.again && (c.groups.len() >= l.GroupsPerChannel || c.tenants[tenant] >= l.GroupsPerTenant) {
-		return nil, errGroups
+	l := c.hub.limits.Load()
+	switch {
+	case j.again:
+	case c.groups.len() >= l.GroupsPerChannel:
+		return nil, &gql.Error{Code: code.LimitExceeded, Limit: "groups_per_channel", Message: groupsText}
+	case c.tenants[tenant] >= l.GroupsPerTenant:
+		return nil, &gql.Error{Code: code.LimitExceeded, Limit: "groups_per_tenant", Message: groupsText}
 	}
 	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0, cursors: j.Cursors}
 	if j.Resolver != nil || j.Types != nil {

@@ -22,6 +22,7 @@ func (s *Server) connState(c net.Conn, state http.ConnState) {
 	case http.StateNew:
 		if n, most := s.waiting.open.Add(1), s.waiting.most.Load(); most > 0 && n > most {
 			s.count(observe.ConnectionsRefused, "limit")
+			s.count(observe.Limited, "http_connections")
 			// The peer learns of it by its next read.
 			_ = c.Close()
 		}

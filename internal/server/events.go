@@ -71,6 +71,7 @@ func (p *publish) run() {
 	}
 	back, ok := p.s.borrow(p.r.ContentLength)
 	if !ok && p.r.ContentLength <= int64(p.s.inForce().Limits.PublishBytes) {
+		p.s.count(observe.Limited, "publish_memory")
 		p.busy(1, "too many requests at the same time (limits.publish_memory)")
 		return
 	}
@@ -88,6 +89,7 @@ func (p *publish) run() {
 		return
 	}
 	if wait := publisher.take(time.Now(), len(events)); wait > 0 {
+		p.s.count(observe.Limited, "publish_token_rate")
 		p.busy(wait, fmt.Sprintf("more than %d events per second (publish.rate)", p.s.inForce().Publish.Rate))
 		return
 	}
@@ -152,6 +154,7 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	tooLarge := problem{Code: code.LimitExceeded, Message: "the body is larger than " + strconv.Itoa(cfg.PublishBytes) + " bytes (limits.publish_bytes)"}
 	if p.r.ContentLength > int64(cfg.PublishBytes) {
 		p.w.Header().Set("Connection", "close")
+		p.s.count(observe.Limited, "publish_bytes")
 		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
 	}
 	// A recorder in a test has no deadlines; a server always does.
@@ -170,8 +173,14 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	var over *http.MaxBytesError
 	switch errs := eventErrors(err); {
 	case errors.As(err, &over):
+		p.s.count(observe.Limited, "publish_bytes")
 		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
 	case len(errs) > 0:
+		for _, e := range errs {
+			if e.Limit != "" {
+				p.s.count(observe.Limited, e.Limit)
+			}
+		}
 		status, problems := answerTo(errs, lines)
 		return nil, status, problems
 	case errors.Is(err, os.ErrDeadlineExceeded):

@@ -79,19 +79,19 @@ func notJSON(err error, lim *Limits) *event.Error {
 	case jsontape.TooDeep:
 		return tooDeep(lim)
 	case jsontape.TooLarge:
-		return &event.Error{Code: code.LimitExceeded, Message: "is larger than " + strconv.Itoa(e.Limit) + " bytes"}
+		return &event.Error{Code: code.LimitExceeded, Limit: "event_bytes", Message: "is larger than " + strconv.Itoa(e.Limit) + " bytes"}
 	}
 	return &event.Error{Code: code.BadUserInput, Message: e.Error()}
 }
 
 func tooDeep(lim *Limits) *event.Error {
-	return &event.Error{Code: code.LimitExceeded, Member: "data", Message: "is nested deeper than " + strconv.Itoa(lim.EventDepth) + " levels (limits.event_depth)"}
+	return &event.Error{Code: code.LimitExceeded, Limit: "event_depth", Member: "data", Message: "is nested deeper than " + strconv.Itoa(lim.EventDepth) + " levels (limits.event_depth)"}
 }
 
 func tooLarge(lim *Limits) *event.Error {
-	return &event.Error{Code: code.LimitExceeded, Member: "data", Message: "is larger than " + strconv.Itoa(lim.EventBytes) + " bytes (limits.event_bytes)"}
+	return &event.Error{Code: code.LimitExceeded, Limit: "event_bytes", Member: "data", Message: "is larger than " + strconv.Itoa(lim.EventBytes) + " bytes (limits.event_bytes)"}
 }
 
 func tooMany(lim *Limits) *event.Error {
-	return &event.Error{Code: code.LimitExceeded, Message: "more than " + strconv.Itoa(lim.BatchEvents) + " events in one batch", Index: lim.BatchEvents}
+	return &event.Error{Code: code.LimitExceeded, Limit: "publish_events", Message: "more than " + strconv.Itoa(lim.BatchEvents) + " events in one batch", Index: lim.BatchEvents}
 }

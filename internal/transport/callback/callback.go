@@ -140,18 +140,30 @@ func (h *Handler) Open(extensions []byte) (*Stream, error) {
 		return nil, refuse(code.Forbidden, "the callback URL is not allowed")
 	}
 	s := newStream(h, a)
+	no = h.enter(s)
+	if no == nil {
+		return s, nil
+	}
+	if no.Code == code.TooManySubscriptions {
+		h.cfg.Observer.Counted(observe.Limited, "callback_subscriptions", 1)
+	}
+	return nil, no
+}
+
+// enter takes a stream in.
+func (h *Handler) enter(s *Stream) *Error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.draining:
-		return nil, &Error{http.StatusServiceUnavailable, code.RateLimited, "the server is shutting down"}
-	case h.streams[a.id] != nil:
-		return nil, refuse(code.BadUserInput, "a subscription with this subscriptionId is active")
+		return &Error{http.StatusServiceUnavailable, code.RateLimited, "the server is shutting down"}
+	case h.streams[s.ask.id] != nil:
+		return refuse(code.BadUserInput, "a subscription with this subscriptionId is active")
 	case len(h.streams) >= h.cfg.MaxSubscriptions:
-		return nil, &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be"}
+		return &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be"}
 	}
-	h.streams[a.id] = s
-	return s, nil
+	h.streams[s.ask.id] = s
+	return nil
 }
 
 // work starts a worker, unless the handler is closed.

@@ -19,6 +19,7 @@ type refusal struct {
 	code    string
 	message string
 	retry   bool
+	limit   string // of observe.Limited, which acted
 }
 
 // bad refuses what the client should have said otherwise.
@@ -30,6 +31,9 @@ func bad(status int, message string) *refusal {
 func (x *exchange) refuse(no *refusal) {
 	if no.label != "" {
 		x.h.cfg.Observer.Counted(observe.ConnectionsRefused, no.label, 1)
+	}
+	if no.limit != "" {
+		x.h.cfg.Observer.Counted(observe.Limited, no.limit, 1)
 	}
 	header := x.w.Header()
 	if no.retry {

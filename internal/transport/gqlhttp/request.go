@@ -89,7 +89,7 @@ func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 }
 
 func tooLong() *refusal {
-	return &refusal{status: http.StatusRequestEntityTooLarge, code: code.LimitExceeded, message: "the body is longer than allowed"}
+	return &refusal{status: http.StatusRequestEntityTooLarge, code: code.LimitExceeded, message: "the body is longer than allowed", limit: "message_bytes"}
 }
 
 // bounded reads at most limit bytes and accounts for them.

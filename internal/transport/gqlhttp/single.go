@@ -271,7 +271,7 @@ func (s *single) begin(id string, o *operation) *refusal {
 	case s.ops[id] != nil:
 		return bad(http.StatusConflict, "there is an operation of that operationId already")
 	case s.handler.cfg.busy(len(s.ops)):
-		return &refusal{status: http.StatusTooManyRequests, code: code.TooManySubscriptions, message: "this stream has as many operations as it may have", retry: true}
+		return &refusal{status: http.StatusTooManyRequests, code: code.TooManySubscriptions, message: "this stream has as many operations as it may have", retry: true, limit: "subscriptions_per_connection"}
 	}
 	s.ops[id] = o
 	return nil

@@ -121,7 +121,7 @@ func (c *conn) OnBytes(p []byte) {
 	for len(p) > 0 && !c.ended {
 		m, rest, err := c.decoder().Next(&c.in, p)
 		if err != nil {
-			c.end(wsframe.CodeOf(err))
+			c.broken(err)
 			break
 		}
 		c.receive(m)
@@ -186,6 +186,15 @@ func (c *conn) end(code uint16, reason string) {
 	c.ended = true
 	c.in = wsframe.State{}
 	c.driver.Shut(code, reason)
+}
+
+// broken ends a connection whose frames, or what they hold, cannot be taken.
+func (c *conn) broken(err error) {
+	code, reason := wsframe.CodeOf(err)
+	if code == wsframe.CodeTooBig {
+		c.handler.cfg.Observer.Counted(observe.Limited, "message_bytes", 1)
+	}
+	c.end(code, reason)
 }
 
 // endNow is end outside of OnBytes.
