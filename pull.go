@@ -27,13 +27,15 @@ var (
 
 // Registration is a subscription to be pulled: its messages wait until they are asked for.
 type Registration struct {
-	// ConnectionID groups subscriptions; it is made when first used. SubscriptionID is unique on it.
+	// ConnectionID groups subscriptions; it is made when first used. SubscriptionID is unique on it. Both have at most
+	// 1,024 bytes.
 	ConnectionID, SubscriptionID string
 	Query                        string
 	OperationName                string
 	Variables                    []byte // JSON object or nil
 	Extensions                   []byte // JSON object or nil: {"drops": true} asks to be told of drops, {"resume": …} for cursors, see docs/delivery.md
-	Identity                     Identity
+	// Identity is who asks. When it expires, or is revoked, the subscription ends with an error UNAUTHENTICATED.
+	Identity Identity
 	// Arrived is told of every message and every end on the connection that this registration makes (none, if the
 	// connection is there already), after it is there to be found by Next and Take. It is called by whoever publishes
 	// or completes, under a lock of the engine: it must be quick, must not block and must not call the engine.
@@ -53,9 +55,10 @@ type Subscription struct {
 	id     string
 	value  any
 
-	watch   watch // guarded by conn.mu
-	settled bool  // guarded by conn.mu; Register has returned it, or is about to
-	over    bool  // guarded by conn.mu; it was completed: sub stays
+	watch   watch       // guarded by conn.mu
+	expiry  *time.Timer // of credentials that end; guarded by conn.mu
+	settled bool        // guarded by conn.mu; Register has returned it, or is about to
+	over    bool        // guarded by conn.mu; it was completed: sub stays
 }
 
 // Register starts a subscription to be pulled. A refused operation is an Errors.
@@ -67,6 +70,9 @@ type Subscription struct {
 func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, error) {
 	if r.ConnectionID == "" || r.SubscriptionID == "" || r.Query == "" {
 		return nil, errors.New("register subscription: ConnectionID, SubscriptionID and Query must not be empty")
+	}
+	if err := r.bounded(); err != nil {
+		return nil, err
 	}
 	own, err := r.Resolver.own()
 	if err != nil {
@@ -95,6 +101,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	if e.revoked(&who, at) { // while it was made
 		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
 	}
+	s.expireAt(who.ExpiresAt)
 	if e.establishes {
 		_ = e.established(ctx, sub.Channel()) // who resumes has waited: that costs nothing twice
 		if err := ctx.Err(); err != nil {
@@ -103,6 +110,37 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		}
 	}
 	return s, nil
+}
+
+// maxPullID bounds the ids of a registration in bytes.
+const maxPullID = 1024
+
+// bounded refuses ids and identities that would make each subscription as large.
+func (r *Registration) bounded() error {
+	if len(r.ConnectionID) > maxPullID || len(r.SubscriptionID) > maxPullID {
+		return Errors{{Code: code.LimitExceeded, Message: "The ids of a connection and a subscription have at most 1,024 bytes."}}
+	}
+	if !r.Identity.Bounded() {
+		return Errors{{Code: code.LimitExceeded, Message: "A text of the identity has more than 1,024 bytes, or its roles and scopes together more than 64 KiB."}}
+	}
+	return nil
+}
+
+// expireAt ends the subscription when its credentials do; zero: never.
+func (s *Subscription) expireAt(t time.Time) {
+	if t.IsZero() {
+		return
+	}
+	c := s.conn
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !s.over {
+		s.expiry = time.AfterFunc(time.Until(t), s.expire)
+	}
+}
+
+func (s *Subscription) expire() {
+	s.sub.Load().End(appendErrors(nil, refused(code.Unauthenticated, "The credentials have expired.")))
 }
 
 // ID returns the subscription's id.
@@ -183,6 +221,9 @@ func (s *Subscription) end() {
 	c := s.conn
 	c.mu.Lock()
 	s.over = true
+	if s.expiry != nil {
+		s.expiry.Stop()
+	}
 	sub := s.sub.Load()
 	c.mu.Unlock()
 	if sub != nil {

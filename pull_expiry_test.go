@@ -1,0 +1,79 @@
+package fraiseql_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go"
+)
+
+// A pulled subscription whose credentials end says so, after what was queued; one that is completed before does not.
+func TestExpiryOfPulledSubscriptions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, fraiseql.Config{})
+		arrived := 0
+		register := func(id string) *fraiseql.Subscription {
+			s, err := e.Register(t.Context(), fraiseql.Registration{
+				ConnectionID: "c", SubscriptionID: id, Query: "subscription { items { id } }", Arrived: func() { arrived++ },
+				Identity: fraiseql.Identity{UserID: "u", ExpiresAt: time.Now().Add(time.Minute)},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		s, done := register("s"), register("done")
+		done.Complete()
+		publish := func() {
+			if _, err := e.Publish(t.Context(), fraiseql.Event{Channel: "items", Type: "t", Data: []byte(`{"id":"1"}`)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		<-time.After(50 * time.Second)
+		publish()
+		<-time.After(20 * time.Second)
+		synctest.Wait()
+		publish() // too late
+		var got []string
+		for {
+			text, ok, err := s.Next(nil)
+			if err != nil || !ok {
+				if !errors.Is(err, fraiseql.ErrEnded) {
+					t.Errorf("%v", err)
+				}
+				break
+			}
+			got = append(got, string(text))
+		}
+		want := []string{`{"id":"s","type":"next","payload":{"data":{"items":{"id":"1"}}}}`,
+			`{"id":"s","type":"error","payload":[{"message":"The credentials have expired.","extensions":{"code":"UNAUTHENTICATED"}}]}`}
+		if strings.Join(got, "\n") != strings.Join(want, "\n") || arrived != 2 {
+			t.Errorf("%d times told, got\n%s", arrived, strings.Join(got, "\n"))
+		}
+		if n := e.Stats().Subscriptions; n != 0 {
+			t.Errorf("%d subscriptions", n)
+		}
+	})
+}
+
+// What would make every subscription as large is refused.
+func TestRegistrationsAreBounded(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{})
+	long := strings.Repeat("x", 1025)
+	for name, change := range map[string]func(*fraiseql.Registration){
+		"connection":   func(r *fraiseql.Registration) { r.ConnectionID = long },
+		"subscription": func(r *fraiseql.Registration) { r.SubscriptionID = long },
+		"user":         func(r *fraiseql.Registration) { r.Identity.UserID = long },
+		"roles":        func(r *fraiseql.Registration) { r.Identity.Roles = make([]string, 5000) },
+	} {
+		r := fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: "subscription { items { id } }"}
+		change(&r)
+		var refused fraiseql.Errors
+		if _, err := e.Register(t.Context(), r); !errors.As(err, &refused) || refused[0].Code != "LIMIT_EXCEEDED" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
