@@ -80,6 +80,9 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	}
 	s, err := e.pulls.reserve(e, &r)
 	if err != nil {
+		if many := (Errors)(nil); errors.As(err, &many) {
+			e.limited("subscriptions_per_connection")
+		}
 		return nil, err
 	}
 	who, at := r.Identity, time.Now()

@@ -154,9 +154,6 @@ func (s *Subscription) unsetNotify(serial uint32) bool {
 	return true
 }
 
-// errPulls refuses a subscription beyond Limits.SubscriptionsPerConnection.
-var errPulls = Errors{{Code: code.TooManySubscriptions, Message: "The connection has too many subscriptions."}}
-
 // reserve keeps a subscription id while its operation is prepared. arrived is for a connection that is new.
 func (p *pulls) reserve(e *Engine, r *Registration) (*Subscription, error) {
 	p.mu.Lock()
@@ -174,7 +171,7 @@ func (p *pulls) reserve(e *Engine, r *Registration) (*Subscription, error) {
 		return nil, ErrDuplicateSubscription
 	}
 	if n := e.limits().SubscriptionsPerConnection; n > 0 && len(c.subs) >= n {
-		return nil, errPulls
+		return nil, Errors{{Code: code.TooManySubscriptions, Message: "The connection has too many subscriptions."}}
 	}
 	s := &Subscription{engine: e, conn: c, id: r.SubscriptionID, value: r.Value}
 	c.subs[s.id] = s
