@@ -80,7 +80,7 @@ func limited(t *testing.T, server *testkit.NATS, prefix string, n int) {
 	defer nc.Close()
 	c := config{prefix: prefix, stream: prefix}
 	sp := c.spec(events)
-	wanted := sp.create(&c, time.Hour)
+	wanted := sp.create(&c, time.Hour, true)
 	wanted.MaxMsgs = int64(n)
 	if _, err := js.CreateStream(t.Context(), wanted); err != nil {
 		t.Fatal(err)

@@ -70,9 +70,11 @@
 // # Order
 //
 // The events of one Publish are sent without waiting for one another and stored in order. What is not acknowledged when
-// a connection ends is sent again, in order; JetStream drops what it has. If an event fails and a later one of the same
-// batch was stored (a leader was elected between two of at most 512 that were on their way), nothing is sent again:
-// the caller is told how many leading events are stored, and fraiseql_nats_unordered_batches counts it.
+// a connection ends is sent again, in order; JetStream drops what it has. In a stream with replicas a leader may be
+// elected between two events that are on their way. There, from NATS 2.12 on, events that are published together are stored as wholes of up
+// to 256, or not at all: nothing comes between, and no order changes. On NATS 2.11, and where events were stored already that
+// come again with others, they are sent one by one: if one fails and a later one was stored, nothing is sent again, the
+// caller is told how many leading events are stored, and fraiseql_nats_unordered_batches counts it.
 //
 // # Core
 //

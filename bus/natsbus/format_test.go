@@ -185,7 +185,7 @@ func TestAStreamOfSomebodyElse(t *testing.T) {
 		prefix := freshPrefix()
 		c := config{prefix: prefix, stream: prefix}
 		sp := c.spec(events)
-		made := sp.create(&c, time.Hour)
+		made := sp.create(&c, time.Hour, true)
 		change(&made)
 		if _, err := js.CreateStream(t.Context(), made); err != nil {
 			t.Fatal(err)

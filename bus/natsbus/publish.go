@@ -41,6 +41,9 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		if r.Accepted += n; err == nil {
 			continue
 		}
+		if errors.Is(err, errUnordered) {
+			b.unordered.Add(1)
+		}
 		var bad *event.Error
 		switch {
 		case errors.As(err, &bad):
@@ -77,11 +80,20 @@ type call struct {
 	wake   chan struct{} // holds one when something changed
 }
 
-// publish sends a batch over this connection. It returns how many of the leading events are acknowledged.
+// publish sends leading events of a batch over this connection, all of them unless there is an error or they are sent as
+// wholes. It returns how many are acknowledged.
 func (s *session) publish(ctx context.Context, batch []bus.Message) (int, error) {
-	if s.bus.core != nil {
+	switch {
+	case s.bus.core != nil:
 		return s.publishCore(ctx, batch)
+	case s.asWhole(batch):
+		return s.publishWhole(ctx, batch)
 	}
+	return s.publishEach(ctx, batch)
+}
+
+// publishEach sends events one by one.
+func (s *session) publishEach(ctx context.Context, batch []bus.Message) (int, error) {
 	c := &call{acked: make([]bool, len(batch)), failed: -1, wake: make(chan struct{}, 1)}
 	id, reply := s.begin(c)
 	defer s.finish(id)
@@ -245,8 +257,11 @@ func ackError(m *nats.Msg) error {
 		return errors.New("an acknowledgement that cannot be read")
 	}
 	err := fmt.Errorf("JetStream refused: %.200s", answer.Error.Description)
-	if answer.Error.Code >= 500 { // no leader, no quorum, not ready
-		err = fmt.Errorf("%w: %w", err, errAgain)
+	switch {
+	case answer.Error.Code >= 500, answer.Error.ErrCode == incompleteWhole: // no leader, no quorum, not ready, or another leader
+		return fmt.Errorf("%w: %w", err, errAgain)
+	case answer.Error.ErrCode == tooManyWholes, answer.Error.ErrCode == repeatedInWhole, answer.Error.ErrCode == noWholes:
+		return fmt.Errorf("%w: %w", err, errParts)
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -36,6 +37,8 @@ type session struct {
 	js      jetstream.JetStream
 	gone    chan struct{} // closed when the connection has ended
 	streams [kinds]spec
+	// replicated: the stream of events is, and takes wholes.
+	replicated atomic.Bool
 
 	mu    sync.Mutex // guards what follows
 	calls map[uint64]*call

@@ -77,8 +77,8 @@ func (s *spec) transform() *jetstream.SubjectTransformConfig {
 	}
 }
 
-// create is the configuration of a stream that does not exist yet.
-func (s *spec) create(c *config, retain time.Duration) jetstream.StreamConfig {
+// create is the configuration of a stream that does not exist yet. wholes: the server knows them.
+func (s *spec) create(c *config, retain time.Duration, wholes bool) jetstream.StreamConfig {
 	out := jetstream.StreamConfig{
 		Name: s.name, Subjects: []string{s.space + "*"}, Retention: jetstream.LimitsPolicy, Storage: jetstream.FileStorage,
 		Discard: jetstream.DiscardOld, Duplicates: duplicateWindow, AllowDirect: true, Replicas: max(c.replicas, 1),
@@ -87,6 +87,7 @@ func (s *spec) create(c *config, retain time.Duration) jetstream.StreamConfig {
 	}
 	switch s.kind {
 	case events:
+		out.AllowAtomicPublish = wholes && out.Replicas > 1
 		if c.maxBytes > 0 {
 			out.MaxBytes = c.maxBytes
 		}
@@ -104,13 +105,16 @@ func (s *spec) create(c *config, retain time.Duration) jetstream.StreamConfig {
 }
 
 // adjust changes what a URL asks for explicitly and reports whether anything was changed.
-func (s *spec) adjust(have *jetstream.StreamConfig, c *config, retain time.Duration) bool {
+func (s *spec) adjust(have *jetstream.StreamConfig, c *config, retain time.Duration, wholes bool) bool {
 	changed := false
 	if c.replicas > 0 && have.Replicas != c.replicas {
 		have.Replicas, changed = c.replicas, true
 	}
 	switch s.kind {
 	case events:
+		if wholes && have.Replicas > 1 && !have.AllowAtomicPublish {
+			have.AllowAtomicPublish, changed = true, true
+		}
 		if c.maxBytes > 0 && have.MaxBytes != c.maxBytes {
 			have.MaxBytes, changed = c.maxBytes, true
 		}
@@ -165,7 +169,7 @@ func (s *session) ensure(ctx context.Context, sp spec) error {
 	retain := s.bus.retention()
 	found, err := s.js.Stream(ctx, sp.name)
 	if errors.Is(err, jetstream.ErrStreamNotFound) {
-		found, err = s.js.CreateStream(ctx, sp.create(c, retain))
+		found, err = s.js.CreateStream(ctx, sp.create(c, retain, s.wholes()))
 		if errors.Is(err, jetstream.ErrStreamNameAlreadyInUse) { // another node was faster
 			found, err = s.js.Stream(ctx, sp.name)
 		}
@@ -177,11 +181,14 @@ func (s *session) ensure(ctx context.Context, sp spec) error {
 	if err := sp.verify(&have); err != nil {
 		return err
 	}
-	if sp.adjust(&have, c, retain) {
+	if sp.adjust(&have, c, retain, s.wholes()) {
 		if _, err := s.js.UpdateStream(ctx, have); err != nil {
 			return fmt.Errorf("change stream %s: %w", sp.name, err)
 		}
 		s.bus.log.Info("stream changed to what the URL asks for", "bus", "nats", "stream", sp.name)
+	}
+	if sp.kind == events {
+		s.replicated.Store(have.Replicas > 1 && have.AllowAtomicPublish)
 	}
 	return nil
 }

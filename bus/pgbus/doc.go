@@ -46,7 +46,18 @@
 //
 // The epoch of positions is in the database. It changes when the database comes from another server (a dump that was restored;
 // the events in it are dropped, their numbers mean nothing here) and when an event that a node has read is gone after a
-// reconnect (a server that lost its newest transactions, as after the promotion of a follower that was behind).
+// reconnect (a server that lost its newest transactions, as after the promotion of a follower that was behind) or after
+// the table was replaced by an older one (pg_restore --clean). A follower that had everything keeps the epoch: cursors go on. A
+// transaction that the server lost before any node had read it leaves no trace, in the outbox as in the tables that it
+// wrote to; synchronous_standby_names rules that out.
+//
+// Restore with --single-transaction, or with the nodes stopped or install=off: a node that connects between the
+// dropping and the making of the schema would make it.
+//
+// # Several servers
+//
+// A URL may name a primary and its followers, postgres://a,b/app: the node uses the one that takes writes, and looks for it
+// again when it is gone (target_session_attrs=read-write asks for the same).
 //
 // # Connections
 //

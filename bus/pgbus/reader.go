@@ -49,6 +49,7 @@ type reader struct {
 	epoch   uint64
 	at      place
 	located bool
+	table   uint64 // what the connection reads; 0: not known yet
 	// last is the newest event that was handed over, to be found again after a reconnect.
 	last   place
 	lastID string
@@ -98,7 +99,7 @@ func (r *reader) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.conn, r.limit = s.conn, pageRows
+	r.conn, r.limit, r.table = s.conn, pageRows, 0
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -125,13 +126,13 @@ func (r *reader) connect(ctx context.Context) error {
 const readName = "fraiseql_read"
 
 // The answer to a read begins with a row about itself: xmin, xmax and whether events are held back; epoch; what was
-// pruned of ordinary channels, of $control, of those of nodes. It is of the same snapshot as the events. That there are
+// pruned of ordinary channels, of $control, of those of nodes; which table it is. It is of the same snapshot as the events. That there are
 // events above xmin is asked by order: a condition could be planned, while a partition is empty, over the index that begins
 // with the channel, and would then take longer with every event. There are none where no transaction is open.
 const readSQL = `SELECT pg_snapshot_xmin(s), 0::bigint, now(),
   CASE WHEN pg_snapshot_xmin(s) = pg_snapshot_xmax(s) THEN false
     ELSE coalesce((SELECT p.xid FROM {schema}.outbox p ORDER BY p.xid DESC, p.id DESC LIMIT 1) >= pg_snapshot_xmin(s), false) END, 1::smallint,
-  concat_ws(' ', pg_snapshot_xmax(s), m.epoch, m.pruned_xid, m.pruned_id, m.control_xid, m.control_id, m.node_xid, m.node_id),
+  concat_ws(' ', pg_snapshot_xmax(s), m.epoch, m.pruned_xid, m.pruned_id, m.control_xid, m.control_id, m.node_xid, m.node_id, '{schema}.outbox'::regclass::oid),
   NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::text, NULL::json
 FROM {schema}.meta m, pg_current_snapshot() s
 UNION ALL
@@ -274,6 +275,9 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 	return p.finish(limit), nil
 }
 
+// errReplaced ends a connection, so that what is in the table is verified as after any other reconnect.
+const errReplaced = told("the outbox was replaced by another one, as a restore does")
+
 // page is one read on its way.
 type page struct {
 	r      *reader
@@ -313,7 +317,7 @@ func (p *page) head(row [][]byte) error {
 	if len(row) != columns || len(row[colXID]) != 8 || len(row[colBroadcast]) != 1 {
 		return errRow
 	}
-	var n [8]uint64
+	var n [9]uint64
 	fields := bytes.Fields(row[colChannel])
 	if len(fields) != len(n) {
 		return errRow
@@ -325,6 +329,12 @@ func (p *page) head(row [][]byte) error {
 		}
 	}
 	r := p.r
+	if r.table == 0 {
+		r.table = n[8]
+	}
+	if r.table != n[8] {
+		return errReplaced
+	}
 	xmin := binary.BigEndian.Uint64(row[colXID])
 	p.held = row[colBroadcast][0] != 0
 	p.end = place{xmin - 1, 1<<63 - 1}

@@ -33,7 +33,7 @@ func TestURLs(t *testing.T) {
 	}
 	for _, good := range []string{
 		"postgresql://h/db", "postgres://h", "postgresql:///db?host=/var/run/postgresql", "postgres://a,b:5433/db", "postgres://h/db?sslmode=disable&",
-		"postgres://h/db?connect_timeout=3&target_session_attrs=primary",
+		"postgres://h/db?connect_timeout=3&target_session_attrs=primary", "postgresql:///?host=a%2Cb&port=5433&dbname=d+b&user=me&password=it%27s",
 	} {
 		if err := Check(good); err != nil {
 			t.Errorf("%s: %v", good, err)

@@ -58,6 +58,7 @@ func (c *crew) rouseLocked() {
 
 // work delivers until the bus is closed.
 func (c *crew) work() {
+	var m bus.Message // each in turn
 	for {
 		select {
 		case <-c.call:
@@ -65,7 +66,7 @@ func (c *crew) work() {
 			return
 		}
 		for p := c.take(); p != nil; p = c.take() {
-			p.drain(c.h, c.gaps)
+			p.drain(c.h, c.gaps, &m)
 			c.done(p)
 		}
 	}
@@ -96,11 +97,11 @@ func (c *crew) done(p *partition) {
 }
 
 // drain delivers what is in the queue, in the order of the stream.
-func (p *partition) drain(h bus.Handler, gaps bus.GapHandler) {
+func (p *partition) drain(h bus.Handler, gaps bus.GapHandler, m *bus.Message) {
 	for range queueLength {
 		select {
 		case b := <-p.queue:
-			p.deliverBatch(h, gaps, b)
+			p.deliverBatch(h, gaps, b, m)
 		default:
 			return
 		}
@@ -110,7 +111,7 @@ func (p *partition) drain(h bus.Handler, gaps bus.GapHandler) {
 	}
 }
 
-func (p *partition) deliverBatch(h bus.Handler, gaps bus.GapHandler, b batch) {
+func (p *partition) deliverBatch(h bus.Handler, gaps bus.GapHandler, b batch, m *bus.Message) {
 	switch {
 	case b.doubt:
 		p.gap(gaps, p.at, id{p.at.epoch, p.at.seq + 1})
@@ -121,6 +122,6 @@ func (p *partition) deliverBatch(h bus.Handler, gaps bus.GapHandler, b batch) {
 		if p.bus.ctx.Err() != nil {
 			return
 		}
-		p.at = p.deliver(h, gaps, p.at, &b.entries[i])
+		p.at = p.deliver(h, gaps, p.at, &b.entries[i], m)
 	}
 }

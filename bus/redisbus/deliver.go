@@ -43,10 +43,11 @@ func (r *reports) unblock(log *slog.Logger) {
 	}
 }
 
-// deliver hands one entry to the engine, if it wants the channel, and returns where the partition is now.
-func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, m *rueidis.RedisMessage) id {
-	var e entry
-	at, fields, err := split(m)
+// deliver hands one entry to the engine as m, if it wants the channel, and returns where the partition is now.
+func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, raw *rueidis.RedisMessage, m *bus.Message) id {
+	*m = bus.Message{}
+	e := entry{event: &m.Event}
+	at, fields, err := split(raw)
 	if err != nil {
 		p.bus.reports.drop(p.bus.o.Logger, p, last, err)
 		return last
@@ -67,7 +68,8 @@ func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, m *ruei
 	if e.marker || !p.wants(e.event.Channel) {
 		return at
 	}
-	h.Deliver(&bus.Message{Event: e.event, Position: p.position(at)})
+	m.Position = p.position(at)
+	h.Deliver(m)
 	return at
 }
 

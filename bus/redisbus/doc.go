@@ -73,8 +73,8 @@
 //
 // Every method may be called from any goroutine; Interest and Status never block. One goroutine looks after the
 // connection, one reads (in a cluster, one for each partition that is read), and a few deliver, each one partition at a time: a
-// handler that waits holds up its partition, and one of them. Publishing goes over the driver's shared connections, which
-// gather what is published at one time; each page of history has a connection of its own. No lock is held over I/O or
+// handler that waits holds up its partition, and one of them. Publishing goes over the driver's shared connections; but for a
+// cluster, what several goroutines publish at one moment is one pipeline. Each page of history has a connection of its own. No lock is held over I/O or
 // while the handler runs.
 //
 // # Commands

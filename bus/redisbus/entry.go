@@ -67,15 +67,16 @@ func parseID(s string) (id, error) {
 	return id{e, n}, nil
 }
 
-// appendFields appends the fields and values of an event with that id. The strings share the event's memory.
-func appendFields(args []string, e *event.Event, name string, now time.Time) []string {
-	at := e.Timestamp
-	if at.IsZero() {
-		at = now
-	}
+// stamped is a time as the format has it.
+func stamped(at time.Time) string {
 	var buf [40]byte
+	return string(at.UTC().AppendFormat(buf[:0], time.RFC3339Nano))
+}
+
+// appendFields appends the fields and values of an event with that id and time. The strings share the event's memory.
+func appendFields(args []string, e *event.Event, name, stamp string) []string {
 	args = append(args, fieldVersion, formatVersion, fieldChannel, e.Channel, fieldType, e.Type, fieldID, name,
-		fieldTime, string(at.UTC().AppendFormat(buf[:0], time.RFC3339Nano)), fieldData, rueidis.BinaryString(e.Data))
+		fieldTime, stamp, fieldData, rueidis.BinaryString(e.Data))
 	for _, f := range [...]struct{ name, value string }{
 		{fieldTenant, e.TenantID}, {fieldUser, e.UserID}, {fieldFed, e.FederationID}, {fieldService, e.ServiceName},
 	} {
@@ -92,7 +93,7 @@ func appendFields(args []string, e *event.Event, name string, now time.Time) []s
 // entry is one entry of a stream, read.
 type entry struct {
 	id     id
-	event  event.Event
+	event  *event.Event
 	marker bool // begins an epoch
 	first  bool // a marker with nothing before it
 }
@@ -133,7 +134,7 @@ func split(m *rueidis.RedisMessage) (id, []rueidis.RedisMessage, error) {
 
 // decode reads the fields of the entry at e.id in the partition's stream. The event's strings belong to the message.
 func (e *entry) decode(p *partition, fields []rueidis.RedisMessage, now func() time.Time) error {
-	ev := &e.event
+	ev := e.event
 	if len(fields) == 0 || len(fields)%2 != 0 {
 		return errShape
 	}
@@ -195,7 +196,7 @@ func member(ev *event.Event, name string) *string {
 
 // complete fills in what a writer may leave out and checks the whole.
 func (e *entry) complete(p *partition, stamp, broadcast string, now func() time.Time) error {
-	ev := &e.event
+	ev := e.event
 	switch broadcast {
 	case "true", "1":
 		ev.Broadcast = true

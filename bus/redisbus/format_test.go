@@ -180,15 +180,15 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, a, x, b2, y, c, z, d, w string) {
 		fields := messagesOf(t, a, x, b2, y, c, z, d, w)
-		e := entry{id: id{5, 6}}
+		e := entry{id: id{5, 6}, event: &event.Event{}}
 		if err := e.decode(b.home("orders"), fields, time.Now); err != nil || e.marker {
 			return
 		}
 		if err := e.event.Validate(); err != nil {
 			t.Fatalf("%+v passed: %v", e.event, err)
 		}
-		args := appendFields(nil, &e.event, e.event.ID, time.Now())
-		again := entry{id: e.id}
+		args := appendFields(nil, e.event, e.event.ID, stamped(e.event.Timestamp))
+		again := entry{id: e.id, event: &event.Event{}}
 		if err := again.decode(b.home("orders"), messagesOf(t, args...), time.Now); err != nil {
 			t.Fatalf("%v reads as %v", args, err)
 		}

@@ -167,7 +167,7 @@ func (h *scan) reaches(after event.Position, first []rueidis.RedisMessage, lost 
 	if err != nil {
 		return false
 	}
-	var e entry
+	e := entry{event: &event.Event{}}
 	return e.decode(h.part, fields, time.Now) == nil && e.first
 }
 
@@ -189,11 +189,11 @@ func (h *scan) take(entries []rueidis.RedisMessage) bool {
 		}
 		h.at = at
 		h.bytes += weight(fields)
-		e := entry{id: at}
+		e := entry{id: at, event: &event.Event{}}
 		if e.decode(h.part, fields, time.Now) != nil || e.marker || e.event.Channel != h.channel {
 			continue
 		}
-		h.page.Messages = append(h.page.Messages, bus.Message{Event: e.event, Position: h.part.position(at)})
+		h.page.Messages = append(h.page.Messages, bus.Message{Event: *e.event, Position: h.part.position(at)})
 	}
 	if len(entries) < h.count && h.at != h.head {
 		// The newest entries were deleted by hand, or the answer was cut: what is missing up to the head is a hole.

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
 )
 
 // Publish appends the events to their streams, in order per channel, and returns once Redis has acknowledged all of
@@ -53,34 +54,39 @@ type sending struct {
 
 	commands []rueidis.Completed
 	sent     []attempt
+	one      [1]rueidis.RedisResult // of one command alone
+	answers  []rueidis.RedisResult  // of what another one has sent
+	done     chan struct{}          // a token: the answers are there
 
-	one struct { // for a batch of one
-		acked    [1]bool
-		commands [1]rueidis.Completed
-		sent     [1]attempt
-	}
+	at   time.Time // of the last event
+	text string    // of at
 }
 
-// sendings are of batches of one: the driver keeps nothing of theirs.
-var sendings = sync.Pool{New: func() any { return new(sending) }}
+// sendings are those of small batches: the driver keeps nothing of theirs.
+var sendings = sync.Pool{New: func() any { return &sending{done: make(chan struct{}, 1)} }}
+
+// keptMost is the size of a batch up to which a sending is used again.
+const keptMost = 128
 
 func (b *Bus) sending(batch []bus.Message) *sending {
-	if len(batch) > 1 {
-		n := len(batch)
-		return &sending{bus: b, batch: batch, now: time.Now(), acked: make([]bool, n), commands: make([]rueidis.Completed, 0, n), sent: make([]attempt, 0, n)}
-	}
 	s := sendings.Get().(*sending)
+	n := len(batch)
 	s.bus, s.batch, s.now = b, batch, time.Now()
-	s.acked, s.sent, s.commands = s.one.acked[:], s.one.sent[:0], s.one.commands[:0]
+	s.acked = slices.Grow(s.acked, n)[:n]
+	s.commands, s.sent = slices.Grow(s.commands, n), slices.Grow(s.sent, n)
 	return s
 }
 
-// release gives back what was of a batch of one.
+// release gives back what was acknowledged.
 func (s *sending) release() {
-	if len(s.batch) == 1 {
-		*s = sending{}
-		sendings.Put(s)
+	if cap(s.acked) > keptMost {
+		return
 	}
+	clear(s.acked)
+	clear(s.commands)
+	clear(s.sent)
+	*s = sending{done: s.done, acked: s.acked[:0], commands: s.commands[:0], sent: s.sent[:0]}
+	sendings.Put(s)
 }
 
 // trimEach is how many XADDs of a node have one that trims, where the length need not be exact.
@@ -125,6 +131,7 @@ func (s *sending) run(caller context.Context) error {
 			if ctx.Err() != nil {
 				return err
 			}
+			s.commands = nil // the driver may still read them for a connection that broke
 		}
 		for p := range again { // the stream is another one than we thought
 			if err := s.bus.reopen(ctx, p); err != nil && (permanent(err) || ctx.Err() != nil) {
@@ -183,22 +190,35 @@ func (s *sending) command(a *attempt) rueidis.Completed {
 		}
 		list = append(list, a.part.maxLenText)
 	}
-	list = appendFields(append(list, a.next), &s.batch[a.index].Event, a.name, s.now)
+	list = appendFields(append(list, a.next), &s.batch[a.index].Event, a.name, s.stamp(&s.batch[a.index].Event))
 	return c.B().Arbitrary("XADD").Keys(a.part.stream).Args(list...).Build()
+}
+
+// stamp is the time of an event as text. Those of a batch often have the same.
+func (s *sending) stamp(e *event.Event) string {
+	at := e.Timestamp
+	if at.IsZero() {
+		at = s.now
+	}
+	if s.text == "" || at != s.at {
+		s.at, s.text = at, stamped(at)
+	}
+	return s.text
 }
 
 // send does the commands. again are the partitions that must be opened anew; err is the first failure of another kind.
 func (s *sending) send(ctx context.Context) (again map[*partition]bool, err error) {
 	c := *s.bus.client.Load()
-	var single [1]rueidis.RedisResult
-	results := single[:]
-	if len(s.commands) == 1 {
-		single[0] = c.Do(ctx, s.commands[0])
+	var results []rueidis.RedisResult
+	if len(s.commands) <= gatherMost && s.bus.cfg.topology != cluster {
+		if results, err = s.bus.gathering.do(ctx, c, s); err != nil {
+			return nil, err
+		}
 	} else {
 		results = c.DoMulti(ctx, s.commands...)
 	}
 	for i := range results {
-		stale, failed := s.acknowledge(&s.sent[i], results[i])
+		stale, failed := s.acknowledge(&s.sent[i], &results[i])
 		if stale {
 			if again == nil {
 				again = map[*partition]bool{}
@@ -213,7 +233,7 @@ func (s *sending) send(ctx context.Context) (again map[*partition]bool, err erro
 }
 
 // acknowledge reads the answer to one XADD. stale: the stream is not what this node took it for.
-func (s *sending) acknowledge(a *attempt, r rueidis.RedisResult) (stale bool, err error) {
+func (s *sending) acknowledge(a *attempt, r *rueidis.RedisResult) (stale bool, err error) {
 	text, err := r.ToString()
 	switch {
 	case rueidis.IsRedisNil(err): // NOMKSTREAM: it is gone

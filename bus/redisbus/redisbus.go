@@ -25,10 +25,11 @@ type Bus struct {
 	since   atomic.Uint64         // when the installation was founded, in its words
 	table   atomic.Pointer[table] // nil until the installation's number of partitions is known
 
-	client  atomic.Pointer[rueidis.Client]
-	readers atomic.Pointer[[]*reader]
-	pubsub  *pubsub       // nil: streams
-	pages   chan struct{} // one token per page of history that is read at a time
+	client    atomic.Pointer[rueidis.Client]
+	readers   atomic.Pointer[[]*reader]
+	gathering gathering     // of what is published
+	pubsub    *pubsub       // nil: streams
+	pages     chan struct{} // one token per page of history that is read at a time
 
 	ctx     context.Context // ends at Close
 	end     context.CancelFunc

@@ -144,6 +144,18 @@ func TestConformanceOfACluster(t *testing.T) {
 	wantProblem(t, "redis://"+nodes[0].Addr, "redis+cluster://")
 }
 
+// TestAClusterReadsOneSlotAtATime is why each partition has a connection of its own there: even a server that has both slots
+// refuses to read two of them at once.
+func TestAClusterReadsOneSlotAtATime(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{Cluster: true})
+	server.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+	server.Await("cluster_state:ok", "CLUSTER", "INFO")
+	answer, err := server.Try("XREAD", "STREAMS", "{fraiseql:0}:e", "{fraiseql:1}:e", "0", "0")
+	if !strings.Contains(fmt.Sprint(answer, err), "CROSSSLOT") {
+		t.Errorf("two partitions were read with one command: %q, %v", answer, err)
+	}
+}
+
 // TestSentinel fails over while events are published: none is lost without being told.
 func TestSentinel(t *testing.T) {
 	master := testkit.StartRedis(t, testkit.RedisOptions{})

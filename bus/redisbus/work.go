@@ -180,15 +180,16 @@ func (w *worker) next(c rueidis.DedicatedClient) ([]rueidis.RedisMessage, error)
 }
 
 // handle works on one entry that was given to this consumer.
-func (w *worker) handle(ctx context.Context, m *rueidis.RedisMessage) error {
-	at, fields, err := split(m)
+func (w *worker) handle(ctx context.Context, raw *rueidis.RedisMessage) error {
+	at, fields, err := split(raw)
 	if err != nil {
 		return err
 	}
 	if ctx.Err() != nil {
 		return w.giveBack(at)
 	}
-	e := entry{id: at}
+	m := bus.Message{Position: w.part.position(at)}
+	e := entry{id: at, event: &m.Event}
 	err = e.decode(w.part, fields, time.Now)
 	if err != nil && fields != nil {
 		w.bus.reports.drop(w.bus.o.Logger, w.part, at, err)
@@ -198,7 +199,7 @@ func (w *worker) handle(ctx context.Context, m *rueidis.RedisMessage) error {
 		return w.acknowledge(at)
 	}
 	w.count = 1 // what is not begun here should be another's
-	if err := w.call(ctx, &bus.Message{Event: e.event, Position: w.part.position(at)}, at); err != nil {
+	if err := w.call(ctx, &m, at); err != nil {
 		if ctx.Err() != nil {
 			return w.giveBack(at)
 		}

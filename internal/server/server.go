@@ -206,7 +206,7 @@ func (s *Server) Serve(ctx context.Context) error {
 		})
 	}
 	s.setReady(true)
-	s.log.Info("ready", "listen", s.Addr(), "admin", s.AdminAddr(), "tls", s.certificate != nil, "dev", s.cfg.Dev, "isolation", s.cfg.Security.Isolation)
+	s.announce(ctx)
 	var cause error
 	select {
 	case <-ctx.Done():
@@ -216,6 +216,38 @@ func (s *Server) Serve(ctx context.Context) error {
 	err := s.drain()
 	running.Wait()
 	return errors.Join(cause, err)
+}
+
+// announceAfter is how long a bus may take to connect before the log says that it has not.
+const announceAfter = time.Second
+
+// announce logs that connections are taken, and whether clients are wanted already: /readyz says no while the bus is away.
+func (s *Server) announce(ctx context.Context) {
+	place := []any{"listen", s.Addr(), "admin", s.AdminAddr(), "tls", s.certificate != nil, "dev", s.cfg.Dev, "isolation", s.cfg.Security.Isolation}
+	if s.awaitBus(ctx) {
+		s.log.Info("ready", place...)
+		return
+	}
+	s.log.Warn("ready", append(place, "readyz", http.StatusServiceUnavailable, "because", "the bus is not connected")...)
+}
+
+// awaitBus reports whether the bus is connected within announceAfter.
+func (s *Server) awaitBus(ctx context.Context) bool {
+	if s.opts.Ready == nil || s.opts.Ready() {
+		return true
+	}
+	limited, cancel := context.WithTimeout(ctx, announceAfter)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !s.opts.Ready() {
+		select {
+		case <-tick.C:
+		case <-limited.Done():
+			return false
+		}
+	}
+	return true
 }
 
 // ErrForced is returned by Serve when the drain was cut short.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -195,6 +196,29 @@ func TestReadiness(t *testing.T) {
 	if got := send(t, "GET", f.url+"/healthz", ""); got.status != 200 {
 		t.Errorf("%d %q", got.status, got.body)
 	}
+	f.logs(t, `"level":"WARN","msg":"ready"`, `"readyz":503`)
+}
+
+// TestReadinessLater connects the bus a moment after the start, as a bus does that is there.
+func TestReadinessLater(t *testing.T) {
+	asked := 0
+	f := start(t, func(_ *config.Config, o *Options) { o.Ready = func() bool { asked++; return asked > 3 } })
+	f.logs(t, `"level":"INFO","msg":"ready"`)
+}
+
+// logs waits until a line of the log has all of the texts.
+func (f *fixture) logs(t *testing.T, texts ...string) {
+	t.Helper()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); <-tick.C {
+		for line := range strings.Lines(f.log.String()) {
+			if !slices.ContainsFunc(texts, func(text string) bool { return !strings.Contains(line, text) }) {
+				return
+			}
+		}
+	}
+	t.Fatalf("no line with %q in\n%s", texts, f.log)
 }
 
 func TestHostUnderDev(t *testing.T) {

@@ -66,11 +66,19 @@ class TestEventBusConfig:
         assert config._document() == {"type": "redis", "url": url, "consumer_group": "app"}
 
     @pytest.mark.parametrize(
-        "url", ["postgresql://u:secret@db/app", "postgres://db:5432/app?sslmode=require", "postgresql:///app?host=/run"]
+        "url", ["postgresql://u:secret@db/app", "postgres://db:5432/app?sslmode=require", "host=/run dbname=app password=secret"]
     )
     def test_postgresql(self, url: str) -> None:
         config = EventBusConfig.postgresql(url)
         assert config.bus_type == "postgresql"
+        assert "secret" not in repr(config)
+
+    def test_postgresql_keywords(self) -> None:
+        config = EventBusConfig.postgresql(r" host = 'a,b' port=5432 user=me password='it\'s \\ secret&' notify=off ")
+        assert config._document() == {
+            "type": "postgresql",
+            "url": "postgresql:///?host=a%2Cb&port=5432&user=me&password=it%27s+%5C+secret%26&notify=off",
+        }
         assert "secret" not in repr(config)
 
     @pytest.mark.parametrize("url", ["nats://localhost:4222", "tls://secret@nats.example", "nats://a:secret@b,nats://c:4223"])
@@ -112,7 +120,7 @@ class TestEventBusConfig:
             EventBusConfig.redis("redis://localhost", group)
 
     @pytest.mark.parametrize(
-        "url", ["", "mysql://localhost/db", "host=localhost dbname=app", "postgresql://", "postgresql://db:port/app"]
+        "url", ["", "mysql://localhost/db", "dbname=app", "host=a host=b", "host='db", "host=db app", "postgresql://db:port/app"]
     )
     def test_bad_postgresql(self, url: str) -> None:
         with pytest.raises(ValueError, match=r"^postgresql: "):

@@ -90,7 +90,7 @@ class EventBusConfig:
 
         Args:
             connection_string: `postgresql://[user[:password]@][host][:port][/database][?name=value]`, or
-                `postgres://`.
+                `postgres://`; or what libpq calls a keyword/value string, `host=db dbname=app user=me`.
 
         Returns:
             The configuration.
@@ -98,6 +98,8 @@ class EventBusConfig:
         Raises:
             ValueError: The URL cannot be right; the text says what is wrong.
         """
+        if isinstance(connection_string, str) and "://" not in connection_string and "=" in connection_string:
+            connection_string = _keywords(connection_string)
         parts = _split("postgresql", connection_string, ("postgresql", "postgres"))
         if not parts.hostname and "host=" not in parts.query:
             raise ValueError("postgresql: the URL names no host")
@@ -172,6 +174,28 @@ def _text(bus: str, url: object) -> None:
         raise ValueError(f"{bus}: the URL is empty")
     if any(c.isspace() or not c.isprintable() for c in url):
         raise ValueError(f"{bus}: the URL has white space or control characters in it")
+
+
+def _keywords(text: str) -> str:
+    """Turn libpq's `name=value name='a value'` into a URL. No message repeats a value."""
+    import re
+    from urllib.parse import urlencode
+
+    pair = re.compile(r"\s*([A-Za-z_]+)\s*=\s*('(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)*)(?:\s+|$)", re.DOTALL)
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(text.rstrip()):
+        match = pair.match(text, at)
+        if match is None:
+            raise ValueError("postgresql: want a URL, postgresql://…, or name=value pairs such as host=db dbname=app")
+        name, value = match[1], match[2]
+        if name in found:
+            raise ValueError(f"postgresql: {name} is there twice")
+        found[name] = re.sub(r"\\(.)", r"\1", value[1:-1] if value[:1] == "'" else value, flags=re.DOTALL)
+        at = match.end()
+    if not found.get("host"):
+        raise ValueError("postgresql: the connection string names no host")
+    return "postgresql:///?" + urlencode(found)
 
 
 def _split(bus: str, url: str, schemes: tuple[str, ...]) -> SplitResult:

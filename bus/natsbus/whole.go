@@ -1,0 +1,113 @@
+package natsbus
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/nats-io/nats.go"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+// On a replicated stream a leader may be elected between two events that are on their way: the first is lost, the second
+// stored. From NATS 2.12 on what is published together can be stored as a whole or not at all, which rules that out. An
+// unreplicated stream elects nobody, and would write everything to its disk twice.
+const (
+	wholeEvents = 256
+	wholeBytes  = 4 << 20 // the leader keeps it in memory meanwhile
+	// wholeAnswer is how long to wait for the acknowledgement of a whole before it is sent again, which changes nothing
+	// if it was stored.
+	wholeAnswer = time.Second
+)
+
+// The headers of a whole.
+const (
+	headerBatch    = "Nats-Batch-Id"
+	headerSequence = "Nats-Batch-Sequence"
+	headerCommit   = "Nats-Batch-Commit"
+)
+
+// The codes of answers to a whole.
+const (
+	noWholes        = 10174 // the stream does not take them any more
+	incompleteWhole = 10176 // the leader has not seen all of it
+	repeatedInWhole = 10201 // an event of it is stored already
+	tooManyWholes   = 10210 // on their way
+)
+
+// errParts is an answer after which the same events can be published one by one: some are stored already, or the server
+// has too many wholes on their way.
+var errParts = errors.New("not as a whole")
+
+// wholes reports whether the server knows them.
+func (s *session) wholes() bool { return !older(s.nc.ConnectedServerVersion(), 2, 12) }
+
+// asWhole reports whether the leading events are to be stored as a whole.
+func (s *session) asWhole(batch []bus.Message) bool {
+	return len(batch) > 1 && s.bus.core == nil && s.replicated.Load() && kindOf(batch[0].Event.Channel) == events
+}
+
+// publishWhole publishes leading events of a batch as a whole and returns how many it were.
+func (s *session) publishWhole(ctx context.Context, batch []bus.Message) (int, error) {
+	messages := s.piece(batch)
+	if len(messages) < 2 {
+		return s.publishEach(ctx, batch[:max(len(messages), 1)]) // which says why the first is refused, if it is
+	}
+	err := s.sendWhole(ctx, messages)
+	switch {
+	case errors.Is(err, errParts):
+		return s.publishEach(ctx, batch[:len(messages)])
+	case err != nil:
+		return 0, err
+	}
+	return len(messages), nil
+}
+
+// piece makes the messages of leading events, up to the bounds of a whole, the first of another stream, or one that the server would
+// not take.
+func (s *session) piece(batch []bus.Message) (list []*nats.Msg) {
+	now, bytes := time.Now(), 0
+	for i := range batch {
+		e := &batch[i].Event
+		if len(list) == wholeEvents || kindOf(e.Channel) != events || len(list) > 0 && bytes+len(e.Data) > wholeBytes {
+			break
+		}
+		m, err := s.message(e, now)
+		if err != nil {
+			break // the next turn begins with it
+		}
+		bytes += len(e.Data)
+		list = append(list, m)
+	}
+	return list
+}
+
+// sendWhole sends messages as a whole and waits for its acknowledgement, which is that of the last.
+func (s *session) sendWhole(ctx context.Context, messages []*nats.Msg) error {
+	c := &call{acked: make([]bool, 1), failed: -1, wake: make(chan struct{}, 1)}
+	id, reply := s.begin(c)
+	defer s.finish(id)
+	name := event.NewID().String()
+	for i, m := range messages {
+		m.Header[headerBatch], m.Header[headerSequence] = []string{name}, []string{strconv.Itoa(i + 1)}
+		if i == len(messages)-1 {
+			m.Header[headerCommit], m.Reply = []string{"1"}, reply+"0"
+		}
+		if err := s.nc.PublishMsg(m); err != nil {
+			return fmt.Errorf("%w: %w", errAgain, err)
+		}
+	}
+	timer := time.NewTimer(s.bus.timeout)
+	defer timer.Stop()
+	limited, cancel := context.WithTimeout(ctx, wholeAnswer)
+	defer cancel()
+	err := s.wait(limited, c, 1, timer)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil { // a leader that stepped down meanwhile says nothing
+		return fmt.Errorf("%w: %w", errNoAck, errAgain)
+	}
+	return err
+}
