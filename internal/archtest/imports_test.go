@@ -24,6 +24,7 @@ var layers = [][]string{
 	{"internal/config", "internal/demo", "internal/loadgen", "internal/wsclient"},
 	{"internal/server"},
 	{"internal/bench", "internal/cli", "internal/embed"},
+	{"bench/bus/report"},
 	{"cmd/*", "e2e/*", "examples/*", "bench/*"},
 }
 

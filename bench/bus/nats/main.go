@@ -1,10 +1,10 @@
 // Command nats measures the bus on NATS against nats.go used bare, on the same server, in interleaved rounds.
 //
-//	go run ./bench/bus/nats -rounds 5 > bench/results/bus-nats.jsonl
+//	go run ./bench/bus/nats -rounds 5 -only jetstream > bench/results/bus/nats-jetstream.jsonl
 //
 // Each round measures bare and ours, one after the other, in turn first: events per second with equal pipelining (512
 // without an acknowledgement, one publisher, one reader on another connection, until the last event has come), and how
-// long an event takes from publish to delivery at half of what bare with headers did in that round. A line is JSON; "data" is
+// long an event takes from publish to delivery at half of what the slower of bare with headers and ours did in that round. A line is JSON; "data" is
 // how many bytes of payload an event has. There are two of bare: as simple as can be, and with the headers, and for JetStream
 // the eight consumers, that the bus has. CPU times are per event, of this process and of the server: others on the
 // machine change them least. The server is
@@ -28,6 +28,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fraiseql/fraiseql-go/bench/bus/report"
 )
 
 var (
@@ -92,41 +94,51 @@ func main() {
 		if *only != "" && *only != mode {
 			continue
 		}
-		var ratios, bareRatios, added []float64
+		check(out.Encode(report.Machine("NATS, mode="+mode, "nats-server "+serverVersion(), *rounds, map[string]any{"data": *size, "channels": *channels, "events": *events})))
+		var r report.Rounds
 		for round := range *rounds {
-			r := measure(url, mode, round, out)
-			ratios, bareRatios, added = append(ratios, r.ratio), append(bareRatios, r.equal), append(added, r.added)
-			log.Printf("%s, round %d: %.0f%% of bare, %.0f%% of bare with the same headers, p99 added at half load %.2f ms", mode, round+1, 100*r.ratio, 100*r.equal, r.added)
+			measure(url, mode, round, out, &r)
 		}
-		log.Printf("%s: ratio %s; with the same headers %s; p99 added (ms) %s", mode, spread(ratios), spread(bareRatios), spread(added))
+		check(r.Write(out))
 	}
 }
 
-// spread is the median between the extremes.
-func spread(list []float64) string {
-	slices.Sort(list)
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", list[len(list)/2], list[0], list[len(list)-1])
+// serverVersion is that of go.mod.
+func serverVersion() string {
+	text, _ := exec.Command("go", "list", "-m", "-f", "{{.Version}}", "github.com/nats-io/nats-server/v2").Output()
+	return strings.TrimPrefix(strings.TrimSpace(string(text)), "v")
 }
-
-type result struct{ ratio, equal, added float64 }
 
 // measure is one round of a mode.
-func measure(url, mode string, round int, out *json.Encoder) (r result) {
+func measure(url, mode string, round int, out *json.Encoder, r *report.Rounds) {
 	makers := []maker{{"bare", bare(mode, false)}, {"bare with headers", bare(mode, true)}, {"ours", ours(mode)}}
-	perSec, p99 := map[string]float64{}, map[string]float64{}
+	full, half := map[string]line{}, map[string]line{}
 	for i := range makers {
 		m := makers[(i+round)%len(makers)]
-		l := throughput(url, mode, round, m)
-		perSec[m.name] = l.PerSec
-		check(out.Encode(l))
+		full[m.name] = throughput(url, mode, round, m)
+		check(out.Encode(full[m.name]))
 	}
 	for i := range makers {
 		m := makers[(i+round)%len(makers)]
-		l := latency(url, mode, round, m, perSec["bare with headers"]/2)
-		p99[m.name] = l.P99
-		check(out.Encode(l))
+		half[m.name] = latency(url, mode, round, m, min(full["bare with headers"].PerSec, full["ours"].PerSec)/2)
+		check(out.Encode(half[m.name]))
 	}
-	return result{perSec["ours"] / perSec["bare"], perSec["ours"] / perSec["bare with headers"], (p99["ours"] - p99["bare with headers"]) / 1000}
+	plain, same, own := full["bare"], full["bare with headers"], full["ours"]
+	r.Add("events/s, nats.go with the headers of an event", "", same.PerSec)
+	r.Add("events/s, bus", "", own.PerSec)
+	r.Add("throughput, bus : nats.go with the headers of an event", "≥ 0.8", own.PerSec/same.PerSec)
+	r.Add("events/s, nats.go without headers, and one consumer", "", plain.PerSec)
+	r.Add("throughput, bus : nats.go without headers, and one consumer", "", own.PerSec/plain.PerSec)
+	r.Add("CPU µs per event of this process, nats.go with headers", "", same.Client)
+	r.Add("CPU µs per event of this process, bus", "", own.Client)
+	r.Add("CPU µs per event of nats-server, nats.go with headers", "", same.Server)
+	r.Add("CPU µs per event of nats-server, bus", "", own.Server)
+	same, own = half["bare with headers"], half["ours"]
+	r.Add("half load: p50 ms, nats.go with headers", "", same.P50/1000)
+	r.Add("half load: p50 ms, bus", "", own.P50/1000)
+	r.Add("half load: p99 ms, nats.go with headers", "", same.P99/1000)
+	r.Add("half load: p99 ms, bus", "", own.P99/1000)
+	r.Add("half load: p99 added, ms", "< 2", (own.P99-same.P99)/1000)
 }
 
 func newLine(mode string, round int, what string, m maker) line {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/nats-io/nats.go"
@@ -28,25 +29,12 @@ func ours(mode string) func(ctx context.Context, url, prefix string, arrived fun
 		if err != nil {
 			return nil, err
 		}
-		// The lanes deliver concurrently; the reader counts in one goroutine, as that of bare.
-		one := make(chan []byte, 1024)
-		p := &ourPipe{from: from, to: to, done: make(chan struct{}), ended: make(chan struct{})}
-		go func() {
-			defer close(p.ended)
-			for {
-				select {
-				case data := <-one:
-					arrived(data)
-				case <-p.done:
-					return
-				}
-			}
-		}()
+		p := &ourPipe{from: from, to: to}
+		var mu sync.Mutex // lanes deliver concurrently
 		if err := to.Attach(ctx, handler(func(data []byte) {
-			select {
-			case one <- data:
-			case <-p.done:
-			}
+			mu.Lock()
+			defer mu.Unlock()
+			arrived(data)
 		})); err != nil {
 			return nil, err
 		}
@@ -69,10 +57,7 @@ func (h handler) Deliver(m *bus.Message) int {
 	return 1
 }
 
-type ourPipe struct {
-	from, to    *natsbus.Bus
-	done, ended chan struct{}
-}
+type ourPipe struct{ from, to *natsbus.Bus }
 
 func (p *ourPipe) publish(ctx context.Context, from, n int) error {
 	batch := make([]bus.Message, n)
@@ -85,8 +70,6 @@ func (p *ourPipe) publish(ctx context.Context, from, n int) error {
 }
 
 func (p *ourPipe) close() {
-	close(p.done)
-	<-p.ended
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
 	check(p.from.Close(ctx))
@@ -99,6 +82,7 @@ func (p *ourPipe) close() {
 func bare(mode string, headers bool) func(ctx context.Context, url, prefix string, arrived func([]byte)) (pipe, error) {
 	return func(ctx context.Context, url, prefix string, arrived func([]byte)) (pipe, error) {
 		p := &barePipe{prefix: prefix, headers: headers}
+		var mu sync.Mutex // consumers deliver concurrently
 		var err error
 		if p.from, err = nats.Connect(url); err != nil {
 			return nil, err
@@ -107,7 +91,11 @@ func bare(mode string, headers bool) func(ctx context.Context, url, prefix strin
 			return nil, err
 		}
 		if mode == "core" {
-			sub, err := p.to.Subscribe(prefix+".*", func(m *nats.Msg) { arrived(m.Data) })
+			sub, err := p.to.Subscribe(prefix+".*", func(m *nats.Msg) {
+				mu.Lock()
+				defer mu.Unlock()
+				arrived(m.Data)
+			})
 			if err != nil {
 				return nil, err
 			}
@@ -129,14 +117,13 @@ func bare(mode string, headers bool) func(ctx context.Context, url, prefix strin
 		if !headers {
 			return p, p.read(ctx, reader, prefix+".>", arrived)
 		}
-		one := make(chan []byte, 1024)
-		go func() {
-			for data := range one {
-				arrived(data)
-			}
-		}()
+		locked := func(data []byte) {
+			mu.Lock()
+			defer mu.Unlock()
+			arrived(data)
+		}
 		for i := range min(*channels, consumers) {
-			if err := p.read(ctx, reader, fmt.Sprintf("%s.%d.*", prefix, i), func(data []byte) { one <- data }); err != nil {
+			if err := p.read(ctx, reader, fmt.Sprintf("%s.%d.*", prefix, i), locked); err != nil {
 				return nil, err
 			}
 		}

@@ -2,14 +2,18 @@
 // in its own transaction, and a listener that takes the events out of the notifications. The table and its indexes
 // are the same. Rounds alternate between both; ratios are within a round.
 //
-//	go run ./bench/bus/pg -url postgres://… [-rounds 5] [-seconds 4] [-publishers 1,8,32] [-postmaster PID] > raw.jsonl
+//	go run ./bench/bus/pg [-rounds 5] [-seconds 4] [-publishers 1,8,32] [-fsync=false] > raw.jsonl
+//	go run ./bench/bus/pg -horizon > raw.jsonl
 //
-// Standard output has one line of JSON per measurement, standard error the summary.
+// The server is one of its own in a temporary folder, or that of -url. Standard output has one line of JSON per
+// measurement, and at the end those that sum up. -horizon measures instead how long events wait for older writing transactions,
+// with one line per event.
 package main
 
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -21,6 +25,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/jackc/pgx/v5"
+
+	"github.com/fraiseql/fraiseql-go/bench/bus/report"
 	"github.com/fraiseql/fraiseql-go/bus/pgbus"
 )
 
@@ -109,6 +116,9 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 			return result{}, err
 		}
 	}
+	if err := warm(publishers, a); err != nil {
+		return result{}, err
+	}
 	before, began := cpuSeconds(postmaster), time.Now()
 	for i := range n {
 		wait.Go(func() {
@@ -142,37 +152,115 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 	}, nil
 }
 
+// warm has every connection made and every statement prepared before the clock runs.
+func warm(publishers []func([]byte) error, a *arrivals) error {
+	const each = 16
+	var wait sync.WaitGroup
+	failed := make(chan error, len(publishers))
+	for _, publish := range publishers {
+		wait.Go(func() {
+			for range each {
+				if err := publish(event(time.Now())); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	wait.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+	}
+	for end := time.Now().Add(10 * time.Second); a.count.Load() < int64(each*len(publishers)); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return errors.New("what was published before the measurement did not arrive")
+		}
+	}
+	a.reset()
+	return nil
+}
+
 func main() {
-	flag.IntVar(&postmaster, "postmaster", 0, "process of a server on this machine, whose processor time counts")
-	url := flag.String("url", "", "server to measure, with a database that may be written to")
+	log.SetFlags(0)
+	url := flag.String("url", "", "server to measure, with a database that may be written to; empty: one of its own")
+	flag.IntVar(&postmaster, "postmaster", 0, "with -url: process of a server on this machine, whose processor time counts")
+	fsync := flag.Bool("fsync", true, "of its own server")
 	rounds := flag.Int("rounds", 5, "rounds")
 	seconds := flag.Float64("seconds", 4, "length of a measurement")
 	list := flag.String("publishers", "1,8,32", "numbers of publishers")
+	held := flag.Bool("horizon", false, "measure how long events wait for older writing transactions")
+	writers := flag.Int("writers", 3, "with -horizon: how many others write at a time")
+	longest := flag.Duration("longest", 400*time.Millisecond, "with -horizon: how long their transactions take at most")
+	rate := flag.Float64("rate", 100, "with -horizon: events per second")
 	flag.Parse()
-	if _, err := pgbus.Install(context.Background(), *url); err != nil {
-		log.Fatal(err)
+	stop := func() {}
+	if *url == "" {
+		var err error
+		if *url, postmaster, stop, err = startServer(*fsync); err != nil {
+			log.Fatal(err)
+		}
 	}
 	d := time.Duration(*seconds * float64(time.Second))
+	run := func() error { return compareAll(*url, *rounds, *list, d) }
+	if *held {
+		run = func() error { return measureHorizon(*url, *writers, *longest, d, *rate) }
+	}
+	err := install(*url)
+	if err == nil {
+		err = run()
+	}
+	stop()
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+// install makes the schema, and the table of the transactions that publish nothing.
+func install(url string) error {
+	ctx := context.Background()
+	if _, err := pgbus.Install(ctx, url); err != nil {
+		return err
+	}
+	conn, err := pgx.Connect(ctx, url)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	_, err = conn.Exec(ctx, "CREATE TABLE IF NOT EXISTS scratch (at timestamptz DEFAULT clock_timestamp())")
+	return err
+}
+
+func compareAll(url string, rounds int, list string, d time.Duration) error {
+	out := json.NewEncoder(os.Stdout)
+	m, err := machine(context.Background(), url, "PostgreSQL", rounds, map[string]any{"data": len(event(time.Now())), "seconds": d.Seconds()})
+	if err != nil {
+		return err
+	}
+	if err := out.Encode(m); err != nil {
+		return err
+	}
 	var all []result
-	for round := range *rounds {
-		for text := range strings.SplitSeq(*list, ",") {
+	for round := range rounds {
+		for text := range strings.SplitSeq(list, ",") {
 			n, err := strconv.Atoi(text)
 			if err != nil {
-				log.Fatal(err)
+				return err
 			}
-			all = append(all, compare(*url, round, n, d)...)
+			all = append(all, compare(url, round, n, d)...)
 		}
 		// What was published is of no use any more, and costs the next round.
 		for range 2 {
-			if _, err := pgbus.Prune(context.Background(), *url, pgbus.PruneOptions{All: true}); err != nil {
-				log.Fatal(err)
+			if _, err := pgbus.Prune(context.Background(), url, pgbus.PruneOptions{All: true}); err != nil {
+				return err
 			}
 		}
 	}
-	summarise(all)
+	return summarise(all, out)
 }
 
-// compare measures both peers as fast as they are, then at half of the bare one's rate.
+// compare measures both peers as fast as they are, then at half of the rate of the slower one.
 func compare(url string, round, n int, d time.Duration) []result {
 	names := []string{"bare", "pgbus"}
 	if round%2 == 1 {
@@ -196,7 +284,7 @@ func compare(url string, round, n int, d time.Duration) []result {
 			if err != nil {
 				log.Fatal(err)
 			}
-			if r.Round, r.Peer = round, name; name == "bare" && loaded {
+			if r.Round, r.Peer = round, name; loaded && (half == 0 || r.PerSecond/2 < half) {
 				half = r.PerSecond / 2
 			}
 			if r.Delivered != r.Published {
@@ -211,37 +299,31 @@ func compare(url string, round, n int, d time.Duration) []result {
 	return out
 }
 
-// summarise prints medians and ranges of the ratios within rounds.
-func summarise(all []result) {
-	type key struct {
-		publishers int
-		full       bool
-	}
-	ratios, added, cpu := map[key][]float64{}, map[key][]float64{}, map[key][]float64{}
-	var keys []key
+// summarise prints what the rounds say.
+func summarise(all []result, out *json.Encoder) error {
+	var r report.Rounds
 	for i := 0; i+1 < len(all); i += 2 {
 		bare, ours := all[i], all[i+1]
 		if bare.Peer != "bare" {
 			bare, ours = ours, bare
 		}
-		k := key{bare.Publishers, bare.Rate == 0}
-		if ratios[k] == nil {
-			keys = append(keys, k)
+		n := fmt.Sprintf("%d publishers", bare.Publishers)
+		if bare.Publishers == 1 {
+			n = "1 publisher"
 		}
-		ratios[k] = append(ratios[k], ours.PerSecond/bare.PerSecond)
-		added[k] = append(added[k], ours.P99-bare.P99)
-		cpu[k] = append(cpu[k], ours.CPU/bare.CPU)
-	}
-	for _, k := range keys {
-		if k.full {
-			fmt.Fprintf(os.Stderr, "%2d publishers, full load: throughput %s of bare, CPU per event %s of bare\n", k.publishers, spread(ratios[k]), spread(cpu[k]))
-		} else {
-			fmt.Fprintf(os.Stderr, "%2d publishers, half load: p99 added %s ms, CPU per event %s of bare\n", k.publishers, spread(added[k]), spread(cpu[k]))
+		if bare.Rate == 0 {
+			r.Add(n+": events/s, pgx", "", bare.PerSecond)
+			r.Add(n+": events/s, bus", "", ours.PerSecond)
+			r.Add(n+": throughput, bus : pgx", "≥ 0.8", ours.PerSecond/bare.PerSecond)
+			r.Add(n+": CPU µs per event of client and server, pgx", "", bare.CPU)
+			r.Add(n+": CPU µs per event of client and server, bus", "", ours.CPU)
+			continue
 		}
+		r.Add(n+", half load: p50 ms, pgx", "", bare.P50)
+		r.Add(n+", half load: p50 ms, bus", "", ours.P50)
+		r.Add(n+", half load: p99 ms, pgx", "", bare.P99)
+		r.Add(n+", half load: p99 ms, bus", "", ours.P99)
+		r.Add(n+", half load: p99 added, ms", "< 2", ours.P99-bare.P99)
 	}
-}
-
-func spread(list []float64) string {
-	slices.Sort(list)
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", list[len(list)/2], list[0], list[len(list)-1])
+	return r.Write(out)
 }

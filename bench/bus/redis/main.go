@@ -1,14 +1,15 @@
 // Command redis measures the Redis bus against its driver used bare, on a redis-server of its own without persistence.
 //
-//	go run ./bench/bus/redis -rounds 7 -time 3s > bench/results/bus-redis.jsonl
+//	go run ./bench/bus/redis -rounds 7 -time 3s > bench/results/bus/redis.jsonl
 //
 // Bare is a loop of rueidis: XADD from as many goroutines as the bus is given, with the same fields and the same
 // trimming, and one blocking XREAD over the same number of streams. In each round both publish as fast as they can, one
-// after the other, then both at half of what the bare loop reached in that round. Each line that is printed is JSON; the last
+// after the other, then both at half of what the slower one reached in that round. Each line that is printed is JSON; the last
 // ones are the ratios and differences over all rounds: their median, the lowest and the highest.
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,11 +18,14 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"runtime"
 	"runtime/pprof"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bench/bus/report"
 )
 
 var (
@@ -47,14 +51,18 @@ type figures struct {
 	P99       float64 `json:"p99_ms,omitempty"`
 	CPU       float64 `json:"cpu_seconds_per_million"` // of this process
 	ServerCPU float64 `json:"server_cpu_seconds_per_million"`
+	Reads     float64 `json:"reads_per_million"` // XREADs
 }
 
-// subject is what is measured: publish publishes the events i, i+1, … of a channel and returns when they are
-// acknowledged; every event that arrives is given to the function that the subject was made with.
+// subject is what is measured. Every event that arrives is given to the function that the subject was made with.
 type subject interface {
-	publish(channel int, data [][]byte) error
+	// publisher is for one goroutine.
+	publisher() publish
 	close()
 }
+
+// publish publishes events of a channel, a batch at most, and returns when they are acknowledged.
+type publish func(channel int, data [][]byte) error
 
 // makers are the subjects; received takes the data of an event.
 var makers = map[string]func(addr string, received func([]byte)) (subject, error){"bare": newBare, "bus": newBus}
@@ -89,14 +97,12 @@ func main() {
 			show(f)
 		}
 		for _, of := range order {
-			f := latency(addr, of, round, reached["bare"]/2)
+			f := latency(addr, of, round, min(reached["bare"], reached["bus"])/2)
 			all = append(all, f)
 			show(f)
 		}
 	}
-	for _, s := range summary(all) {
-		show(s)
-	}
+	check(summary(all, out))
 }
 
 // profiled measures the bus once, with a profile.
@@ -110,40 +116,35 @@ func profiled(addr string) {
 	log.Printf("%+v", f)
 }
 
-// spread is a figure over all rounds.
-type spread struct {
-	Kind   string  `json:"kind"`
-	Figure string  `json:"figure"`
-	Median float64 `json:"median"`
-	Lowest float64 `json:"lowest"`
-	Most   float64 `json:"highest"`
-}
-
-func summary(all []figures) []spread {
-	pick := func(round int, kind, of string) figures {
-		for _, f := range all {
-			if f.Round == round && f.Kind == kind && f.Of == of {
+// summary prints what the rounds say.
+func summary(all []figures, out *json.Encoder) error {
+	pick := func(round int, kind, of string) *figures {
+		for i := range all {
+			if f := &all[i]; f.Round == round && f.Kind == kind && f.Of == of {
 				return f
 			}
 		}
-		return figures{}
+		return &figures{}
 	}
-	list := map[string][]float64{}
+	var r report.Rounds
 	for round := range *rounds {
 		bare, own := pick(round, "throughput", "bare"), pick(round, "throughput", "bus")
-		list["throughput, bus / bare"] = append(list["throughput, bus / bare"], own.PerSecond/bare.PerSecond)
-		list["events per CPU second of client and server, bus / bare"] = append(list["events per CPU second of client and server, bus / bare"], (bare.CPU+bare.ServerCPU)/(own.CPU+own.ServerCPU))
+		r.Add("events/s, rueidis", "", bare.PerSecond)
+		r.Add("events/s, bus", "", own.PerSecond)
+		r.Add("throughput, bus : rueidis", "≥ 0.95", own.PerSecond/bare.PerSecond)
+		r.Add("CPU µs per event of this process, rueidis", "", bare.CPU)
+		r.Add("CPU µs per event of this process, bus", "", own.CPU)
+		r.Add("CPU µs per event of redis-server, rueidis", "", bare.ServerCPU)
+		r.Add("CPU µs per event of redis-server, bus", "", own.ServerCPU)
+		r.Add("events per CPU second of both processes, bus : rueidis", "", (bare.CPU+bare.ServerCPU)/(own.CPU+own.ServerCPU))
 		bare, own = pick(round, "latency", "bare"), pick(round, "latency", "bus")
-		list["p50 added, ms"] = append(list["p50 added, ms"], own.P50-bare.P50)
-		list["p99 added, ms"] = append(list["p99 added, ms"], own.P99-bare.P99)
+		r.Add("half load: p50 ms, rueidis", "", bare.P50)
+		r.Add("half load: p50 ms, bus", "", own.P50)
+		r.Add("half load: p99 ms, rueidis", "", bare.P99)
+		r.Add("half load: p99 ms, bus", "", own.P99)
+		r.Add("half load: p99 added, ms", "< 2", own.P99-bare.P99)
 	}
-	var out []spread
-	for _, name := range []string{"throughput, bus / bare", "events per CPU second of client and server, bus / bare", "p50 added, ms", "p99 added, ms"} {
-		v := list[name]
-		slices.Sort(v)
-		out = append(out, spread{"summary", name, v[len(v)/2], v[0], v[len(v)-1]})
-	}
-	return out
+	return r.Write(out)
 }
 
 // server starts redis-server.
@@ -169,6 +170,23 @@ func server() (addr string, stop func()) {
 
 var serverPID int
 
+// reads is how many XREADs the server has answered.
+func reads(addr string) float64 {
+	client, err := rueidis.NewClient(rueidis.ClientOption{InitAddress: []string{addr}, ForceSingleClient: true, DisableCache: true})
+	check(err)
+	defer client.Close()
+	text, err := client.Do(context.Background(), client.B().Info().Section("commandstats").Build()).ToString()
+	check(err)
+	_, rest, found := strings.Cut(text, "cmdstat_xread:calls=")
+	if !found {
+		return 0
+	}
+	var n float64
+	_, err = fmt.Sscanf(rest, "%f", &n)
+	check(err)
+	return n
+}
+
 // serverCPU is the time that the server has used, from the kernel's table in hundredths of a second.
 func serverCPU() time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", serverPID))
@@ -183,13 +201,13 @@ func serverCPU() time.Duration {
 
 // machine describes what was measured on.
 func machine(addr string) map[string]any {
-	load, _ := os.ReadFile("/proc/loadavg")
 	version, _ := exec.Command("redis-server", "--version").Output()
-	return map[string]any{
-		"kind": "machine", "time": time.Now().UTC().Format(time.RFC3339), "go": runtime.Version(), "cores": runtime.NumCPU(),
-		"redis": strings.TrimSpace(string(version)), "loadavg": strings.TrimSpace(string(load)), "local": strings.HasPrefix(addr, "127."),
-		"publishers": *publishers, "batch": *batch, "channels": *channels, "size": *size, "seconds": length.Seconds(),
-	}
+	_, number, _ := strings.Cut(string(version), "v=")
+	number, _, _ = strings.Cut(number, " ")
+	what := fmt.Sprintf("Redis Streams, %d publishers, %d at a time", *publishers, *batch)
+	return report.Machine(what, "redis-server "+number+" without persistence", *rounds, map[string]any{
+		"local": strings.HasPrefix(addr, "127."), "publishers": *publishers, "batch": *batch, "channels": *channels, "size": *size, "seconds": length.Seconds(),
+	})
 }
 
 func check(err error) {

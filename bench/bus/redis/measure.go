@@ -47,17 +47,18 @@ func throughput(addr, of string, round int) figures {
 	check(err)
 	defer s.close()
 	var sent atomic.Int64
+	asked := reads(addr)
 	began, before, server := time.Now(), cpu(), serverCPU()
 	end := began.Add(*length)
 	var wait sync.WaitGroup
 	for p := range *publishers {
 		wait.Go(func() {
-			list := make([][]byte, *batch)
+			list, publish := make([][]byte, *batch), s.publisher()
 			for now := time.Now(); now.Before(end); now = time.Now() {
 				for i := range list {
 					list[i] = data(now)
 				}
-				check(s.publish(p%*channels, list))
+				check(publish(p%*channels, list))
 				sent.Add(int64(len(list)))
 			}
 		})
@@ -66,7 +67,7 @@ func throughput(addr, of string, round int) figures {
 	await(&received, &sent)
 	took := time.Since(began)
 	n := int(sent.Load())
-	return figures{Kind: "throughput", Round: round, Of: of, Batch: *batch, Events: n, PerSecond: float64(n) / took.Seconds(),
+	return figures{Reads: (reads(addr) - asked) / float64(n) * 1e6, Kind: "throughput", Round: round, Of: of, Batch: *batch, Events: n, PerSecond: float64(n) / took.Seconds(),
 		CPU: (cpu() - before).Seconds() / float64(n) * 1e6, ServerCPU: (serverCPU() - server).Seconds() / float64(n) * 1e6}
 }
 
@@ -94,6 +95,7 @@ func latency(addr, of string, round int, rate float64) figures {
 	})
 	check(err)
 	defer s.close()
+	asked := reads(addr)
 	began, before, server := time.Now(), cpu(), serverCPU()
 	calls := int64(rate * length.Seconds() / float64(*batch))
 	interval := time.Duration(float64(*batch) / rate * float64(time.Second))
@@ -101,7 +103,7 @@ func latency(addr, of string, round int, rate float64) figures {
 	var wait sync.WaitGroup
 	for p := range *publishers {
 		wait.Go(func() {
-			list := make([][]byte, *batch)
+			list, publish := make([][]byte, *batch), s.publisher()
 			for {
 				i := next.Add(1) - 1
 				if i >= calls {
@@ -112,7 +114,7 @@ func latency(addr, of string, round int, rate float64) figures {
 				for i := range list {
 					list[i] = data(at)
 				}
-				check(s.publish(p%*channels, list))
+				check(publish(p%*channels, list))
 				sent.Add(int64(len(list)))
 			}
 		})
@@ -125,7 +127,7 @@ func latency(addr, of string, round int, rate float64) figures {
 	ms := func(q float64) float64 {
 		return float64(times[int(float64(len(times)-1)*q)].Microseconds()) / 1000
 	}
-	return figures{Kind: "latency", Round: round, Of: of, Batch: *batch, Events: len(times), PerSecond: float64(len(times)) / time.Since(began).Seconds(),
+	return figures{Reads: (reads(addr) - asked) / float64(len(times)) * 1e6, Kind: "latency", Round: round, Of: of, Batch: *batch, Events: len(times), PerSecond: float64(len(times)) / time.Since(began).Seconds(),
 		P50: ms(0.5), P99: ms(0.99), CPU: (cpu() - before).Seconds() / float64(len(times)) * 1e6,
 		ServerCPU: (serverCPU() - server).Seconds() / float64(len(times)) * 1e6}
 }

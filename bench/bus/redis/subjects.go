@@ -62,10 +62,14 @@ func (b *bare) read(ctx context.Context, received func([]byte)) {
 	}
 }
 
-func (b *bare) publish(channel int, data [][]byte) error {
+func (b *bare) publisher() publish {
+	commands := make([]rueidis.Completed, *batch)
+	return func(channel int, data [][]byte) error { return b.publish(channel, data, commands) }
+}
+
+func (b *bare) publish(channel int, data [][]byte, commands []rueidis.Completed) error {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	name := fmt.Sprintf("channel%d", channel)
-	commands := make([]rueidis.Completed, len(data))
 	for i, d := range data {
 		commands[i] = b.client.B().Xadd().Key(b.streams[channel]).Maxlen().Almost().Threshold("10000").Id("*").FieldValue().
 			FieldValue("v", "1").FieldValue("channel", name).FieldValue("type", "created").FieldValue("id", event.NewID().String()).
@@ -115,10 +119,15 @@ func newBus(addr string, received func([]byte)) (subject, error) {
 	return &own{b}, nil
 }
 
-func (o *own) publish(channel int, data [][]byte) error {
-	list := make([]bus.Message, len(data))
+func (o *own) publisher() publish {
+	list := make([]bus.Message, *batch)
+	return func(channel int, data [][]byte) error { return o.publish(channel, data, list) }
+}
+
+func (o *own) publish(channel int, data [][]byte, list []bus.Message) error {
+	now, name := time.Now(), fmt.Sprintf("channel%d", channel)
 	for i, d := range data {
-		list[i].Event = event.Event{Channel: fmt.Sprintf("channel%d", channel), Type: "created", UID: event.NewID(), Timestamp: event.Now(), Data: d}
+		list[i].Event = event.Event{Channel: name, Type: "created", UID: event.NewID(), Timestamp: now, Data: d}
 	}
 	_, err := o.b.Publish(context.Background(), list)
 	return err
