@@ -102,8 +102,8 @@ LIMITS = {
     "paced fan-out": "At so few events a second each delivery is a write of its own: see the machine itself, below.",
     "paced topics": "Writes that far apart cost the kernel a good part of it (see the machine itself, below), and the engine's threads wake up and sleep again for each burst.",
 }
-QUICK = 85
-"""Nanoseconds of a step of the loop: the machine has two speeds, 65 to 70 and about 120."""
+QUICK = 95
+"""Nanoseconds of a step of the loop: such machines have two speeds, 60 to 80 and about 120."""
 MODES = {"saturated": "as fast as each delivers", "paced": "the same rate for all"}
 
 
@@ -168,6 +168,7 @@ def facts(run: Run) -> str:
     rows = {
         "run": f"{about['started'].replace('T', ' ')[:16]} to {about['finished'][11:16]} UTC",
         "commit": commit,
+        "rounds": f"{about['rounds']} of the comparison, {about['probe_rounds']} of the probes",
         "CPU": f"{machine['cpu']}, {machine['cores']} cores",
         "memory": f"{machine['memory_kb'] / (1 << 20):.1f} GB",
         "kernel": f"{machine['kernel']}, {machine['system']}",
