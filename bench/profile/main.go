@@ -1,9 +1,8 @@
-// Command profile refreshes the profile that the compiler builds cmd/fraiseql with (-pgo=auto): it runs the built server
-// under the loads of BENCHMARKS.md, takes a CPU profile of each from its operators' port, and merges them.
+// Command profile makes a profile for the compiler (go build -pgo): it runs the built server under the loads of
+// BENCHMARKS.md, takes a CPU profile of each from its operators' port, and merges them. Builds do not use one, because
+// none was faster (docs/adr/0019); with this another compiler can be tried.
 //
-//	go run ./bench/profile            into cmd/fraiseql/default.pgo
-//
-// Symbols outside of the hot paths change nothing, so a profile of last month is as good as one of today.
+//	go run ./bench/profile -o /tmp/fraiseql.pgo
 package main
 
 import (
@@ -43,7 +42,7 @@ var loads = []string{
 }
 
 func main() {
-	out := flag.String("o", filepath.Join("cmd", "fraiseql", "default.pgo"), "where the profile goes")
+	out := flag.String("o", "fraiseql.pgo", "where the profile goes")
 	seconds := flag.Int("seconds", 6, "length of each load")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
