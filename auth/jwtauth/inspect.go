@@ -38,6 +38,9 @@ func inspect(token string, algorithms []string) (h header, err error) {
 	if _, err := object(parts[1]); err != nil {
 		return h, err
 	}
+	if strings.ContainsAny(parts[2], "\r\n") { // base64 leaves them out: one signature would have many texts
+		return h, malformed("not base64url")
+	}
 	for _, member := range []string{"crit", "b64", "cty", "zip", "enc"} {
 		if _, ok := head[member]; ok {
 			return h, malformed("header member " + member + " is not supported")
