@@ -11,6 +11,7 @@
 # make bench-bus  measure what docs/reference/bus-benchmarks.md shows, five minutes on a quiet machine, and write it
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME
+#              (fuzz-long: ten million inputs for every decoder, hours; goes on where it stopped, bench/results/fuzz.jsonl)
 # make docs    write the generated reference pages again
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -112,6 +113,10 @@ fuzz:
 	    go test "./$$package" -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME); \
 	  done; \
 	done
+
+.PHONY: fuzz-long
+fuzz-long:
+	go run ./bench/fuzz
 
 bench: $(if $(findstring -short,$(BENCH_ARGS)),,.venvs/bench/.fraiseql)
 	go run ./bench/run $(BENCH_ARGS)

@@ -48,15 +48,16 @@ func misbehave(addr string, kinds []kind, n int, every time.Duration) {
 	signal.Ignore(syscall.SIGPIPE)
 	c := &crowd{addr: addr, kinds: kinds, every: every, stopped: make(chan struct{})}
 	c.counts = make([]struct{ clients, opened, refused, acts, ended atomic.Int64 }, len(kinds))
+	c.running.Go(c.publish)
+	began := time.Now()
 	for i := range n {
 		c.counts[i%len(kinds)].clients.Add(1)
 		c.running.Go(func() { c.client(i) })
-		time.Sleep(every / time.Duration(n)) // they come within one step, not at once
+		time.Sleep(time.Until(began.Add(every * time.Duration(i) / time.Duration(n)))) // they come within one step, not at once
 	}
 	for c.begun.Load() < int64(n) {
 		time.Sleep(10 * time.Millisecond)
 	}
-	c.running.Go(c.publish)
 	fmt.Println("ready")
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	close(c.stopped)
