@@ -184,6 +184,35 @@ func TestCallbackEnds(t *testing.T) {
 	}
 }
 
+// A subscription by callback is one connection of its user, as long as it lasts.
+func TestCallbacksCountAsConnections(t *testing.T) {
+	s, router := subgraph(t, "limits.connections_per_user: 1\n")
+	if got := s.subscribeBy(router.Expect("a", "v", 0), sign(t, nil)); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	if got := s.subscribeBy(router.Expect("b", "v", 0), sign(t, nil)); got.status != 429 {
+		t.Errorf("a second: %d %s", got.status, got.body)
+	}
+	router.Forget("a")
+	s.publish(mine)
+	s.connections(0)
+	for range 2 { // a refusal counts nothing
+		if got := s.subscribeBy(nil, sign(t, nil)); got.status != 400 {
+			t.Errorf("%d %s", got.status, got.body)
+		}
+	}
+	for deadline := time.After(20 * time.Second); ; {
+		if got := s.subscribeBy(router.Expect("c", "v", 0), sign(t, nil)); got.status == 200 {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatal("it is counted after its end")
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
 // A router that does not answer costs a bounded queue, and its own subscription only.
 func TestCallbackOfASlowRouter(t *testing.T) {
 	s, router := subgraph(t, "limits.queue_messages: 10\n")

@@ -125,6 +125,7 @@ func (s *Stream) Shut(closeCode uint16, _ string) { s.End(closeCode) }
 // gone ends a stream that was.
 func (s *Stream) gone(label string) {
 	s.Abandon()
+	s.h.cfg.Host.Engine().Left(s.who.Load())
 	s.h.cfg.Observer.Counted(observe.ConnectionsClosed, label, 1)
 }
 

@@ -27,7 +27,7 @@ type Callback interface {
 	Outbound() *queue.Conn
 	// Confirm gives it what has started, and asks the address. It blocks.
 	Confirm(ctx context.Context, sub *hub.Subscription, who *identity.Identity) error
-	// Begin is called when the request has been answered.
+	// Begin is called when the request has been answered. From then on it counts out, at its end, whom the engine let in.
 	Begin()
 	Abandon()
 	// End ends it with a close code.
@@ -41,6 +41,11 @@ func (x *exchange) callback(req *session.Request) {
 	c, err := x.h.cfg.Callbacks.Open(req.Extensions)
 	if err != nil {
 		x.refuse(refusalOf(err))
+		return
+	}
+	if no := x.enter(); no != nil {
+		c.Abandon()
+		x.refuse(no)
 		return
 	}
 	out, no := x.run(c.Outbound(), req)
@@ -59,6 +64,7 @@ func (x *exchange) callback(req *session.Request) {
 		}
 	}
 	c.Abandon()
+	x.h.cfg.Host.Engine().Left(x.who)
 	switch {
 	case no != nil:
 		x.refuse(no)
