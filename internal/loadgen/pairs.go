@@ -132,6 +132,8 @@ func (p *pairing) pair(end time.Time) error {
 	return p.pong()
 }
 
+var completeType = []byte(`"complete"`)
+
 // pong waits for the answer to a ping. Events of the last operation may still come; any other message is wrong.
 func (p *pairing) pong() error {
 	for {
@@ -141,7 +143,7 @@ func (p *pairing) pong() error {
 			return fmt.Errorf("pong expected: %w", err)
 		case hasType(m, pongType):
 			return nil
-		case !isFinal(m):
+		case !isFinal(m) && !hasType(m, completeType): // some servers confirm a complete
 			return fmt.Errorf("pong expected, not %.200q", m)
 		}
 	}
