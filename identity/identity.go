@@ -31,16 +31,15 @@ const (
 // Bounded reports whether the texts of an identity are within bounds: 1 KiB each of user, tenant, federation, service and
 // token, and 64 KiB of roles and scopes together. Whoever issues longer ones makes each connection as large.
 func (i *Identity) Bounded() bool {
-	for _, s := range []string{i.UserID, i.TenantID, i.FederationID, i.ServiceName, i.TokenID} {
-		if len(s) > maxName {
-			return false
-		}
+	if max(len(i.UserID), len(i.TenantID), len(i.FederationID), len(i.ServiceName), len(i.TokenID)) > maxName {
+		return false
 	}
 	sum := 0
-	for _, list := range [][]string{i.Roles, i.Scopes} {
-		for _, s := range list {
-			sum += len(s) + 16
-		}
+	for _, s := range i.Roles {
+		sum += len(s) + 16
+	}
+	for _, s := range i.Scopes {
+		sum += len(s) + 16
 	}
 	return sum <= maxSet
 }
