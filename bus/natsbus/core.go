@@ -4,9 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
-
+	"runtime"
 	"sync"
+	"sync/atomic"
+	"time"
 
 	"github.com/nats-io/nats.go"
 
@@ -15,8 +16,9 @@ import (
 )
 
 const (
-	// coreLanes is how many goroutines deliver in core mode: a channel belongs to one.
-	coreLanes = 16
+	// maxCoreLanes is how many goroutines deliver in core mode at most: a channel belongs to one. There are as many as
+	// processors, since each message wakes one: more would take over from each other.
+	maxCoreLanes = 16
 	// coreQueue is how many messages may wait for each of them; more are dropped, which shows as a gap.
 	coreQueue = 8192
 )
@@ -24,15 +26,20 @@ const (
 // core is what core mode needs instead of lanes: a subscription for each channel, which costs a NATS server little, and
 // a few goroutines that deliver. Messages are lost while the connection is; positions count what came here.
 type core struct {
-	bus    *Bus
-	epoch  uint64
-	queues [coreLanes]chan *nats.Msg
-	poke   chan struct{} // holds one when there is something to subscribe to or no longer
+	bus   *Bus
+	epoch uint64
+	lanes []coreLane
+	poke  chan struct{} // holds one when there is something to subscribe to or no longer
 
 	mu     sync.Mutex // guards what follows; nothing is taken under it, nor called
 	wanted map[string]*coreChannel
 	left   []*nats.Subscription // to be ended
-	heads  [coreLanes]uint64
+}
+
+// coreLane is what waits for one of the goroutines that deliver, and how many events it has delivered.
+type coreLane struct {
+	queue chan *nats.Msg
+	head  atomic.Uint64
 }
 
 // coreChannel is one channel of interest.
@@ -46,8 +53,9 @@ type coreChannel struct {
 
 func newCore(b *Bus) *core {
 	c := &core{bus: b, epoch: newOrigin(), poke: make(chan struct{}, 1), wanted: map[string]*coreChannel{}}
-	for i := range c.queues {
-		c.queues[i] = make(chan *nats.Msg, coreQueue)
+	c.lanes = make([]coreLane, min(runtime.GOMAXPROCS(0), maxCoreLanes))
+	for i := range c.lanes {
+		c.lanes[i].queue = make(chan *nats.Msg, coreQueue)
 	}
 	return c
 }
@@ -55,7 +63,7 @@ func newCore(b *Bus) *core {
 // start starts the goroutines; the bus waits for them.
 func (c *core) start() {
 	c.bus.running.Go(c.subscribing)
-	for i := range c.queues {
+	for i := range c.lanes {
 		c.bus.running.Go(func() { c.delivering(uint32(i)) })
 	}
 }
@@ -142,7 +150,7 @@ func (c *core) sync(s *session) error {
 	for _, tok := range missing {
 		name, _ := untoken(tok)
 		sp := c.bus.config.spec(kindOf(name))
-		sub, err := s.nc.ChanSubscribe(sp.subject(tok), c.queues[partitionOf(tok, coreLanes)])
+		sub, err := s.nc.ChanSubscribe(sp.subject(tok), c.lanes[c.laneOf(tok)].queue)
 		if err != nil {
 			return err
 		}
@@ -196,7 +204,7 @@ func (c *core) overrun(tok string) {
 func (c *core) delivering(lane uint32) {
 	for {
 		select {
-		case m := <-c.queues[lane]:
+		case m := <-c.lanes[lane].queue:
 			c.deliver(m, lane)
 		case <-c.bus.ctx.Done():
 			return
@@ -211,25 +219,28 @@ func (c *core) deliver(m *nats.Msg, lane uint32) {
 		c.mu.Unlock()
 		return
 	}
-	lost, before := w.lost, c.heads[lane]
+	lost := w.lost
 	w.lost = false
 	c.mu.Unlock()
-	e, err := decode(m, w.name, time.Now().UTC(), func() string { return event.NewID().String() })
+	e, err := decode(m, w.name, time.Time{}, func() string { return event.NewID().String() })
 	if err != nil {
 		c.bus.unread(err)
 		return
 	}
+	if e.Timestamp.IsZero() {
+		e.Timestamp = time.Now().UTC()
+	}
+	head := &c.lanes[lane].head
 	if lost {
 		c.bus.gaps.Add(1)
 		if h, ok := c.bus.handler.(bus.GapHandler); ok {
-			h.Gap(w.name, c.position(lane, before))
+			h.Gap(w.name, c.position(lane, head.Load()))
 		}
 	}
-	c.mu.Lock()
-	c.heads[lane]++
-	c.mu.Unlock()
-	c.bus.handler.Deliver(&bus.Message{Event: e, Position: c.position(lane, before+1)})
+	c.bus.handler.Deliver(&bus.Message{Event: e, Position: c.position(lane, head.Add(1))})
 }
+
+func (c *core) laneOf(tok string) uint32 { return partitionOf(tok, uint32(len(c.lanes))) }
 
 func (c *core) position(lane uint32, seq uint64) event.Position {
 	return event.Position{Epoch: c.epoch, Partition: lane, Minor: seq}
@@ -237,10 +248,8 @@ func (c *core) position(lane uint32, seq uint64) event.Position {
 
 // history has nothing; it knows only where a channel stands.
 func (c *core) history(channel string, after event.Position) bus.Page {
-	lane := partitionOf(token(channel), coreLanes)
-	c.mu.Lock()
-	head := c.position(lane, c.heads[lane])
-	c.mu.Unlock()
+	lane := c.laneOf(token(channel))
+	head := c.position(lane, c.lanes[lane].head.Load())
 	return bus.Page{Head: head, Complete: after == head || after.IsZero() && head.Minor == 0}
 }
 
@@ -249,9 +258,10 @@ func (s *session) publishCore(ctx context.Context, batch []bus.Message) (int, er
 	bounded, cancel := context.WithTimeout(ctx, s.bus.timeout)
 	defer cancel()
 	now := time.Now()
+	specs := &s.streams
 	for i := range batch {
 		e := &batch[i].Event
-		sp := s.bus.config.spec(kindOf(e.Channel))
+		sp := &specs[kindOf(e.Channel)]
 		m := encode(e, sp.subject(token(e.Channel)), now)
 		err := fits(m, s.nc.MaxPayload())
 		if err == nil {

@@ -2,9 +2,9 @@ package natsbus
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"strings"
 	"time"
 
@@ -47,7 +47,8 @@ func encode(e *event.Event, subject string, now time.Time) *nats.Msg {
 	if e.Timestamp.IsZero() {
 		e.Timestamp = now
 	}
-	set(headerMsgID, headerText(id)+scope(e.Channel, e.TenantID))
+	end := scope(e.Channel, e.TenantID)
+	set(headerMsgID, headerText(id)+string(end[:]))
 	set(headerType, headerText(e.Type))
 	set(headerTime, e.Timestamp.Format(time.RFC3339Nano))
 	for _, member := range [...]struct{ name, value string }{
@@ -63,16 +64,34 @@ func encode(e *event.Event, subject string, now time.Time) *nats.Msg {
 	return &nats.Msg{Subject: subject, Header: h, Data: e.Data}
 }
 
-// scope ends a Nats-Msg-Id: an id says which event it is within one channel and tenant, JetStream's within a stream.
-func scope(channel, tenant string) string {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(channel))
-	_, _ = h.Write([]byte{0})
-	_, _ = h.Write([]byte(tenant))
+// scope ends a Nats-Msg-Id: an id says which event it is within one channel and tenant, JetStream's within a stream. It is
+// "@" and FNV-1a of channel, a zero byte and tenant, in base64.
+func scope(channel, tenant string) [12]byte {
+	h := fnv1a(14695981039346656037, channel) // the offset basis
+	h = fnv1a(h*fnvPrime, tenant)             // h XOR 0, times the prime
 	var sum [8]byte
+	binary.BigEndian.PutUint64(sum[:], h)
 	text := [12]byte{0: '@'}
-	base64.RawURLEncoding.Encode(text[1:], h.Sum(sum[:0]))
-	return string(text[:])
+	base64.RawURLEncoding.Encode(text[1:], sum[:])
+	return text
+}
+
+const fnvPrime = 1099511628211
+
+func fnv1a(h uint64, s string) uint64 {
+	for i := range len(s) {
+		h = (h ^ uint64(s[i])) * fnvPrime
+	}
+	return h
+}
+
+// withoutScope takes the scope from the end of a Nats-Msg-Id, if it is there.
+func withoutScope(id, channel, tenant string) string {
+	end := scope(channel, tenant)
+	if n := len(id) - len(end); n >= 0 && id[n:] == string(end[:]) {
+		return id[:n]
+	}
+	return id
 }
 
 // headerText escapes what a header cannot carry: control characters, % itself, and spaces at either end.
@@ -126,7 +145,7 @@ func decode(m *nats.Msg, channel string, stored time.Time, fallback func() strin
 	switch {
 	case e.ID != "":
 	case value(m, headerMsgID) != "":
-		e.ID = strings.TrimSuffix(r.text(headerMsgID), scope(channel, e.TenantID))
+		e.ID = withoutScope(r.text(headerMsgID), channel, e.TenantID)
 	default:
 		e.ID = fallback()
 	}

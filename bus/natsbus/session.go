@@ -211,6 +211,9 @@ func (b *Bus) connect(s *session) (*nats.Conn, error) {
 const oldestServer = "2.11"
 
 func (s *session) prepare() error {
+	for k := range kinds {
+		s.streams[k] = s.bus.config.spec(k)
+	}
 	if s.bus.core != nil {
 		return s.bus.core.connected(s)
 	}
@@ -226,7 +229,6 @@ func (s *session) prepare() error {
 	ctx, cancel := context.WithTimeout(s.bus.ctx, firstAnswer)
 	defer cancel()
 	for k := range kinds {
-		s.streams[k] = s.bus.config.spec(k)
 		if err := s.ensure(ctx, s.streams[k]); err != nil {
 			return err
 		}
