@@ -3,6 +3,7 @@ package fraiseql_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,10 +15,10 @@ import (
 func TestExpiryOfPulledSubscriptions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEngine(t, fraiseql.Config{})
-		arrived := 0
+		var arrived atomic.Int32
 		register := func(id string) *fraiseql.Subscription {
 			s, err := e.Register(t.Context(), fraiseql.Registration{
-				ConnectionID: "c", SubscriptionID: id, Query: "subscription { items { id } }", Arrived: func() { arrived++ },
+				ConnectionID: "c", SubscriptionID: id, Query: "subscription { items { id } }", Arrived: func() { arrived.Add(1) },
 				Identity: fraiseql.Identity{UserID: "u", ExpiresAt: time.Now().Add(time.Minute)},
 			})
 			if err != nil {
@@ -50,8 +51,8 @@ func TestExpiryOfPulledSubscriptions(t *testing.T) {
 		}
 		want := []string{`{"id":"s","type":"next","payload":{"data":{"items":{"id":"1"}}}}`,
 			`{"id":"s","type":"error","payload":[{"message":"The credentials have expired.","extensions":{"code":"UNAUTHENTICATED"}}]}`}
-		if strings.Join(got, "\n") != strings.Join(want, "\n") || arrived == 0 {
-			t.Errorf("%d times told, got\n%s", arrived, strings.Join(got, "\n"))
+		if strings.Join(got, "\n") != strings.Join(want, "\n") || arrived.Load() == 0 {
+			t.Errorf("%d times told, got\n%s", arrived.Load(), strings.Join(got, "\n"))
 		}
 		if n := e.Stats().Subscriptions; n != 0 {
 			t.Errorf("%d subscriptions", n)
