@@ -3,6 +3,7 @@ package cli
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -20,6 +21,18 @@ func TestPgScripts(t *testing.T) {
 		}
 		_, err = ts.Stdout().Write([]byte(out + "\n"))
 		ts.Check(err)
+		// The server knows a little later that the program has gone; until then `status` could show it.
+		gone := "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'psql' AND datname = '" + ts.Getenv("DATABASE") + "'"
+		for deadline := time.Now().Add(10 * time.Second); ; {
+			n, err := server.TrySQL("postgres", gone)
+			ts.Check(err)
+			if strings.TrimSpace(n) == "0" {
+				return
+			}
+			if time.Now().After(deadline) {
+				ts.Fatalf("psql is still connected: %s", n)
+			}
+		}
 	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/pg",
