@@ -153,7 +153,8 @@ func (r *recorder) saturate(ctx context.Context, round int) error {
 
 // sustained reports whether a rate was held: every delivery right, and at least 98 % of them in the time.
 func (r *record) sustained() bool {
-	return r.ExitCode == 0 && r.Result.DeliveriesPerSecond >= 0.98*r.Result.Rate*float64(r.Result.Connections)
+	each := float64(r.Result.Connections) / float64(max(r.Result.Channels, 1)) // deliveries of an event
+	return r.ExitCode == 0 && r.Result.DeliveriesPerSecond >= 0.98*r.Result.Rate*each
 }
 
 // args are the arguments of a scenario, made small for a short run.
