@@ -131,8 +131,7 @@ func BenchmarkFindAndAllow(b *testing.B) {
 	}
 }
 
-// BenchmarkFind shows that the time does not tell how much of a token was right: its cases take the same. bench/results/token-comparison.txt
-// has a run.
+// BenchmarkFind shows that the time does not tell how much of a token was right: its cases take the same, within what runs differ.
 func BenchmarkFind(b *testing.B) {
 	s := tokens(b)
 	for _, c := range []struct{ name, token string }{

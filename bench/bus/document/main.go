@@ -80,8 +80,7 @@ delivery, at half of the rate that the slower of both reached. Ratios and differ
 A machine with two cores runs server, publishers and readers: CPU time per event changes least with what else it does, and percentiles most.
 
 What costs most, where an aim is missed: with one publisher, PostgreSQL's cores read each event once more, while the bare loop takes it out of the
-notification (which holds 8,000 bytes at most); from a few publishers on, shared transactions outweigh that by far. In rounds of before 18:20 on
-2026-11-28 its first two events also waited for connections to be made, which one publisher's percentiles show. In core NATS, which does
+notification (which holds 8,000 bytes at most); from a few publishers on, shared transactions outweigh that by far. In core NATS, which does
 next to nothing itself, it shows that the bus reads and checks the headers of each event. The loop without headers publishes what is no event of
 ours, without a type and an id; nats-server is faster without them, too.
 
