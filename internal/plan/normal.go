@@ -4,7 +4,7 @@ import "strings"
 
 // normalise returns a document's tokens joined in one way, so that documents that differ only in white space,
 // commas and comments become equal and no others do. ok is false for what is no text of tokens (a string
-// without end): such a document is not valid.
+// without end, a letter that is not ASCII): such a document is not valid.
 func normalise(text string) (tokens string, ok bool) {
 	var b strings.Builder
 	b.Grow(len(text))
@@ -63,6 +63,8 @@ func nextToken(text string, i int) (tokenKind, int) {
 			i++
 		}
 		return word, i
+	case c >= 0x80: // in strings and comments only
+		return broken, i
 	}
 	return separate, i + 1
 }
