@@ -94,9 +94,8 @@ func New(cfg Config) (*Engine, error) {
 	e.setQueues(&limits)
 	e.hub = hub.New(hub.Config{
 		Left:     e.accounts.left,
-		Observer: e.observer, Interest: e.bus.Interest, Address: e.address, Events: e.limits().events(),
-		GroupsPerChannel: e.limits().GroupsPerChannel, GroupsPerTenant: e.limits().GroupsPerTenant,
-		Workers: e.limits().ResolverWorkers, Lane: e.limits().ResolverLane, Timeout: e.limits().ResolverTimeout,
+		Observer: e.observer, Interest: e.bus.Interest, Address: e.address,
+		Limits: e.limits().hub(), Timeout: e.limits().ResolverTimeout,
 		Failed: func(field string, err error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},

@@ -29,7 +29,6 @@ func (e *Engine) busAccess() hub.BusAccess {
 		Name: event.HashName(about.Name), Redelivers: about.Guarantee == bus.AtLeastOnce,
 		History:     e.bus.History,
 		Established: e.established,
-		Events:      e.limits().ResumeEvents,
 		Positions:   positionsEvery,
 		Gap: func(subscriptions, told int) {
 			e.log.Warn("events of a channel were lost on the bus before they came here", "subscriptions", subscriptions, "told", told)

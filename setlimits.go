@@ -1,9 +1,6 @@
 package fraiseql
 
 import (
-	"errors"
-	"strings"
-
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 )
@@ -32,11 +29,16 @@ func (e *Engine) SetLimits(l Limits) (left []string, err error) {
 	e.bounds.Store(&next)
 	e.setRates(old, &next)
 	e.setQueues(&next)
-	e.hub.SetLimits(hub.Limits{
-		Events: next.events(), GroupsPerChannel: next.GroupsPerChannel, GroupsPerTenant: next.GroupsPerTenant,
-		Workers: next.ResolverWorkers, Lane: next.ResolverLane, ResumeEvents: next.ResumeEvents,
-	})
+	e.hub.SetLimits(next.hub())
 	return left, nil
+}
+
+// hub are those that the hub looks at.
+func (l *Limits) hub() hub.Limits {
+	return hub.Limits{
+		Events: l.events(), GroupsPerChannel: l.GroupsPerChannel, GroupsPerTenant: l.GroupsPerTenant,
+		Workers: l.ResolverWorkers, Lane: l.ResolverLane, ResumeEvents: l.ResumeEvents,
+	}
 }
 
 // SetMaxConnections changes HandlerConfig.MaxConnections of every handler of the engine, and of its Sessions. What is open
@@ -95,25 +97,4 @@ func (e *Engine) setAccounts(old, l *Limits) (left []string) {
 		left, l.ConnectionsPerIP = append(left, "ConnectionsPerIP"), old.ConnectionsPerIP
 	}
 	return left
-}
-
-// SetBounds changes how many connections, subscriptions and fields a user, a tenant and an address may have, to those of
-// l; what is used beyond them stays. The other members of l are not looked at. An engine that was made without any bound
-// on users (tenants, addresses) has not counted and cannot get one. SetLimits does this for all limits.
-func (e *Engine) SetBounds(l Limits) error {
-	if err := l.validate(); err != nil {
-		return err
-	}
-	e.setting.Lock()
-	defer e.setting.Unlock()
-	old := e.limits()
-	next := *old
-	next.ConnectionsPerUser, next.SubscriptionsPerUser, next.FieldsPerUser = l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser
-	next.ConnectionsPerTenant, next.SubscriptionsPerTenant, next.ConnectionsPerIP = l.ConnectionsPerTenant, l.SubscriptionsPerTenant, l.ConnectionsPerIP
-	left := e.setAccounts(old, &next)
-	e.bounds.Store(&next)
-	if left != nil {
-		return errors.New("what nobody has counted from the start can be bounded by a restart only: " + strings.Join(left, ", "))
-	}
-	return nil
 }

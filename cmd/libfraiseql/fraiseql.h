@@ -182,7 +182,7 @@ typedef struct {
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)
  *   request: JSON object with authorization, cookie, origin, host and remote_addr as the HTTP request had them, and
  *   whatever the host wants to see again in the call; legacy, true where host and client agreed on graphql-ws. The mailbox is told the token when the session has something
- *   to send: once until fq_session_take has returned everything. With method, path, query and headers (a list of
+ *   to send: once until fq_session_take is called, and by that again where something is left. With method, path, query and headers (a list of
  *   names and values in turn) it is an HTTP request that is no WebSocket: its body is the one message, also an empty
  *   one. What is taken then: kind 2, the head, with the status for a code and headers as a JSON list of pairs; kind 0,
  *   pieces of the body; kind 1, the end, after which the body is complete with code 1000 and must break off with any
@@ -191,7 +191,7 @@ typedef struct {
  *   A whole text message of the client.
  * int64 fq_session_take(int64 engine, int64 session, int64 max_bytes, fq_out *out)
  *   What is to be sent, about max_bytes, each uint32 kind + uint32 close code + uint32 length + bytes.
- *   -> count; 0: nothing waits any more
+ *   -> count
  * int64 fq_session_shut(int64 engine, int64 session, int64 code, fq_text *reason)
  *   Closes from this side; the close is taken like every message.
  * int64 fq_session_close(int64 engine, int64 session)

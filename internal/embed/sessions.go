@@ -254,7 +254,7 @@ func (e *Engine) SessionReceive(handle int64, message []byte) int64 {
 }
 
 // SessionTake appends what is to be sent, about limit bytes of it, each uint32 kind + uint32 close code + uint32 length
-// + bytes. n is their number; 0 when nothing waits any more.
+// + bytes. n is their number. Where something is left the mailbox is told again: one call for each time is enough.
 func (e *Engine) SessionTake(dst []byte, handle, limit int64) (out []byte, n int64) {
 	c := e.session(handle)
 	if c == nil {
@@ -262,7 +262,10 @@ func (e *Engine) SessionTake(dst []byte, handle, limit int64) (out []byte, n int
 	}
 	c.take.Lock()
 	defer c.take.Unlock()
-	c.taken, _ = c.facade.Take(c.taken[:0], int(min(max(limit, 0), maxTake)))
+	var more bool
+	if c.taken, more = c.facade.Take(c.taken[:0], int(min(max(limit, 0), maxTake))); more {
+		c.note.tell()
+	}
 	for i := range c.taken {
 		o := &c.taken[i]
 		dst = binary.NativeEndian.AppendUint32(dst, uint32(o.Kind))

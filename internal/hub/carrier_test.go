@@ -47,7 +47,7 @@ func newCarrier(t testing.TB, seed uint64) *carrier {
 }
 
 func (c *carrier) access() BusAccess {
-	return BusAccess{Name: event.HashName("fake"), Redelivers: true, History: c.read, Established: c.established, Events: 10_000}
+	return BusAccess{Name: event.HashName("fake"), Redelivers: true, History: c.read, Established: c.established}
 }
 
 // run delivers what is due, in order, a few events at a time.

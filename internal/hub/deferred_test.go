@@ -300,7 +300,7 @@ func TestDeferredLaneOverflows(t *testing.T) {
 		for i := range 8 {
 			w.seq++
 			m := bus.Message{Event: event.Event{Channel: field, Type: "t", ID: fmt.Sprint(i), Data: []byte(`{}`)}, Position: event.Position{Epoch: 1, Major: w.seq}}
-			if err := parsed.Parse(&m.Event, &w.hub.cfg.Address, w.hub.cfg.Events); err != nil {
+			if err := parsed.Parse(&m.Event, &w.hub.cfg.Address, w.hub.limits.Load().Events); err != nil {
 				t.Fatal(err)
 			}
 			m.Parsed = &parsed
@@ -336,7 +336,7 @@ func TestDeferredLeavesNothing(t *testing.T) {
 		next(s)
 	}
 	l := s.cell.group.lane()
-	if cap(l.waiting) > 2*w.hub.cfg.Lane || w.listed() != 2 || len(w.hub.workers.backlog) != 0 {
+	if cap(l.waiting) > 2*w.hub.limits.Load().Lane || w.listed() != 2 || len(w.hub.workers.backlog) != 0 {
 		t.Errorf("room for %d in the lane, %d listed", cap(l.waiting), w.listed())
 	}
 }

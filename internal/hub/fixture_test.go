@@ -69,8 +69,8 @@ func newWorld(tb testing.TB, a Addressing) *world {
 	c := &counts{}
 	w := &world{tb: tb, schema: schema, counts: c}
 	w.hub = New(Config{
-		Observer: c, Interest: func(string, bool) {}, Address: a, GroupsPerChannel: 1 << 30, GroupsPerTenant: 1 << 30,
-		Workers: 4, Lane: 4, Timeout: time.Minute, Failed: func(string, error) {},
+		Observer: c, Interest: func(string, bool) {}, Address: a, Limits: Limits{GroupsPerChannel: 1 << 30, GroupsPerTenant: 1 << 30, Workers: 4, Lane: 4, ResumeEvents: 10_000},
+		Timeout: time.Minute, Failed: func(string, error) {},
 	})
 	tb.Cleanup(w.hub.Close)
 	return w

@@ -31,13 +31,8 @@ type Config struct {
 	// nobody is.
 	Left    func(*Subscription)
 	Address Addressing
-	Events  jsontape.Limits
-	// GroupsPerChannel and GroupsPerTenant bound what clients can make by varying documents.
-	GroupsPerChannel int
-	GroupsPerTenant  int
-	// Resolvers: how many run at once, events that may wait per group, and how long one may take.
-	Workers int
-	Lane    int
+	Limits  Limits // at first
+	// Timeout is how long a resolver may take.
 	Timeout time.Duration
 	// Failed is told why a resolver failed, for the log.
 	Failed func(field string, err error)
@@ -54,8 +49,12 @@ type Config struct {
 type Limits struct {
 	// Events bounds what is parsed.
 	Events jsontape.Limits
-	// As Config and BusAccess call them.
-	GroupsPerChannel, GroupsPerTenant, Workers, Lane, ResumeEvents int
+	// GroupsPerChannel and GroupsPerTenant bound what clients can make by varying documents.
+	GroupsPerChannel, GroupsPerTenant int
+	// Workers is how many resolvers run at once, Lane how many events may wait for them in a group.
+	Workers, Lane int
+	// ResumeEvents is how many events a subscriber that comes back may have missed.
+	ResumeEvents int
 }
 
 // SetLimits changes the bounds, for what comes from now on.
@@ -70,8 +69,6 @@ type BusAccess struct {
 	// History and Established are the bus'.
 	History     func(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error)
 	Established func(ctx context.Context, channel string) error
-	// Events is how many events a subscriber may have missed, at most.
-	Events int
 	// Positions is how often followers are told that only the position moved.
 	Positions time.Duration
 	// Gap is told, for the log, how many subscriptions a gap concerns, and how many of them were told.
@@ -168,7 +165,7 @@ func (s *shard) count(d *dispatch) {
 // New returns an empty hub.
 func New(cfg Config) *Hub {
 	h := &Hub{cfg: cfg, seed: maphash.MakeSeed()}
-	h.SetLimits(Limits{cfg.Events, cfg.GroupsPerChannel, cfg.GroupsPerTenant, cfg.Workers, cfg.Lane, cfg.Bus.Events})
+	h.SetLimits(cfg.Limits)
 	h.domains.init()
 	h.scratch.New = func() any { return newDispatch(h) }
 	h.answering.New = func() any { return new(answering) }

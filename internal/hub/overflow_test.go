@@ -56,8 +56,8 @@ func TestFullLanes(t *testing.T) {
 	} {
 		w, s, news, release := stuckLane(t, field, 10)
 		w.hub.workers.mu.Lock()
-		if n := len(w.hub.workers.backlog); n > w.hub.cfg.Lane {
-			t.Errorf("%s: %d promised for a lane of %d", field, n, w.hub.cfg.Lane)
+		if n := len(w.hub.workers.backlog); n > w.hub.limits.Load().Lane {
+			t.Errorf("%s: %d promised for a lane of %d", field, n, w.hub.limits.Load().Lane)
 		}
 		w.hub.workers.mu.Unlock()
 		close(release)
@@ -94,7 +94,7 @@ func TestFullLaneCloses(t *testing.T) {
 			return []byte("null"), nil
 		},
 	})
-	for range w.hub.cfg.Lane + 5 {
+	for range w.hub.limits.Load().Lane + 5 {
 		w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":1}`)})
 	}
 	if got := w.counts.counted[fmt.Sprint(observe.Dropped, " close")]; got != 1 {
@@ -121,7 +121,7 @@ func TestLaneDropsAreTold(t *testing.T) {
 		return []byte("null"), nil
 	}}
 	s, _ := w.hub.Join(j, nil)
-	for range w.hub.cfg.Lane + 5 {
+	for range w.hub.limits.Load().Lane + 5 {
 		w.publish(event.Event{Channel: "newest", Data: []byte(`{"id":1}`)})
 	}
 	close(release)

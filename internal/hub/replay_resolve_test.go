@@ -129,8 +129,8 @@ func TestReplayOfAResolverThatIsSilent(t *testing.T) {
 	c.resume()
 	c.first()
 	mu.Lock()
-	if n := len(asked); n != w.hub.cfg.Lane {
-		t.Errorf("%d were asked for, want %d", n, w.hub.cfg.Lane)
+	if n := len(asked); n != w.hub.limits.Load().Lane {
+		t.Errorf("%d were asked for, want %d", n, w.hub.limits.Load().Lane)
 	}
 	c.sub.Complete()
 	w.wantIdle()

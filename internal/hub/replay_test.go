@@ -35,7 +35,7 @@ func onMemory(t testing.TB, o membus.Options) (*world, *membus.Bus) {
 	w.hub.Close()
 	cfg := w.hub.cfg
 	cfg.Bus = BusAccess{
-		Name: event.HashName("memory"), History: b.History, Events: 10_000,
+		Name: event.HashName("memory"), History: b.History,
 		Established: func(ctx context.Context, channel string) error { return bus.Established(ctx, b, channel) },
 	}
 	w.use(cfg)

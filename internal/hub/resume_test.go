@@ -284,7 +284,7 @@ func TestOnlyThePositionMoved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, b := newWorld(t, Addressing{}), membus.New(membus.Options{})
 		cfg := w.hub.cfg
-		cfg.Bus = BusAccess{History: b.History, Established: func(context.Context, string) error { return nil }, Events: 100, Positions: 30 * time.Second}
+		cfg.Bus = BusAccess{History: b.History, Established: func(context.Context, string) error { return nil }, Positions: 30 * time.Second}
 		w.use(cfg)
 		if err := b.Attach(t.Context(), w.hub); err != nil {
 			t.Fatal(err)

@@ -91,8 +91,8 @@ func TestTypesOfEveryKind(t *testing.T) {
 	}
 	l := s.cell.group.lane()
 	w.hub.workers.mu.Lock()
-	if n := len(w.hub.workers.backlog); n > w.hub.cfg.Lane || n != l.promised {
-		t.Errorf("%d promised for a lane of %d, which knows of %d", n, w.hub.cfg.Lane, l.promised)
+	if n := len(w.hub.workers.backlog); n > w.hub.limits.Load().Lane || n != l.promised {
+		t.Errorf("%d promised for a lane of %d, which knows of %d", n, w.hub.limits.Load().Lane, l.promised)
 	}
 	w.hub.workers.mu.Unlock()
 	close(release)

@@ -44,8 +44,8 @@ var anybody = &identity.Identity{UserID: "u"}
 func newWorld(tb testing.TB) *world {
 	w := &world{tb: tb, schema: gql.Schemaless(), plans: map[string]*plan.Plan{}}
 	w.hub = hub.New(hub.Config{
-		Observer: observe.Discard{}, Interest: func(string, bool) {}, GroupsPerChannel: 1 << 20, GroupsPerTenant: 1 << 20,
-		Workers: 1, Lane: 1, Timeout: time.Minute, Failed: func(string, error) {},
+		Observer: observe.Discard{}, Interest: func(string, bool) {}, Limits: hub.Limits{GroupsPerChannel: 1 << 20, GroupsPerTenant: 1 << 20, Workers: 1, Lane: 1},
+		Timeout: time.Minute, Failed: func(string, error) {},
 	})
 	tb.Cleanup(w.hub.Close)
 	w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { return anybody, nil }

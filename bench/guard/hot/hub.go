@@ -99,8 +99,8 @@ func newWorld() *world {
 	w := &world{schema: schema(), policy: queue.Policy{Messages: 1000, Bytes: 4 << 20}}
 	w.idle = newConnection()
 	w.hub = hub.New(hub.Config{
-		Observer: observe.Discard{}, Interest: func(string, bool) {}, GroupsPerChannel: 1 << 30, GroupsPerTenant: 1 << 30,
-		Workers: 1, Lane: 1, Timeout: time.Minute, Failed: func(string, error) {},
+		Observer: observe.Discard{}, Interest: func(string, bool) {}, Limits: hub.Limits{GroupsPerChannel: 1 << 30, GroupsPerTenant: 1 << 30, Workers: 1, Lane: 1},
+		Timeout: time.Minute, Failed: func(string, error) {},
 	})
 	w.message = bus.Message{Event: event.Event{Channel: "orders", Type: "t", Data: []byte(orderData)}, Position: event.Position{Epoch: 1}}
 	return w

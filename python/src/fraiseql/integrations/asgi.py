@@ -276,11 +276,8 @@ async def _stream(connection: Connection, send: Send) -> None:
     """Send an answer. One that breaks off is left incomplete, upon which servers cut the connection."""
     started = False
     while True:
-        actions = connection.take()
-        if not actions:
-            await connection.arrival()
-            continue
-        for kind, code, data in actions:
+        await connection.arrival()
+        for kind, code, data in connection.take():
             if kind == _HEAD:
                 started = True
                 pairs = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in json.loads(data)]

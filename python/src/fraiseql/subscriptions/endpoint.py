@@ -376,7 +376,7 @@ class Connection:
 
         Returns:
             Tuples of kind, close code and bytes. Kind 0 is a text message, 1 a close with its reason, the last one;
-            for those of `Endpoint.exchange` see there. Empty when nothing waits.
+            for those of `Endpoint.exchange` see there. What is beyond a bound makes `arrival` return again.
         """
         try:
             return self._executor._session_take(self._session, _BYTES)
@@ -470,11 +470,8 @@ async def _write(
     close: Callable[[int, str], Awaitable[object]],
 ) -> None:
     while True:
-        actions = connection.take()
-        if not actions:
-            await connection.arrival()
-            continue
-        for kind, code, data in actions:
+        await connection.arrival()
+        for kind, code, data in connection.take():
             if kind == _CLOSE:
                 await close(code, data.decode("utf-8", "replace"))
                 return
