@@ -44,7 +44,11 @@ func explain(err error) error {
 	case errors.As(err, &dns):
 		return told("the server's name is not known")
 	case errors.As(err, &number):
-		return told("no connection to PostgreSQL: " + number.Error())
+		at := ""
+		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" && op.Addr != nil {
+			at = " at " + op.Addr.String()
+		}
+		return told("no connection to PostgreSQL" + at + ": " + number.Error())
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errSilent):
 		return told("no answer from PostgreSQL")
 	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:"):

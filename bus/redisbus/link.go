@@ -313,9 +313,17 @@ func describe(err error) string {
 	case errors.As(err, &dns):
 		return "the name of the redis host is not known"
 	case errors.As(err, &op) && op.Op == "dial":
-		return "no connection to redis: " + unwrapped(op).Error()
+		return "no connection to redis" + at(op) + ": " + unwrapped(op).Error()
 	}
 	return "the connection to redis broke"
+}
+
+// at says which address was dialled.
+func at(op *net.OpError) string {
+	if op.Addr == nil {
+		return ""
+	}
+	return " at " + op.Addr.String()
 }
 
 // unwrapped is the innermost cause, which names no address.

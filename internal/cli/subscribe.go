@@ -168,7 +168,7 @@ func (c *subscribeCommand) explain(err error) error {
 	case errors.As(err, &operation):
 		return err
 	case errors.As(err, &closed) && closed.Code == 4403:
-		return fmt.Errorf("%w\nThe server did not accept the credentials; give a token with --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
+		return fmt.Errorf("%w\nThe server refused the credentials, or what they stand for; give another token with --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
 	case errors.As(err, &closed) && !wsclient.Retryable(closed.Code):
 		return err
 	case errors.As(err, &refused) && refused.Status < 500:

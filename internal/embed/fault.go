@@ -137,7 +137,7 @@ func appendParts(parts []part, err error) []part {
 	case errors.Is(err, bus.ErrClosed):
 		return append(parts, part{code: code.BusUnavailable, message: "The engine is closed.", index: -1})
 	case errors.Is(err, bus.ErrUnavailable):
-		return append(parts, part{code: code.BusUnavailable, message: "The event bus did not acknowledge.", index: -1})
+		return append(parts, part{code: code.BusUnavailable, message: "The event bus did not acknowledge; the log says why it cannot.", index: -1})
 	}
 	if inner := errors.Unwrap(err); inner != nil {
 		return appendParts(parts, inner)

@@ -138,8 +138,12 @@ func (p *publish) unavailable(accepted int) {
 	p.status = http.StatusServiceUnavailable
 	p.w.Header().Set("Retry-After", "1")
 	p.s.count(observe.PublishRefused, code.BusUnavailable)
+	text := "the event bus does not answer, and not every event could be published; send those after `accepted` again, with the same ids"
+	if accepted == 0 {
+		text = "the event bus does not answer, and nothing was published; send all again, with the same ids"
+	}
 	answer(p.w, p.status, failure{
-		Errors:   []problem{{Code: code.BusUnavailable, Message: "not every event could be published; send those after `accepted` again, with the same ids"}},
+		Errors:   []problem{{Code: code.BusUnavailable, Message: text}},
 		Accepted: &accepted,
 	})
 }

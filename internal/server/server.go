@@ -228,7 +228,7 @@ func (s *Server) announce(ctx context.Context) {
 		s.log.Info("ready", place...)
 		return
 	}
-	s.log.Warn("ready", append(place, "readyz", http.StatusServiceUnavailable, "because", "the bus is not connected")...)
+	s.log.Warn("listening, but not ready: the bus is not connected", append(place, "readyz", http.StatusServiceUnavailable)...)
 }
 
 // awaitBus reports whether the bus is connected within announceAfter.

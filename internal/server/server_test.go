@@ -196,7 +196,7 @@ func TestReadiness(t *testing.T) {
 	if got := send(t, "GET", f.url+"/healthz", ""); got.status != 200 {
 		t.Errorf("%d %q", got.status, got.body)
 	}
-	f.logs(t, `"level":"WARN","msg":"ready"`, `"readyz":503`)
+	f.logs(t, `"level":"WARN","msg":"listening, but not ready: the bus is not connected"`, `"readyz":503`)
 }
 
 // TestReadinessLater connects the bus a moment after the start, as a bus does that is there.
