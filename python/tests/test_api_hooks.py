@@ -161,8 +161,11 @@ async def test_subscribe(over: Any) -> None:
 @both
 async def test_recheck(over: Any) -> None:
     welcome = {"anne": True}
+    looks = 0
 
     def recheck(who: Identity) -> bool:
+        nonlocal looks
+        looks += 1
         return welcome[str(who.user_id)]  # a KeyError is no judgement
 
     hooks = Hooks(recheck=recheck, recheck_every=0.02)
@@ -171,7 +174,8 @@ async def test_recheck(over: Any) -> None:
         for n in range(3):
             asking = asyncio.ensure_future(client.ask(ORDERS) if n == 0 else client.read())
             await until(lambda: manager.get_metrics()["active_subscriptions"] == 1)
-            await asyncio.sleep(0.05)
+            seen = looks
+            await until(lambda: looks > seen + 1)
             await manager.publish_event("t", "orders", {"id": "1"}, tenant_id="t")
             assert '"next"' in await asking
             if n == 1:
