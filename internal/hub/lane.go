@@ -25,6 +25,8 @@ type lane struct {
 	head      int
 	idle      int // of waiting, for a worker, and none has taken it
 	promised  int // workers that will look here, see workers.backlog
+	// held: results wait, too. Members are on their way from the group that the lane was taken over from.
+	held bool
 	// salt is part of the group's key where requests of another group were taken over, see Hub.Renew; else 0.
 	salt uint64
 }
@@ -272,10 +274,11 @@ func (r *Request) place(c *channel, m *queue.Message, p *plan.Projection, droppe
 	return true
 }
 
-// deliverLocked enqueues the results at the head of the lane, up to the first that is due.
+// deliverLocked enqueues the results at the head of the lane, up to the first that is due. While the lane is held it
+// enqueues none.
 func (l *lane) deliverLocked(rs *results) {
 	now := uint32(0)
-	for l.len() > 0 && l.first().done {
+	for !l.held && l.len() > 0 && l.first().done {
 		head := l.pop()
 		if head.message == nil {
 			continue

@@ -12,7 +12,9 @@ type splice struct {
 	join    Join // of what it has become; identity, mask and salt are those of a target
 	renewal *Renewal
 
-	due     bool // results of a resolver are, for the members
+	due     bool   // results of a resolver are, for the members
+	heir    *Group // that has taken them over, and holds them until all members are there
+	dropped results
 	targets map[target]*Group
 	moved   int
 	ending  []ending
@@ -47,6 +49,7 @@ func (sp *splice) run() {
 		sp.moveReplay(r)
 	}
 	sp.end()
+	sp.dropped.report(c.hub.cfg.Observer)
 	for _, e := range sp.ending {
 		e.sub.End(e.errors)
 	}
@@ -89,7 +92,7 @@ func (sp *splice) judge(j Join, replays bool) (*Group, []*gql.Error) {
 	if g := sp.targets[at]; g != nil {
 		return g, nil
 	}
-	if sp.due && !replays && sp.taken() {
+	if !replays && sp.heir != nil {
 		return nil, errApart
 	}
 	if j.Mask = mask; replays {
@@ -107,22 +110,14 @@ func (sp *splice) judge(j Join, replays bool) (*Group, []*gql.Error) {
 	return g, nil
 }
 
-// taken reports whether what is due has been taken over.
-func (sp *splice) taken() bool {
-	for at := range sp.targets {
-		if !at.replays {
-			return true
-		}
-	}
-	return false
-}
-
-// takeOver gives the old group's requests to a new group, which has none: its members are those of the old one.
+// takeOver gives the old group's requests to a new group, which has none: its members are those of the old one. Workers
+// answer meanwhile, and the lock is not held from here to the last member's move: results wait until then.
 func (sp *splice) takeOver(g *Group) {
 	c := sp.channel
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	from, to := sp.old.lane(), g.lane()
+	sp.heir, to.held = g, true
 	to.waiting, to.head, to.idle, to.promised = from.waiting, from.head, from.idle, from.idle
 	from.waiting, from.head, from.idle = nil, 0, 0
 	for _, r := range to.waiting[to.head:] {
@@ -217,6 +212,11 @@ func (sp *splice) end() {
 	c := sp.channel
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if sp.heir != nil {
+		l := sp.heir.lane()
+		l.held = false
+		l.deliverLocked(&sp.dropped)
+	}
 	for _, g := range sp.targets {
 		c.unreserveLocked(g)
 	}
