@@ -32,6 +32,7 @@ var decoders = []target{
 	{"internal/scalar", "FuzzLeaf", "values of events, as results and as index keys"},
 	{"event", "FuzzValidateChannel", "names of channels"},
 	{"bus/redisbus", "FuzzDecode", "entries of Redis streams"},
+	{"bus/redisbus", "FuzzAnswer", "answers of Redis to XREAD"},
 	{"bus/natsbus", "FuzzDecode", "messages of NATS"},
 }
 

@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/redis/rueidis"
-
 	"github.com/fraiseql/fraiseql-go/bus"
 )
 
@@ -44,15 +42,10 @@ func (r *reports) unblock(log *slog.Logger) {
 }
 
 // deliver hands one entry to the engine as m, if it wants the channel, and returns where the partition is now.
-func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, raw *rueidis.RedisMessage, m *bus.Message) id {
+func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, r *record, m *bus.Message) id {
 	*m = bus.Message{}
-	e := entry{event: &m.Event}
-	at, fields, err := split(raw)
-	if err != nil {
-		p.bus.reports.drop(p.bus.o.Logger, p, last, err)
-		return last
-	}
-	e.id = at
+	at := r.at
+	e := entry{event: &m.Event, id: at}
 	switch {
 	case at.epoch == last.epoch && at.seq == last.seq+1:
 	case !last.less(at):
@@ -61,7 +54,7 @@ func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, raw *ru
 	default:
 		p.gap(gaps, last, at)
 	}
-	if err := e.decode(p, fields, time.Now); err != nil {
+	if err := e.decode(p, r.fields, time.Now); err != nil {
 		p.bus.reports.drop(p.bus.o.Logger, p, at, err)
 		return at
 	}

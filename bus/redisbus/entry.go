@@ -132,17 +132,22 @@ func split(m *rueidis.RedisMessage) (id, []rueidis.RedisMessage, error) {
 	return at, fields, err
 }
 
-// decode reads the fields of the entry at e.id in the partition's stream. The event's strings belong to the message.
-func (e *entry) decode(p *partition, fields []rueidis.RedisMessage, now func() time.Time) error {
+// decode reads the fields of the entry at e.id in the partition's stream. The event shares their memory.
+func (e *entry) decode(p *partition, f fields, now func() time.Time) error {
 	ev := e.event
-	if len(fields) == 0 || len(fields)%2 != 0 {
+	if len(f) == 0 {
 		return errShape
 	}
 	version, stamp, broadcast, epoch, after := formatVersion, "", "", "", ""
-	for i := 0; i+1 < len(fields); i += 2 {
-		name, _ := fields[i].ToString() // of a bulk string; what is none is unknown
+	for len(f) > 0 {
+		name, rest, _ := f.next()
+		value, rest, ok := rest.next()
+		if !ok {
+			return errShape
+		}
+		f = rest
 		target := member(ev, name)
-		switch name {
+		switch string(name) {
 		case fieldVersion:
 			target = &version
 		case fieldTime:
@@ -155,12 +160,12 @@ func (e *entry) decode(p *partition, fields []rueidis.RedisMessage, now func() t
 			target = &after
 		case fieldData:
 			if ev.Data == nil {
-				ev.Data, _ = fields[i+1].AsBytes()
+				ev.Data = value
 			}
 			continue
 		}
 		if target != nil && (*target == "" || target == &version) {
-			*target, _ = fields[i+1].ToString()
+			*target = rueidis.BinaryString(value)
 		}
 	}
 	if version != formatVersion {
@@ -174,8 +179,8 @@ func (e *entry) decode(p *partition, fields []rueidis.RedisMessage, now func() t
 }
 
 // member returns where the value of a field goes.
-func member(ev *event.Event, name string) *string {
-	switch name {
+func member(ev *event.Event, name []byte) *string {
+	switch string(name) {
 	case fieldChannel:
 		return &ev.Channel
 	case fieldType:
@@ -252,21 +257,27 @@ func (p *partition) position(at id) event.Position {
 
 // tagOf identifies the content of an entry: its id field or, without one, the hash of its data. The scripts make the
 // same of the same entry.
-func tagOf(fields []rueidis.RedisMessage) string {
-	data := ""
-	for i := 0; i+1 < len(fields); i += 2 {
-		switch name, _ := fields[i].ToString(); name {
+func tagOf(f fields) string {
+	var data []byte
+	for len(f) > 0 {
+		name, rest, _ := f.next()
+		value, rest, ok := rest.next()
+		if !ok {
+			break
+		}
+		f = rest
+		switch string(name) {
 		case fieldID:
-			if text, _ := fields[i+1].ToString(); text != "" {
-				return text
+			if len(value) > 0 {
+				return string(value)
 			}
 		case fieldData:
-			data, _ = fields[i+1].ToString()
+			data = value
 		}
 	}
-	if data == "" {
+	if len(data) == 0 {
 		return ""
 	}
-	sum := sha1.Sum([]byte(data))
+	sum := sha1.Sum(data)
 	return hex.EncodeToString(sum[:])
 }

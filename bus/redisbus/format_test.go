@@ -179,7 +179,7 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, a, x, b2, y, c, z, d, w string) {
-		fields := messagesOf(t, a, x, b2, y, c, z, d, w)
+		fields := packed(messagesOf(t, a, x, b2, y, c, z, d, w))
 		e := entry{id: id{5, 6}, event: &event.Event{}}
 		if err := e.decode(b.home("orders"), fields, time.Now); err != nil || e.marker {
 			return
@@ -189,7 +189,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		args := appendFields(nil, e.event, e.event.ID, stamped(e.event.Timestamp))
 		again := entry{id: e.id, event: &event.Event{}}
-		if err := again.decode(b.home("orders"), messagesOf(t, args...), time.Now); err != nil {
+		if err := again.decode(b.home("orders"), packed(messagesOf(t, args...)), time.Now); err != nil {
 			t.Fatalf("%v reads as %v", args, err)
 		}
 		if diff := cmp.Diff(e.event, again.event); diff != "" {

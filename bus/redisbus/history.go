@@ -168,16 +168,17 @@ func (h *scan) reaches(after event.Position, first []rueidis.RedisMessage, lost 
 		return false
 	}
 	e := entry{event: &event.Event{}}
-	return e.decode(h.part, fields, time.Now) == nil && e.first
+	return e.decode(h.part, packed(fields), time.Now) == nil && e.first
 }
 
 // take keeps entries of the channel; false: the page is full or the head is reached.
 func (h *scan) take(entries []rueidis.RedisMessage) bool {
 	for i := range entries {
-		at, fields, err := split(&entries[i])
+		at, list, err := split(&entries[i])
 		if err != nil {
 			continue
 		}
+		fields := packed(list)
 		if h.head.less(at) {
 			return false
 		}
@@ -188,7 +189,7 @@ func (h *scan) take(entries []rueidis.RedisMessage) bool {
 			return false
 		}
 		h.at = at
-		h.bytes += weight(fields)
+		h.bytes += len(fields)
 		e := entry{id: at, event: &event.Event{}}
 		if e.decode(h.part, fields, time.Now) != nil || e.marker || e.event.Channel != h.channel {
 			continue

@@ -117,10 +117,6 @@ func (b *Bus) partitionsRead() (n int) {
 	return n
 }
 
-func unixDial(ctx context.Context, path string, d *net.Dialer, _ *tls.Config) (net.Conn, error) {
-	return d.DialContext(ctx, "unix", path)
-}
-
 // connect keeps the bus connected until it is closed: it makes the client, then looks after it. It is the goroutine
 // that owns all others.
 func (b *Bus) connect() {
@@ -193,7 +189,7 @@ func (b *Bus) dial(ctx context.Context) (rueidis.Client, error) {
 	if c := b.client.Load(); c != nil {
 		return *c, nil
 	}
-	c, err := rueidis.NewClient(b.cfg.options(b.o.PublishTimeout))
+	c, err := rueidis.NewClient(b.options())
 	if err != nil {
 		return nil, err
 	}
@@ -206,16 +202,14 @@ func (b *Bus) dial(ctx context.Context) (rueidis.Client, error) {
 }
 
 // options are those of the driver.
-func (c *config) options(patience time.Duration) rueidis.ClientOption {
+func (b *Bus) options() rueidis.ClientOption {
+	c, patience := b.cfg, b.o.PublishTimeout
 	o := rueidis.ClientOption{
 		InitAddress: c.addrs, Username: c.user, Password: c.password, SelectDB: c.db, TLSConfig: c.tls,
-		ClientName: "fraiseql", DisableCache: true, ForceSingleClient: c.topology == single,
+		ClientName: "fraiseql", DisableCache: true, ForceSingleClient: c.topology == single, DialCtxFn: b.tapped,
 		Dialer:            net.Dialer{Timeout: min(patience, 5*time.Second), KeepAlive: patience / 10},
 		ConnWriteTimeout:  patience * 8 / 10, // with the pause before it: what Publish may take
 		RingScaleEachConn: 10, ReadBufferEachConn: 64 << 10, WriteBufferEachConn: 64 << 10,
-	}
-	if c.unix {
-		o.DialCtxFn = unixDial
 	}
 	if c.topology == sentinel {
 		o.Sentinel = rueidis.SentinelOption{

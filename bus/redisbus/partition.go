@@ -5,8 +5,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/redis/rueidis"
 )
 
 // The partitions of the engine's own channels.
@@ -224,5 +222,5 @@ func (p *partition) acknowledged(s seen) {
 type batch struct {
 	start   id
 	doubt   bool
-	entries []rueidis.RedisMessage
+	entries []record
 }

@@ -2,7 +2,6 @@ package redisbus
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -24,6 +23,9 @@ type reader struct {
 
 	set   []*partition // what is read, as long as it is not stale
 	stale atomic.Bool
+
+	found []found // what the last XREAD has found
+	slab  slab
 
 	asked, seen atomic.Uint64 // changes that were asked for, changes that a running XREAD knows of
 	client      atomic.Int64  // the connection's number at Redis while it reads, else 0
@@ -263,36 +265,57 @@ func (r *reader) read(c rueidis.DedicatedClient, set []*partition) error {
 	for _, p := range set {
 		args = append(args, p.after)
 	}
-	answer := c.Do(r.bus.patience(block), c.B().Arbitrary("XREAD").Args(args...).Blocking())
-	streams, err := answer.ToMap()
-	if rueidis.IsRedisNil(err) {
-		return nil
-	}
-	if err != nil {
+	clear(r.found)
+	r.found = r.found[:0]
+	streams, err := c.Do(r.bus.patience(block), c.B().Arbitrary("XREAD").Args(args...).Blocking()).ToMap()
+	switch {
+	case rueidis.IsRedisNil(err): // then the tap has taken what there was
+	case err != nil:
 		return err
+	default:
+		if err := r.untapped(streams); err != nil {
+			return err
+		}
 	}
+	r.pass()
+	return nil
+}
+
+// untapped notes what the driver made of an answer.
+func (r *reader) untapped(streams map[string]rueidis.RedisMessage) error {
 	t := r.bus.table.Load()
-	bytes, most := 0, 0
 	for key, list := range streams {
 		p := t.byStream[key]
-		entries, err := list.ToArray()
-		if p == nil || err != nil || len(entries) == 0 {
-			return errors.New("redis answered XREAD with something else")
+		raw, err := list.ToArray()
+		if p == nil || err != nil || len(raw) == 0 {
+			return errAnswer
 		}
-		at, fields, err := split(&entries[len(entries)-1])
+		entries, err := recordsOf(raw)
 		if err != nil {
 			return err
 		}
-		p.after = at.String()
-		p.advance(seen{at, tagOf(fields)})
-		bytes += weight(fields) * len(entries)
-		most = max(most, len(entries))
-		p.queue <- batch{entries: entries} // which has space: gather saw to it
+		r.found = append(r.found, found{p, entries})
+	}
+	return nil
+}
+
+// pass hands what was found to the crew.
+func (r *reader) pass() {
+	if len(r.found) == 0 {
+		return
+	}
+	bytes, most := 0, 0
+	for _, f := range r.found {
+		p, last := f.part, &f.entries[len(f.entries)-1]
+		p.after = last.at.String()
+		p.advance(seen{last.at, tagOf(last.fields)})
+		bytes += len(last.fields) * len(f.entries)
+		most = max(most, len(f.entries))
+		p.queue <- batch{entries: f.entries} // which has space: gather saw to it
 		r.crew.push(p)
 	}
 	r.crew.rouse()
 	r.adapt(bytes, most)
-	return nil
 }
 
 // adapt keeps answers near answerBytes, guessed from the last entry of each stream.
@@ -303,14 +326,6 @@ func (r *reader) adapt(bytes, most int) {
 	case int64(most) == r.count && bytes < answerBytes/4:
 		r.count = min(r.count*2, maxCount)
 	}
-}
-
-func weight(fields []rueidis.RedisMessage) (n int) {
-	for i := range fields {
-		s, _ := fields[i].ToString()
-		n += len(s)
-	}
-	return n
 }
 
 // unblockEach is how often a reader is asked to stop waiting, until it has.

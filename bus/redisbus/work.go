@@ -190,7 +190,7 @@ func (w *worker) handle(ctx context.Context, raw *rueidis.RedisMessage) error {
 	}
 	m := bus.Message{Position: w.part.position(at)}
 	e := entry{id: at, event: &m.Event}
-	err = e.decode(w.part, fields, time.Now)
+	err = e.decode(w.part, packed(fields), time.Now)
 	if err != nil && fields != nil {
 		w.bus.reports.drop(w.bus.o.Logger, w.part, at, err)
 	}
