@@ -31,37 +31,74 @@ const (
 	formatVersion = "1"
 )
 
+// encoder makes messages of events, one after the other in the same memory: a header is a map of lists, which costs more
+// than all else that is done to publish.
+type encoder struct {
+	m      nats.Msg
+	values [9]string // backs all of the header: each is a list of one string
+	n      int
+
+	scratch []byte
+	at      time.Time // of the last event
+	stamp   string    // at, as text
+}
+
 // encode returns the message of an event. now is the time of an event that has none.
 func encode(e *event.Event, subject string, now time.Time) *nats.Msg {
-	// One array backs all values: a header is a slice of one string.
-	values := make([]string, 0, 9)
-	h := make(nats.Header, 4)
-	set := func(name, value string) {
-		values = append(values, value)
-		h[name] = values[len(values)-1 : len(values) : len(values)]
+	return new(encoder).encode(e, subject, now)
+}
+
+// encode is the function of that name; the message is good until the next call.
+func (c *encoder) encode(e *event.Event, subject string, now time.Time) *nats.Msg {
+	if c.m.Header == nil {
+		c.m.Header = make(nats.Header, 4)
 	}
-	id := e.ID
-	if id == "" {
-		id = e.UID.String()
-	}
+	clear(c.m.Header)
+	c.n = 0
 	if e.Timestamp.IsZero() {
 		e.Timestamp = now
 	}
-	end := scope(e.Channel, e.TenantID)
-	set(headerMsgID, headerText(id)+string(end[:]))
-	set(headerType, headerText(e.Type))
-	set(headerTime, e.Timestamp.Format(time.RFC3339Nano))
+	c.set(headerMsgID, c.msgID(e))
+	c.set(headerType, headerText(e.Type))
+	c.set(headerTime, c.stamped(e.Timestamp))
 	for _, member := range [...]struct{ name, value string }{
 		{headerTenant, e.TenantID}, {headerUser, e.UserID}, {headerFederation, e.FederationID}, {headerService, e.ServiceName},
 	} {
 		if member.value != "" {
-			set(member.name, headerText(member.value))
+			c.set(member.name, headerText(member.value))
 		}
 	}
 	if e.Broadcast {
-		set(headerBroadcast, "true")
+		c.set(headerBroadcast, "true")
 	}
-	return &nats.Msg{Subject: subject, Header: h, Data: e.Data}
+	c.m.Subject, c.m.Reply, c.m.Data = subject, "", e.Data
+	return &c.m
+}
+
+func (c *encoder) set(name, value string) {
+	c.values[c.n] = value
+	c.n++
+	c.m.Header[name] = c.values[c.n-1 : c.n : c.n]
+}
+
+// msgID is the id of an event with its scope.
+func (c *encoder) msgID(e *event.Event) string {
+	if e.ID == "" {
+		c.scratch = event.AppendID(c.scratch[:0], e.UID)
+	} else {
+		c.scratch = append(c.scratch[:0], headerText(e.ID)...)
+	}
+	end := scope(e.Channel, e.TenantID)
+	c.scratch = append(c.scratch, end[:]...)
+	return string(c.scratch)
+}
+
+// stamped is a time as text. The events of a batch often have the same.
+func (c *encoder) stamped(at time.Time) string {
+	if c.stamp == "" || at != c.at {
+		c.at, c.stamp = at, at.Format(time.RFC3339Nano)
+	}
+	return c.stamp
 }
 
 // scope ends a Nats-Msg-Id: an id says which event it is within one channel and tenant, JetStream's within a stream. It is
@@ -121,50 +158,56 @@ var (
 
 // decode reads a message into an event of the channel. fallback gives the id of an event that carries none, and stored
 // the time of one that carries none.
-func decode(m *nats.Msg, channel string, stored time.Time, fallback func() string) (event.Event, error) {
-	if v := value(m, headerVersion); v != "" && v != formatVersion {
-		return event.Event{}, errVersion
-	}
-	r := reader{m: m}
-	e := event.Event{
-		Channel: channel, Type: r.text(headerType), ID: r.text(headerID), TenantID: r.text(headerTenant), UserID: r.text(headerUser),
+func decode(m *nats.Msg, channel string, stored time.Time, fallback func() string) (e event.Event, err error) {
+	err = decodeInto(&e, m, channel, stored, fallback)
+	return e, err
+}
+
+// decodeInto is decode, into an event that is there. After an error nothing in it counts.
+func decodeInto(e *event.Event, m *nats.Msg, channel string, stored time.Time, fallback func() string) error {
+	r := reader{header: m.Header, left: len(m.Header)}
+	// What every event has comes first: after that, little is looked for that is not there.
+	id, kind, at := r.value(headerMsgID), r.text(headerType), r.value(headerTime)
+	*e = event.Event{
+		Channel: channel, Type: kind, ID: r.text(headerID), TenantID: r.text(headerTenant), UserID: r.text(headerUser),
 		FederationID: r.text(headerFederation), ServiceName: r.text(headerService), Timestamp: stored, Data: m.Data,
 	}
-	switch b := value(m, headerBroadcast); b {
+	if v := r.value(headerVersion); v != "" && v != formatVersion {
+		return errVersion
+	}
+	switch b := r.value(headerBroadcast); b {
 	case "", "false":
 	case "true":
 		e.Broadcast = true
 	default:
 		r.bad = true
 	}
-	if at := value(m, headerTime); at != "" {
+	if at != "" {
 		t, err := time.Parse(time.RFC3339Nano, at)
 		r.bad = r.bad || err != nil
 		e.Timestamp = t
 	}
 	switch {
 	case e.ID != "":
-	case value(m, headerMsgID) != "":
-		e.ID = withoutScope(r.text(headerMsgID), channel, e.TenantID)
+	case id != "":
+		e.ID = withoutScope(r.plain(id), channel, e.TenantID)
 	default:
 		e.ID = fallback()
 	}
 	if r.bad {
-		return event.Event{}, errHeader
+		return errHeader
 	}
-	if err := check(&e); err != nil {
-		return event.Event{}, err
-	}
-	return e, nil
+	return check(e)
 }
 
 // check is Validate with the channels that are the engine's own.
 func check(e *event.Event) error {
-	probe := *e
 	if bus.IsControl(e.Channel) {
+		probe := *e
 		probe.Channel = "control"
+		e = &probe
 	}
-	if err := probe.Validate(); err != nil {
+	if err := e.Validate(); err != nil {
 		return err
 	}
 	return nil
@@ -178,14 +221,32 @@ func value(m *nats.Msg, name string) string {
 	return ""
 }
 
-// reader unescapes headers and remembers whether one could not be.
+// reader reads headers, each once, unescapes them, and remembers whether one could not be.
 type reader struct {
-	m   *nats.Msg
-	bad bool
+	header nats.Header
+	left   int // not looked at yet
+	bad    bool
 }
 
-func (r *reader) text(name string) string {
-	v := value(r.m, name)
+// value returns a header as it stands.
+func (r *reader) value(name string) string {
+	if r.left == 0 {
+		return ""
+	}
+	v, ok := r.header[name]
+	if ok {
+		r.left--
+	}
+	if len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+func (r *reader) text(name string) string { return r.plain(r.value(name)) }
+
+// plain unescapes.
+func (r *reader) plain(v string) string {
 	if !strings.Contains(v, "%") {
 		return v
 	}

@@ -100,13 +100,14 @@ func (s *session) publishEach(ctx context.Context, batch []bus.Message) (int, er
 	timer := time.NewTimer(s.bus.timeout)
 	defer timer.Stop()
 	now := time.Now()
+	var enc encoder // the driver copies what it is given
 	for i := range batch {
 		if i >= window {
 			if err := s.wait(ctx, c, i-window+1, timer); err != nil {
 				return c.result(err)
 			}
 		}
-		m, err := s.message(&batch[i].Event, now)
+		m, err := s.message(&enc, &batch[i].Event, now)
 		if err != nil {
 			// Those before it are on their way: they count if they arrive.
 			if waited := s.wait(ctx, c, i, timer); waited != nil {
@@ -123,9 +124,9 @@ func (s *session) publishEach(ctx context.Context, batch []bus.Message) (int, er
 }
 
 // message is the message of an event, or an error that says why the server would not take it.
-func (s *session) message(e *event.Event, now time.Time) (*nats.Msg, error) {
+func (s *session) message(enc *encoder, e *event.Event, now time.Time) (*nats.Msg, error) {
 	sp := &s.streams[kindOf(e.Channel)]
-	m := encode(e, sp.subject(token(e.Channel)), now)
+	m := enc.encode(e, sp.subject(token(e.Channel)), now)
 	return m, fits(m, s.nc.MaxPayload())
 }
 

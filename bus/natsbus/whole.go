@@ -76,7 +76,7 @@ func (s *session) piece(batch []bus.Message) (list []*nats.Msg) {
 		if len(list) == wholeEvents || kindOf(e.Channel) != events || len(list) > 0 && bytes+len(e.Data) > wholeBytes {
 			break
 		}
-		m, err := s.message(e, now)
+		m, err := s.message(new(encoder), e, now)
 		if err != nil {
 			break // the next turn begins with it
 		}
