@@ -14,7 +14,6 @@ from gql.transport.aiohttp_websockets import AIOHTTPWebsocketsTransport
 from gql.transport.exceptions import TransportError, TransportQueryError
 from gql.transport.websockets import WebsocketsTransport
 from graphql import GraphQLError
-from tenacity import retry, retry_if_exception_type, wait_fixed
 
 TRANSPORTS = {"websockets": WebsocketsTransport, "aiohttp": AIOHTTPWebsocketsTransport}
 
@@ -30,14 +29,26 @@ def closed_by_peer(error: Exception) -> bool:
     ).__name__.startswith("ConnectionClosed")
 
 
-async def receive(session, task: dict) -> None:
-    """Subscribes again after each loss, until the operation is refused, completes or the task is cancelled."""
+async def receive(task: dict) -> None:
+    """Connects and subscribes again after each loss, until the operation is refused, completes or the task is cancelled.
+
+    Each try has a transport of its own and subscribes on a session that has its ack. connect_async(reconnecting=True) does not keep
+    to that: while it connects again, subscribe sends on the socket that has no ack yet, the server closes it with 4401, as the
+    protocol has it, and then gql waits forever: subscribe for an answer, the connecting loop for the end of a connection that it
+    takes for open.
+    """
     request = gql(task["query"])
     request.variable_values = task.get("variables")
     while True:
+        transport = TRANSPORTS[sys.argv[1]](
+            url=task["url"],
+            subprotocols=["graphql-transport-ws"],
+            init_payload={"authorization": f"Bearer {task['tokens'][0]}"},
+        )
         try:
-            async for data in session.subscribe(request):
-                tell(next={"data": data})
+            async with Client(transport=transport) as session:
+                async for data in session.subscribe(request):
+                    tell(next={"data": data})
             tell(complete=True)
             return
         except TransportQueryError as error:
@@ -50,21 +61,11 @@ async def receive(session, task: dict) -> None:
 
 
 async def main() -> None:
-    task = json.loads(sys.argv[2])
-    transport = TRANSPORTS[sys.argv[1]](
-        url=task["url"],
-        subprotocols=["graphql-transport-ws"],
-        init_payload={"authorization": f"Bearer {task['tokens'][0]}"},
-    )
-    client = Client(transport=transport)
-    again = retry(retry=retry_if_exception_type(Exception), wait=wait_fixed(0.05))
-    session = await client.connect_async(reconnecting=True, retry_connect=again)
-    receiving = asyncio.create_task(receive(session, task))
+    receiving = asyncio.create_task(receive(json.loads(sys.argv[2])))
     await asyncio.to_thread(sys.stdin.read)
     receiving.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await receiving
-    await client.close_async()
 
 
 asyncio.run(main())
