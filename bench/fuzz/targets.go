@@ -6,7 +6,8 @@ type target struct {
 	decodes   string
 }
 
-// decoders are the fuzz tests of what reads bytes that somebody else chose, those first that anybody can reach.
+// decoders are the fuzz tests of what reads bytes that somebody else chose, roughly those first that anybody can reach; last, what only
+// the operator or the program around an engine writes.
 var decoders = []target{
 	{"internal/wsframe", "FuzzDecode", "WebSocket frames"},
 	{"internal/session", "FuzzWire", "messages of graphql-transport-ws, with the state machine behind them"},
@@ -34,15 +35,22 @@ var decoders = []target{
 	{"bus/redisbus", "FuzzDecode", "entries of Redis streams"},
 	{"bus/redisbus", "FuzzAnswer", "answers of Redis to XREAD"},
 	{"bus/natsbus", "FuzzDecode", "messages of NATS"},
-}
-
-// others are fuzz tests of what only the operator or the program around an engine writes, and of encoders: make fuzz runs them.
-var others = []target{
+	{"internal/wsframe", "FuzzAgreeDeflate", "offers of compression"},
+	{"internal/origin", "FuzzJudge", "Origin and Host"},
+	{"internal/outbound", "FuzzFind", "URLs of callbacks"},
+	{"internal/revoke", "FuzzParse", "rules of revocation"},
+	{"auth/webhook", "FuzzVerify", "signatures of webhooks"},
+	{"auth/jwtauth", "FuzzKeySet", "JWK sets"},
+	{"bus/pgbus", "FuzzMessage", "rows of the outbox"},
 	{"internal/config", "FuzzLoad", "the configuration file"},
 	{"internal/embed", "FuzzConfig", "the configuration of an engine in a library"},
 	{"internal/embed", "FuzzIdentity", "an identity from a library"},
 	{"internal/cli", "FuzzEventReader", "input of fraiseql publish"},
 	{"bus/redisbus", "FuzzURL", "URLs of Redis"},
 	{"bus/natsbus", "FuzzParseURL", "URLs of NATS"},
+}
+
+// others are fuzz tests of what decodes nothing: make fuzz runs them.
+var others = []target{
 	{"internal/wsframe", "FuzzEncode", "the encoder of frames"},
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 	"unicode/utf8"
 
@@ -89,7 +90,7 @@ func parse(text []byte, strict bool) (r Rule, err error) {
 	if err := dec.Decode(&w); err != nil {
 		return r, errors.New("a rule is a JSON object of token_id, user_id, tenant_id (texts) and issued_before (RFC 3339)")
 	}
-	if dec.More() {
+	if _, err := dec.Token(); err != io.EOF {
 		return r, errors.New("one rule at a time")
 	}
 	r = Rule{TokenID: w.TokenID, UserID: w.UserID, TenantID: w.TenantID}

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"errors"
 	"math/rand/v2"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -200,4 +201,24 @@ func sample(n int) []byte {
 		p = append(p, "},"...)
 	}
 	return append(p, `null]}}`...)
+}
+
+// FuzzAgreeDeflate reads what clients offer: the answer is one that a client of RFC 7692 takes, or none.
+func FuzzAgreeDeflate(f *testing.F) {
+	for _, s := range []string{"", "permessage-deflate", "permessage-deflate; client_max_window_bits", `x-a, permessage-deflate; server_max_window_bits="10"`, "permessage-deflate; server_max_window_bits=8; a", ";,=;"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, offer string) {
+		answer, whole := AgreeDeflate([]string{offer})
+		switch rest, ok := strings.CutPrefix(answer, DeflateAnswer); {
+		case answer == "" && !whole:
+		case !ok || whole != (rest == ""):
+			t.Fatalf("%q: %q, %v", offer, answer, whole)
+		case rest != "":
+			bits, err := strconv.Atoi(strings.TrimPrefix(rest, "; server_max_window_bits="))
+			if err != nil || bits < 8 || bits > 14 {
+				t.Fatalf("%q: %q", offer, answer)
+			}
+		}
+	})
 }
