@@ -166,7 +166,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates: (*gates)(e), Names: lateNames{p},
 		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer,
-		Others: func() int { return p.http.Connections() },
+		Others: func() int { return p.http.Connections() + p.called() },
 	})
 	if err != nil {
 		return err
@@ -178,7 +178,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytes: cfg.MessageBytes, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
-		Gates: (*gates)(e), Others: p.ws.Connections, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
+		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
@@ -193,8 +193,17 @@ func (p *endpoint) mountCallbacks(e *Engine, cfg *HandlerConfig) (err error) {
 	p.callbacks, err = callback.New(callback.Config{
 		Host: p.host, URLs: cfg.Callback.AllowedURLs, Networks: cfg.Callback.AllowedNetworks,
 		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.observer,
+		Gates: (*gates)(e), MaxConnectionsNow: &p.most, Others: func() int { return p.ws.Connections() + p.http.Connections() },
 	})
 	return err
+}
+
+// called is the number of subscriptions by callback.
+func (p *endpoint) called() int {
+	if p.callbacks == nil {
+		return 0
+	}
+	return p.callbacks.Connections()
 }
 
 func (p *endpoint) callbackHooks() gqlhttp.Callbacks {
@@ -229,11 +238,7 @@ func (p *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // Connections implements server.
 func (p *endpoint) Connections() int {
-	n := p.ws.Connections() + p.http.Connections()
-	if p.callbacks != nil {
-		n += p.callbacks.Connections()
-	}
-	return n
+	return p.ws.Connections() + p.http.Connections() + p.called()
 }
 
 // QueuedBytes implements server.

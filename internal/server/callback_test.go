@@ -30,7 +30,18 @@ func (s *assembled) subscribeBy(extensions any, token string) answered {
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return send(s.t, "POST", "http://"+s.addr+"/graphql", string(body), "Content-Type", js, "Accept", callbackAccept, "Authorization", "Bearer "+token)
+	return send(s.t, "POST", "http://"+s.addr+"/graphql", string(body), "Content-Type", js, "Accept", callbackAccept, "Authorization", "Bearer "+token, "X-Forwarded-For", "192.0.2.7")
+}
+
+// counts reports whether a metric is not 0.
+func (s *assembled) counts(metric string) bool {
+	s.t.Helper()
+	for line := range strings.Lines(send(s.t, "GET", "http://"+s.AdminAddr()+"/metrics", "").body) {
+		if n, ok := strings.CutPrefix(line, metric+" "); ok && strings.TrimSpace(n) != "0" {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *assembled) awaitSubscriptions(n int) {
@@ -211,6 +222,65 @@ func TestCallbacksCountAsConnections(t *testing.T) {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
+}
+
+// A subscription by callback is one of the process's connections, WebSockets and streams among them, and takes from
+// connect_rate; addresses do not count, since all of a router's come from one.
+func TestCallbacksCountForTheProcess(t *testing.T) {
+	s, router := subgraph(t, "admin.listen: 127.0.0.1:0\nlimits: {connections: 2, connections_per_ip: 1}\nproxy.trusted: [127.0.0.1]\n")
+	u1 := sign(t, nil)
+	for _, id := range []string{"a", "b"} {
+		if got := s.subscribeBy(router.Expect(id, "v", 0), u1); got.status != 200 {
+			t.Fatalf("%s: %d %s", id, got.status, got.body)
+		}
+	}
+	if got := s.subscribeBy(router.Expect("c", "v", 0), u1); got.status != 503 || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, `"RATE_LIMITED"`) {
+		t.Errorf("a third: %d %s", got.status, got.body)
+	}
+	if status, _ := s.stream(u1); status != 503 {
+		t.Errorf("a stream beside two callbacks: %d", status)
+	}
+	if _, err := testkit.TryTalk(t, "ws://"+s.addr+"/graphql"); err == nil || !strings.Contains(err.Error(), "503") {
+		t.Errorf("a WebSocket beside two callbacks: %v", err)
+	}
+	router.Forget("a")
+	s.publish(mine)
+	s.connections(1)
+	status, end := s.stream(u1)
+	if status != 200 {
+		t.Fatalf("after one has ended: %d", status)
+	}
+	if got := s.subscribeBy(router.Expect("d", "v", 0), u1); got.status != 503 {
+		t.Errorf("beside a stream: %d %s", got.status, got.body)
+	}
+	end()
+	if !s.counts(limitedBy("connections")) || !s.counts(`fraiseql_connections_refused_total{reason="limit"}`) || s.counts(limitedBy("connections_per_ip")) {
+		t.Error("refusals are counted otherwise")
+	}
+}
+
+// connect_rate bounds callbacks, too: a router that comes back after a restart does not come all at once.
+func TestCallbacksTakeFromConnectRate(t *testing.T) {
+	s, router := subgraph(t, "admin.listen: 127.0.0.1:0\nlimits.connect_rate: 1\n")
+	accepted := 0
+	for i := range 30 { // ten at once, and one for each second that this takes
+		id := fmt.Sprintf("c%d", i)
+		switch got := s.subscribeBy(router.Expect(id, "v", 0), sign(t, nil)); {
+		case got.status == 200:
+			accepted++
+		case got.status != 503 || !strings.Contains(got.body, "too many connections at once"):
+			t.Fatalf("%d %s", got.status, got.body)
+		default:
+			if accepted < 10 {
+				t.Errorf("refused after %d", accepted)
+			}
+			if !s.counts(limitedBy("connect_rate")) {
+				t.Error("it is not counted")
+			}
+			return
+		}
+	}
+	t.Error("30 were accepted")
 }
 
 // A router that does not answer costs a bounded queue, and its own subscription only.

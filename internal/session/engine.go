@@ -46,7 +46,7 @@ type Engine interface {
 
 // Gates bounds connections before anything of them is read. Its methods are safe for concurrent use and do not block.
 type Gates interface {
-	// Enter counts a connection of a remote address in. reason is why it is not, a label of observe.ConnectionsRefused, and
+	// Enter counts a connection of a remote address in, "" for one whose address says nothing. reason is why it is not, a label of observe.ConnectionsRefused, and
 	// message the text for the client.
 	Enter(remote string) (address uint32, reason, message string)
 	// Leave counts out what Enter has counted in.

@@ -18,6 +18,7 @@ import (
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -45,6 +46,13 @@ type Config struct {
 	Queue *queue.Limits
 	// Pause is the wait before the first repetition of a post; it doubles with each; 200 ms.
 	Pause time.Duration
+	// MaxConnectionsNow, if set, bounds the subscriptions together with Others, the connections of other kinds; 0: no bound.
+	MaxConnectionsNow *atomic.Int64
+	// Others is called under a lock and must not block.
+	Others func() int
+	// Gates, if any, is asked before each subscription. It is told no address: all of a router's come from its own, and
+	// the router, which is on the list of URLs, answers for them.
+	Gates session.Gates
 	// Names, if any, gives subscriptions the names by which they are renewed.
 	Names session.Namer
 	// Observer counts subscriptions as connections; nil discards.
@@ -87,6 +95,9 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Observer == nil {
 		cfg.Observer = observe.Discard{}
 	}
+	if cfg.Others == nil {
+		cfg.Others = func() int { return 0 }
+	}
 	client, err := outbound.New(outbound.Config{
 		URLs: cfg.URLs, Networks: cfg.Networks, Timeout: timeout, Connections: connections, AnswerBytes: answerBytes,
 	})
@@ -118,6 +129,7 @@ func Asked(r *http.Request) bool {
 type Error struct {
 	Status        int
 	Code, Message string
+	label, limit  string // of observe.ConnectionsRefused and observe.Limited; "": not counted there
 }
 
 func (e *Error) Error() string { return e.Message }
@@ -126,7 +138,7 @@ func (e *Error) Error() string { return e.Message }
 func (e *Error) HTTP() (status int, errorCode, message string) { return e.Status, e.Code, e.Message }
 
 func refuse(errorCode, message string) *Error {
-	return &Error{code.Status(errorCode), errorCode, message}
+	return &Error{code.Status(errorCode), errorCode, message, "", ""}
 }
 
 // Open reserves a place for a subscription whose request has these extensions. The stream is then confirmed and begun,
@@ -140,14 +152,28 @@ func (h *Handler) Open(extensions []byte) (*Stream, error) {
 		return nil, refuse(code.Forbidden, "the callback URL is not allowed")
 	}
 	s := newStream(h, a)
-	no = h.enter(s)
-	if no == nil {
+	if no := h.enter(s); no != nil {
+		return nil, h.refused(no)
+	}
+	if h.cfg.Gates == nil {
 		return s, nil
 	}
-	if no.Code == code.TooManySubscriptions {
-		h.cfg.Observer.Counted(observe.Limited, "callback_subscriptions", 1)
+	if _, label, message := h.cfg.Gates.Enter(""); label != "" {
+		h.forget(s)
+		return nil, h.refused(&Error{http.StatusServiceUnavailable, code.RateLimited, message, label, ""})
 	}
-	return nil, no
+	return s, nil
+}
+
+// refused counts a refusal and returns it.
+func (h *Handler) refused(no *Error) *Error {
+	if no.label != "" {
+		h.cfg.Observer.Counted(observe.ConnectionsRefused, no.label, 1)
+	}
+	if no.limit != "" {
+		h.cfg.Observer.Counted(observe.Limited, no.limit, 1)
+	}
+	return no
 }
 
 // enter takes a stream in.
@@ -156,14 +182,25 @@ func (h *Handler) enter(s *Stream) *Error {
 	defer h.mu.Unlock()
 	switch {
 	case h.draining:
-		return &Error{http.StatusServiceUnavailable, code.RateLimited, "the server is shutting down"}
+		return &Error{http.StatusServiceUnavailable, code.RateLimited, "the server is shutting down", "draining", ""}
 	case h.streams[s.ask.id] != nil:
 		return refuse(code.BadUserInput, "a subscription with this subscriptionId is active")
 	case len(h.streams) >= h.cfg.MaxSubscriptions:
-		return &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be"}
+		return &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be", "limit", "callback_subscriptions"}
+	case h.full(len(h.streams) + 1):
+		return &Error{http.StatusServiceUnavailable, code.RateLimited, "too many connections", "limit", "connections"}
 	}
 	h.streams[s.ask.id] = s
 	return nil
+}
+
+// full reports whether n subscriptions, with the connections of other kinds, are too many.
+func (h *Handler) full(n int) bool {
+	if h.cfg.MaxConnectionsNow == nil {
+		return false
+	}
+	most := h.cfg.MaxConnectionsNow.Load()
+	return most > 0 && int64(n+h.cfg.Others()) > most
 }
 
 // work starts a worker, unless the handler is closed.
