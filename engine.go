@@ -14,6 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/internal/seldom"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -31,6 +32,7 @@ type Engine struct {
 	address     hub.Addressing
 	observer    observe.Observer
 	log         *slog.Logger
+	seldom      *seldom.Log // of what clients cause
 	resolvers   atomic.Pointer[resolvers]
 	connLimits  queue.Limits
 	policies    sync.Map // deliveryKey → *delivery
@@ -77,6 +79,7 @@ func New(cfg Config) (*Engine, error) {
 	if e.log == nil {
 		e.log = slog.New(slog.DiscardHandler)
 	}
+	e.seldom = seldom.New(e.log)
 	if e.bus == nil {
 		e.bus, e.ownsBus = membus.New(membus.Options{}), true
 	}

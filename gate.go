@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -120,11 +121,11 @@ func (g *gate) refuse(err error) error {
 	var why *identity.Error
 	if !errors.As(err, &why) {
 		g.engine.observer.Counted(observe.AuthFailures, "other", 1)
-		g.engine.log.Warn("authenticator failed", "error", err)
+		g.engine.seldom.Write(slog.LevelWarn, "authenticator", "authenticator failed", "error", err)
 		return session.ErrForbidden
 	}
 	g.engine.observer.Counted(observe.AuthFailures, string(why.Reason), 1)
-	g.engine.log.Debug("credentials refused", "reason", string(why.Reason), "detail", why.Detail)
+	g.engine.seldom.Write(slog.LevelInfo, "credentials "+string(why.Reason), "credentials refused", "reason", string(why.Reason), "detail", why.Detail)
 	if why.Unavailable() {
 		return err
 	}

@@ -90,6 +90,8 @@ func (c *HandlerConfig) validate() error {
 	for _, text := range c.Callback.AllowedURLs {
 		if err := outbound.ParseURL(text); err != nil {
 			errs = append(errs, fmt.Errorf("HandlerConfig.Callback.AllowedURLs: %q %w", text, err))
+		} else if err := outbound.CheckHost(text, c.Callback.AllowedNetworks); err != nil {
+			errs = append(errs, fmt.Errorf("HandlerConfig.Callback.AllowedURLs: %w; see AllowedNetworks", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -165,7 +167,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates: (*gates)(e), Names: lateNames{p},
-		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer,
+		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.watch(p.host, "websocket"),
 		Others: func() int { return p.http.Connections() + p.called() },
 	})
 	if err != nil {
@@ -178,7 +180,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytes: cfg.MessageBytes, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
-		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer,
+		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.watch(p.host, "stream"),
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
@@ -192,7 +194,7 @@ func (p *endpoint) mountCallbacks(e *Engine, cfg *HandlerConfig) (err error) {
 	}
 	p.callbacks, err = callback.New(callback.Config{
 		Host: p.host, URLs: cfg.Callback.AllowedURLs, Networks: cfg.Callback.AllowedNetworks,
-		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.observer,
+		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.watch(p.host, "callback"),
 		Gates: (*gates)(e), MaxConnectionsNow: &p.most, Others: func() int { return p.ws.Connections() + p.http.Connections() },
 	})
 	return err

@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -64,9 +65,10 @@ func (g *gate) asked(hook string, ask func() error) (err error) {
 		switch {
 		case errors.Is(err, ErrRefused):
 			label = "refused"
+			g.engine.seldom.Write(slog.LevelInfo, "refused by "+hook, "a hook refused", "hook", hook)
 		case err != nil:
 			label = "failed"
-			g.engine.log.Warn("a hook failed", "hook", hook, "error", err)
+			g.engine.seldom.Write(slog.LevelWarn, "failed "+hook, "a hook failed: what it gates does not happen", "hook", hook, "error", err)
 		}
 		g.engine.observer.Counted(observe.Hooks, label, 1)
 	}()
@@ -81,11 +83,13 @@ func (g *gate) connectHook(ctx context.Context, who *identity.Identity) error {
 	if h == nil {
 		return nil
 	}
-	err := g.asked("connect", func() error { return h(ctx, who) })
-	if errors.Is(err, ErrRefused) {
+	switch err := g.asked("connect", func() error { return h(ctx, who) }); {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrRefused):
 		return session.ErrForbidden
 	}
-	return err
+	return session.ErrUndecided
 }
 
 // subscribeHook returns what Engine.subscribe is to ask; nil: nothing.
@@ -104,7 +108,7 @@ func (g *gate) subscribeHook(ctx context.Context, who *identity.Identity, req *s
 		case errors.Is(err, ErrRefused):
 			return refused(code.Forbidden, "The server refuses this subscription.")
 		}
-		return refused(code.InternalServerError, "The subscription could not be judged, try again later.")
+		return refused(code.InternalServerError, "A hook of the server could not judge the subscription, try again later.")
 	}
 }
 

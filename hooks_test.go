@@ -50,8 +50,8 @@ func TestConnectAndDisconnectHooks(t *testing.T) {
 			},
 		})
 		for _, tt := range []struct{ user, want string }{
-			{"good", ack}, {"bad", "close Forbidden"}, {"odd", "close Authentication is not available, try again later"},
-			{"panic", "close Authentication is not available, try again later"},
+			{"good", ack}, {"bad", "close Forbidden"}, {"odd", "close A hook of the server could not judge the connection, try again later"},
+			{"panic", "close A hook of the server could not judge the connection, try again later"},
 		} {
 			m := join(t, sessions, tt.user+"/t/j/1m")
 			if got := m.state(); got != tt.want {

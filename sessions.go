@@ -305,6 +305,6 @@ func (s *Sessions) stopAnswering() []*Exchange {
 func (s *Sessions) count(c *Session) {
 	if s.leave(c) {
 		(*gates)(s.engine).Leave(c.address)
-		s.engine.observer.Counted(observe.ConnectionsClosed, c.closeLabel(), 1)
+		s.engine.watch(s.host, "websocket").Counted(observe.ConnectionsClosed, c.closeLabel(), 1)
 	}
 }

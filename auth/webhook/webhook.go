@@ -39,6 +39,9 @@ type Config struct {
 	RecheckEvery time.Duration
 	// Networks are networks that are not public and may be dialled.
 	Networks []netip.Prefix
+	// Failed, if set, is told why a call of Disconnect failed, for which no caller waits. The text holds no URL but the
+	// configured one.
+	Failed func(error)
 }
 
 const (
@@ -66,6 +69,8 @@ func New(cfg Config) (*Hooks, error) {
 		}
 		if err := outbound.ParseURL(u.url); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", u.name, err))
+		} else if err := outbound.CheckHost(u.url, cfg.Networks); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w; see Networks", u.name, err))
 		}
 		urls = append(urls, u.url)
 	}
@@ -103,7 +108,9 @@ func (h *Hooks) Hooks() fraiseql.Hooks {
 	}
 	if h.cfg.Disconnect != "" {
 		out.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) {
-			_ = h.call(ctx, h.cfg.Disconnect, message{Event: "disconnect", Identity: of(who)}) // nobody waits for it
+			if err := h.call(ctx, h.cfg.Disconnect, message{Event: "disconnect", Identity: of(who)}); err != nil && h.cfg.Failed != nil {
+				h.cfg.Failed(err)
+			}
 		}
 	}
 	if h.cfg.Recheck != "" {

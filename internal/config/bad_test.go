@@ -60,8 +60,12 @@ var bad = []struct {
 		`F:6: limits.subscriptions_per_connection: is more than limits.subscriptions_per_user, 1000: it could never be reached`,
 		`F:6: limits.document_fields: is more than limits.fields_per_user, 5: it could never be reached`}},
 	{"hooks", jwt + "hooks: {on_connect.url: \"ftp://a.example\", networks: [\"10.0.0.1\"], recheck.every: 0s}", []string{
-		`F:6: hooks.on_connect.url: must begin with https:// or http://`, `F:6: hooks.networks[0]: "10.0.0.1" is not a network such as 10.0.0.0/8`, `F:6: hooks.recheck.every: must be more than 0`,
+		`F:6: hooks.networks[0]: "10.0.0.1" is not a network such as 10.0.0.0/8`, `F:6: hooks.on_connect.url: must begin with https:// or http://`, `F:6: hooks.recheck.every: must be more than 0`,
 		`hooks.secret: must be set, or secret_file: what hooks are sent is signed with it`}},
+	{"hooks and callbacks that cannot be called", jwt + "hooks: {on_connect.url: \"http://127.0.0.1:9000/x\", recheck.url: \"http://localhost/x\", secret: 0123456789abcdef, networks: [\"10.0.0.0/8\"]}\ncallback: {allowed_urls: [\"https://[fd00::1]/callback/*\", \"https://router.example/callback/*\"]}", []string{
+		`F:6: hooks.on_connect.url: 127.0.0.1 is not a public address, and no network that is allowed has it: it could not be called; add its network to hooks.networks`,
+		`F:6: hooks.recheck.url: localhost is not a public address, and no network that is allowed has it: it could not be called; add its network to hooks.networks`,
+		`F:7: callback.allowed_urls[0]: fd00::1 is not a public address, and no network that is allowed has it: it could not be called; add its network to callback.allowed_networks`}},
 	{"a secret for nothing", jwt + "hooks.secret: 0123456789abcdef", []string{`F:6: hooks.secret: has no effect without a URL of a hook`}},
 	{"no room for work", jwt + "limits.memory: 1MiB", []string{`F:6: limits.memory: is less than 32MiB: the server needs as much when it is idle`}},
 	{"long token life", jwt + "auth.max_token_life: 10000h", []string{`F:6: auth.max_token_life: "10000h" must be between 0s and 8784h`}},

@@ -10,6 +10,7 @@ import (
 // hooks judges `hooks.*`.
 func (v *check) hooks() {
 	h := &v.Config.Hooks
+	networks := v.networks("hooks.networks", h.Networks)
 	for _, u := range []struct{ path, url string }{
 		{"hooks.on_connect.url", h.Connect}, {"hooks.on_subscribe.url", h.Subscribe}, {"hooks.on_disconnect.url", h.Disconnect}, {"hooks.recheck.url", h.Recheck},
 	} {
@@ -18,11 +19,8 @@ func (v *check) hooks() {
 		}
 		if err := outbound.ParseURL(u.url); err != nil {
 			v.fail(u.path, "%s", err)
-		}
-	}
-	for i, n := range h.Networks {
-		if _, err := netip.ParsePrefix(n); err != nil {
-			v.fail(fmt.Sprintf("hooks.networks[%d]", i), "%q is not a network such as 10.0.0.0/8", n)
+		} else if err := outbound.CheckHost(u.url, networks); err != nil {
+			v.fail(u.path, "%s; add its network to hooks.networks", err)
 		}
 	}
 	if h.RecheckEvery <= 0 {
@@ -32,6 +30,18 @@ func (v *check) hooks() {
 		v.fail("hooks.timeout", "must be more than 0")
 	}
 	v.hookSecret()
+}
+
+// networks reads networks, and reports those that are none.
+func (v *check) networks(path string, texts []string) (list []netip.Prefix) {
+	for i, n := range texts {
+		p, err := netip.ParsePrefix(n)
+		if err != nil {
+			v.fail(fmt.Sprintf("%s[%d]", path, i), "%q is not a network such as 10.0.0.0/8", n)
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // hookSecret judges the secret that signs what hooks are sent.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/fraiseql/fraiseql-go/internal/forwarded"
 	"github.com/fraiseql/fraiseql-go/internal/outbound"
@@ -34,14 +35,20 @@ func (v *check) wire() {
 
 func (v *check) callback() {
 	c := &v.Config.Callback
-	for i, text := range c.AllowedURLs {
-		if err := outbound.ParseURL(text); err != nil {
-			v.fail(fmt.Sprintf("callback.allowed_urls[%d]", i), "%q %v", text, err)
-		}
-	}
+	var networks []netip.Prefix
 	for i, text := range c.AllowedNetworks {
-		if _, err := forwarded.ParseNetwork(text); err != nil {
+		p, err := forwarded.ParseNetwork(text)
+		if err != nil {
 			v.fail(fmt.Sprintf("callback.allowed_networks[%d]", i), "%v", err)
+		}
+		networks = append(networks, p)
+	}
+	for i, text := range c.AllowedURLs {
+		path := fmt.Sprintf("callback.allowed_urls[%d]", i)
+		if err := outbound.ParseURL(text); err != nil {
+			v.fail(path, "%q %v", text, err)
+		} else if err := outbound.CheckHost(text, networks); err != nil {
+			v.fail(path, "%v; add its network to callback.allowed_networks", err)
 		}
 	}
 	if len(c.AllowedURLs) == 0 && len(c.AllowedNetworks) > 0 {

@@ -71,7 +71,7 @@ func TestHooksAskTheHost(t *testing.T) {
 // Refused at connect: 4403. No judgement, or no answer in time: 1013. What comes later counts no more.
 func TestHooksFailClosed(t *testing.T) {
 	e := open(t, `{}`)
-	for answer, want := range map[int64]string{AnswerRefused: "4403 Forbidden", AnswerFailed: "1013 Authentication is not available, try again later"} {
+	for answer, want := range map[int64]string{AnswerRefused: "4403 Forbidden", AnswerFailed: "1013 A hook of the server could not judge the connection, try again later"} {
 		c := connect(t, e, hooked, `{}`)
 		c.send(`{"type":"connection_init"}`)
 		id, _ := question(t, e)

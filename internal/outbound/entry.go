@@ -3,8 +3,10 @@ package outbound
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"net/url"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -22,6 +24,29 @@ type entry struct {
 func ParseURL(text string) error {
 	_, err := parseEntry(text)
 	return err
+}
+
+// CheckHost reports whether the host of an entry of Config.URLs can be called at all: one that is an address, or localhost,
+// must be public or lie in one of the networks. A name is judged when it is dialled. A text that is no entry passes: see
+// ParseURL.
+func CheckHost(text string, networks []netip.Prefix) error {
+	raw, _ := strings.CutSuffix(text, "/*")
+	u, err := parse(raw)
+	if err != nil {
+		return nil
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Hostname()), ".")
+	var addresses []netip.Addr
+	if ip, err := netip.ParseAddr(host); err == nil {
+		addresses = []netip.Addr{ip}
+	} else if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		addresses = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
+	}
+	c := Client{networks: networks}
+	if len(addresses) == 0 || slices.ContainsFunc(addresses, c.reachable) {
+		return nil
+	}
+	return fmt.Errorf("%s is %w, and no network that is allowed has it: it could not be called", host, ErrAddress)
 }
 
 func parseEntries(texts []string) ([]entry, error) {

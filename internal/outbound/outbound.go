@@ -66,7 +66,7 @@ var (
 	// ErrNotAllowed: the URL is not on the list.
 	ErrNotAllowed = errors.New("the URL is not allowed")
 	// ErrAddress: the host's address is neither public nor in Networks.
-	ErrAddress = errors.New("the address is not a public one")
+	ErrAddress = errors.New("not a public address")
 	// ErrTooLong: the answer has more than AnswerBytes.
 	ErrTooLong = errors.New("the answer is too long")
 )

@@ -87,7 +87,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 		a.tokens.now.Store(tokens)
 	}
 	clients := handlerConfig(cfg, a.tokens)
-	if a.hooks, err = webhooks(&cfg.Hooks); err != nil {
+	if a.hooks, err = webhooks(&cfg.Hooks, log); err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
 	}
 	if a.hooks != nil {

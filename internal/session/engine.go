@@ -17,6 +17,9 @@ var ErrForbidden = errors.New("forbidden")
 // ErrTooMany refuses a connection beyond a bound: close 1013.
 var ErrTooMany = errors.New("too many connections")
 
+// ErrUndecided says that a hook could not judge a connection: close 1013.
+var ErrUndecided = errors.New("a hook could not judge")
+
 // Engine is what a session asks of the engine. Its methods are safe for concurrent use.
 type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may

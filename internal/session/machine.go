@@ -276,6 +276,8 @@ func (m *Machine) Authenticated(dst []Action, who *identity.Identity, ack []byte
 		return m.farewell(dst, CodeForbidden, "Forbidden")
 	case errors.Is(err, ErrTooMany):
 		return m.farewell(dst, CodeTryAgainLater, "Too many connections of this user or tenant, try again later")
+	case errors.Is(err, ErrUndecided):
+		return m.farewell(dst, CodeTryAgainLater, "A hook of the server could not judge the connection, try again later")
 	case err != nil || who == nil:
 		return m.farewell(dst, CodeTryAgainLater, "Authentication is not available, try again later")
 	}

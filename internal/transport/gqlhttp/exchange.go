@@ -103,6 +103,8 @@ func (x *exchange) enter() *refusal {
 		return &refusal{status: http.StatusTooManyRequests, code: code.RateLimited, message: "too many connections of this user or tenant, try again later", retry: true}
 	case errors.Is(err, session.ErrForbidden):
 		return &refusal{status: http.StatusForbidden, code: code.Forbidden, message: "the connection is refused"}
+	case errors.Is(err, session.ErrUndecided):
+		return &refusal{status: http.StatusServiceUnavailable, code: code.InternalServerError, message: "a hook of the server could not judge the connection, try again later", retry: true}
 	}
 	return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the connection could not be judged, try again later", retry: true}
 }

@@ -1,0 +1,33 @@
+package server
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
+)
+
+// The log says at level info which credentials were refused and which clients were too slow; a flood of either is a few lines.
+func TestLogOfRefusedAndSlowClients(t *testing.T) {
+	router, log := testkit.NewRouter(t), &logBuffer{}
+	s := assembleWith(t, config.Source{}, withJWT+"callback: {allowed_urls: ["+router.URL+"*], allowed_networks: [127.0.0.0/8]}\nlimits.queue_messages: 10\n",
+		Parts{Version: "test", Logger: NewLogger(log, config.Log{Format: "text"})})
+	for range 50 {
+		send(t, "POST", "http://"+s.addr+"/graphql", `{"query":"{__typename}"}`, "Content-Type", js, "Authorization", "Bearer not-a-token")
+	}
+	talk := testkit.DialTalk(t, "ws://"+s.addr+"/graphql")
+	talk.Send(`{"type":"connection_init","payload":{"authorization":"Bearer ` + sign(t, func(c jwt.MapClaims) { c["aud"] = "others" }) + `"}}`)
+	talk.Closed()
+	s.awaitLog(log, `level=INFO msg="credentials refused" reason=malformed`, `level=INFO msg="credentials refused" reason=audience`)
+	if n := strings.Count(log.String(), "reason=malformed"); n > 5 {
+		t.Errorf("%d lines about 50 requests", n)
+	}
+	if strings.Contains(log.String(), "not-a-token") || strings.Contains(log.String(), "others") {
+		t.Errorf("the log has what clients sent:\n%s", log)
+	}
+	slowRouter(&limitRun{assembled: s, router: router})
+	s.awaitLog(log, `level=INFO msg="a client that was too slow was closed: more waited for it than limits allow" transport=callback code=4290`)
+}
