@@ -226,6 +226,9 @@ func (c *Config) loadSchema(texts []SchemaSource, resolved func(field string) bo
 	for i, p := range problems {
 		errs[i] = p
 	}
+	if len(problems) == 0 && schema.Subscription == nil {
+		errs = append(errs, errors.New("the schema has no type Subscription: nobody could subscribe to anything; add one, or name yours with schema { subscription: … }"))
+	}
 	return schema, errors.Join(errs...)
 }
 

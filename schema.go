@@ -59,6 +59,9 @@ type SchemaChange struct {
 func (e *Engine) SetSchema(texts ...SchemaSource) (SchemaChange, error) {
 	e.setting.Lock()
 	defer e.setting.Unlock()
+	if now := e.schema.Load(); slices.Equal(now.texts, texts) && !e.closed.Load() {
+		return SchemaChange{}, nil
+	}
 	change, err := e.setSchema(texts)
 	label := "accepted"
 	if err != nil {
@@ -75,16 +78,11 @@ func (e *Engine) setSchema(texts []SchemaSource) (c SchemaChange, err error) {
 		return c, errors.New("set schema: the engine is closed")
 	case now.Schemaless != (len(texts) == 0):
 		return c, errors.New("set schema: an engine with a schema cannot become one without, nor the other way round")
-	case slices.Equal(now.texts, texts):
-		return c, nil
 	}
 	began, resolvers := time.Now(), e.resolvers.Load()
 	loaded, err := e.cfg.loadSchema(texts, func(field string) bool { return resolvers.all[field] != nil })
 	if err != nil {
 		return c, err
-	}
-	if loaded.Subscription == nil { // a file that is being written, rather than what somebody wants
-		return c, errors.New("set schema: the schema has no type Subscription")
 	}
 	e.schema.Store(e.newSchema(loaded, texts))
 	for old := resolvers; !e.resolvers.CompareAndSwap(old, old.under(loaded)); {
@@ -126,6 +124,15 @@ func (e *Engine) renew(j *hub.Join) *hub.Renewal {
 			return mask, nil
 		},
 	}
+}
+
+// SchemaNotes returns what in the schema in force is right, and perhaps not meant, each with its place: paths of @match,
+// @owner and @tenant that lead to nothing that the payload type reads.
+func (e *Engine) SchemaNotes() (texts []string) {
+	for _, n := range e.schema.Load().Notes() {
+		texts = append(texts, n.String())
+	}
+	return texts
 }
 
 // schemaChanged implements hub.Config.Ended.

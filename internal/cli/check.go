@@ -31,7 +31,7 @@ Examples:
 func (c *checkCommand) Run(_ context.Context, env *Env) error {
 	resolved, err := c.load(env)
 	if err == nil {
-		err = checkAssembly(&resolved.Config)
+		err = checkAssembly(env, &resolved.Config)
 	} else if len(resolved.Config.Schema.Files) > 0 && !names(err, "schema") {
 		// Every problem at once: what the schema holds can be judged whatever the rest says.
 		err = errors.Join(err, server.CheckSchema(&resolved.Config))
@@ -61,8 +61,8 @@ func names(err error, path string) bool {
 	return false
 }
 
-// checkAssembly builds everything as serve does, and takes it down again.
-func checkAssembly(cfg *config.Config) error {
+// checkAssembly builds everything as serve does, says what may not be meant, and takes it down again.
+func checkAssembly(env *Env, cfg *config.Config) error {
 	parts := server.Parts{Version: version(), Bus: membus.New(membus.Options{})}
 	if cfg.Demo {
 		parts.Schema = []fraiseql.SchemaSource{{Name: demo.SchemaName, Text: demo.Schema}}
@@ -70,6 +70,9 @@ func checkAssembly(cfg *config.Config) error {
 	assembly, err := server.Assemble(cfg, parts)
 	if err != nil {
 		return err
+	}
+	for _, note := range assembly.Engine.SchemaNotes() {
+		env.say("warning: %s", note)
 	}
 	return closeEngine(assembly)
 }

@@ -33,19 +33,22 @@ func newGuard(c *config.Config) *guard {
 // host reports whether a request's Host is a name of ours. Under --dev everything is open on this machine, so a
 // web page that rebinds its own name to a loopback address must not get through.
 func (g *guard) host(host string) bool {
-	if !g.dev {
-		return true
-	}
+	return !g.dev || ours(host, g.listenHost, g.anyAddress)
+}
+
+// ours reports whether a Host is a loopback address, localhost or the name that we listen to; with anyAddress every
+// address is one.
+func ours(host, listenHost string, anyAddress bool) bool {
 	name := host
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
 	name = strings.TrimSuffix(strings.ToLower(strings.Trim(name, "[]")), ".")
-	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == g.listenHost && name != "" {
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") || name == listenHost && name != "" {
 		return true
 	}
 	ip, err := netip.ParseAddr(name)
-	return err == nil && (ip.Unmap().IsLoopback() || g.anyAddress)
+	return err == nil && (ip.Unmap().IsLoopback() || anyAddress)
 }
 
 // origin reports whether a page may talk to us: it is served from the request's own host, or is in `origins`.
@@ -87,6 +90,28 @@ func (s *Server) guarded(h http.Handler) http.Handler {
 			return
 		}
 		h.ServeHTTP(w, r)
+	})
+}
+
+// operators refuses requests to the operators' listener that a web page makes. One that listens on this machine only is
+// reached by names of this machine only: so a page that rebinds its own name to a loopback address (which is then neither
+// foreign nor cross-site to a browser) gets nothing. Elsewhere any name may lead here.
+func (s *Server) operators(h http.Handler) http.Handler {
+	listenHost, _, _ := net.SplitHostPort(strings.ToLower(s.cfg.Admin.Listen))
+	local := ours(listenHost, "", false)
+	var own origin.List
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		site := r.Header.Get("Sec-Fetch-Site")
+		switch {
+		case local && !ours(r.Host, listenHost, true):
+			refuse(w, http.StatusForbidden, problem{Code: code.Forbidden, Message: "admin.listen is an address of this machine: call it by an address or localhost, not by another Host"})
+		case own.Judge(r) == origin.Foreign, site == "cross-site", site == "same-site":
+			refuse(w, http.StatusForbidden, problem{Code: code.Forbidden, Message: "web pages may not call the operators' endpoints"})
+		default:
+			h.ServeHTTP(w, r)
+			return
+		}
+		s.count(observe.ConnectionsRefused, "origin")
 	})
 }
 

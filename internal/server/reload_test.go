@@ -67,6 +67,9 @@ func TestReload(t *testing.T) {
 		t.Errorf("revoke: %d with the old token, %d with the new one", a, b)
 	}
 	open.Expect(`{"id":"1","type":"next","payload":{"data":{"orders":{"id":"7"}}}}`) // it never noticed
+	if s.counts(`fraiseql_schema_changes_total{result="accepted"}`) {
+		t.Error("reloads that did not change the schema count as changes of it")
+	}
 }
 
 // signWith is sign with another secret.

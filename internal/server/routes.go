@@ -41,7 +41,7 @@ func (s *Server) AdminHandler() http.Handler {
 		mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
 	}
 	mux.HandleFunc("/", notFound)
-	return s.recovering(mux)
+	return s.recovering(s.operators(mux))
 }
 
 func (s *Server) metrics() http.Handler {
