@@ -13,9 +13,9 @@ from fraiseql.subscriptions.endpoint import (
     Endpoint,
     Text,
     note_refusal,
-    pump,
 )
 from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
+from fraiseql.subscriptions.pump import pump
 
 if TYPE_CHECKING:
     from websockets.asyncio.server import ServerConnection

@@ -17,10 +17,10 @@ from fraiseql.subscriptions.endpoint import (
     Engine,
     Text,
     note_refusal,
-    pump,
 )
 from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
 from fraiseql.subscriptions.hooks import Hooks
+from fraiseql.subscriptions.pump import pump
 from fraiseql.subscriptions.request import Headers, Request
 
 __all__ = ["SubscriptionApp"]

@@ -8,20 +8,21 @@ import logging
 import re
 import threading
 import weakref
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Union
 
 from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
 from fraiseql.subscriptions.errors import AuthorizationFailed, InvalidConfig, InvalidQuery, RateLimited, SubscriptionError
 from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.hooks import Desk, Hooks, check_hooks, hooks_document
+from fraiseql.subscriptions.pump import CLOSE
 from fraiseql.subscriptions.settings import seconds
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions.mailbox import Mailbox
     from fraiseql.subscriptions.manager import SubscriptionManager
 
-__all__ = ["LEGACY_SUBPROTOCOL", "SUBPROTOCOL", "Connection", "Endpoint", "note_refusal", "pump"]
+__all__ = ["LEGACY_SUBPROTOCOL", "SUBPROTOCOL", "Connection", "Endpoint", "Text", "note_refusal"]
 
 _log = logging.getLogger("fraiseql")
 
@@ -31,7 +32,7 @@ LEGACY_SUBPROTOCOL = "graphql-ws"
 CLOSE_SUBPROTOCOL = (4406, "Subprotocol not acceptable")
 CLOSE_BINARY = (1003, "messages are text")
 
-_CLOSE = 1
+_STOPS = (CLOSE, 1001, b"the server stops")
 _BYTES = 65536
 """Taken from the engine at once; what waits beyond it stays in the queues, within their bounds."""
 
@@ -314,6 +315,7 @@ class Connection:
         "_door",
         "_executor",
         "_future",
+        "_hearer",
         "_loop",
         "_mailbox",
         "_session",
@@ -341,6 +343,7 @@ class Connection:
         self._executor = executor
         self._loop = loop
         self._future: asyncio.Future[None] | None = None
+        self._hearer: Callable[[], None] | None = None
         self._told = False
         self._session = 0
         self._door = door
@@ -379,9 +382,11 @@ class Connection:
             for those of `Endpoint.exchange` see there. What is beyond a bound makes `arrival` return again.
         """
         try:
-            return self._executor._session_take(self._session, _BYTES)
+            taken = self._executor._session_take(self._session, _BYTES)
         except (SubscriptionError, KeyError):
-            return [(_CLOSE, 1001, b"the server stops")]
+            return [_STOPS]
+        # While the engine is being closed its mailboxes tell nothing any more: this may be the last time that it is asked.
+        return [*taken, _STOPS] if self._executor._closed else taken
 
     async def arrival(self) -> None:
         """Wait until there may be something to take."""
@@ -393,7 +398,21 @@ class Connection:
                 self._future = None
         self._told = False
 
+    def hear(self, hearer: Callable[[], None]) -> None:
+        """Let a function be called, in the loop's thread, when there may be something to take; in place of `arrival`.
+
+        Args:
+            hearer: Must not raise.
+        """
+        self._hearer = hearer
+        self._mailbox.put(self._token, hearer)
+        if self._told:
+            hearer()
+
     def _tell(self) -> None:
+        if self._hearer is not None:
+            self._hearer()
+            return
         self._told = True
         if self._future is not None and not self._future.done():
             self._future.set_result(None)
@@ -415,6 +434,7 @@ class Connection:
         if self._token == 0:
             return
         token, self._token = self._token, 0
+        self._hearer = None
         self._executor._aside().doors.pop(token, None)
         self._mailbox.remove(token)
         if self._door is not None:
@@ -424,55 +444,3 @@ class Connection:
                 self._executor._session_close(self._session)
             except (SubscriptionError, KeyError):
                 pass
-
-
-async def pump(
-    connection: Connection,
-    receive: Callable[[], Awaitable[Text | None]],
-    send: Callable[[bytes], Awaitable[object]],
-    close: Callable[[int, str], Awaitable[object]],
-) -> None:
-    """Move messages between a WebSocket and the engine until either of them ends it.
-
-    At most 64 KiB are taken from the engine at once, and only when all before has been sent: a client that does not
-    read lets messages wait in its queues, which are bounded.
-
-    Args:
-        connection: The engine's side. It is closed in the end.
-        receive: Gives the next text message of the client, None when it is gone.
-        send: Sends a text message.
-        close: Closes the WebSocket.
-    """
-    reader = asyncio.ensure_future(_read(connection, receive))
-    writer = asyncio.ensure_future(_write(connection, send, close))
-    try:
-        await asyncio.wait((reader, writer), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        connection.close()
-        reader.cancel()
-        writer.cancel()
-        for ended in await asyncio.gather(reader, writer, return_exceptions=True):
-            if isinstance(ended, Exception):
-                _log.debug("a WebSocket ended with %s", type(ended).__name__)
-
-
-async def _read(connection: Connection, receive: Callable[[], Awaitable[Text | None]]) -> None:
-    while True:
-        message = await receive()
-        if message is None:
-            return
-        connection.receive(message)
-
-
-async def _write(
-    connection: Connection,
-    send: Callable[[bytes], Awaitable[object]],
-    close: Callable[[int, str], Awaitable[object]],
-) -> None:
-    while True:
-        await connection.arrival()
-        for kind, code, data in connection.take():
-            if kind == _CLOSE:
-                await close(code, data.decode("utf-8", "replace"))
-                return
-            await send(data)

@@ -85,6 +85,16 @@ class Mailbox:
         self._targets[token] = target
         return token
 
+    def put(self, token: int, target: Callable[[], None]) -> None:
+        """Let a token call something else.
+
+        Args:
+            token: One that `add` made; one that was removed stays so.
+            target: As for `add`.
+        """
+        if token in self._targets:
+            self._targets[token] = target
+
     def new_token(self) -> int:
         """Make a token that nothing is told of.
 
