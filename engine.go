@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -111,7 +112,7 @@ func New(cfg Config) (*Engine, error) {
 		r.RetainControl(e.cfg.maxTokenLife() + clockSkew)
 	}
 	if err := e.bus.Attach(context.Background(), &inbox{e.hub, e}); err != nil {
-		return nil, errors.Join(errors.New("attach to the event bus"), err)
+		return nil, fmt.Errorf("attach to the event bus: %w", err)
 	}
 	e.startControl()
 	return e, nil

@@ -36,6 +36,8 @@ type Status struct {
 	// Problem says why it is not connected, or what is wrong though it is: the node is not ready then. It is for
 	// operators: a sentence without addresses of users, credentials and contents of events. "": all is well.
 	Problem string
+	// Cause is the same in words that publishers may read; "": nothing is wrong, or the cause is not known.
+	Cause Cause
 	// Reconnects, Gaps and Repeated count since the start: connections made again, gaps proven (events that are no
 	// longer held by the carrier were not delivered here), events that came again and were left out by the adapter.
 	Reconnects, Gaps, Repeated uint64

@@ -40,6 +40,7 @@ type Bus struct {
 	changed  chan struct{} // closed when current changes
 	since    time.Time
 	problem  string
+	cause    bus.Cause
 	extra    []string // servers of the cluster that a server named
 
 	lanesMu sync.Mutex // guards the table of lanes, not the lanes; before lane.mu
@@ -77,7 +78,7 @@ func OpenInProcess(rawURL string, o bus.Options, server nats.InProcessConnProvid
 	ctx, cancel := context.WithCancel(context.Background())
 	b := &Bus{
 		config: c, log: o.Logger, timeout: o.PublishTimeout, server: server, ctx: ctx, end: cancel, done: make(chan struct{}),
-		changed: make(chan struct{}), since: time.Now(), problem: "not connected yet", lanes: map[laneKey]*lane{},
+		changed: make(chan struct{}), since: time.Now(), problem: "not connected yet", cause: bus.Silent, lanes: map[laneKey]*lane{},
 	}
 	b.retain.Store(int64(defaultControlRetention))
 	if c.core {
@@ -156,7 +157,7 @@ func (b *Bus) Close(ctx context.Context) error {
 // Status says how the bus is with NATS.
 func (b *Bus) Status() bus.Status {
 	b.mu.Lock()
-	s := bus.Status{Connected: b.current != nil, Since: b.since, Problem: b.problem}
+	s := bus.Status{Connected: b.current != nil, Since: b.since, Problem: b.problem, Cause: b.cause}
 	b.mu.Unlock()
 	if p := b.reading.Load(); p != nil && s.Problem == "" {
 		s.Problem = *p
@@ -206,16 +207,19 @@ func (b *Bus) bounded(ctx context.Context) (*session, error) {
 	defer cancel()
 	s, err := b.live(wait)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, bus.ErrClosed) {
-		return nil, fmt.Errorf("%w: no connection to NATS for %v", bus.ErrUnavailable, b.timeout)
+		b.mu.Lock()
+		why, of := b.problem, b.cause
+		b.mu.Unlock()
+		return nil, bus.Because(of, fmt.Errorf("%w: no connection to NATS for %v: %s", bus.ErrUnavailable, b.timeout, why))
 	}
 	return s, err
 }
 
 // report takes what a step said and logs it when it is news.
-func (b *Bus) report(s *session, problem string) {
+func (b *Bus) report(s *session, problem string, of bus.Cause) {
 	b.mu.Lock()
 	news := b.problem != problem
-	b.problem = problem
+	b.problem, b.cause = problem, of
 	if (b.current != nil) != (s != nil) {
 		b.since = time.Now()
 	}

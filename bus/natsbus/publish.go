@@ -2,6 +2,7 @@ package natsbus
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -53,7 +54,7 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		case ctx.Err() != nil:
 			return r, fmt.Errorf("publish to nats: %w", ctx.Err())
 		case !errors.Is(err, errAgain) || time.Now().Add(pause).After(deadline):
-			return r, fmt.Errorf("publish to nats: %w: %w", bus.ErrUnavailable, err)
+			return r, bus.Because(cmp.Or(causeOf(err), bus.Lost), fmt.Errorf("publish to nats: %w: %w", bus.ErrUnavailable, err))
 		}
 		// A pause that ends early says why at the next turn.
 		b.rest(ctx, &pause)
@@ -65,7 +66,7 @@ var (
 	// errAgain marks failures after which the same events can be sent again without changing their order.
 	errAgain     = errors.New("can be sent again")
 	errGone      = fmt.Errorf("the connection was lost: %w", errAgain)
-	errNoAck     = errors.New("no acknowledgement in time")
+	errNoAck     = bus.Because(bus.Silent, errors.New("no acknowledgement in time"))
 	errUnordered = errors.New("an event was not stored, but a later one was")
 )
 
@@ -242,7 +243,7 @@ func (s *session) acknowledged(m *nats.Msg) {
 // ackError reads an acknowledgement; nil: the event is stored, now or before.
 func ackError(m *nats.Msg) error {
 	if len(m.Data) == 0 {
-		return fmt.Errorf("no stream takes it: %w", errAgain) // no responders: no leader, or the stream was deleted
+		return bus.Because(bus.NotReady, fmt.Errorf("no stream takes it: %w", errAgain)) // no responders: no leader, or the stream was deleted
 	}
 	if !bytes.Contains(m.Data, []byte(`"error"`)) {
 		return nil

@@ -1,6 +1,7 @@
 package natsbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 )
 
@@ -56,12 +58,12 @@ func (b *Bus) connecting() {
 			if s != nil {
 				s.nc.Close()
 			}
-			b.report(nil, "closed")
+			b.report(nil, "closed", "")
 			return
 		case err != nil:
-			b.report(nil, describe(err))
+			b.report(nil, describe(err), causeOf(err))
 			if !b.rest(b.ctx, &pause) {
-				b.report(nil, "closed")
+				b.report(nil, "closed", "")
 				return
 			}
 			continue
@@ -70,13 +72,13 @@ func (b *Bus) connecting() {
 		if before++; before > 1 {
 			b.reconnects.Add(1)
 		}
-		b.report(s, "")
+		b.report(s, "", "")
 		b.watch(s)
-		reason := "the connection was lost"
+		reason, of := "the connection was lost", bus.Lost
 		if err := s.nc.LastError(); err != nil {
-			reason += ": " + describe(err)
+			reason, of = reason+": "+describe(err), cmp.Or(causeOf(err), of)
 		}
-		b.report(nil, reason)
+		b.report(nil, reason, of)
 		if b.core != nil {
 			b.core.lost()
 		}
@@ -109,7 +111,7 @@ func (b *Bus) watch(s *session) {
 			problem = "JetStream does not answer: " + describe(err)
 		}
 		if b.ctx.Err() == nil && s.cause(err) == err {
-			b.report(s, problem)
+			b.report(s, problem, causeOf(err))
 		}
 	}
 }
@@ -129,11 +131,35 @@ func (b *Bus) rest(ctx context.Context, pause *time.Duration) bool {
 	}
 }
 
+// causeOf is the cause of an error for publishers.
+func causeOf(err error) bus.Cause {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, nats.ErrNoServers): // what the driver makes of it
+		return bus.Refused
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), errors.Is(err, nats.ErrAuthRevoked), errors.Is(err, nats.ErrAccountAuthExpired),
+		errors.Is(err, nats.ErrNkeysNotSupported), strings.Contains(strings.ToLower(err.Error()), "authorization violation"):
+		return bus.BadLogin
+	case errors.Is(err, nats.ErrPermissionViolation), strings.Contains(strings.ToLower(err.Error()), "permissions violation"):
+		return bus.Denied
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
+		return bus.NotReady
+	case errors.Is(err, nats.ErrTimeout):
+		return bus.Silent
+	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted), strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
+		return bus.BadTLS
+	}
+	return bus.CauseOf(err)
+}
+
 // describe says what is wrong without a credential: errors of the client hold none, but for URLs.
 func describe(err error) string {
 	switch {
 	case errors.Is(err, nats.ErrNoServers):
-		return "no server answers"
+		return "no server answers: connection refused"
+	case bus.CauseOf(err) == bus.NoHost:
+		return "the name of the NATS host is not known"
 	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, jetstream.ErrJetStreamNotEnabled), errors.Is(err, jetstream.ErrJetStreamNotEnabledForAccount):
 		return "JetStream is not enabled, or not ready yet"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):

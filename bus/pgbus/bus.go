@@ -65,7 +65,7 @@ func Open(rawURL string, o bus.Options) (*Bus, error) {
 	o = o.WithDefaults()
 	b := &Bus{
 		settings: *s, options: o, log: o.Logger, answer: answerTime, ended: make(chan struct{}), requests: make(chan *request, maxQueued),
-		status:   bus.Status{Since: time.Now(), Problem: "not attached yet"},
+		status:   bus.Status{Since: time.Now(), Problem: "not attached yet", Cause: bus.Silent},
 		interest: interest{channels: map[string]uint64{}, version: 1, changed: make(chan struct{})},
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())

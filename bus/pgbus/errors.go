@@ -26,6 +26,25 @@ func (r *refusal) Error() string {
 	return fmt.Sprintf("PostgreSQL refuses: %s (SQLSTATE %s)", r.message, r.code)
 }
 
+// causeOf is the cause of an answer for publishers.
+func (r *refusal) causeOf() bus.Cause {
+	switch {
+	case strings.HasPrefix(r.code, "28"):
+		return bus.BadLogin
+	case r.code == "3D000":
+		return bus.NoDatabase
+	case r.code == "42501":
+		return bus.Denied
+	case r.code == "3F000", r.code == "42P01", r.code == "42883": // the schema, a table or a function is not there
+		return bus.NotSet
+	case strings.HasPrefix(r.code, "53"):
+		return bus.Full
+	case strings.HasPrefix(r.code, "57"), r.code == "25006":
+		return bus.NotReady
+	}
+	return ""
+}
+
 // explain returns an error for operators: what happened, without addresses, names of users and contents.
 func explain(err error) error {
 	var answer *pgconn.PgError
@@ -38,30 +57,51 @@ func explain(err error) error {
 	case err == nil, errors.As(err, &known), errors.As(err, &before), errors.Is(err, bus.ErrClosed), errors.Is(err, ErrUnreachable):
 		return err
 	case errors.As(err, &answer):
-		return &refusal{answer.Code, answer.Message}
+		r := &refusal{answer.Code, answer.Message}
+		switch r.causeOf() { // whose texts name a user or a database
+		case bus.BadLogin:
+			r.message = "the user name or the password is wrong, or pg_hba.conf does not let the user in"
+		case bus.NoDatabase:
+			r.message = "there is no such database"
+		}
+		return bus.Because(r.causeOf(), r)
 	case errors.Is(err, context.Canceled):
 		return context.Canceled
 	case errors.As(err, &dns):
-		return told("the server's name is not known")
+		return bus.Because(bus.NoHost, told("the server's name is not known"))
 	case errors.As(err, &number):
 		at := ""
 		if op := (*net.OpError)(nil); errors.As(err, &op) && op.Op == "dial" && op.Addr != nil {
 			at = " at " + op.Addr.String()
 		}
-		return told("no connection to PostgreSQL" + at + ": " + number.Error())
+		return bus.Because(bus.CauseOf(err), told("no connection to PostgreSQL"+at+": "+number.Error()))
 	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout(), errors.Is(err, errSilent):
-		return told("no answer from PostgreSQL")
+		return bus.Because(bus.Silent, told("no answer from PostgreSQL"))
+	case strings.Contains(err.Error(), "server refused TLS connection"):
+		return bus.Because(bus.BadTLS, told("PostgreSQL does not take TLS here (sslmode)"))
 	case strings.Contains(err.Error(), "tls:") || strings.Contains(err.Error(), "x509:"):
-		return told("TLS with PostgreSQL failed")
+		return bus.Because(bus.BadTLS, told("TLS with PostgreSQL failed"))
 	}
-	return told("the connection to PostgreSQL was lost")
+	return bus.Because(bus.Lost, told("the connection to PostgreSQL was lost"))
 }
 
 // errSilent is a server that does not answer in time.
 var errSilent = errors.New("no answer")
 
 // unavailable marks an error as one that a later retry may not see.
-func unavailable(err error) error { return fmt.Errorf("%w: %w", bus.ErrUnavailable, explain(err)) }
+func unavailable(err error) error {
+	err = explain(err)
+	return bus.Because(causeOf(err), fmt.Errorf("%w: %w", bus.ErrUnavailable, err))
+}
+
+// causeOf is the cause of an error that was explained, for publishers.
+func causeOf(err error) bus.Cause {
+	cause := bus.CauseOf(err)
+	if _, ok := errors.AsType[told](err); ok && cause == "" {
+		return bus.NotSet
+	}
+	return cause
+}
 
 // class returns the first two characters of the server's error code, "" for an error that is not the server's.
 func class(err error) string {

@@ -1,6 +1,7 @@
 package pgbus
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -157,7 +158,11 @@ func (b *Bus) await(ctx context.Context, r *request) error {
 
 // late is the error of what was not acknowledged in time.
 func (b *Bus) late() error {
-	return fmt.Errorf("%w: not acknowledged by PostgreSQL within %v", bus.ErrUnavailable, b.options.PublishTimeout)
+	s, why := b.Status(), ""
+	if !s.Connected && s.Problem != "" {
+		why = ": " + s.Problem
+	}
+	return bus.Because(cmp.Or(s.Cause, bus.Silent), fmt.Errorf("%w: not acknowledged by PostgreSQL within %v%s", bus.ErrUnavailable, b.options.PublishTimeout, why))
 }
 
 // writer is a goroutine that writes groups of requests over a connection of its own.

@@ -23,9 +23,10 @@ const (
 	pageBytes = 8 << 20
 	// maxFilter is up to how many channels the server leaves out what is not of interest. Above, everything is read.
 	maxFilter = 64
-	// pace is the least time from one read to the next while events come: they gather, and the server is asked at
-	// most so often however many transactions commit.
-	pace = time.Millisecond
+	// pace is the time from one read to the next while events come in numbers: they gather, and the server is asked no
+	// more often than that on average, however many transactions commit. Up to ahead reads need not wait for it: where few
+	// commit, each is read at once.
+	pace, ahead = time.Millisecond, 8
 	// What is committed but held back by an older transaction is asked for again after chaseFirst, then after twice
 	// as long up to chaseLast: nobody is notified when that transaction ends without an event.
 	chaseFirst, chaseLast = time.Millisecond, 8 * time.Millisecond
@@ -54,10 +55,10 @@ type reader struct {
 	last   place
 	lastID string
 
-	chase    time.Duration // until the next read of what is held back; 0: nothing is
-	busy     bool          // the last read had events
-	limit    int64         // rows of the next read: fewer after large ones
-	lastRead time.Time
+	chase time.Duration // until the next read of what is held back; 0: nothing is
+	busy  bool          // the last read had events
+	limit int64         // rows of the next read: fewer after large ones
+	due   time.Time     // of the next read, at that pace
 }
 
 // run connects and reads until the bus is closed.
@@ -117,7 +118,7 @@ func (r *reader) connect(ctx context.Context) error {
 			s.Reconnects++
 		}
 		r.b.connected = true
-		s.Connected, s.Since, s.Problem = true, time.Now(), ""
+		s.Connected, s.Since, s.Problem, s.Cause = true, time.Now(), "", ""
 	})
 	r.b.log.Info("PostgreSQL is connected", "schema", r.b.schema)
 	return nil
@@ -194,7 +195,7 @@ func (r *reader) disconnect(ctx context.Context, err error) {
 		if s.Connected {
 			s.Connected, s.Since = false, time.Now()
 		}
-		s.Problem = err.Error()
+		s.Problem, s.Cause = err.Error(), causeOf(err)
 	})
 	if changed {
 		r.b.log.Warn("PostgreSQL is away", "schema", r.b.schema, "problem", err.Error())
@@ -220,7 +221,7 @@ func (r *reader) follow(ctx context.Context) error {
 // wait returns when it is time to read again.
 func (r *reader) wait(ctx context.Context) error {
 	if r.busy {
-		if d := pace - time.Since(r.lastRead); d > 0 {
+		if d := time.Until(r.due); d > 0 {
 			pause(ctx, d)
 		}
 	}
@@ -255,7 +256,7 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 	if !r.located || some && len(channels) == 0 {
 		limit = 0
 	}
-	r.notified, r.lastRead = false, time.Now()
+	r.notified, r.due = false, nextDue(r.due, time.Now())
 	limited, cancel := context.WithTimeout(ctx, r.b.answer)
 	defer cancel()
 	result := r.conn.ExecPrepared(limited, readName,
@@ -273,6 +274,14 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 		return false, errRow
 	}
 	return p.finish(limit), nil
+}
+
+// nextDue is when the read after one at now is due, if that one was at due.
+func nextDue(due, now time.Time) time.Time {
+	if earliest := now.Add(-ahead * pace); due.Before(earliest) {
+		due = earliest
+	}
+	return due.Add(pace)
 }
 
 // errReplaced ends a connection, so that what is in the table is verified as after any other reconnect.

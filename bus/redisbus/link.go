@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -27,13 +28,14 @@ type link struct {
 	was        bool // up at least once
 	since      time.Time
 	problem    string
+	cause      bus.Cause
 	reconnects uint64
 }
 
 func (l *link) init() {
 	l.laidOut, l.poke = make(chan struct{}), make(chan struct{}, 1)
 	l.changed = make(chan struct{})
-	l.since, l.problem = time.Now(), "not connected yet"
+	l.since, l.problem, l.cause = time.Now(), "not connected yet", bus.Silent
 }
 
 // problemNow returns why Redis cannot be used, "" if it can.
@@ -43,8 +45,19 @@ func (l *link) problemNow() string {
 	return l.problem
 }
 
-// set notes the state and reports whether it is another one now.
-func (l *link) set(up bool, problem string) (changed bool) {
+// trouble is problemNow with its cause.
+func (l *link) trouble() (string, bus.Cause) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.problem, l.cause
+}
+
+// set notes the state (err: why Redis cannot be used) and reports whether it is another one now.
+func (l *link) set(err error) (changed bool) {
+	up, problem, cause := err == nil, "", bus.Cause("")
+	if err != nil {
+		problem, cause = describe(err), causeOf(err)
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	changed = l.up != up
@@ -57,7 +70,7 @@ func (l *link) set(up bool, problem string) (changed bool) {
 		l.reconnects++
 	}
 	l.was = l.was || up
-	l.problem = problem
+	l.problem, l.cause = problem, cause
 	return changed
 }
 
@@ -85,9 +98,8 @@ func (b *Bus) lost(err error) {
 	if b.ctx.Err() != nil || err == nil {
 		return
 	}
-	text := describe(err)
-	if b.link.set(false, text) {
-		b.o.Logger.Warn("redis: connection lost", "problem", text)
+	if b.link.set(err) {
+		b.o.Logger.Warn("redis: connection lost", "problem", describe(err))
 	}
 	b.poke()
 }
@@ -96,7 +108,7 @@ func (b *Bus) lost(err error) {
 func (b *Bus) Status() bus.Status {
 	l := &b.link
 	l.mu.Lock()
-	s := bus.Status{Connected: l.up, Since: l.since, Problem: l.problem, Reconnects: l.reconnects}
+	s := bus.Status{Connected: l.up, Since: l.since, Problem: l.problem, Cause: l.cause, Reconnects: l.reconnects}
 	l.mu.Unlock()
 	s.Gaps, s.Repeated = b.reports.gaps.Load(), b.reports.repeated.Load()
 	s.Gauges = []bus.Gauge{
@@ -126,7 +138,7 @@ func (b *Bus) connect() {
 		switch {
 		case err == nil:
 			wait = backoff{}
-			if b.link.set(true, "") {
+			if b.link.set(nil) {
 				b.o.Logger.Info("redis: connected")
 			}
 			b.deliverAll()
@@ -134,9 +146,8 @@ func (b *Bus) connect() {
 		case b.ctx.Err() != nil:
 			return
 		default:
-			text := describe(err)
-			if b.link.set(false, text) || wait.tries == 0 {
-				b.o.Logger.Warn("redis: not connected", "problem", text)
+			if b.link.set(err) || wait.tries == 0 {
+				b.o.Logger.Warn("redis: not connected", "problem", describe(err))
 			}
 			b.pause(wait.next(), nil)
 		}
@@ -282,7 +293,31 @@ func permanent(err error) bool {
 }
 
 // cause keeps the code of an error of Redis, not its text, which may name a user or a key.
-func cause(err error) error { return problem(describe(err)) }
+func cause(err error) error { return bus.Because(causeOf(err), problem(describe(err))) }
+
+// causeOf is the cause of an error for publishers.
+func causeOf(err error) bus.Cause {
+	if r, ok := rueidis.IsRedisErr(err); ok {
+		word, _, _ := strings.Cut(r.Error(), " ")
+		switch {
+		case word == "NOAUTH", word == "WRONGPASS":
+			return bus.BadLogin
+		case word == "NOPERM":
+			return bus.Denied
+		case word == "OOM", word == "MISCONF", strings.Contains(r.Error(), "max number of clients"):
+			return bus.Full
+		case strings.Contains(r.Error(), "DB index is out of range"):
+			return bus.NoDatabase
+		case transient[word]:
+			return bus.NotReady
+		}
+		return ""
+	}
+	if _, ok := errors.AsType[problem](err); ok {
+		return bus.NotSet
+	}
+	return cmp.Or(bus.CauseOf(err), bus.Lost)
+}
 
 // describe says in one sentence, without addresses and names, what went wrong.
 func describe(err error) string {
@@ -293,6 +328,9 @@ func describe(err error) string {
 		word, _, _ := strings.Cut(r.Error(), " ")
 		if text, ok := answers[word]; ok {
 			return text
+		}
+		if strings.Contains(r.Error(), "DB index is out of range") {
+			return "redis has no database of this number"
 		}
 		return "redis refused a command (" + word + ")"
 	}

@@ -298,9 +298,9 @@ func (b *Bus) failure(ctx context.Context, verb string, err error) error {
 	case permanent(err):
 		return fmt.Errorf("%s: redis bus: %w", verb, cause(err))
 	}
-	why := b.link.problemNow()
+	why, of := b.link.trouble()
 	if why == "" {
-		why = describe(err)
+		why, of = describe(err), causeOf(err)
 	}
-	return fmt.Errorf("%s: redis bus: %w: %s", verb, bus.ErrUnavailable, why)
+	return bus.Because(of, fmt.Errorf("%s: redis bus: %w: %s", verb, bus.ErrUnavailable, why))
 }

@@ -117,6 +117,21 @@ func TestNobodyListens(t *testing.T) {
 	wantProblem(t, "redis+cluster://user:topsecret@"+testkit.FreeAddr(t), "connection refused", "topsecret")
 }
 
+func TestCauses(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{Password: "topsecret", Users: []string{"blind on >secret resetkeys -@all +ping +hello +client"}})
+	bustest.Causes(t, func(u string, o bus.Options) (bus.Bus, error) { return Open(u, o) }, map[string]bus.Cause{
+		"redis://user:topsecret@" + testkit.FreeAddr(t):         bus.Refused,
+		"redis+cluster://user:topsecret@" + testkit.FreeAddr(t): bus.Refused,
+		"redis://:topsecret@no-such-host.invalid":               bus.NoHost,
+		"redis://:topsecret-not@" + server.Addr:                 bus.BadLogin,
+		"redis://" + server.Addr:                                bus.BadLogin,
+		"redis://:topsecret@" + server.Addr + "/99":             bus.NoDatabase,
+		"redis://blind:secret@" + server.Addr:                   bus.Denied,
+		"redis+cluster://:topsecret@" + server.Addr:             bus.NotSet,
+		"rediss://:topsecret@" + server.Addr:                    bus.Silent, // it waits for more
+	}, "topsecret", "blind")
+}
+
 func TestConformanceOfACluster(t *testing.T) {
 	nodes := testkit.StartRedisCluster(t, 3, testkit.RedisOptions{})
 	seeds := "redis+cluster://" + nodes[0].Addr + "," + nodes[1].Addr

@@ -18,7 +18,7 @@ type publishCommand struct {
 	Event string        `arg:"" optional:"" help:"One event, or an array of events, as JSON."`
 	File  string        `name:"file" short:"f" placeholder:"FILE" help:"File with events: JSON, an array, or one event per line. - is standard input."`
 	Batch int           `name:"batch" default:"500" placeholder:"N" help:"Events per request, at most 10000 (default: ${default})."`
-	Wait  time.Duration `name:"wait" default:"30s" placeholder:"TIME" help:"How long to try again while the server or its bus is out of reach (default: ${default})."`
+	Wait  time.Duration `name:"wait" default:"30s" placeholder:"TIME" help:"How long to try while the server or its bus is out of reach, with a request that is under way; 0 tries once (default: ${default})."`
 }
 
 // Help is shown below the flags.

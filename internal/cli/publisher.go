@@ -24,6 +24,8 @@ type publisher struct {
 
 const (
 	requestTimeout = 60 * time.Second
+	// leastRequest is what a request is given even if the time for trying is shorter, or nearly over.
+	leastRequest = time.Second
 	// batchBytes bounds a request well below what a server takes.
 	batchBytes = 8 << 20
 	retryBase  = 200 * time.Millisecond
@@ -74,7 +76,7 @@ type outcome struct {
 func (p *publisher) send(ctx context.Context, lines [][]byte) error {
 	deadline := time.Now().Add(p.wait)
 	for attempt := 0; ; attempt++ {
-		out, err := p.request(ctx, lines)
+		out, err := p.request(ctx, lines, deadline)
 		if err == nil {
 			p.accepted += out.accepted
 			p.progress.update(p.accepted)
@@ -118,9 +120,14 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (p *publisher) request(ctx context.Context, lines [][]byte) (outcome, error) {
+// request sends lines once. It ends at the deadline, unless nothing is to be tried again: an answer is then waited for.
+func (p *publisher) request(ctx context.Context, lines [][]byte, deadline time.Time) (outcome, error) {
 	var out outcome
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	patience := requestTimeout
+	if p.wait > 0 {
+		patience = min(patience, max(time.Until(deadline), leastRequest))
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	body := append(bytes.Join(lines, []byte("\n")), '\n')
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url, bytes.NewReader(body))
@@ -133,12 +140,12 @@ func (p *publisher) request(ctx context.Context, lines [][]byte) (outcome, error
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return out, fmt.Errorf("publish to %s: %w", p.url, reason(err))
+		return out, fmt.Errorf("publish to %s: %w", p.url, late(reason(err), patience))
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return out, fmt.Errorf("publish to %s: read the answer: %w", p.url, err)
+		return out, fmt.Errorf("publish to %s: read the answer: %w", p.url, late(err, patience))
 	}
 	var answer struct {
 		Accepted int             `json:"accepted"`
@@ -154,6 +161,14 @@ func (p *publisher) request(ctx context.Context, lines [][]byte) (outcome, error
 		out.retryAfter = time.Duration(s) * time.Second
 	}
 	return out, nil
+}
+
+// late says of a request that was broken off what is known of it.
+func late(err error, patience time.Duration) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("no answer within %v: the events may have been published or not", patience.Round(time.Millisecond))
+	}
+	return err
 }
 
 // reason leaves the method and the URL out of an error of net/http.

@@ -109,6 +109,21 @@ func TestPublishGivesUp(t *testing.T) {
 	}
 }
 
+// A server that never answers is not waited for longer than --wait says.
+func TestPublishBreaksOffARequest(t *testing.T) {
+	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-r.Context().Done()
+	}))
+	defer srv.Close()
+	var out, errs bytes.Buffer
+	env := &Env{Stdin: strings.NewReader(input(1)), Stdout: &out, Stderr: &errs}
+	code := Run(t.Context(), []string{"publish", "--url", srv.URL, "--wait", "10ms"}, env)
+	if code != 3 || !strings.Contains(errs.String(), "no answer within 1s: the events may have been published or not") {
+		t.Errorf("%d %s %s", code, out.String(), errs.String())
+	}
+}
+
 func TestPublishCountsEventsOfEarlierBatches(t *testing.T) {
 	code, _, errs := publish(t, &scripted{answers: []string{"202 2", "422 0"}}, input(4), "--batch", "2")
 	if code != 1 || !strings.Contains(errs, "event 4: type: is wrong") || !strings.Contains(errs, "2 events were accepted before") {

@@ -36,11 +36,14 @@ func (p Problem) String() string {
 	if p.Place.Name != "" {
 		b.WriteString(p.Place.String() + ": ")
 	}
-	if p.Path != "" {
+	if p.Path != "" && p.Place.Name != flagOf(p.Path) { // which says it already
 		b.WriteString(p.Path + ": ")
 	}
 	return b.String() + p.Message
 }
+
+// flagOf is the flag that is named after a key.
+func flagOf(path string) string { return "--" + strings.ReplaceAll(path, ".", "-") }
 
 // Problems is every problem found, in the order of files and lines, then of the table.
 type Problems []Problem

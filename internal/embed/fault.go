@@ -137,10 +137,18 @@ func appendParts(parts []part, err error) []part {
 	case errors.Is(err, bus.ErrClosed):
 		return append(parts, part{code: code.BusUnavailable, message: "The engine is closed.", index: -1})
 	case errors.Is(err, bus.ErrUnavailable):
-		return append(parts, part{code: code.BusUnavailable, message: "The event bus did not acknowledge; the log says why it cannot.", index: -1})
+		return append(parts, part{code: code.BusUnavailable, message: unacknowledged(err), index: -1})
 	}
 	if inner := errors.Unwrap(err); inner != nil {
 		return appendParts(parts, inner)
 	}
 	return parts
+}
+
+// unacknowledged says that the bus did not acknowledge, and why, as far as that names nothing.
+func unacknowledged(err error) string {
+	if cause := bus.CauseOf(err); cause != "" {
+		return "The event bus did not acknowledge: " + string(cause) + ". The log says more."
+	}
+	return "The event bus did not acknowledge; the log says why it cannot."
 }

@@ -58,7 +58,7 @@ func (p *publish) run() {
 		return
 	}
 	if p.s.draining.Load() {
-		p.unavailable(0)
+		p.unavailable(0, "")
 		return
 	}
 	publisher, status, refusal := p.s.publish.Load().identify(p.r.Header)
@@ -116,7 +116,7 @@ func (p *publish) publish(events []event.Event) {
 	}
 	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
 		p.s.log.Warn("bus unavailable", "accepted", receipt.Accepted, "of", len(events), "error", err)
-		p.unavailable(receipt.Accepted)
+		p.unavailable(receipt.Accepted, bus.CauseOf(err))
 		return
 	}
 	if errs := eventErrors(err); len(errs) > 0 {
@@ -134,13 +134,18 @@ func (p *publish) publish(events []event.Event) {
 	answer(p.w, p.status, failure{Errors: []problem{{Code: code.InternalServerError, Message: "internal error"}}, Accepted: &receipt.Accepted})
 }
 
-func (p *publish) unavailable(accepted int) {
+func (p *publish) unavailable(accepted int, cause bus.Cause) {
 	p.status = http.StatusServiceUnavailable
 	p.w.Header().Set("Retry-After", "1")
 	p.s.count(observe.PublishRefused, code.BusUnavailable)
-	text := "the event bus does not answer, and not every event could be published; send those after `accepted` again, with the same ids"
+	text := "the event bus does not answer"
+	if cause != "" && cause != bus.Silent {
+		text = "the event bus cannot be used (" + string(cause) + ")"
+	}
 	if accepted == 0 {
-		text = "the event bus does not answer, and nothing was published; send all again, with the same ids"
+		text += ", and nothing was published; send all again, with the same ids"
+	} else {
+		text += ", and not every event could be published; send those after `accepted` again, with the same ids"
 	}
 	answer(p.w, p.status, failure{
 		Errors:   []problem{{Code: code.BusUnavailable, Message: text}},

@@ -5,6 +5,8 @@
 //	go run ./bench/bus/pg [-rounds 5] [-seconds 4] [-publishers 1,8,32] [-fsync=false] > raw.jsonl
 //	go run ./bench/bus/pg -horizon > raw.jsonl
 //
+// Latency is measured in pieces of both in turn, twice as long in all, and its percentiles are of all of a round.
+//
 // The server is one of its own in a temporary folder, or that of -url. Standard output has one line of JSON per
 // measurement, and at the end those that sum up. -horizon measures instead how long events wait for older writing transactions,
 // with one line per event.
@@ -53,6 +55,22 @@ type result struct {
 	P50        float64 `json:"p50_ms"`
 	P99        float64 `json:"p99_ms"`
 	CPU        float64 `json:"cpu_us_per_event"` // of this process and the server
+
+	cpu   float64 // seconds
+	taken []time.Duration
+}
+
+// add adds what was measured of the same peer in another piece of a round.
+func (r *result) add(more result) {
+	r.Round, r.Peer, r.Publishers, r.Rate = more.Round, more.Peer, more.Publishers, more.Rate
+	r.Seconds += more.Seconds
+	r.Published += more.Published
+	r.Delivered += more.Delivered
+	r.cpu += more.cpu
+	r.taken = append(r.taken, more.taken...)
+	r.PerSecond = float64(r.Delivered) / r.Seconds
+	r.P50, r.P99 = quantile(r.taken, 0.5), quantile(r.taken, 0.99)
+	r.CPU = r.cpu * 1e6 / max(float64(r.Delivered), 1)
 }
 
 // arrivals counts what is delivered and how late.
@@ -76,22 +94,21 @@ func (a *arrivals) take(data []byte) {
 	a.count.Add(1)
 }
 
-func (a *arrivals) reset() {
+// forget begins anew.
+func (a *arrivals) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.taken = a.taken[:0]
+	a.taken = nil
 	a.count.Store(0)
 }
 
 // quantile returns one in milliseconds.
-func (a *arrivals) quantile(q float64) float64 {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if len(a.taken) == 0 {
+func quantile(taken []time.Duration, q float64) float64 {
+	if len(taken) == 0 {
 		return 0
 	}
-	slices.Sort(a.taken)
-	return float64(a.taken[min(int(q*float64(len(a.taken))), len(a.taken)-1)]) / 1e6
+	slices.Sort(taken)
+	return float64(taken[min(int(q*float64(len(taken))), len(taken)-1)]) / 1e6
 }
 
 var postmaster int
@@ -105,7 +122,7 @@ func event(at time.Time) []byte {
 // measure lets n publishers publish for a time, at a rate over all of them (0: one event after the other), and waits for
 // what they published.
 func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result, error) {
-	a.reset()
+	a.forget()
 	ctx := context.Background()
 	var wait sync.WaitGroup
 	var published atomic.Int64
@@ -144,11 +161,11 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 	for end := time.Now().Add(10 * time.Second); a.count.Load() < published.Load() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
-	took := time.Since(began).Seconds()
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	return result{
-		Publishers: n, Rate: rate, Seconds: took, Published: int(published.Load()), Delivered: int(a.count.Load()),
-		PerSecond: float64(a.count.Load()) / took, P50: a.quantile(0.5), P99: a.quantile(0.99),
-		CPU: (cpuSeconds(postmaster) - before) * 1e6 / max(float64(a.count.Load()), 1),
+		Publishers: n, Rate: rate, Seconds: time.Since(began).Seconds(), Published: int(published.Load()), Delivered: int(a.count.Load()),
+		cpu: cpuSeconds(postmaster) - before, taken: a.taken,
 	}, nil
 }
 
@@ -178,7 +195,7 @@ func warm(publishers []func([]byte) error, a *arrivals) error {
 			return errors.New("what was published before the measurement did not arrive")
 		}
 	}
-	a.reset()
+	a.forget()
 	return nil
 }
 
@@ -260,43 +277,53 @@ func compareAll(url string, rounds int, list string, d time.Duration) error {
 	return summarise(all, out)
 }
 
+// pieces is in how many pieces a measurement of latency is cut, of both peers in turn: a disk that is slow for some
+// milliseconds, a few times a second, would else meet one of them and decide its 99th percentile.
+const pieces = 6
+
 // compare measures both peers as fast as they are, then at half of the rate of the slower one.
 func compare(url string, round, n int, d time.Duration) []result {
 	names := []string{"bare", "pgbus"}
 	if round%2 == 1 {
 		slices.Reverse(names)
 	}
-	var out []result
-	half := 0.0
-	for _, loaded := range []bool{true, false} {
-		for _, name := range names {
-			a := &arrivals{}
-			p, err := open(name, url, a)
-			if err != nil {
-				log.Fatal(err)
-			}
-			rate := 0.0
-			if !loaded {
-				rate = half
-			}
-			r, err := measure(p, a, n, rate, d)
-			p.close()
-			if err != nil {
-				log.Fatal(err)
-			}
-			if r.Round, r.Peer = round, name; loaded && (half == 0 || r.PerSecond/2 < half) {
-				half = r.PerSecond / 2
-			}
-			if r.Delivered != r.Published {
-				log.Printf("%s: %d published, %d delivered", name, r.Published, r.Delivered)
-			}
-			if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
-				log.Fatal(err)
-			}
-			out = append(out, r)
+	var full, half [2]result
+	for i, name := range names {
+		full[i].add(one(url, name, round, n, 0, d))
+	}
+	rate := min(full[0].PerSecond, full[1].PerSecond) / 2
+	for piece := range pieces {
+		for j := range names {
+			i := (j + piece) % len(names)
+			half[i].add(one(url, names[i], round, n, rate, 2*d/pieces))
+		}
+	}
+	out := append(full[:], half[:]...)
+	for _, r := range out {
+		if r.Delivered != r.Published {
+			log.Printf("%s: %d published, %d delivered", r.Peer, r.Published, r.Delivered)
+		}
+		if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+			log.Fatal(err)
 		}
 	}
 	return out
+}
+
+// one measures a peer once.
+func one(url, name string, round, n int, rate float64, d time.Duration) result {
+	a := &arrivals{}
+	p, err := open(name, url, a)
+	if err != nil {
+		log.Fatal(err)
+	}
+	r, err := measure(p, a, n, rate, d)
+	p.close()
+	if err != nil {
+		log.Fatal(err)
+	}
+	r.Round, r.Peer = round, name
+	return r
 }
 
 // summarise prints what the rounds say.
