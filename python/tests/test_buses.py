@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buses import BUSES, BusServer
+from buses import BUSES, BusServer, free_port, running
 from children import python
 from fraiseql.subscriptions import BusUnavailable, EventBusConfig, SubscriptionExecutor, SubscriptionManager
 
@@ -168,6 +168,21 @@ def test_a_bus_that_was_never_there(tmp_path: Path) -> None:
             with pytest.raises(BusUnavailable) as failed:
                 publish(executor, 1)
             assert "sesame" not in str(failed.value)
+            assert "connection refused" in str(failed.value)
+
+
+def test_a_bus_that_refuses_a_password(tmp_path: Path) -> None:
+    """The cause is told, and neither the password nor where the bus is."""
+    port = free_port()
+    command = ["redis-server", "--bind", "127.0.0.1", "--port", str(port), "--save", "", "--requirepass", "sesame"]
+    with running(BusServer(command, port, cwd=tmp_path)):
+        for password in ("", ":barley@"):
+            config = EventBusConfig.redis(f"redis://{password}127.0.0.1:{port}?publish_timeout=1s", "app")
+            with SubscriptionExecutor(config) as executor:
+                with pytest.raises(BusUnavailable, match="authentication failed") as failed:
+                    publish(executor, 1)
+            assert "barley" not in str(failed.value)
+            assert str(port) not in str(failed.value)
 
 
 def test_what_is_wrong_with_a_url() -> None:
