@@ -72,10 +72,10 @@ def free_port() -> int:
 
 
 class Reader:
-    """Follows one page in a folder of its own. The page's port 8000 becomes a free one."""
+    """Follows one page in a folder of its own. The page's ports become free ones: 8000, and 6399 of its Redis."""
 
     def __init__(self, page: Path, folder: Path) -> None:
-        self.page, self.folder, self.port = page, folder, str(free_port())
+        self.page, self.folder, self.port, self.redis = page, folder, str(free_port()), str(free_port())
         self.output = ""
         self.background: dict[str, tuple[subprocess.Popen[bytes], Path]] = {}
         # Nothing of the test's own paths: the page must work with what is installed.
@@ -103,7 +103,7 @@ class Reader:
         return len(steps)
 
     def text(self, step: Step) -> str:
-        return step.text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}")
+        return step.text.replace("127.0.0.1:8000", f"127.0.0.1:{self.port}").replace("6399", self.redis)
 
     def do_file(self, step: Step) -> None:
         target = self.folder / step.name
@@ -134,7 +134,7 @@ class Reader:
 
         def ready() -> bool:
             assert process.poll() is None, f"ended with {process.returncode}\n{log.with_suffix('.err').read_text()}"
-            if found := re.search(r"--port (\d+)", step.text):
+            if found := re.search(r"--port (\d+)", self.text(step)):
                 return self.serves(int(found[1]))
             return self.serves() if "uvicorn" in step.text or "serve" in step.text else self.subscriptions() > before
 
