@@ -110,7 +110,7 @@ CASES = {
     "before import": "child(fresh, heard)\nfresh()",
     "after import": "import fraiseql.subscriptions\nchild(fresh, heard)\nfresh()",
     "after import of the native module": """
-import fraiseql.subscriptions.executor
+import fraiseql.subscriptions
 child(fresh, heard); child(fresh, heard)
 fresh()
 """,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from fraiseql.subscriptions import SubscriptionExecutor as PySubscriptionExecutor
 from fraiseql.subscriptions.config import EventBusConfig as PyEventBusConfig
-from fraiseql.subscriptions.executor import SubscriptionExecutor as PySubscriptionExecutor
 from fraiseql.subscriptions.messages import GraphQLMessage as PyGraphQLMessage
 from fraiseql.subscriptions.messages import SubscriptionPayload as PySubscriptionPayload
 

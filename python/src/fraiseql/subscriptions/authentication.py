@@ -16,7 +16,7 @@ from fraiseql.subscriptions import loops
 from fraiseql.subscriptions.identity import Identity
 
 if TYPE_CHECKING:
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["AuthHandler", "Door", "check_handler"]
 

@@ -11,9 +11,9 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Union
 
+from fraiseql.subscriptions import SubscriptionExecutor
 from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
 from fraiseql.subscriptions.errors import AuthorizationFailed, InvalidConfig, InvalidQuery, RateLimited, SubscriptionError
-from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.hooks import Desk, Hooks, check_hooks, hooks_document
 from fraiseql.subscriptions.pump import CLOSE
 from fraiseql.subscriptions.settings import seconds

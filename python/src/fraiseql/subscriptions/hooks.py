@@ -19,7 +19,7 @@ from fraiseql.subscriptions.identity import Identity
 from fraiseql.subscriptions.settings import seconds
 
 if TYPE_CHECKING:
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["Desk", "Hooks", "Refused", "Subscribing", "hooks_document"]
 

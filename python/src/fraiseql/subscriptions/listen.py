@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from typing import Literal
 
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
     from fraiseql.subscriptions.mailbox import Mailbox
 
 __all__ = ["Listener"]

@@ -16,8 +16,8 @@ from fraiseql.subscriptions.mailbox import Mailbox
 from fraiseql.subscriptions.resolvers import failed
 
 if TYPE_CHECKING:
+    from fraiseql.subscriptions import SubscriptionExecutor
     from fraiseql.subscriptions.authentication import Door
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
     from fraiseql.subscriptions.hooks import Desk
 
 __all__ = ["FAILED", "REFUSED", "SKIP", "VALUE", "Loops"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fraiseql.subscriptions.errors import SubscriptionError
 
 if TYPE_CHECKING:
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["Mailbox"]
 

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fraiseql.subscriptions import SubscriptionExecutor
 from fraiseql.subscriptions.authentication import AuthHandler, check_handler
 from fraiseql.subscriptions.endpoint import Endpoint, option_document
-from fraiseql.subscriptions.executor import SubscriptionExecutor
 from fraiseql.subscriptions.hooks import Hooks, check_hooks
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker

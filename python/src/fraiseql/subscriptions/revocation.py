@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["Revoker", "document"]
 

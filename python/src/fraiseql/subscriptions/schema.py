@@ -11,7 +11,7 @@ from fraiseql.subscriptions.settings import read_schema
 if TYPE_CHECKING:
     import os
 
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["SchemaSetter", "document"]
 

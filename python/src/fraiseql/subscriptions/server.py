@@ -13,7 +13,7 @@ from fraiseql.subscriptions.hooks import Desk, Hooks, hooks_document
 from fraiseql.subscriptions.request import Request
 
 if TYPE_CHECKING:
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["Closed", "Server", "listen"]
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from fraiseql._native import Event
-    from fraiseql.subscriptions.executor import SubscriptionExecutor
+    from fraiseql.subscriptions import SubscriptionExecutor
 
 __all__ = ["Worker"]
 
