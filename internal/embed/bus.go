@@ -10,7 +10,6 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
-	"github.com/fraiseql/fraiseql-go/internal/carrier"
 )
 
 // historyBytes bounds what the memory bus of an engine keeps of past events: a host has memory of its own to care for,
@@ -68,11 +67,7 @@ func (b *busConfig) open(log *slog.Logger) (bus.Bus, error) {
 		}
 		rawURL = withParameter(rawURL, "group", b.group)
 	}
-	made, err := new(carrier.Opener).Open(rawURL, bus.Options{Logger: log})
-	if err != nil {
-		return nil, bad("bus.url", err.Error())
-	}
-	return made, nil
+	return openRemote(rawURL, bus.Options{Logger: log})
 }
 
 // withParameter adds a parameter to a URL, which is otherwise left as it was written.

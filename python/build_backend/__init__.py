@@ -1,8 +1,9 @@
 """The build backend of fraiseql-subscriptions (PEP 517, PEP 660), with the standard library alone.
 
-A wheel holds two shared libraries besides the Python code: libfraiseql.so, which `go build -buildmode=c-shared` makes
-of cmd/libfraiseql, and the module fraiseql._native, which the C compiler makes of csrc against the limited API, so
-that one wheel serves every Python from 3.10 on. Nothing is downloaded except Go modules that are not in the module
+A wheel holds three shared libraries besides the Python code: libfraiseql.so, which `go build -buildmode=c-shared` makes
+of cmd/libfraiseql; libfraiseql-memory.so, the same without clients of buses outside of the process, which loads faster
+and is all that most processes need; and the module fraiseql._native, which the C compiler makes of csrc against the
+limited API, so that one wheel serves every Python from 3.10 on. Nothing is downloaded except Go modules that are not in the module
 cache; a source distribution brings those along.
 
 Environment: CC the C compiler, CFLAGS and LDFLAGS more of its flags, GO the Go command, SOURCE_DATE_EPOCH the time

@@ -17,6 +17,8 @@ from build_backend.failure import BuildError
 
 MODULE = "_native.abi3.so"
 LIBRARY = "libfraiseql.so"
+# The same without clients of buses outside of the process, which loads in two thirds of the time.
+MEMORY_LIBRARY, MEMORY_TAGS = "libfraiseql-memory.so", "fqmemory"
 # Oldest Python whose limited API the module uses: hexadecimal for the compiler, and for people.
 LIMITED_API, OLDEST = "0x030A0000", (3, 10)
 
@@ -30,23 +32,25 @@ _MUSL = (
 
 @dataclass(frozen=True)
 class Built:
-    """The two libraries and the platform part of the wheel's tag."""
+    """The libraries and the platform part of the wheel's tag."""
 
     module: Path
     library: Path
+    memory_library: Path
     platform: str
 
 
 def build(top: Path, out: Path) -> Built:
-    """Compiles both into the folder out. top holds pyproject.toml."""
+    """Compiles all into the folder out. top holds pyproject.toml."""
     check_python()
     root = go_root(top)
     compiler = c_compiler()
     go = go_command(root)
-    module, library = out / MODULE, out / LIBRARY
+    module, library, memory_library = out / MODULE, out / LIBRARY, out / MEMORY_LIBRARY
     build_module(top, root, module, compiler)
     build_library(root, library, go, compiler)
-    return Built(module, library, platform_tag(module, library))
+    build_library(root, memory_library, go, compiler, MEMORY_TAGS)
+    return Built(module, library, memory_library, platform_tag(module, library, memory_library))
 
 
 def check_python() -> None:
@@ -145,7 +149,7 @@ def build_module(top: Path, root: Path, module: Path, compiler: list[str], warni
 
 
 def build_library(root: Path, library: Path, go: str, compiler: list[str], tags: str = "") -> None:
-    """Links libfraiseql.so. tags: build tags, for tests."""
+    """Links the shared library of Go. tags: build tags."""
     command = [go, "build", "-buildmode=c-shared", "-trimpath", "-buildvcs=false", "-ldflags=-s -w -buildid="]
     command += ["-mod=vendor" if (root / "vendor").is_dir() else "-mod=readonly"]
     command += [f"-tags={tags}"] if tags else []
@@ -162,10 +166,10 @@ def build_library(root: Path, library: Path, go: str, compiler: list[str], tags:
     raise BuildError(f"go build failed:\n{_indented(result.stderr)}")
 
 
-def platform_tag(module: Path, library: Path) -> str:
-    """manylinux_X_Y_ARCH from the newest GLIBC symbol of both files; linux_ARCH when they do not tell."""
+def platform_tag(module: Path, *libraries: Path) -> str:
+    """manylinux_X_Y_ARCH from the newest GLIBC symbol of all files; linux_ARCH when they do not tell."""
     try:
-        needs = [elf.read(module), elf.read(library)]
+        needs = [elf.read(path) for path in (module, *libraries)]
     except elf.FormatError:
         return re.sub(r"[-.]", "_", sysconfig.get_platform())
     if any(need.musl for need in needs):

@@ -18,6 +18,7 @@ def build(top: Path, out: Path) -> str:
         files = _package(top)
         files[f"fraiseql/{native.MODULE}"] = built.module.read_bytes()
         files[f"fraiseql/{native.LIBRARY}"] = built.library.read_bytes()
+        files[f"fraiseql/{native.MEMORY_LIBRARY}"] = built.memory_library.read_bytes()
     return _pack(top, out, read, files, f"{_TAG}-{built.platform}")
 
 
@@ -27,7 +28,7 @@ def build_editable(top: Path, out: Path) -> str:
     source = top / "src"
     with tempfile.TemporaryDirectory(dir=source / "fraiseql", prefix=".build-") as folder:
         built = native.build(top, Path(folder))
-        for path in (built.module, built.library):
+        for path in (built.module, built.library, built.memory_library):
             # A new file in its place: a process that has the old one open keeps it.
             path.replace(source / "fraiseql" / path.name)
     files = {"__editable__.fraiseql_subscriptions.pth": f"{source}\n".encode()}

@@ -192,7 +192,7 @@ PyObject *executor_set_resolver(PyObject *o, PyObject *args) {
   char buffer[512];
   fq_out out = OUT(buffer);
   int64_t token = r->token;
-  int64_t result = fq.resolver_set(self->engine, &text, token, count == 3, &out);
+  int64_t result = self->fq->resolver_set(self->engine, &text, token, count == 3, &out);
   if (result >= 0) return Py_NewRef(Py_None);
   resolver_release(self, token);
   raise_result(self, result, &out);
@@ -212,7 +212,7 @@ PyObject *executor_work(PyObject *o, PyObject *args) {
   char buffer[512];
   fq_out out = OUT(buffer);
   int64_t token = r->token;
-  int64_t result = fq.work(self->engine, &texts[0], &texts[1], token, &out);
+  int64_t result = self->fq->work(self->engine, &texts[0], &texts[1], token, &out);
   if (result >= 0) return PyLong_FromLongLong(token);
   resolver_release(self, token);
   raise_result(self, result, &out);
@@ -224,7 +224,7 @@ PyObject *executor_work_stop(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
   long long token;
   if (!PyArg_ParseTuple(args, "L:_work_stop", &token) || executor_ready(self) < 0) return NULL;
-  int64_t stopped = fq.work_stop(self->engine, token);
+  int64_t stopped = self->fq->work_stop(self->engine, token);
   if (stopped == 1) resolver_release(self, token);
   resolvers_sweep(self);
   if (stopped < 0) {
@@ -263,7 +263,7 @@ static int64_t answer(Executor *self, int64_t id, int64_t kind, const char *data
   char buffer[512];
   fq_out out = OUT(buffer);
   fq_text text = {data, (int64_t)length};
-  int64_t result = fq.call_answer(self->engine, id, kind, &text, &out);
+  int64_t result = self->fq->call_answer(self->engine, id, kind, &text, &out);
   if (result == FQ_ERROR) raise_result(self, result, &out);
   return result;
 }
@@ -421,7 +421,7 @@ Py_ssize_t run_calls(Executor *self, int64_t max) {
   while (done < max && self->phase == PHASE_OPEN && waiting(&self->shared->calls)) {
     char buffer[2048];
     fq_out out = OUT(buffer);
-    int64_t count = fq.calls_take(self->engine, max - done < BATCH ? max - done : BATCH, &out);
+    int64_t count = self->fq->calls_take(self->engine, max - done < BATCH ? max - done : BATCH, &out);
     if (count <= 0) {
       if (count == FQ_ERROR) raise_result(self, count, &out);
       if (count == FQ_ERROR) done = -1;

@@ -31,16 +31,16 @@ static PyObject *executor_new(PyTypeObject *type, PyObject *args, PyObject *name
 }
 
 static void run_create(job *j) {
-  j->failure = library_load();
+  j->failure = library_load(j->kind, &j->fq);
   if (j->failure) return;
   fq_text config = {j->config, j->config_length};
-  j->result = fq.engine_new(&config, &j->shared, &j->out);
+  j->result = j->fq->engine_new(&config, &j->shared, &j->out);
 }
 
-static void run_close(job *j) { j->result = fq.engine_close(j->engine, &j->out); }
+static void run_close(job *j) { j->result = j->fq->engine_close(j->engine, &j->out); }
 
 static void close_orphan(job *j) {
-  if (!j->failure && j->result > 0) close_later(j->result);
+  if (!j->failure && j->result > 0) close_later(j->fq, j->result);
 }
 
 static void fail_with(Executor *self, PyObject *failure) {
@@ -63,8 +63,12 @@ static void settle_job(Executor *self) {
   job *j = self->starting;
   self->starting = NULL;
   j->orphaned = NULL;
-  if (j->failure) fail_with(self, PyUnicode_DecodeLocale(j->failure, "surrogateescape"));
-  else settle(self, j->result, j->shared, &j->out);
+  if (j->failure) {
+    fail_with(self, PyUnicode_DecodeLocale(j->failure, "surrogateescape"));
+  } else {
+    self->fq = j->fq;
+    settle(self, j->result, j->shared, &j->out);
+  }
   job_leave(j);
 }
 
@@ -119,20 +123,21 @@ static int create_here(Executor *self, const char *config, Py_ssize_t length) {
   faults_guard();
   if (length > LONG_CONFIG) {
     Py_BEGIN_ALLOW_THREADS
-    result = fq.engine_new(&text, &shared, &out);
+    result = self->fq->engine_new(&text, &shared, &out);
     Py_END_ALLOW_THREADS
   } else {
-    result = fq.engine_new(&text, &shared, &out);
+    result = self->fq->engine_new(&text, &shared, &out);
   }
   settle(self, result, shared, &out);
   out_free(&out);
   return 0;
 }
 
-static int create_in_thread(Executor *self, const char *config, Py_ssize_t length) {
+static int create_in_thread(Executor *self, enum library_kind kind, const char *config, Py_ssize_t length) {
   job *j = job_new(run_create);
   if (!j) return -1;
   j->orphaned = close_orphan;
+  j->kind = kind;
   j->config = malloc((size_t)length + 1);
   if (!j->config) {
     job_release(j);
@@ -160,8 +165,10 @@ static int executor_init(PyObject *o, PyObject *args, PyObject *names) {
   self->remote = remote;
   const char *bytes = PyBytes_AsString(config);
   Py_ssize_t length = PyBytes_Size(config);
-  if (library_loaded()) return create_here(self, bytes, length) < 0 ? -1 : executor_wait(self);
-  if (create_in_thread(self, bytes, length) < 0) return -1;
+  enum library_kind kind = library_kind_for(remote);
+  self->fq = library_loaded(kind);
+  if (self->fq) return create_here(self, bytes, length) < 0 ? -1 : executor_wait(self);
+  if (create_in_thread(self, kind, bytes, length) < 0) return -1;
   return wait ? executor_wait(self) : 0;
 }
 
@@ -180,7 +187,7 @@ static void abandon(Executor *self) {
     self->starting = NULL;
     job_leave(j);
   } else if (before == PHASE_OPEN) {
-    close_later(self->engine);
+    close_later(self->fq, self->engine);
   }
 }
 
@@ -194,6 +201,7 @@ static PyObject *executor_close(PyObject *o, PyObject *unused) {
   if (open && !j) return NULL;
   PyObject *result = NULL;
   if (j) {
+    j->fq = self->fq;
     j->engine = self->engine;
     job_start(j);
     if (job_wait(j) == 0) {
@@ -222,7 +230,7 @@ static PyObject *executor_metrics(PyObject *o, PyObject *unused) {
   fq_out out = OUT(buffer);
   int64_t engine = self->engine, result;
   Py_BEGIN_ALLOW_THREADS /* it looks at every channel */
-  result = fq.metrics(engine, &out);
+  result = self->fq->metrics(engine, &out);
   Py_END_ALLOW_THREADS
   if (result < 0) return raise_result(self, result, &out);
   PyObject *metrics = read_json(self->state, out.data, out.len);

@@ -136,6 +136,7 @@ void job_leave(job *j) {
 
 typedef struct left_engine left_engine;
 struct left_engine {
+  const library *fq;
   int64_t engine;
   left_engine *next;
 };
@@ -163,15 +164,16 @@ static left_engine *next_left(void) {
 static void *closing_thread(void *unused) {
   for (left_engine *it; (it = next_left()); free(it)) {
     fq_out out = {NULL, 0, 0, 0};
-    fq.engine_close(it->engine, &out);
+    it->fq->engine_close(it->engine, &out);
     out_free(&out);
   }
   return unused;
 }
 
-void close_later(int64_t engine) {
+void close_later(const library *fq, int64_t engine) {
   left_engine *it = malloc(sizeof *it);
   if (!it) return; /* it goes on, unused */
+  it->fq = fq;
   it->engine = engine;
   pthread_mutex_lock(&left_lock);
   it->next = left_engines;

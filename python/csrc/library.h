@@ -1,4 +1,4 @@
-/* libfraiseql.so: its functions, and the processes that have loaded it. */
+/* libfraiseql.so and libfraiseql-memory.so: their functions, and the processes that have loaded them. */
 #ifndef FRAISEQL_LIBRARY_H
 #define FRAISEQL_LIBRARY_H
 
@@ -42,8 +42,13 @@ typedef struct {
   int64_t (*serve_stop)(int64_t engine, int64_t server, int64_t window_ms, fq_out *out);
 } library;
 
-/* Valid once library_load succeeded in this process. */
-extern library fq;
+/* There are two builds of the library. The one without clients of buses outside of the process is loaded in two thirds of
+ * the time, and most processes need no other. A process that needs both has both, each with a runtime of its own; one
+ * that has the full one needs no other. */
+enum library_kind { LIBRARY_MEMORY, LIBRARY_FULL, LIBRARIES };
+
+/* What an executor needs whose bus is outside of the process, or not. With the GIL. */
+enum library_kind library_kind_for(int remote);
 
 /* Grows by one in each forked child. */
 extern uint32_t process_generation;
@@ -51,15 +56,15 @@ extern uint32_t process_generation;
 /* Finds the library beside the module, and watches forks. Once per process, with the GIL. -1: errno says why. */
 int library_prepare(void);
 
-/* This process has the library. */
-int library_loaded(void);
+/* The functions of a library that does, when this process has one; they stay valid. NULL: it has none. */
+const library *library_loaded(enum library_kind kind);
 
-/* Loads the library for this process. Any thread whose asynchronous signals are blocked; the threads of the library
+/* Loads a library for this process. Any thread whose asynchronous signals are blocked; the threads of the library
  * inherit that. -> NULL, or a text of malloc that says why not. */
-char *library_load(void);
+char *library_load(enum library_kind kind, const library **found);
 
-/* Notes which handlers of faults are the library's, just loaded; address is in its code. */
-void faults_learn(void *address);
+/* Notes which handlers of faults are those of a library just loaded; address is in its code. */
+void faults_learn(enum library_kind kind, void *address);
 
 /* Lets the library handle the faults of its own code where somebody else, faulthandler for one, came first since. With
  * the GIL; a system call when there is nothing to do. */

@@ -1,4 +1,4 @@
-/* Loading libfraiseql.so.
+/* Loading libfraiseql.so, or libfraiseql-memory.so, which knows no bus but that of the process.
  *
  * It is loaded by the first executor, so that a process that only imports the module has no second runtime and may
  * fork as it likes. A forked child has the memory of its parent's copy but none of its threads, so that copy is
@@ -26,12 +26,14 @@
 #include <time.h>
 #include <unistd.h>
 
-library fq;
 uint32_t process_generation;
 
 static pthread_mutex_t load_lock = PTHREAD_MUTEX_INITIALIZER; /* guards what follows, held across dlopen */
-static uint32_t loaded;           /* 1 + the generation whose copy is in memory, 0: none is */
-static char beside[PATH_MAX];     /* the library beside the module */
+static uint32_t loaded[LIBRARIES];        /* 1 + the generation whose copy is in memory, 0: none is */
+static library functions[LIBRARIES];
+static char beside[LIBRARIES][PATH_MAX];  /* the libraries beside the module */
+
+static const char *const names[LIBRARIES] = {"libfraiseql-memory.so", "libfraiseql.so"};
 
 static const struct {
   const char *name;
@@ -78,10 +80,12 @@ int library_prepare(void) {
   if (!dladdr((void *)library_prepare, &own) || !realpath(own.dli_fname, module)) return -1;
   char *name = strrchr(module, '/');
   if (name) name[1] = 0;
-  int length = snprintf(beside, sizeof beside, "%slibfraiseql.so", module);
-  if (length < 0 || (size_t)length >= sizeof beside) {
-    errno = ENAMETOOLONG;
-    return -1;
+  for (int kind = 0; kind < LIBRARIES; kind++) {
+    int length = snprintf(beside[kind], sizeof beside[kind], "%s%s", module, names[kind]);
+    if (length < 0 || (size_t)length >= sizeof beside[kind]) {
+      errno = ENAMETOOLONG;
+      return -1;
+    }
   }
   errno = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (errno || atexit(before_exit)) return -1;
@@ -89,8 +93,18 @@ int library_prepare(void) {
   return 0;
 }
 
-int library_loaded(void) {
-  return __atomic_load_n(&loaded, __ATOMIC_ACQUIRE) == process_generation + 1;
+/* A library that somebody chose has everything. */
+static const char *chosen_library(void) {
+  const char *chosen = getenv("FRAISEQL_LIBRARY");
+  return chosen && *chosen ? chosen : NULL;
+}
+
+enum library_kind library_kind_for(int remote) { return remote || chosen_library() ? LIBRARY_FULL : LIBRARY_MEMORY; }
+
+const library *library_loaded(enum library_kind kind) {
+  for (int able = LIBRARY_FULL; able >= (int)kind; able--)
+    if (__atomic_load_n(&loaded[able], __ATOMIC_ACQUIRE) == process_generation + 1) return &functions[able];
+  return NULL;
 }
 
 void signals_block(void *before) {
@@ -131,7 +145,7 @@ static int memory_copy(const char *path) {
 }
 
 /* dlopen of a private copy. The loader compares names too: each generation spells its own. */
-static void *open_copy(const char *path, char **failure) {
+static void *open_copy(enum library_kind kind, const char *path, char **failure) {
   int file = memory_copy(path);
   if (file < 0) {
     *failure = why(path, strerror(errno));
@@ -139,7 +153,7 @@ static void *open_copy(const char *path, char **failure) {
   }
   char name[PATH_MAX] = "/proc/self/";
   size_t length = strlen(name);
-  for (uint32_t i = 0; i < process_generation && length < sizeof name - 64; i++) {
+  for (uint32_t i = 0; i < process_generation * LIBRARIES + kind && length < sizeof name - 64; i++) {
     memcpy(name + length, "./", 2);
     length += 2;
   }
@@ -150,7 +164,7 @@ static void *open_copy(const char *path, char **failure) {
   return handle;
 }
 
-static char *resolve(void *handle, const char *path) {
+static char *resolve(enum library_kind kind, void *handle, const char *path) {
   library found;
   for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
     void *address = dlsym(handle, symbols[i].name);
@@ -163,7 +177,7 @@ static char *resolve(void *handle, const char *path) {
     snprintf(reason, sizeof reason, "its interface is %lld, this module was built for %d", (long long)abi, FQ_ABI);
     return why(path, reason);
   }
-  fq = found;
+  functions[kind] = found;
   return NULL;
 }
 
@@ -172,35 +186,36 @@ static char *resolve(void *handle, const char *path) {
  * under bursts; nothing in the library needs a timer to be that exact. Threads of the host keep what they have. */
 #define TIMER_SLACK 500000
 
-static char *load_locked(void) {
-  const char *chosen = getenv("FRAISEQL_LIBRARY");
-  const char *path = chosen && *chosen ? chosen : beside;
+static char *load_locked(enum library_kind kind) {
+  const char *chosen = chosen_library();
+  const char *path = chosen ? chosen : beside[kind];
   char *failure = NULL;
   struct sigaction pipe_action;
   sigaction(SIGPIPE, NULL, &pipe_action);
   int slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
   if (slack > 0 && slack < TIMER_SLACK) prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0);
   void *handle;
-  if (loaded) {
-    handle = open_copy(path, &failure);
+  if (loaded[kind]) {
+    handle = open_copy(kind, path, &failure);
   } else {
     handle = dlopen(path, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!handle) failure = why(path, dlerror());
   }
-  if (handle) failure = resolve(handle, path);
+  if (handle) failure = resolve(kind, handle, path);
   sigaction(SIGPIPE, &pipe_action, NULL);
   if (slack > 0) prctl(PR_SET_TIMERSLACK, slack, 0, 0, 0);
   if (!failure) {
-    faults_learn((void *)fq.abi);
-    __atomic_store_n(&loaded, process_generation + 1, __ATOMIC_RELEASE);
+    faults_learn(kind, (void *)functions[kind].abi);
+    __atomic_store_n(&loaded[kind], process_generation + 1, __ATOMIC_RELEASE);
   }
   return failure;
 }
 
-char *library_load(void) {
+char *library_load(enum library_kind kind, const library **found) {
   char *failure = NULL;
   pthread_mutex_lock(&load_lock);
-  if (!library_loaded()) failure = load_locked();
+  if (!library_loaded(kind)) failure = load_locked(kind);
+  if (!failure) *found = library_loaded(kind);
   pthread_mutex_unlock(&load_lock);
   return failure;
 }

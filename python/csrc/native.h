@@ -172,6 +172,8 @@ typedef struct job job;
 struct job {
   void (*run)(job *j); /* without the GIL */
   void (*orphaned)(job *j); /* after run and job_leave, on either thread; NULL: nothing */
+  enum library_kind kind; /* to be loaded */
+  const library *fq;
   int64_t engine, subject, window;
   fq_shared *shared;
   char *config;  /* malloc, freed with the job */
@@ -189,7 +191,7 @@ int job_wait(job *j);     /* releases the GIL; -1: a signal handler raised, the 
 void job_hold(job *j);    /* for another waiter; job_release ends it */
 void job_release(job *j);
 void job_leave(job *j);   /* the caller is done with it; does not wait */
-void close_later(int64_t engine); /* on one thread, one after the other */
+void close_later(const library *fq, int64_t engine); /* on one thread, one after the other */
 
 /* executor.c */
 
@@ -205,6 +207,7 @@ typedef struct {
   PyObject *module; /* keeps state alive */
   enum phase phase;
   uint32_t generation; /* the process that made it */
+  const library *fq; /* that the engine is of; NULL until it is loaded */
   int64_t engine;
   fq_shared *shared;
   job *starting;

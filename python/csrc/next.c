@@ -53,7 +53,7 @@ static PyObject *next_of(Executor *self, record *it) {
   char buffer[4096];
   fq_out out = OUT(buffer);
   int64_t handle = it->handle;
-  int64_t result = fq.next(self->engine, handle, &out);
+  int64_t result = self->fq->next(self->engine, handle, &out);
   if (result == 1) {
     PyObject *message = PyBytes_FromStringAndSize(out.data, (Py_ssize_t)out.len);
     out_free(&out);
@@ -61,7 +61,7 @@ static PyObject *next_of(Executor *self, record *it) {
   }
   if (result == 0) return Py_NewRef(Py_None);
   if (result == FQ_ENDED || result == FQ_SLOW || result == FQ_UNKNOWN) {
-    fq.complete(self->engine, handle);
+    self->fq->complete(self->engine, handle);
     forget_record(self, it);
     if (result != FQ_SLOW) return Py_NewRef(Py_None);
   }
@@ -146,7 +146,7 @@ static int64_t take_connection(Executor *self, connection *c, int64_t max, fq_ou
   int64_t engine = self->engine, handle = c->handle, count;
   uint64_t from = now();
   if (c->cost <= LONG_CALL) {
-    count = fq.take_connection(engine, handle, max, out);
+    count = self->fq->take_connection(engine, handle, max, out);
     c->cost = now() - from;
     return count;
   }
@@ -154,7 +154,7 @@ static int64_t take_connection(Executor *self, connection *c, int64_t max, fq_ou
   self->taking++;
   Py_BEGIN_ALLOW_THREADS
   from = now();
-  count = fq.take_connection(engine, handle, max, out);
+  count = self->fq->take_connection(engine, handle, max, out);
   from = now() - from;
   Py_END_ALLOW_THREADS
   self->taking--;
@@ -216,7 +216,7 @@ PyObject *executor_complete(PyObject *o, PyObject *const *args, Py_ssize_t count
   }
   int64_t handle = it->handle;
   forget_record(self, it);
-  int64_t done = fq.complete(self->engine, handle);
+  int64_t done = self->fq->complete(self->engine, handle);
   fq_out none = {NULL, 0, 0, 0};
   if (done == FQ_ERROR) return raise_result(self, done, &none);
   resolvers_sweep(self);
@@ -239,10 +239,10 @@ PyObject *executor_complete_connection(PyObject *o, PyObject *const *args, Py_ss
   records_drop_connection(&self->records, c);
   if (completed > MANY_RECORDS) {
     Py_BEGIN_ALLOW_THREADS
-    done = fq.complete_connection(engine, handle);
+    done = self->fq->complete_connection(engine, handle);
     Py_END_ALLOW_THREADS
   } else {
-    done = fq.complete_connection(engine, handle);
+    done = self->fq->complete_connection(engine, handle);
   }
   fq_out none = {NULL, 0, 0, 0};
   if (done == FQ_ERROR) return raise_result(self, done, &none);
@@ -307,10 +307,10 @@ PyObject *executor_take(PyObject *o, PyObject *args) {
   int64_t engine = self->engine, count;
   if (max > MANY_MESSAGES) {
     Py_BEGIN_ALLOW_THREADS
-    count = fq.take(engine, handle, max, &out);
+    count = self->fq->take(engine, handle, max, &out);
     Py_END_ALLOW_THREADS
   } else {
-    count = fq.take(engine, handle, max, &out);
+    count = self->fq->take(engine, handle, max, &out);
   }
   if (count >= 0) {
     PyObject *list = messages_of(&out, count);
@@ -319,7 +319,7 @@ PyObject *executor_take(PyObject *o, PyObject *args) {
   }
   record *it = records_by_handle(&self->records, handle);
   if (it && count != FQ_ERROR) {
-    fq.complete(self->engine, handle);
+    self->fq->complete(self->engine, handle);
     forget_record(self, it);
   }
   resolvers_sweep(self);

@@ -13,12 +13,12 @@ static int64_t publish(Executor *self, fq_event *event, Py_hash_t channel_, fq_o
   if (self->remote || *cost > LONG_CALL || event->data.len > LONG_DATA) {
     Py_BEGIN_ALLOW_THREADS
     from = now();
-    result = fq.publish(engine, event, 1, out);
+    result = self->fq->publish(engine, event, 1, out);
     took = now() - from;
     Py_END_ALLOW_THREADS
   } else {
     from = now();
-    result = fq.publish(engine, event, 1, out);
+    result = self->fq->publish(engine, event, 1, out);
     took = now() - from;
   }
   *cost = took;
@@ -118,7 +118,7 @@ PyObject *executor_revoke(PyObject *o, PyObject *args) {
   fq_text text = {PyBytes_AsString(revocation), PyBytes_Size(revocation)};
   int64_t engine = self->engine, result;
   Py_BEGIN_ALLOW_THREADS
-  result = fq.revoke(engine, &text, &out);
+  result = self->fq->revoke(engine, &text, &out);
   Py_END_ALLOW_THREADS
   if (result < 0) return raise_result(self, result, &out);
   out_free(&out);
@@ -135,7 +135,7 @@ PyObject *executor_set_schema(PyObject *o, PyObject *args) {
   fq_text text = {PyBytes_AsString(schema), PyBytes_Size(schema)};
   int64_t engine = self->engine, result;
   Py_BEGIN_ALLOW_THREADS
-  result = fq.schema_set(engine, &text, &out);
+  result = self->fq->schema_set(engine, &text, &out);
   Py_END_ALLOW_THREADS
   if (result < 0) return raise_result(self, result, &out);
   out_free(&out);

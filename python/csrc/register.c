@@ -122,7 +122,7 @@ static PyObject *keep(Executor *self, PyObject *const *ids, const fq_subscriptio
   }
   Py_XDECREF(name);
   if (it) return Py_NewRef(ids[1]);
-  fq.complete(self->engine, handle);
+  self->fq->complete(self->engine, handle);
   if (s->resolver) resolver_release(self, s->resolver);
   return NULL;
 }
@@ -137,11 +137,11 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   if (is_long && !self->taking) {
     self->subscribing++;
     Py_BEGIN_ALLOW_THREADS
-    handle = fq.subscribe(self->engine, s, &out);
+    handle = self->fq->subscribe(self->engine, s, &out);
     Py_END_ALLOW_THREADS
     self->subscribing--;
   } else {
-    handle = fq.subscribe(self->engine, s, &out);
+    handle = self->fq->subscribe(self->engine, s, &out);
   }
   PyObject *result;
   if (handle > 0) {
@@ -209,10 +209,10 @@ PyObject *executor_resume(PyObject *o, PyObject *args) {
   faults_guard();
   if (!self->taking) {
     Py_BEGIN_ALLOW_THREADS
-    result = fq.resume(engine, handle, &text, &out);
+    result = self->fq->resume(engine, handle, &text, &out);
     Py_END_ALLOW_THREADS
   } else {
-    result = fq.resume(engine, handle, &text, &out);
+    result = self->fq->resume(engine, handle, &text, &out);
   }
   if (result < 0) return raise_result(self, result, &out);
   out_free(&out);

@@ -16,7 +16,7 @@ PyObject *executor_sessions(PyObject *o, PyObject *config) {
   if (executor_ready(self) < 0 || config_text(config, &text) < 0) return NULL;
   char buffer[512];
   fq_out out = OUT(buffer);
-  int64_t sessions = fq.sessions_new(self->engine, &text, &out);
+  int64_t sessions = self->fq->sessions_new(self->engine, &text, &out);
   return sessions > 0 ? PyLong_FromLongLong(sessions) : raise_result(self, sessions, &out);
 }
 
@@ -29,7 +29,7 @@ PyObject *executor_session_open(PyObject *o, PyObject *args) {
   if (executor_ready(self) < 0 || config_text(request, &text) < 0) return NULL;
   char buffer[512];
   fq_out out = OUT(buffer);
-  int64_t session = fq.session_open(self->engine, sessions, &text, mailbox, token, &out);
+  int64_t session = self->fq->session_open(self->engine, sessions, &text, mailbox, token, &out);
   return session > 0 ? PyLong_FromLongLong(session) : raise_result(self, session, &out);
 }
 
@@ -43,10 +43,10 @@ PyObject *executor_session_receive(PyObject *o, PyObject *args) {
   int64_t result;
   if (text.len > LONG_MESSAGE) {
     Py_BEGIN_ALLOW_THREADS
-    result = fq.session_receive(self->engine, session, &text);
+    result = self->fq->session_receive(self->engine, session, &text);
     Py_END_ALLOW_THREADS
   } else {
-    result = fq.session_receive(self->engine, session, &text);
+    result = self->fq->session_receive(self->engine, session, &text);
   }
   fq_out none = {NULL, 0, 0, 0};
   return result == FQ_ERROR ? raise_result(self, result, &none) : PyBool_FromLong(result >= 0);
@@ -73,7 +73,7 @@ PyObject *executor_session_take(PyObject *o, PyObject *args) {
   if (!PyArg_ParseTuple(args, "LL:_session_take", &session, &max_bytes) || executor_ready(self) < 0) return NULL;
   char buffer[8192];
   fq_out out = OUT(buffer);
-  int64_t count = fq.session_take(self->engine, session, max_bytes, &out);
+  int64_t count = self->fq->session_take(self->engine, session, max_bytes, &out);
   if (count == FQ_UNKNOWN) return PyList_New(0);
   if (count < 0) return raise_result(self, count, &out);
   PyObject *list = messages_of(&out, count);
@@ -88,7 +88,7 @@ PyObject *executor_session_shut(PyObject *o, PyObject *args) {
   fq_text text;
   if (!PyArg_ParseTuple(args, "LL|U:_session_shut", &session, &code, &reason)) return NULL;
   if (executor_ready(self) < 0 || text_of(reason, "reason", &text) < 0) return NULL;
-  int64_t result = fq.session_shut(self->engine, session, code, &text);
+  int64_t result = self->fq->session_shut(self->engine, session, code, &text);
   fq_out none = {NULL, 0, 0, 0};
   return result == FQ_ERROR ? raise_result(self, result, &none) : PyBool_FromLong(result >= 0);
 }
@@ -101,7 +101,7 @@ PyObject *executor_serve(PyObject *o, PyObject *config) {
   fq_out out = OUT(buffer);
   int64_t server;
   Py_BEGIN_ALLOW_THREADS
-  server = fq.serve(self->engine, &text, &out);
+  server = self->fq->serve(self->engine, &text, &out);
   Py_END_ALLOW_THREADS
   if (server <= 0) return raise_result(self, server, &out);
   PyObject *address = read_json(self->state, out.data, out.len), *result = NULL;
@@ -115,7 +115,7 @@ PyObject *executor_serve(PyObject *o, PyObject *config) {
   return result;
 }
 
-static void run_stop(job *j) { j->result = fq.serve_stop(j->engine, j->subject, j->window, &j->out); }
+static void run_stop(job *j) { j->result = j->fq->serve_stop(j->engine, j->subject, j->window, &j->out); }
 
 PyObject *executor_serve_stop(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
@@ -128,6 +128,7 @@ PyObject *executor_serve_stop(PyObject *o, PyObject *args) {
   }
   job *j = job_new(run_stop);
   if (!j) return NULL;
+  j->fq = self->fq;
   j->engine = self->engine;
   j->subject = server;
   j->window = (int64_t)(seconds * 1000);
