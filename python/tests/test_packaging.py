@@ -24,6 +24,7 @@ else:
     import tomli as tomllib
 
 TOP = ROOT / "python"
+LIBRARIES = ("fraiseql/libfraiseql-memory.so", "fraiseql/libfraiseql.so")
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def info(archive: zipfile.ZipFile, name: str) -> str:
 def test_contents(archive: zipfile.ZipFile) -> None:
     source = TOP / "src"
     wanted = {path.relative_to(source).as_posix() for pattern in ("*.py", "*.pyi") for path in source.rglob(pattern)}
-    wanted |= {"fraiseql/py.typed", "fraiseql/_native.abi3.so", "fraiseql/libfraiseql.so"}
+    wanted |= {"fraiseql/py.typed", "fraiseql/_native.abi3.so", *LIBRARIES}
     names = archive.namelist()
     assert {name for name in names if ".dist-info/" not in name} == wanted
     assert len(names) == len(set(names))
@@ -79,7 +80,7 @@ def test_metadata(archive: zipfile.ZipFile) -> None:
 
 def test_tag_is_what_the_libraries_need(wheel: Path, archive: zipfile.ZipFile, tmp_path: Path) -> None:
     symbols = ""
-    for name in ("fraiseql/_native.abi3.so", "fraiseql/libfraiseql.so"):
+    for name in ("fraiseql/_native.abi3.so", *LIBRARIES):
         symbols += run(["readelf", "--version-info", "--wide", archive.extract(name, tmp_path)]).ok()
     newest = max((int(a), int(b)) for a, b in re.findall(r"Name: GLIBC_(\d+)\.(\d+)", symbols))
     _, version, _, tags = parse_wheel_filename(wheel.name)
@@ -97,7 +98,8 @@ def test_only_the_entry_points_are_exported(archive: zipfile.ZipFile, tmp_path: 
     assert exported("fraiseql/_native.abi3.so") == {"PyInit__native"}
     declared = set(re.findall(r"^ \* int64 (fq_\w+)\(", (ROOT / "cmd/libfraiseql/fraiseql.h").read_text(), re.MULTILINE))
     assert declared
-    assert {name for name in exported("fraiseql/libfraiseql.so") if name.startswith("fq_")} >= declared
+    for library in LIBRARIES:
+        assert {name for name in exported(library) if name.startswith("fq_")} >= declared
 
 
 def test_module_links_no_python(archive: zipfile.ZipFile, tmp_path: Path) -> None:

@@ -113,6 +113,7 @@ def test_editable(unpacked: Path, environment: Environment) -> None:
     environment.works()
     assert sorted(path.name for path in module.iterdir() if path.suffix in (".so", ".h") or path.name.startswith(".")) == [
         "_native.abi3.so",
+        "libfraiseql-memory.so",
         "libfraiseql.so",
     ]
     environment.pip("uninstall", "--yes", "fraiseql-subscriptions")
