@@ -117,3 +117,25 @@ func TestFaults(t *testing.T) {
 		t.Errorf("unexpected output:\n%s", out)
 	}
 }
+
+// TestMemoryBuild loads the build for processes whose events stay inside: it links no client of a bus.
+func TestMemoryBuild(t *testing.T) {
+	t.Parallel()
+	so := library(t, "fqmemory")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program(t, "signals"), so)
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !strings.Contains(string(out), "init main ") {
+		t.Errorf("no trace of initialisation:\n%s", out)
+	}
+	for _, driver := range []string{"rueidis", "pgx", "nats"} {
+		if strings.Contains(string(out), driver) {
+			t.Errorf("%s is linked in", driver)
+		}
+	}
+}

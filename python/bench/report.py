@@ -60,10 +60,10 @@ PACED = (
     " what a sleep of 1 ms after every 100 costs: caches that are cold again, wake-ups of the loop, the monitor of the Go runtime."
 )
 FIGURES = (
-    Figure("import_and_constructor", "import and constructor, in a fresh process", below=1e6, limit="Reading and running four modules, of which one is the shared object `_native`."),
+    Figure("import_and_constructor", "import and constructor, in a fresh process", below=1e6, limit="Reading and running three modules, of which one is the shared object `_native`, and what the interpreter collects meanwhile of its own start."),
     Figure("with_first_call", "import, constructor and first call, which loads the engine", below=4e6, limit=(
-        "Of loading, relocating 14.7 MB (63,000 pointers, 390 page faults) takes 1.1 to 1.4 ms, the Go runtime with its 125 packages 1.3 to 2 ms;"
-        " an empty library of Go takes 0.2 and 0.4 ms. The engine and its first subscription take 0.2 ms."
+        "Of loading, relocating 11.4 MB (300 page faults) takes 0.8 ms, the Go runtime with its packages 1.5 ms;"
+        " an empty library of Go takes 0.2 and 1 ms. The engine and its first subscription take 0.3 ms."
     )),
     Figure("later_executor", "later executors: constructor and `warmup()`", below=20e3),
     Figure("later_executor_with_first_call", "later executors: constructor and first subscription"),

@@ -101,7 +101,11 @@ def test_both_at_once(tmp_path: Path, collector: str) -> None:
 def test_fork_with_both(tmp_path: Path) -> None:
     """A child loads copies of its own of what its parent had, and whatever it had not."""
     with redis(tmp_path) as (server, _):
-        program = f"URL = 'redis://127.0.0.1:{server.port}'\n" + PROLOGUE + LOADED + """
+        program = (
+            f"URL = 'redis://127.0.0.1:{server.port}'\n"
+            + PROLOGUE
+            + LOADED
+            + """
 def both():
     with memory() as one, remote(URL) as other:
         exercise(one, 50)
@@ -121,19 +125,23 @@ second = remote(URL)
 child(lambda: refused(first), lambda: refused(second), both, grandchild)
 both()
 """
+        )
         ended = python(program, env={"FRAISEQL_LIBRARY": None, "GOGC": "1"}, options=THREADS)
         assert (ended.ok(), ended.err) == ("", "")
 
 
 def test_fault_of_the_host_with_both() -> None:
     """It is faulthandler's and ends the process, although two runtimes look at it before."""
-    program = LOADED + """
+    program = (
+        LOADED
+        + """
 import ctypes, faulthandler
 faulthandler.enable()
 first, second = memory(), remote()
 first.get_metrics(); second.get_metrics()
 ctypes.string_at(0)
 """
+    )
     ended = python(program, env={"FRAISEQL_LIBRARY": None})
     assert ended.code == -11
     assert "Fatal Python error: Segmentation fault" in ended.err
