@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 	"github.com/fraiseql/fraiseql-go/internal/session"
 	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
@@ -231,9 +232,9 @@ func (s *Sessions) listen() (err error) {
 		return err
 	}
 	s.streams, err = gqlhttp.New(gqlhttp.Config{
-		Poller: s.poller, Host: s.host, Origin: s.allowed.Judge, Queue: &s.engine.connLimits,
+		Poller: s.poller, Host: s.host, Origin: func(r *http.Request) origin.Verdict { return s.allowed.Load().Judge(r) }, Queue: &s.engine.connLimits,
 		Credentials: func(r *http.Request) *session.Handshake {
-			h := s.cfg.handshake(r, &s.allowed)
+			h := s.cfg.handshake(r, s.allowed.Load())
 			h.Value = r.Context().Value(hostedKey{})
 			return h
 		},

@@ -117,6 +117,7 @@ type server interface {
 	// dismiss closes the connections of identities that are gone, and returns how many there were.
 	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int
 	setMost(n int)
+	setServing(s *Serving)
 	close() error
 }
 
@@ -130,6 +131,7 @@ type endpoint struct {
 	host      *session.Host
 	recheck   *recheck     // nil: none
 	most      atomic.Int64 // open connections
+	origins   atomic.Pointer[origin.List]
 }
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
@@ -146,6 +148,7 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	g := e.sessionHost(&cfg)
 	made := &endpoint{poller: poller, host: g.host}
 	made.most.Store(int64(cfg.MaxConnections))
+	made.origins.Store(parseOrigins(cfg.Origins))
 	if err := made.mount(e, &cfg); err != nil {
 		return nil, errors.Join(err, made.close())
 	}
@@ -158,11 +161,11 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 
 // mount makes the handlers of the protocols.
 func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
-	allowed, _ := origin.Parse(cfg.Origins)
-	credentials := func(r *http.Request) *session.Handshake { return cfg.handshake(r, &allowed) }
+	credentials := func(r *http.Request) *session.Handshake { return cfg.handshake(r, p.origins.Load()) }
+	judge := func(r *http.Request) origin.Verdict { return p.origins.Load().Judge(r) }
 	p.ws, err = ws.New(ws.Config{
 		Poller: p.poller, Host: p.host,
-		CheckOrigin:  func(r *http.Request) bool { return allowed.Judge(r) != origin.Foreign },
+		CheckOrigin:  func(r *http.Request) bool { return judge(r) != origin.Foreign },
 		Credentials:  credentials,
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
@@ -178,7 +181,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 	}
 	p.http, err = gqlhttp.New(gqlhttp.Config{
 		Callbacks: p.callbackHooks(),
-		Poller:    p.poller, Host: p.host, Origin: allowed.Judge, Credentials: credentials, Queue: &e.connLimits,
+		Poller:    p.poller, Host: p.host, Origin: judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytes: cfg.MessageBytes, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
 		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.watch(p.host, "stream"),
 	})

@@ -38,7 +38,7 @@ var (
 type Sessions struct {
 	engine  *Engine
 	cfg     HandlerConfig
-	allowed origin.List
+	allowed atomic.Pointer[origin.List]
 	host    *session.Host
 	recheck *recheck     // nil: none
 	most    atomic.Int64 // open connections
@@ -99,7 +99,7 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 		cfg.MessageBytes = defaultMessageBytes
 	}
 	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), exchanges: make(map[*Exchange]struct{}), left: make(chan struct{}, 1)}
-	s.allowed, _ = origin.Parse(cfg.Origins)
+	s.allowed.Store(parseOrigins(cfg.Origins))
 	s.most.Store(int64(cfg.MaxConnections))
 	g := e.sessionHost(&s.cfg)
 	s.host = g.host
@@ -120,14 +120,15 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 // and ErrDraining. The session must be closed.
 func (s *Sessions) Open(r SessionRequest, wake func()) (*Session, error) {
 	request := r.http()
-	if s.allowed.Judge(request) == origin.Foreign {
+	allowed := s.allowed.Load()
+	if allowed.Judge(request) == origin.Foreign {
 		s.engine.observer.Counted(observe.ConnectionsRefused, "origin", 1)
 		return nil, ErrForeignOrigin
 	}
 	if r.Legacy && !s.cfg.LegacyGraphQLWS {
 		return nil, ErrSubprotocol
 	}
-	credentials := s.cfg.handshake(request, &s.allowed)
+	credentials := s.cfg.handshake(request, allowed)
 	credentials.Value = r.Value
 	address, reason, _ := (*gates)(s.engine).Enter(r.RemoteAddr)
 	if reason != "" {
@@ -184,6 +185,12 @@ func (s *Sessions) full(n int) bool {
 
 // setMost implements server.
 func (s *Sessions) setMost(n int) { s.most.Store(int64(n)) }
+
+// setServing implements server. Times stay as they are.
+func (s *Sessions) setServing(now *Serving) {
+	s.setMost(now.MaxConnections)
+	s.allowed.Store(parseOrigins(now.Origins))
+}
 
 // leave counts a session out; it reports whether it was in.
 func (s *Sessions) leave(c *Session) bool {

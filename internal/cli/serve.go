@@ -55,11 +55,11 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 		return problems("configuration", err)
 	}
 	cfg := &resolved.Config
-	log := server.NewLogger(env.Stderr, cfg.Log)
+	log, level := server.NewLeveled(env.Stderr, cfg.Log)
 	for _, w := range resolved.Warnings {
 		log.Warn("configuration", "problem", w.String())
 	}
-	parts := server.Parts{Version: version(), Logger: log}
+	parts := server.Parts{Version: version(), Logger: log, LogLevel: level}
 	if cfg.Demo {
 		parts.Schema = []fraiseql.SchemaSource{{Name: demo.SchemaName, Text: demo.Schema}}
 		parts.Page = demo.Handler()

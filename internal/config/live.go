@@ -7,14 +7,14 @@ import (
 
 // fixed are the keys below live ones that need a restart all the same.
 var fixed = []string{
-	"auth.jwt.cookie", "limits.plan_cache_bytes", "limits.resolver_timeout", "limits.message_bytes",
-	"limits.init_timeout", "limits.ping_interval", "limits.pong_timeout",
+	"auth.jwt.cookie", "limits.plan_cache_bytes", "limits.resolver_timeout", "limits.message_bytes", "hooks.recheck.every",
 }
 
 // live are the keys that a running server takes over when its configuration is read again; those that end in a dot stand
 // for all below.
 var live = []string{
-	"preset", "schema", "auth.jwt.", "auth.max_token_life", "publish.", "admin.token", "admin.token_file", "limits.", "drain.window",
+	"preset", "schema", "auth.jwt.", "publish.", "admin.token", "admin.token_file", "limits.", "drain.window", "origins", "proxy.", "hooks.",
+	"log.level",
 }
 
 // Live reports whether a running server takes the key over when its configuration is read again.
@@ -29,15 +29,46 @@ func named(list []string, path string) bool {
 	return false
 }
 
-// NeedRestart returns the keys whose values differ and that a running server does not take over.
+// Value is a pointer to the key's value in a configuration.
+func (k *Key) Value(c *Config) any { return k.field(c) }
+
+// NeedRestart returns the keys whose values differ and that a running server does not take over, and gives next those of
+// running, so that nothing is taken over by half.
 func NeedRestart(running, next *Config) (paths []string) {
 	for i := range keys {
 		k := &keys[i]
-		if !k.Live() && !reflect.DeepEqual(k.field(running), k.field(next)) {
+		was, will := reflect.ValueOf(k.field(running)), reflect.ValueOf(k.field(next))
+		if k.needsRestart(running, next) && !reflect.DeepEqual(was.Interface(), will.Interface()) {
 			paths = append(paths, k.Path)
+			will.Elem().Set(was.Elem())
 		}
 	}
 	return paths
+}
+
+// needsRestart reports whether a change of the key needs one: a hook's URL may change, but not come or go.
+func (k *Key) needsRestart(running, next *Config) bool {
+	if !k.isHook() {
+		return !k.Live()
+	}
+	return (*k.field(running).(*string) == "") != (*k.field(next).(*string) == "")
+}
+
+// isHook reports whether the key is the URL of a hook.
+func (k *Key) isHook() bool { return strings.HasPrefix(k.Path, "hooks.") && k.Type == URL }
+
+// reloadText is the column of the reference that says what becomes of a change.
+func (k *Key) reloadText() string {
+	switch {
+	case k.isHook():
+		return "yes; a restart from or to none"
+	case k.Live():
+		return "yes"
+	case k.Path == "tls.cert_file" || k.Path == "tls.key_file":
+		return "what is in the file; another name: restart"
+	default:
+		return "restart"
+	}
 }
 
 // Files returns the files that the configuration was read from beside its own, patterns of the schema as they are.
@@ -56,15 +87,8 @@ func (c *Config) Files() []string {
 	return kept
 }
 
-// referenceReload says which keys are read again.
+// referenceReload says what the column of the tables means.
 func referenceReload() string {
-	var b strings.Builder
-	b.WriteString("\n## Reload\n\nSIGHUP, and with `reload.watch` a change of a file, reads the configuration again; see the [guide](../guides/reload.md). A running server\ntakes over ")
-	for i := range keys {
-		if keys[i].Live() {
-			b.WriteString("`" + keys[i].Path + "`, ")
-		}
-	}
-	b.WriteString("and the certificate's files.\nEvery other key that has changed is named in a warning, and needs a restart.\n")
-	return b.String()
+	return "\n## Reload\n\nSIGHUP, and with `reload.watch` a change of a file, reads the configuration again; see the [guide](../guides/reload.md). The column *reload* says\n" +
+		"whether a running server takes a change over. A key that needs a restart and has changed is named in a warning of the log at each reload, and keeps\nits value until the restart.\n"
 }

@@ -15,9 +15,9 @@ func WriteReference(w io.Writer) error {
 		k := &keys[i]
 		if g := groupOf(k.Path); g != group {
 			group = g
-			fmt.Fprintf(&b, "\n## %s\n\n| key | type | default | |\n|---|---|---|---|\n", group)
+			fmt.Fprintf(&b, "\n## %s\n\n| key | type | default | reload | |\n|---|---|---|---|---|\n", group)
 		}
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Path, k.typeText(), k.defaultText(), k.docText())
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", k.Path, k.typeText(), k.defaultText(), k.reloadText(), k.docText())
 	}
 	b.WriteString(referencePresets())
 	b.WriteString(referenceReload())

@@ -13,7 +13,6 @@ import (
 
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
-	"github.com/fraiseql/fraiseql-go/auth/webhook"
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
 	"github.com/fraiseql/fraiseql-go/internal/config"
@@ -26,6 +25,8 @@ import (
 type Parts struct {
 	Version string
 	Logger  *slog.Logger
+	// LogLevel is that of Logger, which a reload changes; nil: it stays.
+	LogLevel *slog.LevelVar
 	// Schema replaces the files of the configuration (--demo).
 	Schema []fraiseql.SchemaSource
 	// Bus replaces that of the configuration (check, which opens no connection). The assembly closes it.
@@ -51,8 +52,9 @@ type Assembly struct {
 	*Server
 	Engine *fraiseql.Engine
 	bus    bus.Bus
-	tokens *rotating      // nil: none
-	hooks  *webhook.Hooks // nil: none
+	tokens *rotating // nil: none
+	hooks  *calling  // nil: none
+	level  *slog.LevelVar
 	// builtin: the schema came with the program.
 	builtin bool
 }
@@ -81,17 +83,14 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if err != nil {
 		return nil, errors.Join(err, events.Close(context.Background()))
 	}
-	a := &Assembly{Engine: engine, bus: events, builtin: parts.Schema != nil}
+	a := &Assembly{Engine: engine, bus: events, builtin: parts.Schema != nil, level: parts.LogLevel}
 	if tokens != nil {
 		a.tokens = &rotating{}
 		a.tokens.now.Store(tokens)
 	}
 	clients := handlerConfig(cfg, a.tokens)
-	if a.hooks, err = webhooks(&cfg.Hooks, log); err != nil {
+	if clients.Hooks, err = a.callHooks(&cfg.Hooks, log); err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
-	}
-	if a.hooks != nil {
-		clients.Hooks = a.hooks.Hooks()
 	}
 	graphql, err := engine.Handler(clients)
 	if err != nil {
@@ -140,7 +139,7 @@ func (a *Assembly) Close(ctx context.Context) error {
 	}
 	err := errors.Join(a.Engine.Close(ctx), a.bus.Close(ctx))
 	if a.hooks != nil {
-		a.hooks.Close()
+		a.hooks.close()
 	}
 	return err
 }
@@ -243,16 +242,25 @@ func memoryCeiling(configured int) int {
 	return int(limit)
 }
 
-func handlerConfig(cfg *config.Config, tokens *rotating) fraiseql.HandlerConfig {
+// serving is what of the configuration handlers take over while they serve.
+func serving(cfg *config.Config) fraiseql.Serving {
 	l := &cfg.Limits
+	s := fraiseql.Serving{
+		Origins: cfg.Origins, MaxConnections: l.Connections, InitTimeout: l.InitTimeout, PingInterval: l.PingInterval, PongTimeout: l.PongTimeout,
+	}
+	if s.PingInterval == 0 {
+		s.PingInterval = -time.Second // there, 0 is the default
+	}
+	return s
+}
+
+func handlerConfig(cfg *config.Config, tokens *rotating) fraiseql.HandlerConfig {
+	l, now := &cfg.Limits, serving(cfg)
 	c := fraiseql.HandlerConfig{
-		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: cfg.Origins, MessageBytes: l.MessageBytes,
-		InitTimeout: l.InitTimeout, PingInterval: l.PingInterval, PongTimeout: l.PongTimeout, MaxConnections: l.Connections,
+		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: now.Origins, MessageBytes: l.MessageBytes,
+		InitTimeout: now.InitTimeout, PingInterval: now.PingInterval, PongTimeout: now.PongTimeout, MaxConnections: now.MaxConnections,
 		ReleaseMemory: true, LegacyGraphQLWS: cfg.Protocols.LegacyGraphQLWS, Compression: cfg.WebSocket.Compression == "on", Draft: cfg.GraphQLHTTP == "draft",
 		Node: fraiseql.Node{Name: cfg.Node.Name, Address: cfg.Node.Address, Secret: []byte(cfg.Node.Secret)},
-	}
-	if l.PingInterval == 0 {
-		c.PingInterval = -time.Second // there, 0 is the default
 	}
 	c.Callback = fraiseql.CallbackConfig{AllowedURLs: cfg.Callback.AllowedURLs, MaxSubscriptions: cfg.Callback.MaxSubscriptions}
 	c.Callback.AllowedNetworks, _ = forwarded.ParseNetworks(cfg.Callback.AllowedNetworks) // config has refused what is none

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/config"
@@ -17,8 +18,8 @@ type guard struct {
 	dev        bool
 	anyAddress bool
 	listenHost string
-	origins    origin.List
 	cookies    bool
+	origins    atomic.Pointer[origin.List]
 }
 
 func newGuard(c *config.Config) *guard {
@@ -26,8 +27,14 @@ func newGuard(c *config.Config) *guard {
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
 		g.listenHost = strings.ToLower(host)
 	}
-	g.origins, _ = origin.Parse(c.Origins) // config has refused what is none
+	g.setOrigins(c.Origins)
 	return g
+}
+
+// setOrigins changes which other pages may connect.
+func (g *guard) setOrigins(texts []string) {
+	list, _ := origin.Parse(texts) // config has refused what is none
+	g.origins.Store(&list)
 }
 
 // host reports whether a request's Host is a name of ours. Under --dev everything is open on this machine, so a
@@ -54,7 +61,7 @@ func ours(host, listenHost string, anyAddress bool) bool {
 // origin reports whether a page may talk to us: it is served from the request's own host, or is in `origins`.
 // A request without Origin does not come from a page.
 func (g *guard) origin(r *http.Request) (allowed, cross bool) {
-	v := g.origins.Judge(r)
+	v := g.origins.Load().Judge(r)
 	return v != origin.Foreign, v != origin.Absent && v != origin.Own
 }
 
@@ -65,7 +72,7 @@ func (s *Server) addressed(h http.Handler) http.Handler {
 		if r.TLS != nil {
 			r.URL.Scheme = "https"
 		}
-		s.proxies.Apply(r)
+		s.proxies.Load().Apply(r)
 		h.ServeHTTP(w, r)
 	})
 }
@@ -124,7 +131,7 @@ func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 	h.Set("Access-Control-Expose-Headers", "Retry-After, X-FraiseQL-Stream")
-	if g.cookies && !g.origins.Everyone() {
+	if g.cookies && !g.origins.Load().Everyone() {
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {

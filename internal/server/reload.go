@@ -35,43 +35,59 @@ func (s *Server) putInForce(cfg *config.Config) {
 }
 
 // Reload puts a configuration in the place of the one in force, without a connection ending that may stay: the schema
-// (fraiseql.Engine.SetSchema), the keys of tokens with issuer, audience, claims and longest life, publish tokens, the
-// operators' token, limits. Keys that differ and need a restart are named in warnings. A configuration that is wrong
-// changes nothing. It may be called by one goroutine at a time.
+// (fraiseql.Engine.SetSchema), the keys of tokens with issuer, audience and claims, publish tokens, the operators' token,
+// limits and times, origins, proxies, what hooks call, the level of the log. Keys that differ and need a restart are named
+// in warnings, and keep their values. A configuration that is wrong changes nothing. It may be called by one goroutine at
+// a time.
 //
 // Connections whose credentials would not be accepted any more stay until these end: revoke them.
 func (a *Assembly) Reload(cfg *config.Config) error {
-	next, err := a.renewal(cfg)
+	next := *cfg
+	if next.Auth.JWT.Configured() != (a.tokens != nil) {
+		return errors.New("auth.jwt: authentication is turned on and off by a restart")
+	}
+	restart := config.NeedRestart(a.inForce(), &next)
+	made, err := a.renewal(&next)
 	if err == nil {
-		err = a.setSchema(cfg)
+		err = a.setSchema(&next)
 	}
 	if err != nil {
-		if next.tokens != nil {
-			next.tokens.Close()
-		}
+		made.discard()
 		return err
 	}
+	restart = a.use(&next, &made, restart)
+	for _, path := range restart {
+		a.log.Warn("the configuration has changed, and this key needs a restart", "key", path)
+	}
+	return nil
+}
+
+// use puts in force what cannot be wrong any more, and returns the keys that need a restart: those of restart and others.
+func (a *Assembly) use(cfg *config.Config, next *renewed, restart []string) []string {
 	if next.tokens != nil {
 		a.tokens.now.Swap(next.tokens).Close()
 	}
+	if a.hooks != nil {
+		a.hooks.use(next.hooks)
+	}
 	a.Server.publish.Store(next.publish)
 	a.Server.admin.Store(next.admin)
+	a.Server.proxies.Store(proxies(&cfg.Proxy))
+	a.Server.guard.setOrigins(cfg.Origins)
+	if a.level != nil {
+		a.level.Set(logLevel(cfg.Log.Level))
+	}
 	left, err := a.Engine.SetLimits(engineLimits(&cfg.Limits))
-	if err != nil { // config has checked them
+	if err = errors.Join(err, a.Engine.SetServing(serving(cfg))); err != nil { // config has checked them
 		a.log.Error("limits stay as they are", "error", err)
 	}
-	a.Engine.SetMaxConnections(cfg.Limits.Connections)
 	a.putInForce(cfg)
-	restart := config.NeedRestart(a.cfg, cfg)
 	for _, name := range left {
 		if path := "limits." + snake(name); !slices.Contains(restart, path) {
 			restart = append(restart, path)
 		}
 	}
-	for _, path := range restart {
-		a.log.Warn("the configuration has changed, and this key needs a restart", "key", path)
-	}
-	return nil
+	return restart
 }
 
 // CountReload counts an attempt to read the configuration again.
@@ -104,17 +120,28 @@ type renewed struct {
 	tokens  *jwtauth.Authenticator
 	publish *publishers
 	admin   *publishtoken.Set
+	hooks   *hookSet
 }
 
 func (a *Assembly) renewal(cfg *config.Config) (r renewed, err error) {
-	if cfg.Auth.JWT.Configured() != (a.tokens != nil) {
-		return r, errors.New("auth.jwt: authentication is turned on and off by a restart")
-	}
-	var errTokens, errPublish, errAdmin error
+	var errTokens, errPublish, errAdmin, errHooks error
 	r.tokens, errTokens = authenticator(cfg)
 	r.publish, errPublish = newPublishers(cfg)
 	r.admin, errAdmin = newAdmin(cfg)
-	return r, errors.Join(errTokens, errPublish, errAdmin)
+	if a.hooks != nil {
+		r.hooks, errHooks = a.hooks.make(&cfg.Hooks)
+	}
+	return r, errors.Join(errTokens, errPublish, errAdmin, errHooks)
+}
+
+// discard lets go of what is not put in force.
+func (r *renewed) discard() {
+	if r.tokens != nil {
+		r.tokens.Close()
+	}
+	if r.hooks != nil {
+		r.hooks.webhooks.Close()
+	}
 }
 
 // setSchema reads the files of the schema again, unless it comes with the program.

@@ -72,7 +72,7 @@ type Server struct {
 	now      atomic.Pointer[config.Config]
 	log      *slog.Logger
 	guard    *guard
-	proxies  forwarded.Rules
+	proxies  atomic.Pointer[forwarded.Rules]
 	publish  atomic.Pointer[publishers]
 	admin    atomic.Pointer[publishtoken.Set] // of one token; nil: none
 	bodies   atomic.Int64                     // bytes of bodies that are being worked on
@@ -110,7 +110,7 @@ func New(opts Options) (*Server, error) {
 	}
 	s.admin.Store(admin)
 	s.guard = newGuard(s.cfg)
-	s.proxies = proxies(&s.cfg.Proxy)
+	s.proxies.Store(proxies(&s.cfg.Proxy))
 	s.putInForce(s.cfg)
 	if s.cfg.TLS.CertFile != "" {
 		if s.certificate, err = newCertificate(&s.cfg.TLS, s.log); err != nil {
@@ -120,7 +120,8 @@ func New(opts Options) (*Server, error) {
 	return s, nil
 }
 
-func proxies(c *config.Proxy) (r forwarded.Rules) {
+func proxies(c *config.Proxy) *forwarded.Rules {
+	r := &forwarded.Rules{}
 	r.Trusted, _ = forwarded.ParseNetworks(c.Trusted) // config has refused what is none
 	if c.Headers == "forwarded" {
 		r.Family = forwarded.Forwarded

@@ -70,20 +70,20 @@ func (c *conn) Acknowledged(who *identity.Identity) {
 		return
 	}
 	// The next look is when the time for connection_init is over; later, when the peer was silent, which may be long.
-	if left := time.Until(who.ExpiresAt); left < c.handler.cfg.InitTimeout || before != 0 && at < before {
-		c.out.SetDeadline(max(min(left, c.handler.cfg.InitTimeout), 1))
+	if left, wait := time.Until(who.ExpiresAt), c.handler.times.Load().init; left < wait || before != 0 && at < before {
+		c.out.SetDeadline(max(min(left, wait), 1))
 	}
 }
 
 // keepAlive tells a client of the legacy protocol that the server is there and returns the ticks until it must be told
 // again, 0 for never.
 func (c *conn) keepAlive() uint32 {
-	h := c.handler
-	if h.alive == 0 || !c.driver.Legacy() || c.driver.Identity() == nil {
+	alive := c.handler.times.Load().alive
+	if alive == 0 || !c.driver.Legacy() || c.driver.Identity() == nil {
 		return 0
 	}
 	c.out.Control(queue.Control{Kind: queue.Text, Data: session.KeepAliveText})
-	return h.alive
+	return alive
 }
 
 // Identity is who was acknowledged, nil before.
@@ -207,14 +207,14 @@ func (c *conn) endNow(code uint16, reason string) {
 // OnDeadline implements poll.Owner: time for connection_init, credentials, silence. It may come early.
 func (c *conn) OnDeadline() {
 	defer c.handler.cfg.Host.Guard(c.out.Abort)
-	h, now := c.handler, c.out.Tick()
+	h, now, opening := c.handler, c.out.Tick(), c.handler.times.Load().opening
 	if !c.established {
-		if now-c.since >= h.opening {
+		if now-c.since >= opening {
 			c.established, c.since = true, now
 			c.driver.InitTimeout()
 		}
 	}
-	next := h.opening
+	next := opening
 	if c.established {
 		next = c.checkSilence(now)
 		if alive := c.keepAlive(); alive > 0 {
@@ -236,19 +236,19 @@ func (c *conn) OnDeadline() {
 
 // checkSilence pings a silent peer, ends one that stays silent, and returns the ticks to the next look.
 func (c *conn) checkSilence(now uint32) uint32 {
-	h, silent := c.handler, now-c.since
+	t, silent := c.handler.times.Load(), now-c.since
 	switch {
-	case h.silence == 0:
+	case t.silence == 0:
 		return 0
-	case silent < h.silence:
-		return h.silence - silent
+	case silent < t.silence:
+		return t.silence - silent
 	case c.marks&markPinged == 0:
 		c.marks |= markPinged
-		c.since = now - h.silence
+		c.since = now - t.silence
 		c.out.Control(queue.Control{Kind: queue.Ping})
-		return h.patience
-	case silent < h.silence+h.patience:
-		return h.silence + h.patience - silent
+		return t.patience
+	case silent < t.silence+t.patience:
+		return t.silence + t.patience - silent
 	default:
 		c.endNow(CodeGoingAway, "no answer to ping")
 		return 0

@@ -121,15 +121,33 @@ type Handler struct {
 	decoderDeflate, earlyDeflate wsframe.Decoder
 	decoder                      wsframe.Decoder
 	partial                      atomic.Int64 // bytes held by incomplete messages
-	silence                      uint32       // PingInterval in ticks, 0: never
-	patience                     uint32       // PongTimeout in ticks
-	opening                      uint32       // InitTimeout in ticks
-	alive                        uint32       // of the legacy protocol: ticks between two messages that say so, 0: none
+	times                        atomic.Pointer[times]
 
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
 	left     chan struct{} // 1 slot: open may have become 0
 	drain    sync.Mutex    // one Drain at a time
+}
+
+// times are how long a handler waits for its clients, in ticks. They do not change: others take their place.
+type times struct {
+	init     time.Duration
+	opening  uint32 // until connection_init
+	silence  uint32 // until a ping, 0: never
+	patience uint32 // until the close after it
+	alive    uint32 // of the legacy protocol: between two messages that say that the server is there, 0: none
+}
+
+// SetTimes changes Config.InitTimeout, PingInterval and PongTimeout, 0 meaning the default. A connection takes them over when it
+// looks at its clock the next time: at the latest when the times before would have been over.
+func (h *Handler) SetTimes(initTimeout, pingInterval, pongTimeout time.Duration) {
+	c := Config{InitTimeout: initTimeout, PingInterval: pingInterval, PongTimeout: pongTimeout}.withDefaults()
+	ticks := h.cfg.Poller.Ticks
+	t := &times{init: c.InitTimeout, opening: ticks(c.InitTimeout), patience: ticks(c.PongTimeout)}
+	if c.PingInterval > 0 {
+		t.silence, t.alive = ticks(c.PingInterval), ticks(min(c.PingInterval, keepAlive))
+	}
+	h.times.Store(t)
 }
 
 // farewell is what a draining handler tells its clients.
@@ -148,11 +166,7 @@ func New(cfg Config) (*Handler, error) {
 	h.decoder.MaxMessage, h.early.MaxMessage = cfg.MessageBytes, min(cfg.MessageBytes, earlyBytes)
 	h.decoderDeflate, h.earlyDeflate = h.decoder, h.early
 	h.decoderDeflate.Deflate, h.earlyDeflate.Deflate = true, true
-	h.opening, h.patience = cfg.Poller.Ticks(cfg.InitTimeout), cfg.Poller.Ticks(cfg.PongTimeout)
-	if cfg.PingInterval > 0 {
-		h.silence = cfg.Poller.Ticks(cfg.PingInterval)
-		h.alive = cfg.Poller.Ticks(min(cfg.PingInterval, keepAlive))
-	}
+	h.SetTimes(cfg.InitTimeout, cfg.PingInterval, cfg.PongTimeout)
 	return h, nil
 }
 
