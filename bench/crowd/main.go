@@ -20,6 +20,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/loadgen"
@@ -36,6 +37,7 @@ var (
 	ceiling = flag.Int("ceiling", 1024, "limits.memory of the server, in MiB")
 	out     = flag.String("out", "", "file to which lines are added; default: standard output only")
 	only    = flag.String("kind", "", "bad clients of kinds only whose name contains this")
+	wheres  = flag.String("where", nowhere+","+elsewhere+","+here, "sorts of runs, in the order in which they take turns")
 	address = flag.String("misbehave", "", "address to misbehave at (used by itself)")
 )
 
@@ -69,7 +71,7 @@ func main() {
 		check(fmt.Errorf("go build: %w\n%s", err, text))
 	}
 	for range *rounds {
-		for _, where := range []string{nowhere, elsewhere, here} {
+		for where := range strings.SplitSeq(*wheres, ",") {
 			l, err := round(dir, binary, where)
 			check(err)
 			check(l.print())
