@@ -10,7 +10,8 @@ import (
 func FuzzJudge(f *testing.F) {
 	for _, c := range [][2]string{
 		{"https://app.example.com", "app.example.com"}, {"http://a:80", "A"}, {"null", "null"}, {"https://a.example@b", "b"}, {"http://[::1]:4000", "[::1]:4000"},
-		{"http://", ""}, {"https://a/../b", "b"}, {"http://a\t", "a"}, {"//a", "a"}, {"http://a%00b", "a"},
+		{"http://", ""}, {"https://a/../b", "b"}, {"http://a\t", "a"}, {"//a", "a"}, {"http://a%00b", "a"}, {"http://%80", "\x83"},
+		{"https://%61pp.example.com", "x"},
 	} {
 		f.Add(c[0], c[1])
 	}

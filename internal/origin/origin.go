@@ -64,7 +64,7 @@ func (l *List) Judge(r *http.Request) Verdict {
 	if len(values) > 1 {
 		return Foreign
 	}
-	if u, err := url.Parse(values[0]); err == nil && u.Host != "" {
+	if u, err := url.Parse(values[0]); err == nil && u.Host != "" && serialised(values[0]) {
 		if ownScheme(r, u.Scheme) && text(u) == text(&url.URL{Scheme: u.Scheme, Host: r.Host}) {
 			return Own
 		}
@@ -87,6 +87,17 @@ func ownScheme(r *http.Request, scheme string) bool {
 	default:
 		return scheme == "http" || scheme == "https"
 	}
+}
+
+// serialised reports whether an origin is written as browsers write it: names in ASCII, nothing escaped. What is written otherwise
+// would be compared with what it stands for.
+func serialised(origin string) bool {
+	for i := range len(origin) {
+		if c := origin[i]; c <= ' ' || c >= 0x7f || c == '%' {
+			return false
+		}
+	}
+	return true
 }
 
 // text is scheme://host[:port] in lower case, default ports left out.
