@@ -11,6 +11,7 @@ import (
 // reports counts what operators should know, and logs it now and then.
 type reports struct {
 	gaps, repeated, invalid atomic.Uint64
+	driven                  atomic.Uint64 // answers to XREAD that the driver took apart
 	said                    atomic.Int64 // when an invalid entry was logged last
 	noUnblock               atomic.Bool
 }

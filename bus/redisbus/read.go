@@ -283,6 +283,7 @@ func (r *reader) read(c rueidis.DedicatedClient, set []*partition) error {
 
 // untapped notes what the driver made of an answer.
 func (r *reader) untapped(streams map[string]rueidis.RedisMessage) error {
+	r.bus.reports.driven.Add(1)
 	t := r.bus.table.Load()
 	for key, list := range streams {
 		p := t.byStream[key]
