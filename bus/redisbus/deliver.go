@@ -12,7 +12,7 @@ import (
 type reports struct {
 	gaps, repeated, invalid atomic.Uint64
 	driven                  atomic.Uint64 // answers to XREAD that the driver took apart
-	said                    atomic.Int64 // when an invalid entry was logged last
+	said                    atomic.Int64  // when an invalid entry was logged last
 	noUnblock               atomic.Bool
 }
 
