@@ -95,6 +95,9 @@ func (r *run) dial(ctx context.Context) (*websocket.Conn, error) {
 	case response != nil:
 		return nil, &ProtocolError{"the WebSocket handshake is not valid"}
 	default:
+		if request, ok := errors.AsType[*url.Error](err); ok { // without what was on its way: who called knows that
+			err = fmt.Errorf("no connection: %w", request.Err)
+		}
 		return nil, &connectError{err}
 	}
 }
