@@ -55,9 +55,12 @@ type result struct {
 	P50        float64 `json:"p50_ms"`
 	P99        float64 `json:"p99_ms"`
 	CPU        float64 `json:"cpu_us_per_event"` // of this process and the server
+	// AckP99 is from when an event was due to the acknowledgement of its commit, AfterP99 from there to its delivery.
+	AckP99   float64 `json:"ack_p99_ms"`
+	AfterP99 float64 `json:"after_ack_p99_ms"`
 
-	cpu   float64 // seconds
-	taken []time.Duration
+	cpu                 float64 // seconds
+	taken, acked, after []time.Duration
 }
 
 // add adds what was measured of the same peer in another piece of a round.
@@ -67,7 +70,8 @@ func (r *result) add(more result) {
 	r.Published += more.Published
 	r.Delivered += more.Delivered
 	r.cpu += more.cpu
-	r.taken = append(r.taken, more.taken...)
+	r.taken, r.acked, r.after = append(r.taken, more.taken...), append(r.acked, more.acked...), append(r.after, more.after...)
+	r.AckP99, r.AfterP99 = quantile(r.acked, 0.99), quantile(r.after, 0.99)
 	r.PerSecond = float64(r.Delivered) / r.Seconds
 	r.P50, r.P99 = quantile(r.taken, 0.5), quantile(r.taken, 0.99)
 	r.CPU = r.cpu * 1e6 / max(float64(r.Delivered), 1)
@@ -76,7 +80,8 @@ func (r *result) add(more result) {
 // arrivals counts what is delivered and how late.
 type arrivals struct {
 	mu    sync.Mutex
-	taken []time.Duration
+	taken map[int64]time.Duration // by when it was due
+	acked map[int64]time.Duration
 	count atomic.Int64
 }
 
@@ -89,16 +94,36 @@ func (a *arrivals) take(data []byte) {
 	}
 	late := time.Since(time.Unix(0, at))
 	a.mu.Lock()
-	a.taken = append(a.taken, late)
+	a.taken[at] = late
 	a.mu.Unlock()
 	a.count.Add(1)
+}
+
+// acknowledged notes that an event that was due at some time is committed.
+func (a *arrivals) acknowledged(at time.Time) {
+	late := time.Since(at)
+	a.mu.Lock()
+	a.acked[at.UnixNano()] = late
+	a.mu.Unlock()
+}
+
+// times returns what was noted: due to delivery, due to acknowledgement, acknowledgement to delivery.
+func (a *arrivals) times() (taken, acked, after []time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for at, late := range a.taken {
+		taken = append(taken, late)
+		acked = append(acked, a.acked[at])
+		after = append(after, late-a.acked[at])
+	}
+	return taken, acked, after
 }
 
 // forget begins anew.
 func (a *arrivals) forget() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.taken = nil
+	a.taken, a.acked = map[int64]time.Duration{}, map[int64]time.Duration{}
 	a.count.Store(0)
 }
 
@@ -153,6 +178,7 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 				if err := publishers[i](event(at)); err != nil {
 					log.Fatal(err)
 				}
+				a.acknowledged(at)
 				published.Add(1)
 			}
 		})
@@ -161,11 +187,10 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 	for end := time.Now().Add(10 * time.Second); a.count.Load() < published.Load() && time.Now().Before(end); {
 		time.Sleep(time.Millisecond)
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	taken, acked, after := a.times()
 	return result{
 		Publishers: n, Rate: rate, Seconds: time.Since(began).Seconds(), Published: int(published.Load()), Delivered: int(a.count.Load()),
-		cpu: cpuSeconds(postmaster) - before, taken: a.taken,
+		cpu: cpuSeconds(postmaster) - before, taken: taken, acked: acked, after: after,
 	}, nil
 }
 
@@ -351,6 +376,9 @@ func summarise(all []result, out *json.Encoder) error {
 		r.Add(n+", half load: p99 ms, pgx", "", bare.P99)
 		r.Add(n+", half load: p99 ms, bus", "", ours.P99)
 		r.Add(n+", half load: p99 added, ms", "< 2", ours.P99-bare.P99)
+		r.Add(n+", half load: of which until the commit is acknowledged: p99 added, ms", "", ours.AckP99-bare.AckP99)
+		r.Add(n+", half load: p99 ms from there to the delivery, pgx", "", bare.AfterP99)
+		r.Add(n+", half load: p99 ms from there to the delivery, bus", "", ours.AfterP99)
 	}
 	return r.Write(out)
 }
