@@ -6,8 +6,8 @@
 //	go run ./bench/floor -connections 1000 -size 220 -burst 25 -tick 10ms -time 4s
 //
 // A burst of writes, each to another connection in turn, every tick; tick 0 writes without a pause. A child process
-// reads. The line that it prints is JSON: CPU seconds of the writing process per million writes. With -uring the writes of
-// a burst are submitted by io_uring instead, some with each system call.
+// reads. The line that it prints is JSON: CPU seconds of the writing process per million writes. With -sendto the writes are
+// made as the server's writers make them, with -uring those of a burst are submitted by io_uring, some with each system call.
 package main
 
 import (
@@ -23,6 +23,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 )
 
 var (
@@ -31,6 +32,7 @@ var (
 	burst       = flag.Int("burst", 25, "writes per tick")
 	tick        = flag.Duration("tick", 10*time.Millisecond, "time between bursts; 0: none")
 	length      = flag.Duration("time", 4*time.Second, "how long to measure")
+	sendto      = flag.Bool("sendto", false, "sendto(2) without Go's accounting of system calls, as the server's writers do, in the place of write(2)")
 	uring       = flag.Int("uring", 0, "submit so many writes at once by io_uring; 0: write(2)")
 	fixed       = flag.Bool("fixed", false, "with -uring: registered descriptors")
 	reader      = flag.String("reader", "", "address to read from (used by itself)")
@@ -55,7 +57,7 @@ func main() {
 	_ = child.Wait() // killed
 	check(json.NewEncoder(os.Stdout).Encode(map[string]any{
 		"connections": *connections, "size": *size, "burst": *burst, "tick_ms": tick.Seconds() * 1000, "writes": writes,
-		"uring": *uring, "fixed": *fixed, "writes_per_second": float64(writes) / length.Seconds(), "cpu_seconds_per_million": cpu.Seconds() * 1e6 / float64(writes),
+		"sendto": *sendto, "uring": *uring, "fixed": *fixed, "writes_per_second": float64(writes) / length.Seconds(), "cpu_seconds_per_million": cpu.Seconds() * 1e6 / float64(writes),
 	}))
 }
 
@@ -96,6 +98,15 @@ func write(fds []int) (writes int, cpu time.Duration) {
 
 // writer returns what writes the message to a connection, and what is to be done at the end of a burst.
 func writer(fds []int, message []byte) (one func(i int), flush func()) {
+	if *sendto {
+		return func(i int) {
+			n, _, errno := syscall.RawSyscall6(syscall.SYS_SENDTO, uintptr(fds[i]), uintptr(unsafe.Pointer(&message[0])), uintptr(len(message)),
+				syscall.MSG_DONTWAIT|syscall.MSG_NOSIGNAL, 0, 0)
+			if int(n) != len(message) || errno != 0 {
+				log.Fatalf("sendto: %d of %d bytes, %v", n, len(message), errno)
+			}
+		}, func() {}
+	}
 	if *uring == 0 {
 		return func(i int) {
 			if n, err := syscall.Write(fds[i], message); n != len(message) || err != nil {

@@ -3,6 +3,7 @@ package hub
 import (
 	"encoding/binary"
 	"time"
+	"unsafe"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -284,6 +285,7 @@ func (c *channel) serveAllLocked(d *dispatch, cell *cell) {
 	}
 	members, followed := cell.members(), g.cursors
 	for i := 0; i < len(members); i++ {
+		expect(members, i)
 		if d.serve(g, members[i]); followed {
 			d.tell(members[i])
 		}
@@ -291,6 +293,15 @@ func (c *channel) serveAllLocked(d *dispatch, cell *cell) {
 			c.breatheLocked(d)
 			members = cell.members()
 		}
+	}
+}
+
+// expect asks for members that come after number i before they are needed: first for the subscription, and when that is
+// there for its connection.
+func expect(members []*Subscription, i int) {
+	const far, near = 16, 8
+	if i+far < len(members) {
+		members[i+near].Expect(unsafe.Pointer(members[i+far]))
 	}
 }
 

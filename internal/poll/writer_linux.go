@@ -7,6 +7,8 @@ import (
 	"sync"
 	"syscall"
 	"unsafe"
+
+	"github.com/fraiseql/fraiseql-go/internal/prefetch"
 )
 
 const (
@@ -79,6 +81,10 @@ func (s *shard) more() bool {
 func (s *shard) writeNext() {
 	c := s.rest
 	s.rest, c.next = c.next, nil
+	if next := s.rest; next != nil {
+		next.ExpectTake()
+		prefetch.Four(unsafe.Pointer(next.next))
+	}
 	c.linked.Store(false)
 	s.current = c
 	s.flush(c, &s.out)

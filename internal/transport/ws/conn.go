@@ -22,19 +22,20 @@ const (
 
 // conn is one WebSocket. Nothing else is allocated for it while it is idle.
 type conn struct {
-	out     poll.Conn
-	driver  session.Driver
-	in      wsframe.State
-	handler *Handler
-
-	expires atomic.Uint32 // Unix time at which the credentials end, 0: never
-	since   uint32        // tick of the connect, then of the last traffic
+	out poll.Conn
+	// deflate says that what is sent may be compressed. The writer reads it: beside what else it looks at.
+	deflate bool
 	// established says that the time for connection_init is over, ended that nothing is to be read any more. They and
 	// marks belong to the poller's callbacks.
 	established, ended bool
 	marks              marks
-	deflate            bool   // what is sent may be compressed; the writer reads it
 	address            uint32 // of Gates.Enter
+	driver             session.Driver
+	in                 wsframe.State
+	handler            *Handler
+
+	expires atomic.Uint32 // Unix time at which the credentials end, 0: never
+	since   uint32        // tick of the connect, then of the last traffic
 }
 
 // marks of a connection.

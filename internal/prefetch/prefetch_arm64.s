@@ -1,0 +1,31 @@
+#include "textflag.h"
+
+// func Four(p unsafe.Pointer)
+TEXT ·Four(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	PRFM (R0), PLDL1KEEP
+	PRFM 64(R0), PLDL1KEEP
+	PRFM 128(R0), PLDL1KEEP
+	PRFM 192(R0), PLDL1KEEP
+	RET
+
+// func Through(p unsafe.Pointer)
+TEXT ·Through(SB), NOSPLIT, $0-8
+	MOVD p+0(FP), R0
+	MOVD (R0), R0
+	PRFM (R0), PLDL1KEEP
+	PRFM 64(R0), PLDL1KEEP
+	PRFM 128(R0), PLDL1KEEP
+	RET
+
+// func Both(object, p unsafe.Pointer)
+TEXT ·Both(SB), NOSPLIT, $0-16
+	MOVD object+0(FP), R0
+	MOVD p+8(FP), R1
+	PRFM (R0), PLDL1KEEP
+	PRFM 64(R0), PLDL1KEEP
+	MOVD (R1), R0
+	PRFM (R0), PLDL1KEEP
+	PRFM 64(R0), PLDL1KEEP
+	PRFM 128(R0), PLDL1KEEP
+	RET
