@@ -8,7 +8,7 @@ const (
 	connClosing                   // a close waits or was sent: no results any more
 	connFlush                     // the close waits behind the results
 	connPull                      // no transport: results wait to be popped
-	connBlocked                   // the peer does not read: messages are kept as own copies
+	connBlocked                   // the peer does not read: messages are kept as copies outside the slabs
 	connTold                      // the sink was woken for the close
 	connAwaited                   // an Offer found no room: Limits.Room is to be told of some
 )
@@ -244,8 +244,8 @@ func (c *Conn) untakeResultLocked(q *Queue, it *Item) {
 	c.linkFirstLocked(q)
 }
 
-// Block tells whether the peer has stopped reading. While it has, the messages that wait are own copies, so
-// that they pin no memory shared with other subscribers.
+// Block tells whether the peer has stopped reading. While it has, the messages that wait are copies that only blocked connections
+// share, so that they pin no memory of those that read.
 func (c *Conn) Block(blocked bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -258,9 +258,9 @@ func (c *Conn) Block(blocked bool) {
 	}
 	c.flags |= connBlocked
 	for q := c.first; q != nil; q = q.next {
-		q.first = q.first.clone()
+		q.first = q.first.detached()
 		if q.rest != nil {
-			q.rest.replace((*Message).clone)
+			q.rest.replace((*Message).detached)
 		}
 	}
 }

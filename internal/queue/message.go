@@ -11,8 +11,9 @@ type Message struct {
 	Extra *Extra
 	// End marks the last message of its subscription: `complete` when Payload is nil, else `error` with
 	// Payload the JSON array of errors.
-	End   bool
-	other atomic.Pointer[[]byte] // see Other
+	End    bool
+	other  atomic.Pointer[[]byte]  // see Other
+	copied atomic.Pointer[Message] // see detached
 }
 
 // Extra is what few messages carry beside their payload.
@@ -60,12 +61,20 @@ func (m *Message) Key() string {
 	return m.Extra.Key
 }
 
-// clone copies a message out of the slabs that it shares with others, so that a stalled client keeps no more
-// memory alive than its queue counts.
-func (m *Message) clone() *Message {
+// detached returns a copy of a message that lies in no slab, so that stalled clients keep no more memory alive than their queues
+// count. It is made once, when the first of them needs it, and shared by all: what many stalled clients wait for exists once, as it
+// does for those that read. That of a copy is itself.
+func (m *Message) detached() *Message {
+	if made := m.copied.Load(); made != nil {
+		return made
+	}
 	c := &Message{Payload: append([]byte(nil), m.Payload...), End: m.End}
 	if m.Extra != nil {
 		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key, Recovered: m.Extra.Recovered}
+	}
+	c.copied.Store(c)
+	if !m.copied.CompareAndSwap(nil, c) {
+		return m.copied.Load()
 	}
 	return c
 }

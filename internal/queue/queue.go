@@ -379,7 +379,7 @@ func (q *Queue) dropKeyLocked(key string) bool {
 func (q *Queue) pushLocked(m *Message) {
 	c := q.conn
 	if c.flags&connBlocked != 0 {
-		m = m.clone()
+		m = m.detached()
 	}
 	q.accountLocked(m.size())
 	switch r := q.rest; {

@@ -258,6 +258,30 @@ func TestBlockedConnectionsOwnTheirBytes(t *testing.T) {
 	}
 }
 
+// What many blocked connections wait for is copied once, not once for each of them: their number must not multiply memory.
+func TestBlockedConnectionsShareTheirCopies(t *testing.T) {
+	before, after := &Message{Payload: []byte("before")}, &Message{Payload: []byte("after")}
+	var first []Item
+	for n := range 3 {
+		c, _ := connected(nil)
+		q := c.queue("q", wide)
+		q.Enqueue(before)
+		c.Block(true)
+		q.Enqueue(after)
+		c.Block(false)
+		c.Block(true) // again: what is a copy stays it
+		items, _ := c.Take(nil, 1<<20)
+		if n == 0 {
+			first = items
+		}
+		for i, want := range []*Message{before, after} {
+			if got := items[i].Message; got == want || got != first[i].Message || string(got.Payload) != string(want.Payload) {
+				t.Errorf("connection %d, message %d: %p %q, that of the first %p", n, i, got, got.Payload, first[i].Message)
+			}
+		}
+	}
+}
+
 func TestCompleteEndAndShut(t *testing.T) {
 	c, _ := connected(nil)
 	a, b := c.queue("a", wide), c.queue("b", wide)
