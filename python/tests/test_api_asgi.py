@@ -6,12 +6,14 @@ import asyncio
 import gc
 import json
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from asgi import Socket, http, lifespan
+from asgi import Socket, http, lifespan, until
 from fraiseql.integrations.asgi import SubscriptionApp
-from fraiseql.subscriptions import SubscriptionExecutor, SubscriptionManager
+from fraiseql.subscriptions import SubscriptionExecutor, SubscriptionManager, endpoint
 
 SCHEMA = """
 type Order { id: ID! total: Float! margin: Float @requiresRole(roles: ["accounting"]) }
@@ -254,6 +256,60 @@ async def test_shutdown_sends_clients_away(app: SubscriptionApp) -> None:
         await socket.init()
         await lifespan(app)
         assert (await socket.closed())[0] == 1012
+
+
+class Clock:
+    """A clock of its own for a drain: it moves on by sleeping only. It notes when which connection was sent away."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.shut: list[tuple[float, object]] = []
+
+    def time(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+        await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("by", ["manager", "lifespan"])
+async def test_drain_spreads_its_closes(manager: SubscriptionManager, monkeypatch: pytest.MonkeyPatch, by: str) -> None:
+    count, window = 20, 10.0
+    app = SubscriptionApp(manager, anonymous=True, drain_window=window)
+    clock, shut = Clock(), endpoint.Connection.shut
+
+    def noted(connection: endpoint.Connection, code: int, reason: str) -> None:
+        clock.shut.append((clock.now - 100.0, connection))
+        shut(connection, code, reason)
+
+    async with AsyncExitStack() as stack:
+        sockets = [await stack.enter_async_context(Socket(app)) for _ in range(count)]
+        opened = []
+        for socket in sockets:
+            await socket.init()
+            await socket.subscribe(manager, "a", ORDERS)
+            opened.append(next(one for one in app.endpoint._open if one not in opened))
+        publish(manager, "last")
+        with monkeypatch.context() as patched:
+            patched.setattr(endpoint.Connection, "shut", noted)
+            patched.setattr(endpoint, "asyncio", SimpleNamespace(sleep=clock.sleep, get_running_loop=lambda: clock))
+            draining = asyncio.ensure_future(manager.shutdown(window) if by == "manager" else lifespan(app))
+            await until(lambda: len(clock.shut) > 0)
+            late = Socket(app)
+            async with late:
+                await late.accepted()
+                assert (await late.closed())[0] == 1013
+            for socket in sockets:
+                assert await socket.json() == message("a", "last")
+                assert (await socket.closed())[0] == 1012
+            await draining
+    times = [time for time, _ in clock.shut]
+    assert len(times) == count
+    for n, time in enumerate(times):  # one in each part of the window, anywhere in it
+        assert window * n / count <= time <= window * (n + 1) / count
+    assert len({time - window * n / count for n, time in enumerate(times)}) > 1
+    assert [one for _, one in clock.shut] != opened, "in the order of their connects"
 
 
 async def test_slow_client() -> None:

@@ -22,6 +22,7 @@ from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
 from fraiseql.subscriptions.hooks import Hooks
 from fraiseql.subscriptions.pump import pump
 from fraiseql.subscriptions.request import Headers, Request
+from fraiseql.subscriptions.settings import seconds
 
 __all__ = ["SubscriptionApp"]
 
@@ -62,6 +63,7 @@ class SubscriptionApp:
         max_connections: int = 0,
         hooks: Hooks | None = None,
         legacy_graphql_ws: bool = False,
+        drain_window: float = 0.0,
     ) -> None:
         """Make the application.
 
@@ -80,6 +82,8 @@ class SubscriptionApp:
             hooks: Asked about connections and subscriptions; without any the manager's are.
             legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no
                 other.
+            drain_window: Seconds over which closes are spread when the lifespan ends, for servers that leave open
+                connections alone until then; for others there is `SubscriptionManager.shutdown`.
 
         Raises:
             ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
@@ -98,6 +102,7 @@ class SubscriptionApp:
             hooks=hooks,
             legacy_graphql_ws=legacy_graphql_ws,
         )
+        self._drain_window = drain_window and seconds("drain_window", drain_window)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI scope.
@@ -207,7 +212,10 @@ class SubscriptionApp:
             if message["type"] == "lifespan.startup":
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
-                self.endpoint.shut()
+                if self._drain_window:
+                    await self.endpoint.drain(self._drain_window)
+                else:
+                    self.endpoint.shut()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import random
 import re
 import threading
 import weakref
@@ -31,6 +32,10 @@ LEGACY_SUBPROTOCOL = "graphql-ws"
 """That of npm subscriptions-transport-ws."""
 CLOSE_SUBPROTOCOL = (4406, "Subprotocol not acceptable")
 CLOSE_BINARY = (1003, "messages are text")
+
+_RESTARTS = (1012, "the server restarts, connect again")
+_GRACE = 5.0
+"""Seconds that clients have to take what waits for them and their close, beyond the window of a drain."""
 
 _STOPS = (CLOSE, 1001, b"the server stops")
 _BYTES = 65536
@@ -174,6 +179,10 @@ class Endpoint:
         self._lock = threading.Lock()
         self._sessions: tuple[weakref.ref[SubscriptionExecutor], int] | None = None
         self._open: weakref.WeakSet[Connection] = weakref.WeakSet()
+        self._draining = False
+        mounted = getattr(engine, "_mounted", None)
+        if mounted is not None:
+            mounted.add(self)
 
     def connect(
         self,
@@ -269,6 +278,8 @@ class Endpoint:
         return self._connect(request, {**known, "host": host or "", "remote_addr": remote_addr or ""})
 
     def _connect(self, request: Any, known: dict[str, Any]) -> Connection:
+        if self._draining:
+            raise RateLimited("The server is shutting down.", "RATE_LIMITED")
         executor = self._engine if isinstance(self._engine, SubscriptionExecutor) else self._engine.executor
         text = json.dumps(known).encode()
         door = None
@@ -295,7 +306,28 @@ class Endpoint:
                 self._sessions = (weakref.ref(executor), group)
             return self._sessions[1]
 
-    def shut(self, code: int = 1012, reason: str = "the server restarts, connect again") -> None:
+    async def drain(self, window: float = 0.0) -> None:
+        """Refuse further clients, and close those that are open: each after what waits for it, in random order.
+
+        It returns when all are gone, some seconds after the window at the latest.
+
+        Args:
+            window: Seconds over which the closes are spread, with jitter, so that clients do not all come back at once.
+        """
+        self._draining = True
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        leaving = [one for one in list(self._open) if one.open]
+        random.shuffle(leaving)
+        for n, one in enumerate(leaving):
+            due = began + window * (n + random.random()) / len(leaving)
+            await asyncio.sleep(max(0.0, due - loop.time()))
+            if one.open:
+                one.shut(*_RESTARTS)
+        while any(one.open for one in leaving) and loop.time() < began + window + _GRACE:
+            await asyncio.sleep(0.02)
+
+    def shut(self, code: int = _RESTARTS[0], reason: str = _RESTARTS[1]) -> None:
         """Close every open connection after what waits for it.
 
         Args:

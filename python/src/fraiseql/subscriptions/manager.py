@@ -7,6 +7,7 @@ import functools
 import itertools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,7 +19,7 @@ from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
 from fraiseql.subscriptions.schema import SchemaSetter
 from fraiseql.subscriptions.server import Closed, Server, listen
-from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document
+from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document, seconds
 
 if TYPE_CHECKING:
     from fraiseql.integrations.adapter import WebSocketAdapter
@@ -101,6 +102,7 @@ class SubscriptionManager(Revoker, SchemaSetter):
         self._closed = False
         self._resolvers: dict[str, Callable[..., Any]] = {}
         self._servers: list[Server] = []
+        self._mounted: weakref.WeakSet[Endpoint] = weakref.WeakSet()
         self._endpoint: tuple[tuple[object, ...], Endpoint] | None = None
         if schema is not None:
             self._executor()
@@ -162,6 +164,26 @@ class SubscriptionManager(Revoker, SchemaSetter):
             server._engine_closed()
         self._servers.clear()
         return Closed()
+
+    async def shutdown(self, window: float = 10.0) -> None:
+        """Send the clients of every mount and server away, then close the manager.
+
+        New clients are refused from now on; those that are connected are closed with 1012, upon which client libraries
+        connect again, each after what waits for it, in random order. Call it where the application learns that it is to
+        stop, before its server does: most servers close all WebSockets at once, and end the lifespan afterwards.
+
+        Args:
+            window: Seconds over which the closes are spread, with jitter, so that clients do not all come back at once; 0
+                closes them at once.
+
+        Raises:
+            ValueError: The window is no number of seconds.
+        """
+        if window != 0:
+            window = seconds("window", window)
+        mounts, servers = list(self._mounted), list(self._servers)
+        await asyncio.gather(*(one.drain(window) for one in mounts), *(one.close(window) for one in servers))
+        self.close()
 
     async def __aenter__(self) -> SubscriptionManager:
         """Start the engine and return the manager."""
