@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraiseql.subscriptions import SubscriptionExecutor
 from fraiseql.subscriptions.authentication import AuthHandler, check_handler
+from fraiseql.subscriptions.drain import Drainer
 from fraiseql.subscriptions.endpoint import Endpoint, option_document
 from fraiseql.subscriptions.hooks import Hooks, check_hooks
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
 from fraiseql.subscriptions.schema import SchemaSetter
 from fraiseql.subscriptions.server import Closed, Server, listen
-from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document, seconds
+from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document
 
 if TYPE_CHECKING:
     from fraiseql.integrations.adapter import WebSocketAdapter
@@ -42,7 +43,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-class SubscriptionManager(Revoker, SchemaSetter):
+class SubscriptionManager(Drainer, Revoker, SchemaSetter):
     """One engine for an asyncio application, with resolvers, WebSockets and a server.
 
     Without a schema the engine starts when it is first needed. A manager that has not been used yet may be inherited
@@ -164,26 +165,6 @@ class SubscriptionManager(Revoker, SchemaSetter):
             server._engine_closed()
         self._servers.clear()
         return Closed()
-
-    async def shutdown(self, window: float = 10.0) -> None:
-        """Send the clients of every mount and server away, then close the manager.
-
-        New clients are refused from now on; those that are connected are closed with 1012, upon which client libraries
-        connect again, each after what waits for it, in random order. Call it where the application learns that it is to
-        stop, before its server does: most servers close all WebSockets at once, and end the lifespan afterwards.
-
-        Args:
-            window: Seconds over which the closes are spread, with jitter, so that clients do not all come back at once; 0
-                closes them at once.
-
-        Raises:
-            ValueError: The window is no number of seconds.
-        """
-        if window != 0:
-            window = seconds("window", window)
-        mounts, servers = list(self._mounted), list(self._servers)
-        await asyncio.gather(*(one.drain(window) for one in mounts), *(one.close(window) for one in servers))
-        self.close()
 
     async def __aenter__(self) -> SubscriptionManager:
         """Start the engine and return the manager."""
