@@ -11,7 +11,7 @@ func FuzzJudge(f *testing.F) {
 	for _, c := range [][2]string{
 		{"https://app.example.com", "app.example.com"}, {"http://a:80", "A"}, {"null", "null"}, {"https://a.example@b", "b"}, {"http://[::1]:4000", "[::1]:4000"},
 		{"http://", ""}, {"https://a/../b", "b"}, {"http://a\t", "a"}, {"//a", "a"}, {"http://a%00b", "a"}, {"http://%80", "\x83"},
-		{"https://%61pp.example.com", "x"},
+		{"https://%61pp.example.com", "x"}, {"http://:80", ""},
 	} {
 		f.Add(c[0], c[1])
 	}

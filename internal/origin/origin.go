@@ -64,7 +64,7 @@ func (l *List) Judge(r *http.Request) Verdict {
 	if len(values) > 1 {
 		return Foreign
 	}
-	if u, err := url.Parse(values[0]); err == nil && u.Host != "" && serialised(values[0]) {
+	if u, err := url.Parse(values[0]); err == nil && u.Hostname() != "" && serialised(values[0]) {
 		if ownScheme(r, u.Scheme) && text(u) == text(&url.URL{Scheme: u.Scheme, Host: r.Host}) {
 			return Own
 		}
