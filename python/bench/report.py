@@ -116,13 +116,21 @@ class Run:
     micro: list[Record]
     compared: list[Record]
     floor: list[Record]
+    probed: tuple[str, Record] | None = None  # folder and facts of a later run of which only the probes are shown
 
     @classmethod
     def newest(cls, results: Path) -> Run | None:
+        """The newest complete run, with the probes of the newest that has them."""
+        probed, micro = None, []
         for folder in sorted(results.glob("*Z"), reverse=True):
             about = json.loads((folder / "run.json").read_text())
-            if about["complete"] and not about["short"]:
-                return cls(folder.name, about, *(records(folder / f"{part}.jsonl") for part in ("micro", "compare", "floor")))
+            if about["short"]:
+                continue
+            if about["complete"]:
+                found = [records(folder / f"{part}.jsonl") for part in ("micro", "compare", "floor")]
+                return cls(folder.name, about, micro or found[0], found[1], found[2], probed)
+            if probed is None and "finished" in about and (folder / "micro.jsonl").exists():
+                probed, micro = (folder.name, about), records(folder / "micro.jsonl")
         return None
 
     def values(self, key: str) -> list[float]:
@@ -178,6 +186,13 @@ def facts(run: Run) -> str:
         "CPU of others": f"{100 * statistics.median(shares):.1f} % of the machine, at most {100 * max(shares):.1f} %, during a measurement",
     }
     text = "| | |\n|---|---|\n" + "".join(f"| {name} | {value} |\n" for name, value in rows.items())
+    if run.probed:
+        name, later = run.probed
+        hours = f"{later['started'].replace('T', ' ')[:16]} to {later['finished'][11:16]} UTC"
+        text += (
+            f"\nThe probes (binding and engine together, below) were measured again at commit {later['commit']}, {hours}, "
+            f"{later['probe_rounds']} rounds: [results/{name}](results/{name}). The comparison is older than what that commit changed.\n"
+        )
     if about["busy"]:
         text += "\n**The machine was busy with other work when the run began: the figures are worse than they need be.**\n"
     return text

@@ -178,9 +178,8 @@ def test_a_bus_that_refuses_a_password(tmp_path: Path) -> None:
     with running(BusServer(command, port, cwd=tmp_path)):
         for password in ("", ":barley@"):
             config = EventBusConfig.redis(f"redis://{password}127.0.0.1:{port}?publish_timeout=1s", "app")
-            with SubscriptionExecutor(config) as executor:
-                with pytest.raises(BusUnavailable, match="authentication failed") as failed:
-                    publish(executor, 1)
+            with SubscriptionExecutor(config) as executor, pytest.raises(BusUnavailable, match="authentication failed") as failed:
+                publish(executor, 1)
             assert "barley" not in str(failed.value)
             assert str(port) not in str(failed.value)
 
