@@ -121,7 +121,8 @@ class Run:
     @classmethod
     def newest(cls, results: Path) -> Run | None:
         """The newest complete run, with the probes of the newest that has them."""
-        probed, micro = None, []
+        probed: tuple[str, Record] | None = None
+        micro: list[Record] = []
         for folder in sorted(results.glob("*Z"), reverse=True):
             about = json.loads((folder / "run.json").read_text())
             if about["short"]:
