@@ -92,14 +92,14 @@ const statusPartial = 294
 
 // errors answers with the errors of an operation that was refused.
 func (x *exchange) errors(name string, errors []byte) {
-	f := x.accept.once
-	if f == formatNone {
-		f = formatJSON
+	f, as := x.accept.once, x.accept.once
+	if f == formatNone { // it takes a stream only: one that is refused must not look like one, as 200 would
+		f, as = formatJSON, formatResponse
 	}
 	if name == code.RateLimited || name == code.TooManySubscriptions {
 		x.w.Header().Set("Retry-After", retryAfter)
 	}
-	x.write(x.h.status(name, f), mediaTypes[f]+"; charset=utf-8", appendErrors(nil, errors))
+	x.write(x.h.status(name, as), mediaTypes[f]+"; charset=utf-8", appendErrors(nil, errors))
 }
 
 // appendErrors appends an ExecutionResult without data.
