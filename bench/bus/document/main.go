@@ -81,7 +81,9 @@ A machine with two cores runs server, publishers and readers: CPU time per event
 
 A disk that takes some milliseconds for a flush, a few times a second, decides the 99th percentile of whatever it meets. PostgreSQL's latencies are
 therefore taken in six pieces of a round, of both in turn, and each percentile is of all pieces; the part up to the acknowledged commit, which both wait for,
-is shown apart from the one from there to the delivery, which is what a bus can add to.
+is shown apart from the one from there to the delivery, which is what a bus can add to. The figures of PostgreSQL are of a machine on whose two cores other
+programs were busy: those with fsync were taken at a raised priority (nice -n -15, of both), those without at the usual one, where one publisher shows
+what the reads beside it cost when processors are short.
 
 What costs most: with one publisher, PostgreSQL's cores read each event once more, while the bare loop takes it out of the
 notification (which holds 8,000 bytes at most); from a few publishers on, shared transactions outweigh that by far. Entries of Redis pass the driver,
