@@ -12,8 +12,23 @@ type Message struct {
 	// End marks the last message of its subscription: `complete` when Payload is nil, else `error` with
 	// Payload the JSON array of errors.
 	End    bool
-	other  atomic.Pointer[[]byte]  // see Other
-	copied atomic.Pointer[Message] // see detached
+	copied bool                  // is a copy, see detached
+	forms  atomic.Pointer[forms] // nil: none yet
+}
+
+// forms are what has been made of a message, each once and shared by all. Most messages have none.
+type forms struct {
+	other atomic.Pointer[[]byte]  // see Other
+	copy  atomic.Pointer[Message] // see detached
+}
+
+// made returns the forms of the message, to look at or to add to.
+func (m *Message) made() *forms {
+	if f := m.forms.Load(); f != nil {
+		return f
+	}
+	m.forms.CompareAndSwap(nil, new(forms))
+	return m.forms.Load()
 }
 
 // Extra is what few messages carry beside their payload.
@@ -65,27 +80,29 @@ func (m *Message) Key() string {
 // count. It is made once, when the first of them needs it, and shared by all: what many stalled clients wait for exists once, as it
 // does for those that read. That of a copy is itself.
 func (m *Message) detached() *Message {
-	if made := m.copied.Load(); made != nil {
-		return made
+	if m.copied {
+		return m
 	}
-	c := &Message{Payload: append([]byte(nil), m.Payload...), End: m.End}
+	made := &m.made().copy
+	if c := made.Load(); c != nil {
+		return c
+	}
+	c := &Message{Payload: append([]byte(nil), m.Payload...), End: m.End, copied: true}
 	if m.Extra != nil {
 		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key, Recovered: m.Extra.Recovered}
 	}
-	c.copied.Store(c)
-	if !m.copied.CompareAndSwap(nil, c) {
-		return m.copied.Load()
-	}
-	return c
+	made.CompareAndSwap(nil, c)
+	return made.Load()
 }
 
 // Other returns another form of Payload (compressed), made when it is first asked for and then shared by all that the
 // message is for. make must give the same for the same payload; it may run more than once.
 func (m *Message) Other(make func(payload []byte) []byte) []byte {
-	if made := m.other.Load(); made != nil {
-		return *made
+	made := &m.made().other
+	if form := made.Load(); form != nil {
+		return *form
 	}
-	made := make(m.Payload)
-	m.other.CompareAndSwap(nil, &made)
-	return made
+	form := make(m.Payload)
+	made.CompareAndSwap(nil, &form)
+	return form
 }
