@@ -40,6 +40,9 @@ func (w *world) overHTTP() {
 		w.ask("POST", graphql, `{"query":"{ a }"}`, append([]string{"Accept", accept, "Cookie", "session=" + w.token("-cookie")}, js...)...)
 		w.ask("POST", graphql, `{"query":"{ a }"}`, append([]string{"Accept", accept, "Authorization", "Basic " + said, "Origin", "https://" + said + ".example"}, js...)...)
 	}
+	for range 10 { // the log has them as debug lines when they are many
+		w.ask("POST", graphql, `{"query":"{ a }"}`, append([]string{"Authorization", "Bearer " + said + ".x.y"}, js...)...)
+	}
 	stream := w.ask("PUT", graphql, "", right...)
 	for _, token := range []string{stream, stream + said, said + "-stream"} {
 		w.ask("POST", graphql, fmt.Sprintf(`{"query":%q,"extensions":{"operationId":%q}}`, documents[0], said), append(append([]string{"X-GraphQL-Event-Stream-Token", token}, right...), js...)...)

@@ -1,5 +1,5 @@
 // Package seldom writes log lines about what clients can cause as often as they like: a few of each kind, then how many
-// were left out.
+// were left out. What is left out are debug lines.
 package seldom
 
 import (
@@ -35,15 +35,18 @@ type kind struct {
 // New makes a log that writes to another.
 func New(to *slog.Logger) *Log { return &Log{to: to, kinds: make(map[string]*kind)} }
 
-// Write writes a line, unless enough of its kind were written in these seconds. The first line afterwards says how many
-// were left out.
+// Write writes a line, at level debug if enough of its kind were written in these seconds. The first line afterwards says
+// how many were left out for that.
 func (l *Log) Write(level slog.Level, of, message string, args ...any) {
 	if write := l.Line(level, of, message, args...); write != nil {
 		write()
+		return
 	}
+	l.to.Debug(message, args...)
 }
 
-// Line is Write for who must not wait for the logger: it returns what writes the line, nil for none.
+// Line is Write for who must not wait for the logger: it returns what writes the line, nil for none. What is left out is
+// no debug line either, as whoever writes it later would have to keep as many as clients like.
 func (l *Log) Line(level slog.Level, of, message string, args ...any) (write func()) {
 	ctx := context.Background()
 	if !l.to.Enabled(ctx, level) {

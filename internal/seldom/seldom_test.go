@@ -40,6 +40,22 @@ func TestWrite(t *testing.T) {
 	})
 }
 
+// Who asks for debug lines sees what is left out, too.
+func TestDebug(t *testing.T) {
+	var b bytes.Buffer
+	l := log(&b, slog.LevelDebug)
+	for range 100 {
+		l.Write(slog.LevelInfo, "one", "first", "n", 1)
+	}
+	if l.Line(slog.LevelInfo, "one", "first") != nil {
+		t.Error("a line for later is not bounded")
+	}
+	got := written(&b)
+	if strings.Count(got, "level=INFO msg=first n=1\n") != most || strings.Count(got, "level=DEBUG msg=first n=1\n") != 100-most {
+		t.Errorf("wrote %s", got)
+	}
+}
+
 func TestBounds(t *testing.T) {
 	var b bytes.Buffer
 	l := log(&b, slog.LevelError)

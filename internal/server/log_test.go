@@ -1,6 +1,8 @@
 package server
 
 import (
+	"io"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -30,4 +32,20 @@ func TestLogOfRefusedAndSlowClients(t *testing.T) {
 	}
 	slowRouter(&limitRun{assembled: s, router: router})
 	s.awaitLog(log, `level=INFO msg="a client that was too slow was closed: more waited for it than limits allow" transport=callback code=4290`)
+}
+
+// The level of the configuration holds from the start, and is what a reload moves.
+func TestLogLevelAtStart(t *testing.T) {
+	for name, want := range map[string]slog.Level{"debug": slog.LevelDebug, "info": slog.LevelInfo, "warn": slog.LevelWarn, "error": slog.LevelError} {
+		for _, format := range []string{"json", "text"} {
+			log, level := NewLeveled(io.Discard, config.Log{Level: name, Format: format})
+			if ctx := t.Context(); level.Level() != want || !log.Enabled(ctx, want) || log.Enabled(ctx, want-1) {
+				t.Errorf("%s, %s: starts at %v", format, name, level.Level())
+			}
+			level.Set(slog.LevelError + 4)
+			if log.Enabled(t.Context(), slog.LevelError) {
+				t.Errorf("%s, %s: the level cannot be moved", format, name)
+			}
+		}
+	}
 }
