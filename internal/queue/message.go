@@ -1,6 +1,9 @@
 package queue
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"weak"
+)
 
 // Message is one result, shared by every subscriber of a group and immutable once enqueued. Its bytes are
 // owned by the garbage collector.
@@ -18,8 +21,8 @@ type Message struct {
 
 // forms are what has been made of a message, each once and shared by all. Most messages have none.
 type forms struct {
-	other atomic.Pointer[[]byte]  // see Other
-	copy  atomic.Pointer[Message] // see detached
+	other atomic.Pointer[[]byte]                // see Other
+	copy  atomic.Pointer[weak.Pointer[Message]] // see detached
 }
 
 // made returns the forms of the message, to look at or to add to.
@@ -77,22 +80,40 @@ func (m *Message) Key() string {
 }
 
 // detached returns a copy of a message that lies in no slab, so that stalled clients keep no more memory alive than their queues
-// count. It is made once, when the first of them needs it, and shared by all: what many stalled clients wait for exists once, as it
+// count. It is made when the first of them needs it, and shared by all: what many stalled clients wait for exists once, as it
 // does for those that read. That of a copy is itself.
+//
+// The message knows its copy weakly: it lives as long as its slab, with many others, and must not keep what the queues have dropped.
 func (m *Message) detached() *Message {
 	if m.copied {
 		return m
 	}
 	made := &m.made().copy
-	if c := made.Load(); c != nil {
-		return c
+	var own *Message
+	for {
+		known := made.Load()
+		if known != nil {
+			if c := known.Value(); c != nil {
+				return c
+			}
+		}
+		if own == nil {
+			own = m.clone()
+		}
+		ref := weak.Make(own)
+		if made.CompareAndSwap(known, &ref) {
+			return own
+		}
 	}
+}
+
+// clone copies a message and all that it refers to.
+func (m *Message) clone() *Message {
 	c := &Message{Payload: append([]byte(nil), m.Payload...), End: m.End, copied: true}
 	if m.Extra != nil {
 		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key, Recovered: m.Extra.Recovered}
 	}
-	made.CompareAndSwap(nil, c)
-	return made.Load()
+	return c
 }
 
 // Other returns another form of Payload (compressed), made when it is first asked for and then shared by all that the

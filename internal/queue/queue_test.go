@@ -2,6 +2,7 @@ package queue
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"unsafe"
@@ -280,6 +281,37 @@ func TestBlockedConnectionsShareTheirCopies(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A message that its slab keeps must not keep the copy that no queue has any more.
+func TestCopiesLiveAsLongAsQueuesHaveThem(t *testing.T) {
+	slab := []Message{{Payload: []byte("first")}, {Payload: []byte("second")}}
+	c, _ := connected(nil)
+	q := c.queue("q", wide)
+	c.Block(true)
+	q.Enqueue(&slab[0])
+	q.Enqueue(&slab[1])
+	first, second := slab[0].forms.Load().copy.Load(), slab[1].forms.Load().copy.Load()
+	runtime.GC()
+	if first.Value() == nil || second.Value() == nil {
+		t.Fatal("a copy that waits is gone")
+	}
+	if items, _ := c.Take(nil, 1); len(items) != 1 {
+		t.Fatalf("%d items", len(items))
+	}
+	runtime.GC()
+	if first.Value() != nil {
+		t.Error("the slab keeps a copy that was taken")
+	}
+	if second.Value() == nil {
+		t.Error("the copy that waits is gone")
+	}
+	q.Enqueue(&slab[0])
+	c.Take(nil, 1)
+	if items, _ := c.Take(nil, 1); len(items) != 1 || string(items[0].Message.Payload) != "first" {
+		t.Errorf("copied again: %v", items)
+	}
+	runtime.KeepAlive(slab)
 }
 
 func TestCompleteEndAndShut(t *testing.T) {
