@@ -230,6 +230,25 @@ func (g *Group) startRequest() *Request {
 	return nil
 }
 
+// passOnLocked moves the requests that are for one subscription alone to the end of another group's lane.
+func (l *lane) passOnLocked(to *follower, g *Group, rs *results) {
+	if l == nil {
+		return
+	}
+	kept := l.waiting[:l.head]
+	for _, r := range l.waiting[l.head:] {
+		if fo := r.followed(); fo == nil || fo.only != to {
+			kept = append(kept, r)
+			continue
+		}
+		r.home = g
+		g.lane().push(r)
+	}
+	clear(l.waiting[len(kept):])
+	l.waiting = kept
+	g.lane().deliverLocked(rs)
+}
+
 // abandonLocked empties the lane of a group without members: nobody waits for the results.
 func (l *lane) abandonLocked() {
 	for l.len() > 0 {

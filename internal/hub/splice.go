@@ -193,6 +193,13 @@ func (sp *splice) moveReplay(r *replay) {
 	if pending := r.change.group; pending != nil {
 		c.unreserveLocked(pending)
 	}
+	if r.waits { // what was due when it had read all is in a lane already
+		from := sp.old
+		if sp.heir != nil {
+			from = sp.heir
+		}
+		from.lane().passOnLocked(r.sub, g, &sp.dropped)
+	}
 	r.changeLocked(adoption{group: g, who: who})
 	r.sub.SetPolicy(sp.renewal.Policy)
 	sp.moved++
