@@ -2,10 +2,12 @@ package hub
 
 import (
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -47,4 +49,54 @@ func TestResultsWaitForMembersThatMove(t *testing.T) {
 			t.Errorf("%d: %s %s %s", i, one, two, three)
 		}
 	}
+}
+
+// A replay has read all that there is, and waits for its first event; results that are due are in its group's lane. They go
+// with it.
+func TestDueResultsGoWithAReplayThatWaits(t *testing.T) {
+	w, carrier := onCarrier(t, 3)
+	for i := 1; i <= 3; i++ {
+		carrier.publish(numbered(i, "a"))
+	}
+	carrier.mu.Lock()
+	carrier.wanted = true // nothing of that is delivered
+	carrier.mu.Unlock()
+	var asked sink
+	r := asked.resolver()
+	c := newClient(w, ordersQuery, tenant("a"))
+	c.answer = func(j *Join) { j.Resolver = r }
+	c.cursor = string(w.hub.cursor("orders", standing{at: carrier.history[0].Position.Before()}))
+	c.resume()
+	if c.first() != queue.Recovered || len(asked.list) != 3 {
+		t.Fatalf("%d were asked for", len(asked.list))
+	}
+	if sum := w.renew(ordersQuery, func() {}); sum.Moved != 1 {
+		t.Fatalf("%+v", sum)
+	}
+	for _, r := range asked.list {
+		r.Resolve(negated(r.Event()))
+	}
+	for want := 1; want <= 3; want++ {
+		if m, ok := c.next(10 * time.Second); !ok || total(t, m.data) != -want {
+			t.Fatalf("%+v, want event %d", m, want)
+		}
+	}
+}
+
+// renew puts the same schema in force once more, and calls a function before each subscription is judged.
+func (w *world) renew(query string, judge func()) Renewed {
+	schema, errs := gql.LoadSchema([]gql.SchemaSource{{Name: "test.graphql", Text: testSDL}}, gql.SchemaOptions{})
+	if errs != nil {
+		w.tb.Fatal(errs)
+	}
+	w.schema = schema
+	renewed := w.plan(query)
+	w.hub.cfg.Renew = func(j *Join) *Renewal {
+		return &Renewal{Plan: renewed, Variables: j.Variables, Tape: j.Tape, Policy: &queue.Policy{Messages: 1000, Bytes: 4 << 20},
+			Admit: func(*identity.Identity) (policy.Mask, []*gql.Error) {
+				judge()
+				return 0, nil
+			}}
+	}
+	return w.hub.Renew(schema.Generation)
 }
