@@ -115,8 +115,8 @@ async def test_connect_and_disconnect(over: Any, later: bool, caplog: pytest.Log
                 ("yes", ACK),
                 ("no", "4403 Forbidden"),
                 ("refused", "4403 Forbidden"),
-                ("odd", "1013 Authentication is not available, try again later"),
-                ("text", "1013 Authentication is not available, try again later"),
+                ("odd", "1013 A hook of the server could not judge the connection, try again later"),
+                ("text", "1013 A hook of the server could not judge the connection, try again later"),
             ):
                 async with over(manager, hooks) as client:
                     assert await client.open(user) == want
