@@ -116,7 +116,6 @@ type server interface {
 	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
 	// dismiss closes the connections of identities that are gone, and returns how many there were.
 	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int
-	setMost(n int)
 	setServing(s *Serving)
 	close() error
 }
@@ -228,9 +227,6 @@ func (n lateNames) Name(r session.Renewable) string { return n.of.http.Name(r) }
 
 // Forget implements session.Namer.
 func (n lateNames) Forget(r session.Renewable) { n.of.http.Forget(r) }
-
-// setMost implements server.
-func (p *endpoint) setMost(n int) { p.most.Store(int64(n)) }
 
 // ServeHTTP picks the protocol: a WebSocket for who asks for one, else what the request accepts.
 func (p *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -30,7 +30,7 @@ func (e *Engine) SetServing(s Serving) error {
 
 // setServing implements server.
 func (p *endpoint) setServing(s *Serving) {
-	p.setMost(s.MaxConnections)
+	p.most.Store(int64(s.MaxConnections))
 	p.origins.Store(parseOrigins(s.Origins))
 	p.ws.SetTimes(s.InitTimeout, s.PingInterval, s.PongTimeout)
 }

@@ -183,12 +183,9 @@ func (s *Sessions) full(n int) bool {
 	return most > 0 && n >= most
 }
 
-// setMost implements server.
-func (s *Sessions) setMost(n int) { s.most.Store(int64(n)) }
-
 // setServing implements server. Times stay as they are.
 func (s *Sessions) setServing(now *Serving) {
-	s.setMost(now.MaxConnections)
+	s.most.Store(int64(now.MaxConnections))
 	s.allowed.Store(parseOrigins(now.Origins))
 }
 

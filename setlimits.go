@@ -41,14 +41,6 @@ func (l *Limits) hub() hub.Limits {
 	}
 }
 
-// SetMaxConnections changes HandlerConfig.MaxConnections of every handler of the engine, and of its Sessions. What is open
-// stays.
-func (e *Engine) SetMaxConnections(n int) {
-	for _, s := range e.serving() {
-		s.setMost(n)
-	}
-}
-
 // setRates makes the buckets of rates that differ; they begin full.
 func (e *Engine) setRates(old, l *Limits) {
 	if old.SubscribeRate != l.SubscribeRate || old.SubscribeBurst != l.SubscribeBurst {

@@ -79,7 +79,7 @@ func (a *Assembly) use(cfg *config.Config, next *renewed, restart []string) []st
 	}
 	left, err := a.Engine.SetLimits(engineLimits(&cfg.Limits))
 	if err = errors.Join(err, a.Engine.SetServing(serving(cfg))); err != nil { // config has checked them
-		a.log.Error("limits stay as they are", "error", err)
+		a.log.Error("limits, origins or times stay as they are", "error", err)
 	}
 	a.putInForce(cfg)
 	for _, name := range left {
