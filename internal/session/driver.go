@@ -35,6 +35,7 @@ type Driver struct {
 	host      *Host
 	peer      Peer
 	handshake *Handshake // until connection_init; after it, only one with a Value
+	fence     *fence     // guarded by mu; nil when no pong waits
 }
 
 // Init prepares an embedded Driver.
@@ -130,10 +131,15 @@ func (d *Driver) queueLocked(actions []Action) {
 	for i := range actions {
 		switch a := &actions[i]; a.Kind {
 		case Send:
-			d.peer.Outbound().Control(queue.Control{Kind: queue.Text, Data: a.Data})
+			d.sendLocked(a.Data)
+		case Pong:
+			d.pongLocked(a.Data)
 		case Close:
 			d.peer.Outbound().Control(queue.Control{Kind: queue.Close, Code: a.Code, Data: a.Data})
 		}
+	}
+	if d.fence != nil && !d.machine.Preparing() {
+		d.unfenceLocked()
 	}
 }
 

@@ -250,9 +250,11 @@ func TestDriverLongMessage(t *testing.T) {
 		}
 		p.send(fmt.Sprintf(`{"id":"1","type":"subscribe","payload":{"query":"subscription { a }","variables":{"v":%q}}}`, long))
 		p.send(`{"type":"ping"}`)
-		p.expect(t, `{"type":"pong"}`)
+		if synctest.Wait(); len(p.read()) != 0 {
+			t.Error("the reader subscribed")
+		}
 		close(proceed)
-		synctest.Wait()
+		p.expect(t, `{"type":"pong"}`)
 		p.Closed()
 	})
 }

@@ -89,6 +89,9 @@ type ActionKind uint8
 const (
 	// Send: Data is a whole text message for the peer. It must not be modified.
 	Send ActionKind = iota
+	// Pong: Data is the answer to a ping, to be sent once Preparing is false or after a while: it tells a client that the
+	// subscribes that it sent before are in force.
+	Pong
 	// Close: end the connection with Code and Data, the reason. It is followed by Leave and Complete actions only.
 	Close
 	// Authenticate: judge Data, the payload of connection_init or nil, and call Authenticated. Named: with the name of
@@ -164,6 +167,9 @@ func (m *Machine) Identity() *identity.Identity { return m.who }
 // Acknowledged reports whether connection_ack was sent and the connection is not closed.
 func (m *Machine) Acknowledged() bool { return m.state == acknowledged }
 
+// Preparing reports whether a subscribe has no outcome yet. A closed machine prepares nothing.
+func (m *Machine) Preparing() bool { return m.waiting > 0 && m.state != closed }
+
 // Operations is the number of active operations, those that are still being prepared included.
 func (m *Machine) Operations() int { return m.ops.len() }
 
@@ -184,7 +190,7 @@ func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []A
 		if in.refresh {
 			return m.refresh(dst, in.payload)
 		}
-		return append(dst, Action{Kind: Send, Data: pong(in.payload, m.options.EchoBytes)})
+		return append(dst, Action{Kind: Pong, Data: pong(in.payload, m.options.EchoBytes)})
 	case kindPong:
 		return dst
 	case kindInit:

@@ -178,7 +178,7 @@ func checkLegal(t testing.TB, p *player, message []byte, actions []Action) {
 	for i := range actions {
 		a := &actions[i]
 		switch a.Kind {
-		case Send:
+		case Send, Pong:
 			if !json.Valid(a.Data) || !utf8.Valid(a.Data) {
 				t.Fatalf("%q: sends %q", message, a.Data)
 			}

@@ -183,7 +183,7 @@ func (p *player) render(actions []Action) []string {
 		a := &actions[i]
 		var line string
 		switch a.Kind {
-		case Send:
+		case Send, Pong:
 			line = "send " + string(a.Data)
 		case Close:
 			line = fmt.Sprintf("close %d %s", a.Code, a.Data)

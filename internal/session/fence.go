@@ -1,0 +1,62 @@
+package session
+
+import (
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
+
+const (
+	// fenceTime bounds how long a pong waits: clients take seconds without one for a connection that is dead.
+	fenceTime = time.Second
+	// fencedPongs is how many wait at most, so that who sends nothing but pings holds nothing.
+	fencedPongs = 8
+)
+
+// fence holds pongs back until the subscribes that came before their pings have an outcome. The protocol has no answer
+// to a subscribe that succeeds; a ping behind it is one: who has the pong gets the events that are published from then on.
+type fence struct {
+	pongs [][]byte
+	timer *time.Timer
+}
+
+// pongLocked sends a pong, or holds it back while subscribes are being prepared.
+func (d *Driver) pongLocked(text []byte) {
+	if !d.machine.Preparing() {
+		d.sendLocked(text)
+		return
+	}
+	if d.fence == nil {
+		d.fence = &fence{}
+		d.fence.timer = time.AfterFunc(fenceTime, d.fenceTimeout)
+	}
+	d.fence.pongs = append(d.fence.pongs, text)
+	if len(d.fence.pongs) > fencedPongs {
+		d.unfenceLocked()
+	}
+}
+
+// unfenceLocked sends what was held back.
+func (d *Driver) unfenceLocked() {
+	f := d.fence
+	d.fence = nil
+	f.timer.Stop()
+	if d.machine.state == closed {
+		return
+	}
+	for _, text := range f.pongs {
+		d.sendLocked(text)
+	}
+}
+
+func (d *Driver) fenceTimeout() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.fence != nil {
+		d.unfenceLocked()
+	}
+}
+
+func (d *Driver) sendLocked(text []byte) {
+	d.peer.Outbound().Control(queue.Control{Kind: queue.Text, Data: text})
+}
