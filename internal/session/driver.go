@@ -35,7 +35,6 @@ type Driver struct {
 	host      *Host
 	peer      Peer
 	handshake *Handshake // until connection_init; after it, only one with a Value
-	fence     *fence     // guarded by mu; nil when no pong waits
 }
 
 // Init prepares an embedded Driver.
@@ -138,8 +137,8 @@ func (d *Driver) queueLocked(actions []Action) {
 			d.peer.Outbound().Control(queue.Control{Kind: queue.Close, Code: a.Code, Data: a.Data})
 		}
 	}
-	if d.fence != nil && !d.machine.Preparing() {
-		d.unfenceLocked()
+	if f := d.machine.ops.fence(); f != nil && !d.machine.Preparing() {
+		d.unfenceLocked(f)
 	}
 }
 

@@ -26,34 +26,32 @@ func (d *Driver) pongLocked(text []byte) {
 		d.sendLocked(text)
 		return
 	}
-	if d.fence == nil {
-		d.fence = &fence{}
-		d.fence.timer = time.AfterFunc(fenceTime, d.fenceTimeout)
+	f := d.machine.ops.fence()
+	if f == nil {
+		f = &fence{}
+		f.timer = time.AfterFunc(fenceTime, d.fenceTimeout)
+		d.machine.ops.setFence(f)
 	}
-	d.fence.pongs = append(d.fence.pongs, text)
-	if len(d.fence.pongs) > fencedPongs {
-		d.unfenceLocked()
+	if f.pongs = append(f.pongs, text); len(f.pongs) > fencedPongs {
+		d.unfenceLocked(f)
 	}
 }
 
 // unfenceLocked sends what was held back.
-func (d *Driver) unfenceLocked() {
-	f := d.fence
-	d.fence = nil
+func (d *Driver) unfenceLocked(f *fence) {
+	d.machine.ops.setFence(nil)
 	f.timer.Stop()
-	if d.machine.state == closed {
-		return
-	}
 	for _, text := range f.pongs {
 		d.sendLocked(text)
 	}
 }
 
+// fenceTimeout finds nothing to do when the connection was closed: its table is empty.
 func (d *Driver) fenceTimeout() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.fence != nil {
-		d.unfenceLocked()
+	if f := d.machine.ops.fence(); f != nil {
+		d.unfenceLocked(f)
 	}
 }
 

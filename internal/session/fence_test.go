@@ -70,7 +70,7 @@ func TestPongOfAClosedConnection(t *testing.T) {
 		p.send(subscribeText("1", "subscription { a }"), `{"type":"ping"}`)
 		p.Shut(CodeForbidden, "Forbidden")
 		p.expect(t, "close 4403 Forbidden")
-		if p.fence != nil {
+		if p.machine.ops.fence() != nil {
 			t.Error("a pong waits")
 		}
 		close(proceed)

@@ -34,6 +34,7 @@ type overflow struct {
 	ops   []op
 	index map[string]int32
 	early []*Request // of the legacy protocol: they wait for the acknowledgement
+	fence *fence     // nil when no pong waits
 }
 
 func (t *table) len() int {
@@ -122,7 +123,14 @@ func (t *table) remove(o *op, id []byte) {
 		delete(v.index, string(id))
 	}
 	v.ops[last] = op{}
-	if v.ops = v.ops[:last]; last == 0 && v.early == nil {
+	if v.ops = v.ops[:last]; last == 0 {
+		t.settle()
+	}
+}
+
+// settle drops an overflow that holds nothing.
+func (t *table) settle() {
+	if v := t.more; len(v.ops) == 0 && v.early == nil && v.fence == nil {
 		t.more = nil
 	}
 }
@@ -140,10 +148,25 @@ func (t *table) takeEarly() []*Request {
 		return nil
 	}
 	list := t.more.early
-	if t.more.early = nil; len(t.more.ops) == 0 {
-		t.more = nil
-	}
+	t.more.early = nil
+	t.settle()
 	return list
+}
+
+// fence is what holds pongs back, or nil. setFence puts another in its place.
+func (t *table) fence() *fence {
+	if t.more == nil {
+		return nil
+	}
+	return t.more.fence
+}
+
+func (t *table) setFence(f *fence) {
+	if t.more == nil {
+		t.more = &overflow{}
+	}
+	t.more.fence = f
+	t.settle()
 }
 
 // all yields every operation; the table must not change meanwhile.
