@@ -1,3 +1,5 @@
+//go:build !fqmemory
+
 package fraiseql
 
 import (

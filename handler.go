@@ -1,3 +1,5 @@
+//go:build !fqmemory
+
 package fraiseql
 
 import (
@@ -107,17 +109,6 @@ type CallbackConfig struct {
 	AllowedNetworks []netip.Prefix
 	// MaxSubscriptions bounds them; 10,000. Each has a goroutine.
 	MaxSubscriptions int
-}
-
-// server is what Handler and Sessions make.
-type server interface {
-	Connections() int
-	QueuedBytes() int64
-	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
-	// dismiss closes the connections of identities that are gone, and returns how many there were.
-	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int
-	setServing(s *Serving)
-	close() error
 }
 
 // endpoint is one handler with what it needs.
@@ -280,18 +271,6 @@ func (e *Engine) sessionHost(cfg *HandlerConfig) *gate {
 	return g
 }
 
-// addServer makes an endpoint the engine's own.
-func (e *Engine) addServer(s server) error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.closed.Load() { // Close sets it before it reads the list
-		return errors.Join(errors.New("make a handler: the engine is closed"), s.close())
-	}
-	e.servers = append(e.servers, s)
-	e.noteHelpedLocked()
-	return nil
-}
-
 // Release ends what Handler made and forgets it: connections that are open are cut. It reports whether h was one of
 // the engine's. Close does it for all.
 func (e *Engine) Release(h http.Handler) bool {
@@ -312,29 +291,6 @@ func (e *Engine) Release(h http.Handler) bool {
 		e.log.Error("release a handler", "error", err)
 	}
 	return true
-}
-
-// Codes of closes that clients answer by connecting again (PROTOCOLS 1).
-const (
-	// CloseGoingAway is 1001.
-	CloseGoingAway = 1001
-	// CloseRestart is 1012.
-	CloseRestart = 1012
-)
-
-// Drain refuses new connections, closes the open ones of every handler, and every session, with code 1012 after what waits for
-// them, in random order spread over window, and returns when all are gone or ctx ends.
-func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
-	list := e.serving()
-	errs := make(chan error, len(list))
-	for _, h := range list {
-		go func() { errs <- h.Drain(ctx, window, CloseRestart, "the server restarts, connect again") }()
-	}
-	var all []error
-	for range list {
-		all = append(all, <-errs)
-	}
-	return errors.Join(all...)
 }
 
 // client is a connection of a poller that has an identity. Identity is nil until there is one.
@@ -361,6 +317,9 @@ func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 	}
 	return n
 }
+
+// layer implements server.
+func (p *endpoint) layer() *poll.Poller { return p.poller }
 
 func (p *endpoint) close() error {
 	p.recheck.end()

@@ -76,8 +76,8 @@ func (e *Engine) noteHelpedLocked() {
 	}
 	h := &helped{pace: pace{start: time.Now()}}
 	for _, s := range e.servers {
-		if made, ok := s.(*endpoint); ok {
-			h.pollers = append(h.pollers, made.poller)
+		if p := s.layer(); p != nil {
+			h.pollers = append(h.pollers, p)
 		}
 	}
 	if h.pollers == nil {

@@ -1,19 +1,13 @@
+//go:build !fqmemory
+
 package fraiseql
 
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 )
-
-// Serving is what of a HandlerConfig can change while handlers serve; members and defaults are those of there.
-type Serving struct {
-	Origins                                []string
-	MaxConnections                         int
-	InitTimeout, PingInterval, PongTimeout time.Duration
-}
 
 // SetServing changes how every handler of the engine, and its Sessions, serve clients. Connections that are open stay, whatever
 // their origin. WebSockets of handlers take times over at the latest when those before would have been over, but one that was

@@ -1,3 +1,5 @@
+//go:build !fqmemory
+
 package fraiseql
 
 import (
@@ -276,6 +278,9 @@ func (s *Sessions) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 	}
 	return n + s.streams.Dismiss(gone, code)
 }
+
+// layer implements server.
+func (s *Sessions) layer() *poll.Poller { return nil }
 
 // close ends every session with 1001, which its host may still take, and waits for what runs.
 func (s *Sessions) close() error {

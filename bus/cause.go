@@ -2,7 +2,6 @@ package bus
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -53,7 +52,7 @@ func CauseOf(err error) Cause {
 	if _, ok := errors.AsType[*net.DNSError](err); ok {
 		return NoHost
 	}
-	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
+	if tlsFailed(err) {
 		return BadTLS
 	}
 	timeout, ok := errors.AsType[net.Error](err)

@@ -177,6 +177,8 @@ typedef struct {
  *   configuration. Subscriptions that are valid under it go on from one event to the next, others end with an error of
  *   code SCHEMA_CHANGED. -> moved << 32 | ended, counts of live subscriptions
  *
+ * A build with the tag fqmemory has none of those that follow.
+ *
  * int64 fq_sessions_new(int64 engine, fq_text *config, fq_out *out)
  *   What WebSockets of one endpoint share, for hosts that own the sockets. -> sessions
  * int64 fq_session_open(int64 engine, int64 sessions, fq_text *request, int64 mailbox, int64 token, fq_out *out)

@@ -3,7 +3,18 @@
 // generated from it.
 package code
 
-import "net/http"
+// Statuses of HTTP that are used here. Not of net/http, for engines are built without it too.
+const (
+	statusBadRequest            = 400
+	statusUnauthorized          = 401
+	statusForbidden             = 403
+	statusRequestEntityTooLarge = 413
+	statusUnprocessableEntity   = 422
+	statusTooManyRequests       = 429
+	statusInternalServerError   = 500
+	statusServiceUnavailable    = 503
+	statusGatewayTimeout        = 504
+)
 
 // The codes.
 const (
@@ -40,39 +51,39 @@ type Entry struct {
 }
 
 var table = []Entry{
-	{ParseFailed, http.StatusBadRequest, 0, "`error` at subscribe",
+	{ParseFailed, statusBadRequest, 0, "`error` at subscribe",
 		"The document is not GraphQL.", "Look at `locations`; check quotes and brackets."},
-	{ValidationFailed, http.StatusUnprocessableEntity, 0, "`error` at subscribe",
+	{ValidationFailed, statusUnprocessableEntity, 0, "`error` at subscribe",
 		"The document breaks a rule of the standard or does not fit the schema.", "Compare it with the schema; a subscription has exactly one root field and no `@skip` or `@include` there."},
-	{OperationResolution, http.StatusUnprocessableEntity, 0, "`error` at subscribe",
+	{OperationResolution, statusUnprocessableEntity, 0, "`error` at subscribe",
 		"The document holds no operation of that name, or several and none was named.", "Send `operationName`."},
-	{BadUserInput, http.StatusBadRequest, 0, "`error` at subscribe; HTTP 400, 405 and 415 of the publish API",
+	{BadUserInput, statusBadRequest, 0, "`error` at subscribe; HTTP 400, 405 and 415 of the publish API",
 		"A variable, an argument or a member of the request cannot be read.", "The message names it (`member`, `index`); correct the value."},
-	{Unauthenticated, http.StatusUnauthorized, 4403, "close 4403 after `connection_init`; HTTP 401; `error` at subscribe",
+	{Unauthenticated, statusUnauthorized, 4403, "close 4403 after `connection_init`; HTTP 401; `error` at subscribe",
 		"Credentials are missing or not valid.", "Send a fresh token as `Authorization: Bearer …`, or in the payload of `connection_init`."},
-	{Forbidden, http.StatusForbidden, 0, "`error` at subscribe; HTTP 403",
+	{Forbidden, statusForbidden, 0, "`error` at subscribe; HTTP 403",
 		"The credentials are valid and do not allow this.", "Ask for the role, the scope or the channel that the message names."},
-	{ScopeMismatch, http.StatusForbidden, 0, "`error` at subscribe",
+	{ScopeMismatch, statusForbidden, 0, "`error` at subscribe",
 		"An argument names a user or a tenant that is not the caller's own.", "Leave the argument out, or send the caller's own value."},
-	{TooManySubscriptions, http.StatusTooManyRequests, 0, "`error` at subscribe",
+	{TooManySubscriptions, statusTooManyRequests, 0, "`error` at subscribe",
 		"The connection, the user, the channel or the tenant has as many subscriptions as it may have.", "Complete others first, or raise `limits.*`."},
-	{RateLimited, http.StatusTooManyRequests, 0, "`error` at subscribe; HTTP 429",
+	{RateLimited, statusTooManyRequests, 0, "`error` at subscribe; HTTP 429",
 		"Too many requests in a short time.", "Wait for `Retry-After` seconds, then send again."},
-	{LimitExceeded, http.StatusRequestEntityTooLarge, 0, "`error` at subscribe; HTTP 413",
+	{LimitExceeded, statusRequestEntityTooLarge, 0, "`error` at subscribe; HTTP 413",
 		"A document, an event or a batch is larger than `limits.*` allows.", "Make it smaller, or raise the limit that the message names."},
-	{InvalidValue, http.StatusUnprocessableEntity, 0, "HTTP 422 of the publish API; `errors` of an event",
+	{InvalidValue, statusUnprocessableEntity, 0, "HTTP 422 of the publish API; `errors` of an event",
 		"A value of an event is not what its member or the type of its field asks for. In a published event it is refused; in a delivered one the field is null.", "Correct the publisher, or the type in the schema."},
-	{ResolverFailed, http.StatusInternalServerError, 0, "`errors` of an event",
+	{ResolverFailed, statusInternalServerError, 0, "`errors` of an event",
 		"A resolver failed; its message is not shown to clients.", "Read the server's log."},
-	{ResolverTimeout, http.StatusGatewayTimeout, 0, "`errors` of an event",
+	{ResolverTimeout, statusGatewayTimeout, 0, "`errors` of an event",
 		"A resolver took longer than `limits.resolver_timeout`.", "Make it quicker, or raise the limit."},
-	{BusUnavailable, http.StatusServiceUnavailable, 0, "HTTP 503, with `accepted` and `Retry-After`",
+	{BusUnavailable, statusServiceUnavailable, 0, "HTTP 503, with `accepted` and `Retry-After`",
 		"The event bus did not acknowledge; events before `accepted` were taken.", "Send the events after `accepted` again, with the same ids."},
 	{SlowConsumer, 0, 4290, "close 4290; raised by `next_event()`",
 		"The client reads more slowly than events come.", "Read faster, subscribe to less, or choose `@delivery(overflow: …)`."},
-	{SchemaChanged, http.StatusServiceUnavailable, 0, "`error` that ends a subscription",
+	{SchemaChanged, statusServiceUnavailable, 0, "`error` that ends a subscription",
 		"The schema was replaced, and the subscription is not valid under the new one, or its caller may not have it.", "Load the schema again, then subscribe again."},
-	{InternalServerError, http.StatusInternalServerError, 0, "anywhere",
+	{InternalServerError, statusInternalServerError, 0, "anywhere",
 		"A fault of the server.", "Read the server's log; send it to the maintainers."},
 }
 
@@ -94,5 +105,5 @@ func Status(name string) int {
 	if e, ok := Lookup(name); ok && e.HTTP != 0 {
 		return e.HTTP
 	}
-	return http.StatusInternalServerError
+	return statusInternalServerError
 }

@@ -44,7 +44,7 @@ func TestStatus(t *testing.T) {
 
 func TestReference(t *testing.T) {
 	var got bytes.Buffer
-	if err := WriteReference(&got); err != nil {
+	if err := writeReference(&got); err != nil {
 		t.Fatal(err)
 	}
 	file := filepath.Join("..", "..", "docs", "reference", "errors.md")

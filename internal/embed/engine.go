@@ -34,9 +34,7 @@ type Engine struct {
 	connections map[string]*connection       // by the host's name; guarded by mu
 	mailboxes   map[int64]*mailbox           // guarded by mu
 	resolvers   map[resolverKey]*ownResolver // of single subscriptions; guarded by mu
-	endpoints   []int64                      // guarded by mu
-	sessions    map[int64]*session           // guarded by mu
-	servers     map[int64]*server            // guarded by mu
+	clients
 }
 
 // Open makes an engine of a configuration. shared is the word that counts the calls which wait.
@@ -61,8 +59,9 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	}
 	e := &Engine{
 		lib: l, facade: facade, bus: c.Bus, log: c.Logger, stopped: make(chan struct{}), connections: make(map[string]*connection),
-		mailboxes: make(map[int64]*mailbox), sessions: make(map[int64]*session), servers: make(map[int64]*server),
+		mailboxes: make(map[int64]*mailbox),
 	}
+	e.clients.init()
 	e.sheets.New = e.newSheet
 	e.pushes = c.bus.kind != "memory"
 	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
@@ -111,19 +110,10 @@ func (l *Library) Close(handle int64) error {
 	l.newest.CompareAndSwap(e, nil)
 	close(e.stopped)
 	e.mu.Lock()
-	connections, mailboxes, sessions, servers := e.connections, e.mailboxes, e.sessions, e.servers
-	e.connections, e.mailboxes, e.sessions, e.servers = nil, nil, nil, nil // nothing is added any more
+	connections, mailboxes, served := e.connections, e.mailboxes, e.clients
+	e.connections, e.mailboxes, e.clients = nil, nil, clients{} // nothing is added any more
 	e.mu.Unlock()
-	for _, s := range servers {
-		l.servers.remove(s.handle)
-		_ = s.http.Close() // the listener is ours
-	}
-	for _, c := range sessions {
-		c.close()
-	}
-	for _, h := range e.endpoints {
-		l.sessions.remove(h)
-	}
+	served.end(l)
 	for _, c := range connections {
 		e.closeConnection(c)
 	}
@@ -133,9 +123,7 @@ func (l *Library) Close(handle int64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)
 	defer cancel()
 	err := errors.Join(e.facade.Close(ctx), e.bus.Close(ctx))
-	for _, s := range servers {
-		s.running.Wait()
-	}
+	served.wait()
 	for _, b := range mailboxes {
 		l.mailboxes.remove(b.handle)
 		b.close()

@@ -18,9 +18,7 @@ type Library struct {
 	connections   table[*connection]
 	mailboxes     table[*mailbox]
 	calls         table[*call]
-	sessions      table[*sessions]
-	clients       table[*session]
-	servers       table[*server]
+	doors
 }
 
 // New returns an empty library. allocate makes the memory of the words that the host reads: that many zeroed bytes,
@@ -33,9 +31,7 @@ func New(allocate func(bytes int) unsafe.Pointer) *Library {
 	l.connections.kind = kindConnection
 	l.mailboxes.kind = kindMailbox
 	l.calls.kind = kindCall
-	l.sessions.kind = kindSessions
-	l.clients.kind = kindSession
-	l.servers.kind = kindServer
+	l.doors.init()
 	return l
 }
 

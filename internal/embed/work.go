@@ -38,7 +38,7 @@ func (e *Engine) Work(group, channel []byte, token int64) error {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.sessions == nil {
+	if e.connections == nil {
 		return errClosed
 	}
 	if e.workers.stops[token] != nil {

@@ -1,8 +1,8 @@
 """The build backend of fraiseql-subscriptions (PEP 517, PEP 660), with the standard library alone.
 
 A wheel holds three shared libraries besides the Python code: libfraiseql.so, which `go build -buildmode=c-shared` makes
-of cmd/libfraiseql; libfraiseql-memory.so, the same without clients of buses outside of the process, which loads faster
-and is all that most processes need; and the module fraiseql._native, which the C compiler makes of csrc against the
+of cmd/libfraiseql; libfraiseql-memory.so, the same without clients of buses outside of the process and without what
+serves clients, which loads faster and is all that an executor by itself needs; and the module fraiseql._native, which the C compiler makes of csrc against the
 limited API, so that one wheel serves every Python from 3.10 on. Nothing is downloaded except Go modules that are not in the module
 cache; a source distribution brings those along.
 

@@ -31,6 +31,7 @@ typedef struct {
   int64_t (*work_stop)(int64_t engine, int64_t token);
   int64_t (*revoke)(int64_t engine, fq_text *revocation, fq_out *out);
   int64_t (*schema_set)(int64_t engine, fq_text *schema, fq_out *out);
+  /* From here on NULL in the small build. */
   int64_t (*sessions_new)(int64_t engine, fq_text *config, fq_out *out);
   int64_t (*session_open)(int64_t engine, int64_t sessions, fq_text *request, int64_t mailbox, int64_t token,
                           fq_out *out);
@@ -42,13 +43,16 @@ typedef struct {
   int64_t (*serve_stop)(int64_t engine, int64_t server, int64_t window_ms, fq_out *out);
 } library;
 
-/* There are two builds of the library. The one without clients of buses outside of the process is loaded in two thirds of
- * the time, and most processes need no other. A process that needs both has both, each with a runtime of its own; one
- * that has the full one needs no other. */
+/* There are two builds of the library. The one that knows the bus of the process only and serves no clients, neither
+ * sessions nor a listener, is less than half as large and loaded in less time. A process that needs both has both, each
+ * with a runtime of its own; one that has the full one needs no other. */
 enum library_kind { LIBRARY_MEMORY, LIBRARY_FULL, LIBRARIES };
 
 /* What an executor needs whose bus is outside of the process, or not. With the GIL. */
 enum library_kind library_kind_for(int remote);
+
+/* From now on executors need what serves clients. With the GIL. */
+void library_serve(void);
 
 /* Grows by one in each forked child. */
 extern uint32_t process_generation;

@@ -1,4 +1,4 @@
-/* Loading libfraiseql.so, or libfraiseql-memory.so, which knows no bus but that of the process.
+/* Loading libfraiseql.so, or libfraiseql-memory.so, which knows no bus but that of the process and serves nobody.
  *
  * It is loaded by the first executor, so that a process that only imports the module has no second runtime and may
  * fork as it likes. A forked child has the memory of its parent's copy but none of its threads, so that copy is
@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,17 +39,19 @@ static const char *const names[LIBRARIES] = {"libfraiseql-memory.so", "libfraise
 static const struct {
   const char *name;
   size_t offset;
+  bool serves; /* not in the small build */
 } symbols[] = {
-#define SYMBOL(name) {"fq_" #name, offsetof(library, name)}
+#define SYMBOL(name) {"fq_" #name, offsetof(library, name), false}
+#define SERVING(name) {"fq_" #name, offsetof(library, name), true}
     SYMBOL(abi),          SYMBOL(engine_new),      SYMBOL(engine_close),        SYMBOL(metrics),
     SYMBOL(subscribe),    SYMBOL(publish),         SYMBOL(next),                SYMBOL(take),
     SYMBOL(take_connection), SYMBOL(complete),     SYMBOL(complete_connection), SYMBOL(mailbox_new),
     SYMBOL(mailbox_take), SYMBOL(mailbox_calls),   SYMBOL(mailbox_close),       SYMBOL(watch),
-    SYMBOL(resolver_set), SYMBOL(calls_take),      SYMBOL(call_answer),         SYMBOL(sessions_new),
-    SYMBOL(session_open), SYMBOL(session_receive), SYMBOL(session_take),        SYMBOL(session_shut),
-    SYMBOL(session_close), SYMBOL(serve),          SYMBOL(serve_stop),          SYMBOL(work),
-    SYMBOL(work_stop),    SYMBOL(resume),          SYMBOL(revoke),
-    SYMBOL(schema_set),
+    SYMBOL(resolver_set), SYMBOL(calls_take),      SYMBOL(call_answer),         SYMBOL(work),
+    SYMBOL(work_stop),    SYMBOL(resume),          SYMBOL(revoke),              SYMBOL(schema_set),
+    SERVING(sessions_new), SERVING(session_open),  SERVING(session_receive),    SERVING(session_take),
+    SERVING(session_shut), SERVING(session_close), SERVING(serve),              SERVING(serve_stop),
+#undef SERVING
 #undef SYMBOL
 };
 
@@ -99,7 +102,13 @@ static const char *chosen_library(void) {
   return chosen && *chosen ? chosen : NULL;
 }
 
-enum library_kind library_kind_for(int remote) { return remote || chosen_library() ? LIBRARY_FULL : LIBRARY_MEMORY; }
+static bool serves; /* guarded by the GIL */
+
+void library_serve(void) { serves = true; }
+
+enum library_kind library_kind_for(int remote) {
+  return remote || serves || chosen_library() ? LIBRARY_FULL : LIBRARY_MEMORY;
+}
 
 const library *library_loaded(enum library_kind kind) {
   for (int able = LIBRARY_FULL; able >= (int)kind; able--)
@@ -165,8 +174,9 @@ static void *open_copy(enum library_kind kind, const char *path, char **failure)
 }
 
 static char *resolve(enum library_kind kind, void *handle, const char *path) {
-  library found;
+  library found = {0};
   for (size_t i = 0; i < sizeof symbols / sizeof *symbols; i++) {
+    if (symbols[i].serves && kind == LIBRARY_MEMORY) continue;
     void *address = dlsym(handle, symbols[i].name);
     if (!address) return why(path, dlerror());
     memcpy((char *)&found + symbols[i].offset, &address, sizeof address);

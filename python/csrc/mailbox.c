@@ -51,7 +51,7 @@ PyObject *executor_mailbox_close(PyObject *o, PyObject *mailbox) {
 }
 
 PyObject *executor_session_close(PyObject *o, PyObject *session) {
-  return executor_ready((Executor *)o) < 0 ? NULL : simple((Executor *)o, session, ((Executor *)o)->fq->session_close);
+  return executor_serves((Executor *)o) < 0 ? NULL : simple((Executor *)o, session, ((Executor *)o)->fq->session_close);
 }
 
 PyObject *executor_watch(PyObject *o, PyObject *args) {

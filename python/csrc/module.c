@@ -41,11 +41,20 @@ static PyObject *loads(PyObject *module, PyObject *text) {
   return NULL;
 }
 
+static PyObject *serve_clients(PyObject *module, PyObject *unused) {
+  (void)module;
+  (void)unused;
+  library_serve();
+  Py_RETURN_NONE;
+}
+
 static PyMethodDef functions[] = {
     {"configure", (PyCFunction)(void (*)(void))configure, METH_VARARGS | METH_KEYWORDS,
      "configure($module, /, error_factory=None, default=None, skip_type=None)\n--\n\n"
      "Sets what makes exceptions of error objects (bytes), what stands in for values without a JSON form, and the\n"
      "exception by which a resolver says that there is no message. None leaves one as it is."},
+    {"serve_clients", serve_clients, METH_NOARGS,
+     "serve_clients($module, /)\n--\n\nLets executors made from now on have what serves clients, which takes longer to load."},
     {"dumps", dumps, METH_O, "dumps($module, value, /)\n--\n\nThe JSON of a value, as events and resolvers' results are written."},
     {"loads", loads, METH_O, "loads($module, text, /)\n--\n\nThe value of a JSON text, as events are read."},
     {NULL, NULL, 0, NULL},

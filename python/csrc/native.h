@@ -225,6 +225,7 @@ typedef struct {
 } Executor;
 
 int executor_wait(Executor *self); /* slow path of executor_ready */
+int executor_serves(Executor *self); /* executor_ready, and its library has sessions and a listener */
 
 /* The engine may be called: 0; else -1 with an exception. */
 static inline int executor_ready(Executor *self) {

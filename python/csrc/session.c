@@ -3,6 +3,15 @@
 
 #define LONG_MESSAGE 8192 /* bytes */
 
+/* Whether its library serves clients. -1: it waits in vain, is closed, or serves none. */
+int executor_serves(Executor *self) {
+  if (executor_ready(self) < 0) return -1;
+  if (self->fq->serve) return 0;
+  PyErr_SetString(PyExc_RuntimeError, "this executor was made before anything that serves clients was imported: import fraiseql.integrations "
+                                      "first, or mount a SubscriptionManager");
+  return -1;
+}
+
 static int config_text(PyObject *config, fq_text *text) {
   if (!PyBytes_Check(config)) return text_of(config, "config", text);
   text->data = PyBytes_AsString(config);
@@ -13,7 +22,7 @@ static int config_text(PyObject *config, fq_text *text) {
 PyObject *executor_sessions(PyObject *o, PyObject *config) {
   Executor *self = (Executor *)o;
   fq_text text;
-  if (executor_ready(self) < 0 || config_text(config, &text) < 0) return NULL;
+  if (executor_serves(self) < 0 || config_text(config, &text) < 0) return NULL;
   char buffer[512];
   fq_out out = OUT(buffer);
   int64_t sessions = self->fq->sessions_new(self->engine, &text, &out);
@@ -26,7 +35,7 @@ PyObject *executor_session_open(PyObject *o, PyObject *args) {
   PyObject *request;
   fq_text text;
   if (!PyArg_ParseTuple(args, "LOLL:_session_open", &sessions, &request, &mailbox, &token)) return NULL;
-  if (executor_ready(self) < 0 || config_text(request, &text) < 0) return NULL;
+  if (executor_serves(self) < 0 || config_text(request, &text) < 0) return NULL;
   char buffer[512];
   fq_out out = OUT(buffer);
   int64_t session = self->fq->session_open(self->engine, sessions, &text, mailbox, token, &out);
@@ -36,7 +45,7 @@ PyObject *executor_session_open(PyObject *o, PyObject *args) {
 PyObject *executor_session_receive(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
   PyObject *handle, *message;
-  if (!PyArg_UnpackTuple(args, "_session_receive", 2, 2, &handle, &message) || executor_ready(self) < 0) return NULL;
+  if (!PyArg_UnpackTuple(args, "_session_receive", 2, 2, &handle, &message) || executor_serves(self) < 0) return NULL;
   long long session = PyLong_AsLongLong(handle);
   fq_text text;
   if ((session == -1 && PyErr_Occurred()) || config_text(message, &text) < 0) return NULL;
@@ -70,7 +79,7 @@ static PyObject *messages_of(const fq_out *out, int64_t count) {
 PyObject *executor_session_take(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
   long long session, max_bytes;
-  if (!PyArg_ParseTuple(args, "LL:_session_take", &session, &max_bytes) || executor_ready(self) < 0) return NULL;
+  if (!PyArg_ParseTuple(args, "LL:_session_take", &session, &max_bytes) || executor_serves(self) < 0) return NULL;
   char buffer[8192];
   fq_out out = OUT(buffer);
   int64_t count = self->fq->session_take(self->engine, session, max_bytes, &out);
@@ -87,7 +96,7 @@ PyObject *executor_session_shut(PyObject *o, PyObject *args) {
   PyObject *reason = NULL;
   fq_text text;
   if (!PyArg_ParseTuple(args, "LL|U:_session_shut", &session, &code, &reason)) return NULL;
-  if (executor_ready(self) < 0 || text_of(reason, "reason", &text) < 0) return NULL;
+  if (executor_serves(self) < 0 || text_of(reason, "reason", &text) < 0) return NULL;
   int64_t result = self->fq->session_shut(self->engine, session, code, &text);
   fq_out none = {NULL, 0, 0, 0};
   return result == FQ_ERROR ? raise_result(self, result, &none) : PyBool_FromLong(result >= 0);
@@ -96,7 +105,7 @@ PyObject *executor_session_shut(PyObject *o, PyObject *args) {
 PyObject *executor_serve(PyObject *o, PyObject *config) {
   Executor *self = (Executor *)o;
   fq_text text;
-  if (executor_ready(self) < 0 || config_text(config, &text) < 0) return NULL;
+  if (executor_serves(self) < 0 || config_text(config, &text) < 0) return NULL;
   char buffer[1024];
   fq_out out = OUT(buffer);
   int64_t server;
@@ -121,7 +130,7 @@ PyObject *executor_serve_stop(PyObject *o, PyObject *args) {
   Executor *self = (Executor *)o;
   long long server;
   double seconds = 0;
-  if (!PyArg_ParseTuple(args, "L|d:_serve_stop", &server, &seconds) || executor_ready(self) < 0) return NULL;
+  if (!PyArg_ParseTuple(args, "L|d:_serve_stop", &server, &seconds) || executor_serves(self) < 0) return NULL;
   if (!(seconds >= 0 && seconds <= 86400)) {
     PyErr_SetString(PyExc_ValueError, "window_seconds must be between 0 and 86400");
     return NULL;

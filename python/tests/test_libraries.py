@@ -40,9 +40,40 @@ from fraiseql.subscriptions import SubscriptionManager
 async def main():
     manager = SubscriptionManager()
     async with await manager.serve("127.0.0.1", 0, anonymous=True):
-        assert loaded() == {'libfraiseql-memory'}
+        assert loaded() == {'libfraiseql'}
     manager.close()
 asyncio.run(main())
+""",
+    "mount": """
+from fraiseql.integrations.asgi import SubscriptionApp
+with memory() as executor:
+    SubscriptionApp(executor, anonymous=True)
+    assert loaded() == {'libfraiseql'}
+""",
+    "memory, then serve": """
+import asyncio
+first = memory()
+from fraiseql.subscriptions import SubscriptionManager
+async def main():
+    manager = SubscriptionManager()
+    async with await manager.serve("127.0.0.1", 0, anonymous=True):
+        assert loaded() == {'libfraiseql-memory', 'libfraiseql'}
+    manager.close()
+asyncio.run(main())
+first.close()
+""",
+    "an executor that is too old to be mounted": """
+import asyncio
+executor = memory()
+for call in (
+    lambda: executor._sessions(b"{}"), lambda: executor._session_open(1, b"{}", 1, 1), lambda: executor._session_receive(1, b""),
+    lambda: executor._session_take(1, 1), lambda: executor._session_shut(1, 1000), lambda: executor._session_close(1),
+    lambda: executor._serve(b"{}"), lambda: executor._serve_stop(1),
+):
+    try: call()
+    except RuntimeError as error: assert "import fraiseql.integrations first" in str(error), error
+    else: raise AssertionError("it serves")
+executor.close()
 """,
 }
 

@@ -23,6 +23,9 @@ def configure(
     None leaves one as it is.
     """
 
+def serve_clients() -> None:
+    """Let executors made from now on have what serves clients, which takes longer to load."""
+
 def dumps(value: Any, /) -> bytes:
     """The JSON of a value, as events and resolvers' results are written."""
 

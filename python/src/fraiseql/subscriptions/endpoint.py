@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Union
 
+from fraiseql import _native
 from fraiseql.subscriptions import SubscriptionExecutor
 from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handler
 from fraiseql.subscriptions.errors import AuthorizationFailed, InvalidConfig, InvalidQuery, RateLimited, SubscriptionError
@@ -22,6 +23,8 @@ from fraiseql.subscriptions.settings import seconds
 if TYPE_CHECKING:
     from fraiseql.subscriptions.mailbox import Mailbox
     from fraiseql.subscriptions.manager import SubscriptionManager
+
+_native.serve_clients()  # also executors that are mounted without a manager
 
 __all__ = ["LEGACY_SUBPROTOCOL", "SUBPROTOCOL", "Connection", "Endpoint", "Text", "note_refusal"]
 

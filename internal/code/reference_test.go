@@ -6,8 +6,8 @@ import (
 	"net/http"
 )
 
-// WriteReference writes docs/reference/errors.md.
-func WriteReference(w io.Writer) error {
+// writeReference writes docs/reference/errors.md.
+func writeReference(w io.Writer) error {
 	if _, err := io.WriteString(w, head); err != nil {
 		return err
 	}

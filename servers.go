@@ -1,0 +1,67 @@
+package fraiseql
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+)
+
+// Nothing in this file needs HTTP: an engine without clients of its own is built without it (docs/adr/0022).
+
+// server is what Handler and Sessions make.
+type server interface {
+	Connections() int
+	QueuedBytes() int64
+	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
+	// dismiss closes the connections of identities that are gone, and returns how many there were.
+	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int
+	setServing(s *Serving)
+	// layer is what writes to its connections; nil where the host does.
+	layer() *poll.Poller
+	close() error
+}
+
+// Serving is what of a HandlerConfig can change while handlers serve; members and defaults are those of there.
+type Serving struct {
+	Origins                                []string
+	MaxConnections                         int
+	InitTimeout, PingInterval, PongTimeout time.Duration
+}
+
+// addServer makes an endpoint the engine's own.
+func (e *Engine) addServer(s server) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed.Load() { // Close sets it before it reads the list
+		return errors.Join(errors.New("make a handler: the engine is closed"), s.close())
+	}
+	e.servers = append(e.servers, s)
+	e.noteHelpedLocked()
+	return nil
+}
+
+// Codes of closes that clients answer by connecting again (PROTOCOLS 1).
+const (
+	// CloseGoingAway is 1001.
+	CloseGoingAway = 1001
+	// CloseRestart is 1012.
+	CloseRestart = 1012
+)
+
+// Drain refuses new connections, closes the open ones of every handler, and every session, with code 1012 after what waits for
+// them, in random order spread over window, and returns when all are gone or ctx ends.
+func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
+	list := e.serving()
+	errs := make(chan error, len(list))
+	for _, h := range list {
+		go func() { errs <- h.Drain(ctx, window, CloseRestart, "the server restarts, connect again") }()
+	}
+	var all []error
+	for range list {
+		all = append(all, <-errs)
+	}
+	return errors.Join(all...)
+}
