@@ -1,8 +1,10 @@
 package natsbus
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -132,7 +134,9 @@ func (b *Bus) await(ctx context.Context, ready <-chan struct{}) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-timer.C:
-		return bus.ErrUnavailable
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		return bus.Because(b.cause, fmt.Errorf("%w: %s", bus.ErrUnavailable, cmp.Or(b.problem, "no answer in time")))
 	}
 }
 

@@ -147,10 +147,19 @@ func causeOf(err error) bus.Cause {
 		return bus.NotReady
 	case errors.Is(err, nats.ErrTimeout):
 		return bus.Silent
+	case isFull(err):
+		return bus.Full
 	case errors.Is(err, nats.ErrSecureConnRequired), errors.Is(err, nats.ErrSecureConnWanted), strings.Contains(err.Error(), "tls:"), strings.Contains(err.Error(), "x509:"):
 		return bus.BadTLS
 	}
 	return bus.CauseOf(err)
+}
+
+// isFull reports whether a stream was not created because the server has no room for it.
+func isFull(err error) bool {
+	const noRoom = 10047
+	refused, ok := errors.AsType[*jetstream.APIError](err)
+	return ok && refused.ErrorCode == noRoom
 }
 
 // describe says what is wrong without a credential: errors of the client hold none, but for URLs.
@@ -164,6 +173,9 @@ func describe(err error) string {
 		return "JetStream is not enabled, or not ready yet"
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
 		return "no answer in time"
+	}
+	if isFull(err) {
+		return "JetStream has no room for the stream, which reserves what it may hold: free space on the disk of the server, raise its max_file_store, or say less by the parameter maxbytes"
 	}
 	return strings.TrimPrefix(err.Error(), "nats: ")
 }
