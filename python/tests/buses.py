@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -84,28 +85,27 @@ def nats(folder: Path) -> Iterator[tuple[BusServer, EventBusConfig]]:
 
 @contextlib.contextmanager
 def postgresql(folder: Path) -> Iterator[tuple[BusServer, EventBusConfig]]:
+    """A server in a folder beside pytest's: that one closes its own to other users whenever another pytest starts."""
     found = shutil.which("initdb")
     programs = Path(found).parent if found else Path(max(glob.glob("/usr/lib/postgresql/*/bin")))
     user = "postgres" if os.getuid() == 0 else None  # it does not run as root
-    if user:
-        owner = pwd.getpwnam(user)
-        for path in [folder, *folder.parents]:
-            if path.stat().st_uid != 0 or path == Path("/tmp"):
-                break
-            path.chmod(path.stat().st_mode | 0o011)
-        os.chown(folder, owner.pw_uid, owner.pw_gid)
-    data = folder / "data"
-    subprocess.run(
-        [str(programs / "initdb"), "--username=postgres", "--auth=trust", "--no-sync", "-D", str(data)],
-        cwd=folder,
-        user=user,
-        check=True,
-        capture_output=True,
-    )
-    port = free_port()
-    options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
-    with running(BusServer([str(programs / "postgres"), "-D", str(data), *options], port, user, folder)) as server:
-        yield server, EventBusConfig.postgresql(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable")
+    with tempfile.TemporaryDirectory(prefix="fraiseql-postgres-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        if user:
+            owner = pwd.getpwnam(user)
+            os.chown(folder, owner.pw_uid, owner.pw_gid)
+        data = folder / "data"
+        subprocess.run(
+            [str(programs / "initdb"), "--username=postgres", "--auth=trust", "--no-sync", "-D", str(data)],
+            cwd=folder,
+            user=user,
+            check=True,
+            capture_output=True,
+        )
+        port = free_port()
+        options = ["-h", "127.0.0.1", "-p", str(port), "-k", str(folder), "-F"]
+        with running(BusServer([str(programs / "postgres"), "-D", str(data), *options], port, user, folder)) as server:
+            yield server, EventBusConfig.postgresql(f"postgresql://postgres@127.0.0.1:{port}/postgres?sslmode=disable")
 
 
 BUSES = {"redis": redis, "nats": nats, "postgresql": postgresql}
