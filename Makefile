@@ -1,8 +1,8 @@
 # make run     start the demo on http://127.0.0.1:4000
 # make test    every test, with real clients, a browser and four Pythons; installs what they need
 #              (test-go, test-python: one half; PYTHONS="3.12": fewer Pythons)
-# make check   format, vet, staticcheck, architecture, race detector, short fuzzing; ruff, mypy, stubtest, C warnings
-#              (check-go, check-python: one half); guard: what the hot paths take, against bench/guard/counts.txt
+# make check   format, vet, staticcheck, architecture, race detector, short fuzzing; ruff, mypy, stubtest, C warnings and sanitizers
+#              (check-go, check-python: one half; sanitize: the C extension under ASan and UBSan); guard: what the hot paths take, against bench/guard/counts.txt
 #              (guard-update: commit what they take now)
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
@@ -33,7 +33,7 @@ PYTHON_FULL ?= 3.12
 PYTEST_ARGS ?=
 FAULT_LIBRARY = $(CURDIR)/.cache/fault/libfraiseql.so
 
-.PHONY: run build wheel sdist test test-go test-python check check-go check-python bench bench-core bench-docs bench-bus bench-python bench-python-docs fuzz docs format vet \
+.PHONY: run build wheel sdist test test-go test-python check check-go check-python sanitize bench bench-core bench-docs bench-bus bench-python bench-python-docs fuzz docs format vet \
 	arch portable race guard guard-update deps clean
 
 run:
@@ -77,6 +77,11 @@ check-python: wheel .venvs/check/.installed $(PYTHONS:%=.venvs/%/.installed)
 	cd python && ../.venvs/check/bin/mypy --python-version $(PYTHON_FULL) --disable-error-code func-returns-value tests bench tools ../examples/python
 	cd python && ../.venvs/check/bin/stubtest --mypy-config-file pyproject.toml fraiseql._native
 	.ci/c-warnings $(firstword $(PYTHONS)) $(lastword $(PYTHONS))
+	$(MAKE) --no-print-directory sanitize
+
+# The C extension under AddressSanitizer and UndefinedBehaviorSanitizer.
+sanitize: wheel .venvs/$(lastword $(PYTHONS))/.installed
+	.ci/c-sanitizers $(lastword $(PYTHONS))
 
 format:
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); \
