@@ -178,7 +178,7 @@ async def test_message_size(manager: SubscriptionManager) -> None:
 
 
 async def test_keepalive(manager: SubscriptionManager) -> None:
-    async with Socket(SubscriptionApp(manager, anonymous=True, keepalive=0.05, pong_timeout=0.1)) as socket:
+    async with Socket(SubscriptionApp(manager, anonymous=True, keepalive=0.05, pong_timeout=1.5)) as socket:
         await socket.init()
         for _ in range(3):
             assert (await socket.json())["type"] == "ping"

@@ -126,11 +126,13 @@ class TestAuthentication:
 
     async def test_many_at_once(self, manager: SubscriptionManager) -> None:
         asked: set[str] = set()
+        all_asked = asyncio.Event()
 
         async def handler(params: dict[str, Any], request: Request) -> Identity:
             asked.add(params["user"])
-            while len(asked) < 50:
-                await asyncio.sleep(0.001)
+            if len(asked) == 50:
+                all_asked.set()
+            await all_asked.wait()
             return Identity(params["user"])
 
         app = SubscriptionApp(manager, handler)

@@ -6,7 +6,7 @@ import pytest
 from children import python
 
 PROLOGUE = """
-import asyncio, ctypes, faulthandler, os, signal, sys, threading, time
+import asyncio, ctypes, faulthandler, os, signal, sys, tempfile, threading, time
 from fraiseql.subscriptions import SubscriptionExecutor
 
 ADDRESS = {"user_id": "u", "tenant_id": "t"}
@@ -157,7 +157,6 @@ def test_broken_pipe(before: str, code: int) -> None:
 executor = used()
 read, write = os.pipe(); os.close(read)
 os.write(write, b"x")
-time.sleep(0.5)
 """
     )
     assert ended.code == code
@@ -272,11 +271,13 @@ def test_dump_on_request() -> None:
         + """
 faulthandler.register(signal.SIGUSR1)
 executor = used()
-faulthandler.dump_traceback_later(0.05)
+later = tempfile.TemporaryFile()
+faulthandler.dump_traceback_later(0.05, file=later)
 os.kill(os.getpid(), signal.SIGUSR1)
-time.sleep(0.2)
+while b"most recent call first" not in os.pread(later.fileno(), 10000, 0):  # children.python has a timeout
+    time.sleep(0.005)
+assert b"Timeout (0:00:00.050000)!" in os.pread(later.fileno(), 10000, 0)
 """
     )
     assert ended.ok() == ""
     assert "Current thread" in ended.err
-    assert "Timeout (0:00:00.050000)!" in ended.err

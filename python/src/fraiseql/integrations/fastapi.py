@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from fastapi import APIRouter, WebSocket
+from fastapi import APIRouter
 from fraiseql.integrations.asgi import SubscriptionApp
+from fraiseql.integrations.starlette import stream_routes, web_socket
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from fraiseql.subscriptions.hooks import Hooks
-from starlette.routing import Route
 
 __all__ = ["SubscriptionRouterFactory", "create_subscription_router"]
 
@@ -71,18 +71,10 @@ def create_subscription_router(
         hooks=hooks,
         legacy_graphql_ws=legacy_graphql_ws,
     )
-
-    async def subscriptions(websocket: WebSocket) -> None:
-        await mounted.serve(websocket.scope, websocket.receive, websocket.send, websocket)
-
-    # FastAPI reads the parameter's type, which the annotations of this module only name.
-    subscriptions.__annotations__["websocket"] = WebSocket
     router = APIRouter()
-    router.add_api_websocket_route(path, subscriptions, name="subscriptions")
+    router.add_api_websocket_route(path, web_socket(mounted), name="subscriptions")
     if streams:
-        router.routes.append(Route(path, mounted, name="subscription_streams", include_in_schema=False))
-        fresh = path.rstrip("/") + "/refresh"
-        router.routes.append(Route(fresh, mounted, name="subscription_refresh", include_in_schema=False))
+        router.routes.extend(stream_routes(mounted, path))
     return router
 
 

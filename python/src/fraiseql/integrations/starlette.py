@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from fraiseql.integrations.asgi import SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from fraiseql.subscriptions.hooks import Hooks
 from starlette.applications import Starlette
-from starlette.routing import Route, Router, WebSocketRoute
+from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
 
 __all__ = ["add_subscription_routes", "create_subscription_app"]
@@ -71,15 +71,44 @@ def add_subscription_routes(
         hooks=hooks,
         legacy_graphql_ws=legacy_graphql_ws,
     )
+    app.routes.append(WebSocketRoute(path, web_socket(mounted), name="subscriptions"))
+    if streams:
+        app.routes.extend(stream_routes(mounted, path))
+
+
+def web_socket(mounted: SubscriptionApp) -> Callable[[WebSocket], Awaitable[None]]:
+    """Make the function of a WebSocket route; the `auth_handler` gets the framework's own object.
+
+    Args:
+        mounted: What serves.
+
+    Returns:
+        The function.
+    """
 
     async def subscriptions(websocket: WebSocket) -> None:
         await mounted.serve(websocket.scope, websocket.receive, websocket.send, websocket)
 
-    app.routes.append(WebSocketRoute(path, subscriptions, name="subscriptions"))
-    if streams:
-        app.routes.append(Route(path, mounted, name="subscription_streams", include_in_schema=False))
-        fresh = path.rstrip("/") + "/refresh"
-        app.routes.append(Route(fresh, mounted, name="subscription_refresh", include_in_schema=False))
+    # FastAPI reads the parameter's type, which the annotations of this module only name.
+    subscriptions.__annotations__["websocket"] = WebSocket
+    return subscriptions
+
+
+def stream_routes(mounted: SubscriptionApp, path: str) -> list[BaseRoute]:
+    """Make the routes of what is no WebSocket.
+
+    Args:
+        mounted: What serves.
+        path: Path of the streams; fresh credentials have it with /refresh behind it.
+
+    Returns:
+        The routes.
+    """
+    fresh = path.rstrip("/") + "/refresh"
+    return [
+        Route(path, mounted, name="subscription_streams", include_in_schema=False),
+        Route(fresh, mounted, name="subscription_refresh", include_in_schema=False),
+    ]
 
 
 def create_subscription_app(
