@@ -14,7 +14,8 @@ from fraiseql.subscriptions import SubscriptionManager
 ADDRESS = {"user_id": "u", "tenant_id": "t"}
 
 # In the master under --preload, in each worker otherwise.
-manager = SubscriptionManager()
+# All clients of the tests are one user at one address.
+manager = SubscriptionManager(limits={"connections_per_ip": 1000, "connections_per_user": 1000, "subscriptions_per_user": 1000})
 
 
 async def authenticate(params: dict[str, Any] | None, request: object) -> dict[str, str]:

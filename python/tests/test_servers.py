@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import pytest
+from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
@@ -223,5 +225,49 @@ def test_stops_while_clients_listen(name: str) -> None:
         for client in clients:
             with pytest.raises(ConnectionClosed):
                 receive(client)
+        assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        assert "Traceback" not in server.said(), server.said()
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("ws", ["websockets", "websockets-sansio"])
+def test_nothing_accepted_is_lost(loop: str, ws: str) -> None:
+    """uvicorn's own shutdown with 200 clients: each has every event that was accepted before, in order, and is told to come again."""
+    count, events = 200, 30
+    command = ["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop, "--ws", ws]
+    with serving(command) as server:
+
+        async def client(subscribed: asyncio.Semaphore) -> tuple[list[str], int | None]:
+            url, protocols = f"ws://127.0.0.1:{server.port}/graphql", [Subprotocol("graphql-transport-ws")]
+            got: list[str] = []
+            async with connect_async(url, subprotocols=protocols, open_timeout=PATIENCE) as ws:
+                await ws.send(json.dumps({"type": "connection_init", "payload": {"token": "let me in"}}))
+                assert json.loads(await ws.recv()) == {"type": "connection_ack"}
+                await ws.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "subscription { users { id } }"}}))
+                await ws.send(json.dumps({"type": "ping"}))
+                try:
+                    while True:
+                        message = json.loads(await ws.recv())
+                        if message["type"] == "next":
+                            got.append(message["payload"]["data"]["users"]["id"])
+                        elif message["type"] == "pong":
+                            subscribed.release()
+                except ConnectionClosed as closed:
+                    return got, closed.rcvd and closed.rcvd.code
+
+        async def run() -> None:
+            subscribed = asyncio.Semaphore(0)
+            clients = [asyncio.ensure_future(client(subscribed)) for _ in range(count)]
+            for _ in clients:
+                await asyncio.wait_for(subscribed.acquire(), PATIENCE)
+            for number in range(events):
+                answer = await asyncio.to_thread(server.get, f"/users/{number}", "POST")
+                assert answer["reached"] == count
+            server.process.send_signal(signal.SIGTERM)
+            for got, code in await asyncio.wait_for(asyncio.gather(*clients), PATIENCE):
+                assert got == [str(number) for number in range(events)]
+                assert code == 1012
+
+        asyncio.run(run())
         assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
         assert "Traceback" not in server.said(), server.said()
