@@ -78,6 +78,9 @@ type HandlerConfig struct {
 	// ReleaseMemory gives memory back to the system once after a burst of connects; for programs that are a
 	// server and nothing else.
 	ReleaseMemory bool
+	// PlainSends makes a system call for each write to a client. Else those of many clients are submitted with one by
+	// io_uring, on Linux where it is allowed.
+	PlainSends bool
 }
 
 func (c *HandlerConfig) validate() error {
@@ -131,7 +134,7 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
-	poller, err := poll.New(poll.Options{Portable: cfg.Portable, KeepMemory: !cfg.ReleaseMemory})
+	poller, err := poll.New(poll.Options{Portable: cfg.Portable, KeepMemory: !cfg.ReleaseMemory, PlainSends: cfg.PlainSends})
 	if err != nil {
 		return nil, fmt.Errorf("start connection layer: %w", err)
 	}

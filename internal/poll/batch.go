@@ -16,6 +16,10 @@ type batch struct {
 	buf   []byte
 	big   []insert
 	vecs  [][]byte
+	// total is how long all frames are, skip how much of that is written already.
+	total, skip int
+	// more says that something is left of what waited.
+	more bool
 	// closing says that the last item is the close: what came after it is discarded.
 	closing bool
 }

@@ -46,6 +46,7 @@ func (p *Poller) startShards() error {
 		p.shards = append(p.shards, s)
 	}
 	for _, s := range p.shards {
+		s.openTogether()
 		p.wg.Go(s.readLoop)
 		p.wg.Go(s.writeLoop)
 	}

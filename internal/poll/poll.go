@@ -25,6 +25,8 @@ type Options struct {
 	// KeepMemory turns off the one debug.FreeOSMemory that follows a burst of connects (at least 1,000, then a
 	// tick without any), for programs in which the engine is a guest.
 	KeepMemory bool
+	// PlainSends makes a system call for each write, as on systems without io_uring.
+	PlainSends bool
 }
 
 func (o Options) withDefaults() Options {
@@ -97,6 +99,7 @@ type Poller struct {
 	portable     *shard // for connections served by goroutines; started when needed
 	portableOnce sync.Once
 	memory       memory
+	ringless     atomic.Pointer[error] // why a writer has no io_uring
 }
 
 // New starts a poller. It must be closed.
@@ -220,6 +223,16 @@ func (p *Poller) Ticks(d time.Duration) uint32 {
 	return uint32((d + p.opts.Tick - 1) / p.opts.Tick)
 }
 
+// Ringless is why a writer does not submit by io_uring: nil if all of them do.
+func (p *Poller) Ringless() error {
+	if why := p.ringless.Load(); why != nil {
+		return *why
+	}
+	return nil
+}
+
+func (p *Poller) noRing(why error) { p.ringless.CompareAndSwap(nil, &why) }
+
 // shard is a table of connections with what serves them: with epoll a reader and a writer, else only sweeps.
 type shard struct {
 	poller *Poller
@@ -269,6 +282,8 @@ type Stats struct {
 	Writes   int64 // writes to sockets
 	Frames   int64 // items wholly written
 	Helped   int64 // connections that helpers wrote to, see Poller.Announce
+	Together int64 // writes that were submitted by io_uring, with others
+	Rings    int64 // writers that use io_uring now
 	Released int64 // times that memory was given back after a burst of connects
 }
 
@@ -276,6 +291,7 @@ type counters struct {
 	open, accepted, resets, bytesIn, reads    atomic.Int64 // the reader's
 	_                                         line
 	blocked, bytesOut, writes, frames, helped atomic.Int64 // the writer's
+	together, rings                           atomic.Int64
 	_                                         line
 }
 
@@ -293,6 +309,8 @@ func (p *Poller) Stats() Stats {
 		t.Writes += s.stats.writes.Load()
 		t.Frames += s.stats.frames.Load()
 		t.Helped += s.stats.helped.Load()
+		t.Together += s.stats.together.Load()
+		t.Rings += s.stats.rings.Load()
 	}
 	for _, s := range p.shards {
 		add(s)

@@ -21,10 +21,11 @@ const (
 // writer is the role of a shard's writer: whoever holds writing writes. That is the goroutine of writeLoop unless it
 // sleeps, or a helper for the moment.
 type writer struct {
-	writing sync.Mutex // guards what follows
-	out     sender
-	rest    *Conn // taken from the dirty list
-	current *Conn // being written to
+	writing  sync.Mutex // guards what follows
+	out      sender
+	together *together // nil: a system call for each connection
+	rest     *Conn     // taken from the dirty list
+	current  *Conn     // being written to
 }
 
 // sender is the scratch of a writer.
@@ -39,8 +40,13 @@ type sender struct {
 func (s *shard) writeLoop() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
+	defer s.endTogether()
 	for s.await() {
 		for s.rest != nil {
+			if s.together != nil && s.rest.next != nil {
+				s.writeTogether()
+				continue
+			}
 			s.writeNext()
 			if s.out.sends >= yieldSends {
 				s.out.sends = 0
@@ -79,6 +85,14 @@ func (s *shard) more() bool {
 
 // writeNext writes to the first connection of those that were taken from the dirty list.
 func (s *shard) writeNext() {
+	c := s.next()
+	s.current = c
+	s.flush(c, &s.out)
+	s.current = nil
+}
+
+// next takes the first connection of those that were taken from the dirty list.
+func (s *shard) next() *Conn {
 	c := s.rest
 	s.rest, c.next = c.next, nil
 	if next := s.rest; next != nil {
@@ -86,9 +100,7 @@ func (s *shard) writeNext() {
 		prefetch.Four(unsafe.Pointer(next.next))
 	}
 	c.linked.Store(false)
-	s.current = c
-	s.flush(c, &s.out)
-	s.current = nil
+	return c
 }
 
 // flush writes what waits on a connection until nothing is left, its socket is full or its turn is over.
@@ -115,47 +127,60 @@ func (s *shard) flush(c *Conn, w *sender) {
 
 // writeLocked makes one batch and writes it. It reports whether to go on.
 func (s *shard) writeLocked(c *Conn, w *sender) bool {
-	more := w.fill(c)
-	if len(w.items) == 0 {
+	if !c.prepareLocked(&w.batch) {
 		return false
 	}
-	skip := 0
-	if c.held != nil {
-		skip = c.held.off
-	}
-	total := w.encode(c.owner)
-	if w.closing {
-		c.code = w.items[len(w.items)-1].Control.Code
-		c.startClosing()
-	}
 	n, errno := 0, syscall.Errno(0)
-	switch {
+	switch left := w.total - w.skip; {
 	case c.flags.has(flagNull):
-		n = total - skip
-	case total > skip:
-		n, errno = w.send(c.fd, w.vectors(skip))
+		n = left
+	case left > 0:
+		n, errno = w.send(c.fd, w.vectors(w.skip))
 		s.stats.writes.Add(1)
 		s.stats.bytesOut.Add(int64(n))
 	}
+	return s.settleLocked(c, &w.batch, n, errno)
+}
+
+// prepareLocked makes one batch of what waits on a connection; false: nothing does.
+func (c *Conn) prepareLocked(b *batch) bool {
+	b.more = b.fill(c)
+	if len(b.items) == 0 {
+		return false
+	}
+	b.skip = 0
+	if c.held != nil {
+		b.skip = c.held.off
+	}
+	b.total = b.encode(c.owner)
+	if b.closing {
+		c.code = b.items[len(b.items)-1].Control.Code
+		c.startClosing()
+	}
+	return true
+}
+
+// settleLocked notes what became of a batch: n bytes of it were written. It reports whether to go on.
+func (s *shard) settleLocked(c *Conn, b *batch, n int, errno syscall.Errno) bool {
 	if errno != 0 && errno != syscall.EAGAIN && errno != syscall.EINTR {
 		c.failLocked(false)
 		return false
 	}
-	if skip+n < total {
-		s.stats.frames.Add(int64(c.keepLocked(&w.batch, skip+n)))
+	if b.skip+n < b.total {
+		s.stats.frames.Add(int64(c.keepLocked(b, b.skip+n)))
 		return !s.fullLocked(c, errno)
 	}
-	s.stats.frames.Add(int64(len(w.items)))
+	s.stats.frames.Add(int64(len(b.items)))
 	c.held = nil
-	if w.closing {
+	if b.closing {
 		s.endLocked(c)
 		return false
 	}
-	if !more && c.flags.has(flagStalled) {
+	if !b.more && c.flags.has(flagStalled) {
 		c.flags &^= flagStalled
 		c.Block(false)
 	}
-	return more
+	return b.more
 }
 
 // endLocked ends this side of a connection whose close is written.
