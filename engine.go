@@ -145,6 +145,9 @@ func (e *Engine) Stats() Stats {
 	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()
 		s.QueueBytes += srv.QueuedBytes()
+		if p, ok := srv.(*endpoint); ok {
+			p.countRings(&s)
+		}
 	}
 	return s
 }

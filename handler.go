@@ -236,6 +236,14 @@ func (p *endpoint) Connections() int {
 	return p.ws.Connections() + p.http.Connections() + p.called()
 }
 
+// countRings adds how many writers use io_uring.
+func (p *endpoint) countRings(s *Stats) {
+	s.IOUring += int(p.poller.Stats().Rings)
+	if why := p.poller.Ringless(); why != nil {
+		s.NoIOUring = why.Error()
+	}
+}
+
 // QueuedBytes implements server.
 func (p *endpoint) QueuedBytes() int64 {
 	n := p.ws.QueuedBytes() + p.http.QueuedBytes()

@@ -113,6 +113,9 @@ type Stats struct {
 	// QueueBytes wait to be written, over all connections.
 	QueueBytes     int64
 	PlanCacheBytes int64
+	// IOUring is how many writers of sockets submit by io_uring, NoIOUring why one does not.
+	IOUring   int
+	NoIOUring string
 	// Bus is how the bus is with its carrier.
 	Bus bus.Status
 }

@@ -31,6 +31,7 @@ type Config struct {
 	Publish       Publish
 	Security      Security
 	Introspection bool
+	IOUring       string
 	Limits        Limits
 	Drain         Drain
 	Reload        Reload

@@ -148,6 +148,7 @@ func (s *sizes) Collect(out chan<- prometheus.Metric) {
 		{"fraiseql_channels", float64(st.Channels)},
 		{"fraiseql_queue_bytes", float64(st.QueueBytes)},
 		{"fraiseql_plan_cache_bytes", float64(st.PlanCacheBytes)},
+		{"fraiseql_io_uring_writers", float64(st.IOUring)},
 		{"fraiseql_bus_connected", boolean(st.Bus.Connected)},
 		{"fraiseql_bus_since_timestamp_seconds", unix(st.Bus.Since)},
 		{"fraiseql_bus_reconnects_total", float64(st.Bus.Reconnects)},

@@ -61,6 +61,7 @@ var table = []Metric{
 	{"fraiseql_channels", Gauge, "", nil, "Channels with a subscriber."},
 	{"fraiseql_queue_bytes", Gauge, "", nil, "Bytes that wait to be written."},
 	{"fraiseql_plan_cache_bytes", Gauge, "", nil, "Memory of compiled documents, in bytes."},
+	{"fraiseql_io_uring_writers", Gauge, "", nil, "Writers, one per core, that submit what they write to clients by io_uring; 0 where `io_uring` is `off`, or the system has none or forbids it."},
 	{"fraiseql_bus_connected", Gauge, "", nil, "1 while the bus is in reach, else 0."},
 	{"fraiseql_bus_since_timestamp_seconds", Gauge, "", nil, "When `fraiseql_bus_connected` took its value, as Unix time; 0 for the memory bus."},
 	{"fraiseql_bus_reconnects_total", Counter, "", nil, "Connections to the bus that were made again."},

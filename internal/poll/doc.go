@@ -15,8 +15,11 @@
 // at the same time and OnClose is the last; they must not block. Framing methods run on the writer or on a
 // helper, under the connection's I/O lock, possibly at the same time as the others.
 //
+// A writer that finds several connections with little to write submits their writes together, by io_uring where the
+// system has it: see together.
+//
 // Locks: the I/O lock of a connection guards its descriptor. It is held for system calls that do not block and
-// while frames are built; below it come the locks that Framing methods take and the lock of queue.Conn. A
-// descriptor is used under that lock after a check that it is still open, and closed in one place, finish, on
+// while frames are built; a writer holds those of a batch until the system has said what became of each. Below it
+// come the locks that Framing methods take and the lock of queue.Conn. A descriptor is used under that lock after a check that it is still open, and closed in one place, finish, on
 // the reader of its shard, after the connection has left the table: a late event finds a newer generation.
 package poll

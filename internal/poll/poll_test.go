@@ -78,11 +78,11 @@ func (o *owner) subscribe(id string, p *queue.Policy) *queue.Queue {
 	return q
 }
 
-// backends runs a test on epoll and on the portable implementation.
+// backends runs a test on epoll, with io_uring and without, and on the portable implementation.
 func backends(t *testing.T, opts Options, f func(t *testing.T, p *Poller)) {
-	for _, portable := range []bool{false, true} {
-		opts.Portable = portable
-		t.Run(map[bool]string{false: "native", true: "portable"}[portable], func(t *testing.T) {
+	for _, mode := range []string{"native", "plain", "portable"} {
+		opts.Portable, opts.PlainSends = mode == "portable", mode == "plain"
+		t.Run(mode, func(t *testing.T) {
 			p, err := New(opts)
 			if err != nil {
 				t.Fatal(err)

@@ -23,11 +23,20 @@ const (
 
 var errPlain = errors.New("io_uring is turned off")
 
+// submitter is a uring.Ring, or what tests put in its place.
+type submitter interface {
+	Add(fd int32, message []byte)
+	Submit() []int32
+	Discard()
+	Err() error
+	Close() error
+}
+
 // together is the scratch of a writer that submits the writes of several connections with one system call. All of these
 // are under their I/O locks from the first byte of their batch until it is known what became of it, so that none of their
 // descriptors is closed, and used for another connection, in between.
 type together struct {
-	ring  *uring.Ring
+	ring  submitter
 	slots [togetherConns]slot
 	n     int // slots in use
 }
@@ -67,7 +76,7 @@ func (s *shard) endTogether() {
 // have little to write and nothing else to be done. It is for the writer, not for helpers.
 func (s *shard) writeTogether() {
 	t := s.together
-	defer t.release() // of what a panic of framing has left
+	defer t.giveUp() // what a panic of framing has left
 	odd := s.gather(t)
 	if t.n > 0 {
 		s.submit(t)
@@ -96,7 +105,7 @@ func (s *shard) gather(t *together) (odd *Conn) {
 		}
 		at := &t.slots[t.n]
 		at.conn = c
-		t.n++ // from here on release unlocks it
+		t.n++ // from here on giveUp knows it
 		if !c.prepareLocked(&at.batch) {
 			at.release()
 			t.n--
@@ -168,13 +177,17 @@ func (at *slot) release() {
 	c.io.Unlock()
 }
 
-// release gives free what was gathered and not submitted.
-func (t *together) release() {
+// giveUp resets the connections that were gathered and not settled: what was taken from their queues is lost.
+func (t *together) giveUp() {
+	if t.n == 0 {
+		return
+	}
+	t.ring.Discard()
 	for i := range t.slots[:t.n] {
-		if t.slots[i].conn != nil {
-			t.slots[i].release()
+		if at := &t.slots[i]; at.conn != nil {
+			at.conn.failLocked(true)
+			at.release()
 		}
 	}
 	t.n = 0
-	t.ring.Discard()
 }

@@ -97,6 +97,9 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 		return nil, errors.Join(err, a.Close(context.Background()))
 	}
 	m.SetStats(engine.Stats)
+	if st := engine.Stats(); cfg.IOUring != "off" && st.NoIOUring != "" {
+		log.Info("io_uring is not used: writes to clients are a system call each", "reason", st.NoIOUring)
+	}
 	page := parts.Page
 	if page == nil {
 		page = devpage.Handler()
@@ -259,7 +262,7 @@ func handlerConfig(cfg *config.Config, tokens *rotating) fraiseql.HandlerConfig 
 	c := fraiseql.HandlerConfig{
 		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: now.Origins, MessageBytes: l.MessageBytes,
 		InitTimeout: now.InitTimeout, PingInterval: now.PingInterval, PongTimeout: now.PongTimeout, MaxConnections: now.MaxConnections,
-		ReleaseMemory: true, LegacyGraphQLWS: cfg.Protocols.LegacyGraphQLWS, Compression: cfg.WebSocket.Compression == "on", Draft: cfg.GraphQLHTTP == "draft",
+		ReleaseMemory: true, PlainSends: cfg.IOUring == "off", LegacyGraphQLWS: cfg.Protocols.LegacyGraphQLWS, Compression: cfg.WebSocket.Compression == "on", Draft: cfg.GraphQLHTTP == "draft",
 		Node: fraiseql.Node{Name: cfg.Node.Name, Address: cfg.Node.Address, Secret: []byte(cfg.Node.Secret)},
 	}
 	c.Callback = fraiseql.CallbackConfig{AllowedURLs: cfg.Callback.AllowedURLs, MaxSubscriptions: cfg.Callback.MaxSubscriptions}

@@ -1,0 +1,3 @@
+package testkit
+
+const sysSeccomp = 277
