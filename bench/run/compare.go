@@ -192,6 +192,9 @@ func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, bui
 
 // includes reports whether a peer takes part.
 func (c *comparison) includes(p *peer) bool {
+	if p.only != nil && !slices.Contains(p.only, c.letter) {
+		return false
+	}
 	if c.python && p.name != us && p.name != floor && !slices.Contains(pythons, p.name) {
 		return false
 	}

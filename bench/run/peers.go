@@ -27,11 +27,14 @@ type peer struct {
 	limit  string // what its figures are limited by
 	// protocol is what it speaks, graphql-transport-ws unless given.
 	protocol string
+	// only are the comparisons that it is for; all, unless given.
+	only []string
 }
 
 const (
-	us    = "fraiseql"
-	floor = "floor"
+	us        = "fraiseql"
+	floor     = "floor"
+	floorHTTP = "floor-http"
 )
 
 // pythons are the systems inside Python, ours and others, which comparisons of their own are about.
@@ -39,22 +42,23 @@ var pythons = []string{"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne
 
 // peers are all systems, ours first.
 var peers = []peer{
-	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", ""},
-	{"library", "go", goPeer("library"), 64, "The same engine in a program of its own, which takes events as the others do.", ""},
-	{floor, "go", goPeer(floor), 64, "write(2) of ready frames: nothing but system calls.", ""},
-	{"centrifuge", "go", goPeer("centrifuge"), 16, "Not GraphQL: nothing is executed, bytes are shared; a write for each message.", "centrifuge"},
-	{"centrifuge-5ms", "go", goPeer("centrifuge", "-write-delay", "5ms"), 64, "The same; messages gather for 5 ms before they are written.", "centrifuge"},
-	{"gqlgen", "go", goPeer("gqlgen"), 4, "Executes and encodes for each subscriber; a goroutine and a write for each message.", ""},
-	{"graph-gophers", "go", goPeer("graph-gophers"), 4, "The same, with a minimal transport of coder/websocket.", ""},
-	{"async-graphql", "cargo", cargoPeer("async-graphql"), 4, "Rust, tokio and axum; the same.", ""},
-	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber.", ""},
-	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same.", ""},
-	{"yoga", "npm", nodePeer("yoga"), 4, "The same, over server-sent events.", "sse"},
-	{"fraiseql-serve", "python3", pythonPeer("fraiseql-serve"), 64, "The engine inside Python, its own transport: as ours, but events are read and published in Python.", ""},
-	{"fraiseql-asgi", "python3", pythonPeer("fraiseql-asgi"), 16, "The engine inside Python, mounted into uvicorn: uvicorn's WebSocket, a call and a write for each message.", ""},
-	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; executes and encodes for each subscriber.", ""},
-	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same.", ""},
-	{"graphql-core", "python3", pythonPeer("graphql-core"), 4, "The same: its `subscribe` behind a minimal transport.", ""},
+	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", "", nil},
+	{"library", "go", goPeer("library"), 64, "The same engine in a program of its own, which takes events as the others do.", "", nil},
+	{floor, "go", goPeer(floor), 64, "write(2) of ready frames: nothing but system calls.", "", nil},
+	{floorHTTP, "go", goPeer(floor, "-http"), 64, "The same, with events by `net/http`: what the request takes, which ours are published by.", "", []string{"A1", "A2", "D"}},
+	{"centrifuge", "go", goPeer("centrifuge"), 16, "Not GraphQL: nothing is executed, bytes are shared; a write for each message.", "centrifuge", nil},
+	{"centrifuge-5ms", "go", goPeer("centrifuge", "-write-delay", "5ms"), 64, "The same; messages gather for 5 ms before they are written.", "centrifuge", nil},
+	{"gqlgen", "go", goPeer("gqlgen"), 4, "Executes and encodes for each subscriber; a goroutine and a write for each message.", "", nil},
+	{"graph-gophers", "go", goPeer("graph-gophers"), 4, "The same, with a minimal transport of coder/websocket.", "", nil},
+	{"async-graphql", "cargo", cargoPeer("async-graphql"), 4, "Rust, tokio and axum; the same.", "", nil},
+	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber.", "", nil},
+	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same.", "", nil},
+	{"yoga", "npm", nodePeer("yoga"), 4, "The same, over server-sent events.", "sse", nil},
+	{"fraiseql-serve", "python3", pythonPeer("fraiseql-serve"), 64, "The engine inside Python, its own transport: as ours, but events are read and published in Python.", "", nil},
+	{"fraiseql-asgi", "python3", pythonPeer("fraiseql-asgi"), 16, "The engine inside Python, mounted into uvicorn: uvicorn's WebSocket, a call and a write for each message.", "", nil},
+	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; executes and encodes for each subscriber.", "", nil},
+	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same.", "", nil},
+	{"graphql-core", "python3", pythonPeer("graphql-core"), 4, "The same: its `subscribe` behind a minimal transport.", "", nil},
 }
 
 // builder knows where things are.

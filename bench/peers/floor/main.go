@@ -2,7 +2,8 @@
 
 // Command floor is what no server can go below: it speaks just enough graphql-transport-ws for the load generator to take it
 // for one, and then writes ready frames with write(2) on raw sockets, one goroutine, one thread. What is queued for a
-// connection while its events arrive in one piece is written together. It checks nothing and drops who is slow.
+// connection while its events arrive in one piece is written together. It checks nothing and drops who is slow. With -http it takes
+// events by net/http's server, as fraiseql does, instead of on a connection.
 package main
 
 import (
@@ -10,7 +11,9 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -27,33 +30,65 @@ type server struct {
 	rooms map[int][]int
 	out   map[int][]byte // frames of a room that are to be written
 	order []int
+	// posting is held by a request while its events are added and written
+	posting sync.Mutex
 }
 
 func main() {
 	log.SetFlags(0)
+	byHTTP := flag.Bool("http", false, "take events by POST /events")
+	flag.Parse()
 	s := &server{rooms: map[int][]int{}, out: map[int][]byte{}}
 	clients, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
 	events, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
+	door := "tcp://" + events.Addr().String()
+	if *byHTTP {
+		door = "http://" + events.Addr().String() + "/events"
+	}
 	text, err := json.Marshal(map[string]any{
-		"url": "http://" + clients.Addr().String() + "/graphql", "publish_url": "tcp://" + events.Addr().String(),
+		"url": "http://" + clients.Addr().String() + "/graphql", "publish_url": door,
 		"versions": map[string]string{"go": runtime.Version()},
 	})
 	check(err)
 	fmt.Printf("%s\n", text)
-	go func() {
-		for {
-			c, err := events.Accept()
-			check(err)
-			go s.read(c)
-		}
-	}()
+	if *byHTTP {
+		go func() { check(http.Serve(events, http.HandlerFunc(s.post))) }()
+	} else {
+		go s.accept(events)
+	}
 	for {
 		c, err := clients.Accept()
 		check(err)
 		go s.welcome(c)
 	}
+}
+
+// accept takes connections that bring events.
+func (s *server) accept(events net.Listener) {
+	for {
+		c, err := events.Accept()
+		check(err)
+		go s.read(c)
+	}
+}
+
+// post takes the events of a request, writes them and answers.
+func (s *server) post(w http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	s.posting.Lock()
+	for line := range bytes.Lines(body) {
+		s.add(bytes.TrimSuffix(line, []byte("\n")))
+	}
+	s.write()
+	s.posting.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusAccepted)
+	_, _ = w.Write([]byte("{}\n"))
 }
 
 // welcome upgrades a connection, acknowledges it and takes one subscription.
