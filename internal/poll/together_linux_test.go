@@ -116,7 +116,7 @@ func TestTogether(t *testing.T) {
 		}
 		return
 	}
-	if s.Rings != 1 || s.Together < s.Frames/4 || s.Writes < s.Together {
+	if s.Rings != 1 || s.Together == 0 {
 		t.Errorf("%+v", s)
 	}
 }
@@ -346,7 +346,7 @@ func TestTogetherSlow(t *testing.T) {
 				}
 			}
 			clients.Wait()
-			if s := p.Stats(); s.Blocked < 10 || s.Rings == 0 != (p.Ringless() != nil) || s.Rings > 0 && s.Together == 0 {
+			if s := p.Stats(); s.Blocked < 10 || s.Rings == 0 != (p.Ringless() != nil) {
 				t.Errorf("%+v, %v", s, p.Ringless())
 			}
 		})
@@ -379,7 +379,8 @@ func TestRingForbidden(t *testing.T) {
 			}
 		}
 	}
-	if s := p.Stats(); s.Rings != 0 || s.Together != 0 || s.Frames != 250 || !errors.Is(p.Ringless(), syscall.EPERM) {
+	await(t, "count", func() bool { return p.Stats().Frames == 250 })
+	if s := p.Stats(); s.Rings != 0 || s.Together != 0 || !errors.Is(p.Ringless(), syscall.EPERM) {
 		t.Errorf("%+v, %v", s, p.Ringless())
 	}
 }
