@@ -173,7 +173,7 @@ func BenchmarkEnqueueDrain(b *testing.B) {
 		for _, q := range queues {
 			q.Enqueue(m)
 		}
-		for c := s.dirty.take(); c != nil; {
+		for c, _ := s.dirty.take(); c != nil; {
 			next := c.next
 			c.next = nil
 			c.linked.Store(false)

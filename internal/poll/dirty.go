@@ -65,21 +65,16 @@ func (l *dirtyList) rouse() {
 	}
 }
 
-// take returns the whole list in the order of linking.
-func (l *dirtyList) take() *Conn {
+// take returns the whole list in the order of linking, and how many there are.
+func (l *dirtyList) take() (first *Conn, n int) {
 	if l.head.Load() == nil {
-		return nil
+		return nil, 0
 	}
 	l.waiting.Store(0)
-	return reverse(l.head.Swap(nil))
-}
-
-func reverse(c *Conn) *Conn {
-	var first *Conn
-	for c != nil {
+	for c := l.head.Swap(nil); c != nil; n++ {
 		next := c.next
 		c.next = first
 		first, c = c, next
 	}
-	return first
+	return first, n
 }

@@ -78,16 +78,16 @@ func withRing(t *testing.T, p *Poller, ring submitter) {
 	s.stats.rings.Store(1)
 }
 
-// publish gives every connection its messages while nothing is written, so that the writer finds all of them.
-func publish(list []peer, text func(i int) string) {
-	for i := range list {
-		list[i].io.Lock()
+// publish gives every connection its message while the writers are kept from their work, so that they find all of them.
+func publish(p *Poller, list []peer, text func(i int) string) {
+	for _, s := range p.shards {
+		s.writing.Lock()
 	}
 	for i, c := range list {
 		c.queue.Enqueue(message(text(i)))
 	}
-	for i := range list {
-		list[i].io.Unlock()
+	for _, s := range p.shards {
+		s.writing.Unlock()
 	}
 }
 
@@ -101,7 +101,7 @@ func TestTogether(t *testing.T) {
 		for i := range texts {
 			texts[i] = strings.Repeat(string(rune('a'+i%26)), []int{r.IntN(300), togetherBytes - 100 + r.IntN(200), r.IntN(20_000)}[max(0, r.IntN(12)-9)])
 		}
-		publish(list, func(i int) string { return texts[i] })
+		publish(p, list, func(i int) string { return texts[i] })
 		for i, c := range list {
 			if got := readLine(t, c.in); got != "q:"+texts[i] {
 				t.Fatalf("connection %d: %d bytes, want %d", i, len(got), len(texts[i])+2)
@@ -145,7 +145,7 @@ func TestRingFails(t *testing.T) {
 			}
 			withRing(t, p, f)
 			for round := range 20 {
-				publish(list, func(i int) string { return fmt.Sprintf("%d/%d", round, i) })
+				publish(p, list, func(i int) string { return fmt.Sprintf("%d/%d", round, i) })
 				for i, c := range list {
 					if got, want := readLine(t, c.in), fmt.Sprintf("q:%d/%d", round, i); got != want {
 						t.Fatalf("got %q, want %q", got, want)
@@ -163,7 +163,7 @@ func TestRingFails(t *testing.T) {
 // A connection of whose send nothing is known is reset; the others of its batch are not touched.
 func TestLostSend(t *testing.T) {
 	p := newPoller(t, 1)
-	list := peers(t, p, 8)
+	list := peers(t, p, 2*togetherLeast)
 	bad := list[3].fd
 	withRing(t, p, &fake{send: func(fd int32, m []byte) []byte {
 		if fd == bad {
@@ -171,7 +171,7 @@ func TestLostSend(t *testing.T) {
 		}
 		return m
 	}})
-	publish(list, func(int) string { return "m" })
+	publish(p, list, func(int) string { return "m" })
 	for i, c := range list {
 		if i == 3 {
 			<-c.closed
@@ -186,7 +186,7 @@ func TestLostSend(t *testing.T) {
 // While a batch is with the system its descriptors stay what they are, whoever wants to end a connection; then it ends.
 func TestNoDescriptorIsUsedAgain(t *testing.T) {
 	p := newPoller(t, 1)
-	list := peers(t, p, 8)
+	list := peers(t, p, 2*togetherLeast)
 	var ending sync.WaitGroup
 	inode := func(fd int32) uint64 {
 		var st syscall.Stat_t
@@ -225,7 +225,7 @@ func TestNoDescriptorIsUsedAgain(t *testing.T) {
 		}
 	}
 	withRing(t, p, f)
-	publish(list, func(int) string { return "m" })
+	publish(p, list, func(int) string { return "m" })
 	for _, c := range list[6:] {
 		if got := readLine(t, c.in); got != "q:m" {
 			t.Errorf("got %q", got)
@@ -372,7 +372,7 @@ func TestRingForbidden(t *testing.T) {
 	p := newPoller(t, 2)
 	list := peers(t, p, 50)
 	for round := range 5 {
-		publish(list, func(int) string { return fmt.Sprint(round) })
+		publish(p, list, func(int) string { return fmt.Sprint(round) })
 		for _, c := range list {
 			if got := readLine(t, c.in); got != fmt.Sprintf("q:%d", round) {
 				t.Fatalf("got %q", got)
@@ -393,7 +393,7 @@ func TestProcessorsChange(t *testing.T) {
 	list := peers(t, p, 50)
 	for round := range 20 {
 		runtime.GOMAXPROCS(1 + round%4)
-		publish(list, func(int) string { return fmt.Sprint(round) })
+		publish(p, list, func(int) string { return fmt.Sprint(round) })
 		for _, c := range list {
 			if got := readLine(t, c.in); got != fmt.Sprintf("q:%d", round) {
 				t.Fatalf("got %q", got)
@@ -405,8 +405,8 @@ func TestProcessorsChange(t *testing.T) {
 // TestTogetherAllocations: deliveries by a ring allocate nothing.
 func TestTogetherAllocations(t *testing.T) {
 	p := newPoller(t, 1)
-	var queues [16]*queue.Queue
-	var far [16]int
+	var queues [2 * togetherLeast]*queue.Queue
+	var far [2 * togetherLeast]int
 	for i := range queues {
 		o := newOwner()
 		server, end := socketpair(t)

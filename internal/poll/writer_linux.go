@@ -25,6 +25,7 @@ type writer struct {
 	out      sender
 	together *together // nil: a system call for each connection
 	rest     *Conn     // taken from the dirty list
+	left     int       // how many
 	current  *Conn     // being written to
 }
 
@@ -43,11 +44,11 @@ func (s *shard) writeLoop() {
 	defer s.endTogether()
 	for s.await() {
 		for s.rest != nil {
-			if s.together != nil && s.rest.next != nil {
+			if s.together != nil && s.left >= togetherLeast {
 				s.writeTogether()
-				continue
+			} else {
+				s.writeNext()
 			}
-			s.writeNext()
 			if s.out.sends >= yieldSends {
 				s.out.sends = 0
 				runtime.Gosched()
@@ -78,7 +79,7 @@ func (s *shard) await() bool {
 // more reports whether there is something to write; writeNext may then be called.
 func (s *shard) more() bool {
 	if s.rest == nil {
-		s.rest = s.dirty.take()
+		s.rest, s.left = s.dirty.take()
 	}
 	return s.rest != nil
 }
@@ -95,6 +96,7 @@ func (s *shard) writeNext() {
 func (s *shard) next() *Conn {
 	c := s.rest
 	s.rest, c.next = c.next, nil
+	s.left--
 	if next := s.rest; next != nil {
 		next.ExpectTake()
 		prefetch.Four(unsafe.Pointer(next.next))
