@@ -253,7 +253,7 @@ def test_nothing_accepted_is_lost(loop: str, ws: str) -> None:
                         elif message["type"] == "pong":
                             subscribed.release()
                 except ConnectionClosed as closed:
-                    return got, closed.rcvd and closed.rcvd.code
+                    return got, None if closed.rcvd is None else closed.rcvd.code
 
         async def run() -> None:
             subscribed = asyncio.Semaphore(0)
