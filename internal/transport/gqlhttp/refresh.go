@@ -142,7 +142,12 @@ func (d *distinct) Renew(who *identity.Identity) error {
 func (d *distinct) Shut(code uint16, _ string) { (*conn)(d).end(code) }
 
 // Identity implements session.Renewable.
-func (s *single) Identity() *identity.Identity { return s.who.Load() }
+func (s *single) Identity() *identity.Identity {
+	if s.conn.out.Closing() {
+		return nil
+	}
+	return s.who.Load()
+}
 
 // Renew implements session.Renewable. An operation that begins meanwhile has the credentials of its own request.
 func (s *single) Renew(who *identity.Identity) error {
@@ -152,7 +157,7 @@ func (s *single) Renew(who *identity.Identity) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || s.conn.out.Closing() {
 		return session.ErrGone
 	}
 	s.conn.expireAnew(who.ExpiresAt)
