@@ -51,6 +51,7 @@ type Engine struct {
 
 	publishing  sync.Pool
 	subscribing sync.Pool
+	compiling   chan struct{} // a place for each document that is being compiled
 
 	pulls   pulls
 	mu      sync.Mutex
@@ -90,6 +91,7 @@ func New(cfg Config) (*Engine, error) {
 	e.connLimits = queue.Limits{Changing: &e.connQueue}
 	e.schema.Store(e.newSchema(schema, cfg.Schema))
 	e.setResolvers(cfg.Resolvers)
+	e.compiling = make(chan struct{}, compilers())
 	e.publishing.New = func() any { return e.Batch() }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()

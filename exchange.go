@@ -241,7 +241,7 @@ func (s *Sessions) listen() (err error) {
 			return h
 		},
 		MessageBytes: s.cfg.MessageBytes, OperationsNow: &s.engine.perConnection, Gates: (*gates)(s.engine),
-		MaxConnectionsNow: &s.most, Others: s.webSockets, Draft: s.cfg.Draft, Node: s.cfg.Node, Observer: s.engine.watch(s.host, "stream"),
+		MaxConnectionsNow: &s.most, Others: s.webSockets, Draft: s.cfg.Draft, Node: s.cfg.Node, Observer: s.engine.observer, TooSlow: s.engine.tooSlow(s.host, "stream"),
 	})
 	if err != nil {
 		return errors.Join(err, s.poller.Close())

@@ -163,7 +163,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates: (*gates)(e), Names: lateNames{p},
-		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.watch(p.host, "websocket"),
+		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer, TooSlow: e.tooSlow(p.host, "websocket"),
 		Others: func() int { return p.http.Connections() + p.called() },
 	})
 	if err != nil {
@@ -176,7 +176,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytes: cfg.MessageBytes, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
-		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.watch(p.host, "stream"),
+		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer, TooSlow: e.tooSlow(p.host, "stream"),
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
@@ -190,7 +190,7 @@ func (p *endpoint) mountCallbacks(e *Engine, cfg *HandlerConfig) (err error) {
 	}
 	p.callbacks, err = callback.New(callback.Config{
 		Host: p.host, URLs: cfg.Callback.AllowedURLs, Networks: cfg.Callback.AllowedNetworks,
-		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.watch(p.host, "callback"),
+		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.observer, TooSlow: e.tooSlow(p.host, "callback"),
 		Gates: (*gates)(e), MaxConnectionsNow: &p.most, Others: func() int { return p.ws.Connections() + p.http.Connections() },
 	})
 	return err

@@ -31,8 +31,9 @@ type Hooks struct {
 	// OnSubscribe is asked before each subscription begins, after everything else has allowed it.
 	OnSubscribe func(ctx context.Context, s Subscribing) error
 	// OnDisconnect is told of the end of each connection that OnConnect was asked about and has let in, soon after it. When
-	// the process is so busy that it would have to wait for long, and after Engine.Close, it is not.
-	OnDisconnect func(ctx context.Context, who *Identity)
+	// the process is so busy that it would have to wait for long, and after Engine.Close, it is not. Its error is counted
+	// and logged, nothing else: nobody waits for it.
+	OnDisconnect func(ctx context.Context, who *Identity) error
 	// OnRecheck is asked about each open connection, every RecheckEvery. ErrRefused closes it with 4403; where it cannot
 	// judge, the connection stays until the next time.
 	OnRecheck func(ctx context.Context, who *Identity) error
@@ -70,12 +71,15 @@ func (g *gate) asked(hook string, ask func() error) (err error) {
 			g.engine.seldom.Write(slog.LevelInfo, "refused by "+hook, "a hook refused", "hook", hook)
 		case err != nil:
 			label = "failed"
-			g.engine.seldom.Write(slog.LevelWarn, "failed "+hook, "a hook failed: what it gates does not happen", "hook", hook, "error", err)
+			g.engine.seldom.Write(slog.LevelWarn, "failed "+hook, hookFailed[hook == "disconnect"], "hook", hook, "error", err)
 		}
 		g.engine.observer.Counted(observe.Hooks, label, 1)
 	}()
 	return ask()
 }
+
+// hookFailed says, by whether the hook gates nothing, what its failure means.
+var hookFailed = map[bool]string{false: "a hook failed: what it gates does not happen", true: "a hook failed: the operator was not told"}
 
 var errHookPanicked = errors.New("the hook panicked")
 
@@ -120,13 +124,23 @@ func (g *gate) disconnectHook(who *identity.Identity) {
 	if h == nil {
 		return
 	}
-	told := g.host.Later(func(ctx context.Context) {
-		_ = g.asked("disconnect", func() error { h(ctx, who); return nil }) // nobody waits for it
+	later := g.host.Later(func(ctx context.Context) {
+		_ = g.asked("disconnect", func() error { return told(h(ctx, who)) }) // counted and logged
 	})
-	if !told {
+	if !later {
 		g.engine.observer.Counted(observe.Hooks, "dropped", 1)
 	}
 }
+
+// told is the error of a hook that is told something: one that refuses has failed.
+func told(err error) error {
+	if errors.Is(err, ErrRefused) {
+		return errRefusedToBeTold
+	}
+	return err
+}
+
+var errRefusedToBeTold = errors.New("the hook refused, but there was nothing to refuse")
 
 // recheck looks at all connections again and again until stopped.
 type recheck struct {

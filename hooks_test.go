@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/observe"
 )
 
 // hooked is sessions with hooks, in a bubble.
@@ -43,10 +44,11 @@ func TestConnectAndDisconnectHooks(t *testing.T) {
 		var told []string
 		sessions := hooked(t, fraiseql.Hooks{
 			OnConnect: func(_ context.Context, who *fraiseql.Identity) error { return judge(who) },
-			OnDisconnect: func(_ context.Context, who *fraiseql.Identity) {
+			OnDisconnect: func(_ context.Context, who *fraiseql.Identity) error {
 				mu.Lock()
 				defer mu.Unlock()
 				told = append(told, who.UserID)
+				return nil
 			},
 		})
 		for _, tt := range []struct{ user, want string }{
@@ -114,6 +116,44 @@ func TestRecheckHook(t *testing.T) {
 		}
 		if got := stays.state() + odd.state(); got != "" {
 			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// hookCounts remembers what became of calls of hooks.
+type hookCounts struct {
+	observe.Discard
+	mu sync.Mutex
+	n  map[string]int
+}
+
+func (h *hookCounts) Counted(c observe.Counter, label string, n int) {
+	if c == observe.Hooks {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		h.n[label] += n
+	}
+}
+
+// A hook that is told of an end and fails, in whichever way, is counted as failed: there was nothing to refuse.
+func TestFailedDisconnectHook(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		seen := &hookCounts{n: map[string]int{}}
+		sessions, err := newEngine(t, fraiseql.Config{Observer: seen}).Sessions(fraiseql.HandlerConfig{Authenticator: byToken, PingInterval: -1,
+			Hooks: fraiseql.Hooks{OnDisconnect: func(_ context.Context, who *fraiseql.Identity) error { return judge(who) }}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, user := range []string{"good", "bad", "odd", "panic"} {
+			m := join(t, sessions, user+"/t/j/1m")
+			if got := m.state(); got != ack {
+				t.Errorf("%s: %s", user, got)
+			}
+			m.Close()
+		}
+		synctest.Wait()
+		if seen.n["allowed"] != 1 || seen.n["failed"] != 3 || seen.n["refused"] != 0 {
+			t.Errorf("%v", seen.n)
 		}
 	})
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
 	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
 	"github.com/fraiseql/fraiseql-go/observe"
@@ -314,6 +315,9 @@ func (s *Sessions) stopAnswering() []*Exchange {
 func (s *Sessions) count(c *Session) {
 	if s.leave(c) {
 		(*gates)(s.engine).Leave(c.address)
-		s.engine.watch(s.host, "websocket").Counted(observe.ConnectionsClosed, c.closeLabel(), 1)
+		s.engine.observer.Counted(observe.ConnectionsClosed, c.closeLabel(), 1)
+		if c.closed.Load() == queue.CodeSlowConsumer {
+			s.engine.tooSlow(s.host, "websocket")()
+		}
 	}
 }

@@ -2,6 +2,7 @@ package fraiseql
 
 import (
 	"context"
+	"runtime"
 	"strings"
 	"time"
 
@@ -48,7 +49,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	if errs := e.admit(who, conn); errs != nil {
 		return nil, nil, errs
 	}
-	p, op, origin, errs := e.plan(req.Query, req.OperationName)
+	p, op, origin, errs := e.prepare(req.Query, req.OperationName)
 	if errs != nil {
 		return nil, nil, errs
 	}
@@ -79,19 +80,44 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	return sub, nil, errs
 }
 
+// prepare is plan, but of unknown documents it compiles a few at a time: clients that send many leave processors to those who wait for
+// events. Who has waited may find that another has compiled the same.
+func (e *Engine) prepare(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
+	if p := e.known(query, name); p != nil {
+		return p, p.Operation, "cached", nil
+	}
+	defer func() { <-e.compiling }()
+	select {
+	case e.compiling <- struct{}{}:
+		p, op, errs = e.compile(e.schema.Load(), query, name)
+		return p, op, "compiled", errs
+	default:
+		e.compiling <- struct{}{}
+		return e.plan(query, name)
+	}
+}
+
+// compilers is how many documents are compiled at a time: on half of the processors.
+func compilers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+
 // plan returns the plan of a document's operation, or, when it is not a subscription, the operation. origin is
 // the label of observe.Subscribed.
 func (e *Engine) plan(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
+	if p := e.known(query, name); p != nil {
+		return p, p.Operation, "cached", nil
+	}
+	p, op, errs = e.compile(e.schema.Load(), query, name)
+	return p, op, "compiled", errs
+}
+
+// known returns the plan of a document that was compiled before, nil if there is none.
+func (e *Engine) known(query, name string) *plan.Plan {
 	s := e.schema.Load()
 	p, ok := s.plans.Get(s.Generation, query, name)
 	if !ok && len(query) <= e.limits().DocumentBytes { // comments count, whatever is known about the rest
-		p, ok = s.plans.Find(s.Generation, query, name)
+		p, _ = s.plans.Find(s.Generation, query, name)
 	}
-	if ok {
-		return p, p.Operation, "cached", nil
-	}
-	p, op, errs = e.compile(s, query, name)
-	return p, op, "compiled", errs
+	return p
 }
 
 // compile is plan for a document that is not known.

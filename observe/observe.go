@@ -43,7 +43,8 @@ const (
 	// EventsDiscarded counts events from the bus that reach nobody; label is `duplicate`, `isolation` or `invalid`.
 	EventsDiscarded
 	// Dropped counts messages dropped because a queue, or a resolver's lane, was full; label is its policy: `close`,
-	// `drop_oldest`, `drop_newest` or `latest`.
+	// `drop_oldest`, `drop_newest` or `latest`; or `identity`: the result was asked for with credentials that were
+	// replaced meanwhile.
 	Dropped
 	// ConnectionsOpened counts accepted connections; label is the transport (`websocket`, `sse`, `multipart`, `callback`, `pull`).
 	ConnectionsOpened

@@ -39,9 +39,6 @@ type Config struct {
 	RecheckEvery time.Duration
 	// Networks are networks that are not public and may be dialled.
 	Networks []netip.Prefix
-	// Failed, if set, is told why a call of Disconnect failed, for which no caller waits. The text holds no URL but the
-	// configured one.
-	Failed func(error)
 }
 
 const (
@@ -107,10 +104,8 @@ func (h *Hooks) Hooks() fraiseql.Hooks {
 		}
 	}
 	if h.cfg.Disconnect != "" {
-		out.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) {
-			if err := h.call(ctx, h.cfg.Disconnect, message{Event: "disconnect", Identity: of(who)}); err != nil && h.cfg.Failed != nil {
-				h.cfg.Failed(err)
-			}
+		out.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) error {
+			return h.call(ctx, h.cfg.Disconnect, message{Event: "disconnect", Identity: of(who)})
 		}
 	}
 	if h.cfg.Recheck != "" {

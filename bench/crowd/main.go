@@ -38,6 +38,7 @@ var (
 	out     = flag.String("out", "", "file to which lines are added; default: standard output only")
 	only    = flag.String("kind", "", "bad clients of kinds only whose name contains this")
 	wheres  = flag.String("where", nowhere+","+elsewhere+","+here, "sorts of runs, in the order in which they take turns")
+	profile = flag.String("profile", "", "directory for a profile and a trace of the server while good clients are measured (profiling has its price)")
 	address = flag.String("misbehave", "", "address to misbehave at (used by itself)")
 )
 
@@ -133,6 +134,9 @@ func (s *server) run(where string, attacked *server) (*line, error) {
 		ChannelOf: func(int) string { return "bench" },
 		Progress: func(text string) {
 			fmt.Fprintln(os.Stderr, text)
+			if *profile != "" && text[0] == 'p' {
+				go s.profile(*profile, where, warmup)
+			}
 			if n > 0 && text[0] == 'p' { // publishing: they are all connected
 				others.start(attacked.addr, n)
 			}

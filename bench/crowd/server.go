@@ -54,12 +54,12 @@ func serve(dir, binary string) (*server, error) {
 	config := fmt.Sprintf(`
 schema: %q
 listen: %q
-admin: {listen: %q}
+admin: {listen: %q, pprof: %t}
 auth: {jwt: {secret: %q, issuer: "*", audience: "*"}}
 publish: {tokens: [{token: %q}]}
 limits: {memory: %dMiB}
 websocket: {compression: "on"}
-`, filepath.Join(dir, "schema.graphql"), s.addr, s.admin, secret, publishToken, *ceiling)
+`, filepath.Join(dir, "schema.graphql"), s.addr, s.admin, *profile != "", secret, publishToken, *ceiling)
 	file := filepath.Join(dir, "fraiseql"+s.addr+".yaml")
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return nil, err
@@ -114,6 +114,30 @@ func (s *server) metrics() (map[string]float64, error) {
 		}
 	}
 	return series, lines.Err()
+}
+
+// profile keeps where the server's processor time goes, and then what its goroutines wait for, in files of a directory.
+func (s *server) profile(dir, where string, after time.Duration) {
+	time.Sleep(after)
+	for _, what := range []string{"profile?seconds=5", "trace?seconds=2"} {
+		name, _, _ := strings.Cut(what, "?")
+		if err := s.fetch(what, filepath.Join(dir, name+"-"+where)); err != nil {
+			fmt.Fprintln(os.Stderr, "crowd:", err)
+		}
+	}
+}
+
+func (s *server) fetch(what, file string) error {
+	res, err := http.Get("http://" + s.admin + "/debug/pprof/" + what)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(file, text, 0o644)
 }
 
 // since returns what was refused since then.

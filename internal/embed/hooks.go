@@ -62,10 +62,8 @@ func (h *hooking) make(e *Engine) (made fraiseql.Hooks) {
 		}
 	}
 	if h.disconnect {
-		made.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) {
-			if err := ask.about(ctx, appendQuestion(nil, "disconnect", who)); err != nil {
-				e.log.Debug("the host was not told of a disconnect", "error", err)
-			}
+		made.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) error {
+			return ask.about(ctx, appendQuestion(nil, "disconnect", who))
 		}
 	}
 	if h.recheck {

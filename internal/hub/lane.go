@@ -206,10 +206,23 @@ func (r *Request) eachReader(f func(*Subscription)) {
 		return
 	}
 	r.home.eachMember(func(s *Subscription) {
-		if s.joined < r.seq && r.readers.include(s.who.Load().UserID) {
+		if r.includes(s) {
 			f(s)
 		}
 	})
+}
+
+// includes reports whether the event is for a member of the group, if it is not for one alone.
+func (r *Request) includes(s *Subscription) bool {
+	return s.joined < r.seq && r.readers.include(s.who.Load().UserID)
+}
+
+// isFor reports whether the event is for a member of the group.
+func (r *Request) isFor(s *Subscription) bool {
+	if fo := r.followed(); fo != nil && fo.only != nil {
+		return &fo.only.Subscription == s
+	}
+	return r.includes(s)
 }
 
 // startRequest hands the oldest event of the lane that no worker has taken to one; nil when there is none any

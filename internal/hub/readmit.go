@@ -7,6 +7,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -14,7 +15,8 @@ import (
 // repeated. judge decides on what the new identity may see of the plan (check 5); errors end the subscription with
 // them, and Readmit returns them. Where the identity is part of what the group shares (a mask, a resolver that takes
 // the context), the subscription changes its group between two events, and results of a resolver that were asked for
-// with the old one are not delivered to it.
+// with the old one are not delivered to it: they count as dropped, and a subscriber that wants to know of drops is told with the
+// next message.
 //
 // One that replays changes in the same way between two events, and what was asked for with the old identity is asked for
 // again.
@@ -106,6 +108,12 @@ func (c *channel) replace(s *Subscription, who *identity.Identity) {
 
 // move takes s from its group to g, in which a place is kept for it, between two events.
 func (c *channel) move(s *Subscription, g *Group, who *identity.Identity) {
+	missed := 0
+	defer func() {
+		if missed > 0 {
+			c.hub.cfg.Observer.Counted(observe.Dropped, "identity", missed)
+		}
+	}()
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
@@ -122,8 +130,24 @@ func (c *channel) move(s *Subscription, g *Group, who *identity.Identity) {
 		r.changeLocked(adoption{group: g, who: who})
 		return
 	}
+	missed = s.cell.group.missedLocked(s)
 	c.removeLocked(s) // what a channel needs to live is reserved
 	s.who.Store(who)
 	s.expires = expiry(who)
 	c.addLocked(g, s)
+}
+
+// missedLocked counts the events whose results are due to a member that leaves for another group, and tells its queue.
+func (g *Group) missedLocked(s *Subscription) (n int) {
+	l := g.lane()
+	if l == nil {
+		return 0
+	}
+	for _, r := range l.waiting[l.head:] {
+		if r.isFor(s) && (!r.done || r.message != nil) { // else its resolver has said that there is none
+			s.Missed()
+			n++
+		}
+	}
+	return n
 }

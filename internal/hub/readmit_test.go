@@ -12,6 +12,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -81,6 +82,44 @@ func TestReadmitWithAResolver(t *testing.T) {
 	}
 	<-came
 	s.Complete()
+}
+
+// Results that were asked for with the old identity do not reach the new one, which is told of each that it misses. Those whose
+// resolver has said that there is none are none.
+func TestReadmitWithResultsDue(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	var asked sink
+	r := &Resolver{Deferred: asked.take, Context: true}
+	j := w.request(newConn(), w.plan(`subscription { order { id } }`), `{}`, user("u"))
+	j.Resolver, j.Extensions = r, true
+	s, errs := w.hub.Join(j, nil)
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	w.publish(event.Event{Channel: "orders", UserID: "other", Data: []byte(orderData)})
+	w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	if len(asked.list) != 3 {
+		t.Fatalf("asked %d times", len(asked.list))
+	}
+	asked.list[1].Skip()
+	asked.list[2].Resolve([]byte(`{"id":"2"}`)) // its turn comes after the first
+	if errs := w.hub.Readmit(s, &identity.Identity{UserID: "u", Roles: []string{"r"}}, allow(0)); errs != nil {
+		t.Fatal(errs)
+	}
+	if asked.list[0].Resolve([]byte(`{"id":"0"}`)) {
+		t.Error("somebody waits for the result of the old identity")
+	}
+	w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+	asked.list[3].Resolve([]byte(`{"id":"3"}`))
+	it, ok, _ := s.Pop()
+	if !ok || string(it.Message.Payload) != `{"data":{"order":{"id":"3"}}` || it.Dropped != 2 {
+		t.Errorf("%v, %d dropped", ok, it.Dropped)
+	}
+	if n := w.counts.counted[fmt.Sprint(observe.Dropped, " identity")]; n != 2 {
+		t.Errorf("%d counted", n)
+	}
 }
 
 // Events lose and repeat nothing while identities change.

@@ -54,7 +54,7 @@ var table = []Metric{
 	{projected, Counter, "", nil, "Groups that an event was projected for; less than deliveries as far as subscriptions share."},
 	{enqueued, Counter, "", nil, "Messages put into a subscription's queue."},
 	{latency, Histogram, "", nil, "Time from publish to the last enqueue of the event; sampled."},
-	{counters[observe.Dropped].name, Counter, "policy", []string{"close", "drop_oldest", "drop_newest", "latest"}, "Messages dropped because a subscriber was too slow, by policy."},
+	{counters[observe.Dropped].name, Counter, "policy", []string{"close", "drop_oldest", "drop_newest", "latest", "identity"}, "Messages dropped because a subscriber was too slow, by policy; `identity`: a result that was asked for with credentials that were replaced meanwhile."},
 	{"fraiseql_connections", Gauge, "", nil, "Open connections."},
 	{"fraiseql_subscriptions", Gauge, "", nil, "Live subscriptions."},
 	{"fraiseql_groups", Gauge, "", nil, "Groups of equal subscriptions."},

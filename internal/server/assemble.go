@@ -89,7 +89,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 		a.tokens.now.Store(tokens)
 	}
 	clients := handlerConfig(cfg, a.tokens)
-	if clients.Hooks, err = a.callHooks(&cfg.Hooks, log); err != nil {
+	if clients.Hooks, err = a.callHooks(&cfg.Hooks); err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
 	}
 	graphql, err := engine.Handler(clients)

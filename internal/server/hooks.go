@@ -3,19 +3,16 @@ package server
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/webhook"
 	"github.com/fraiseql/fraiseql-go/internal/config"
-	"github.com/fraiseql/fraiseql-go/internal/seldom"
 )
 
 // calling calls the URLs of `hooks`, which a reload can change.
 type calling struct {
-	few *seldom.Log
 	now atomic.Pointer[hookSet]
 }
 
@@ -26,11 +23,11 @@ type hookSet struct {
 }
 
 // callHooks makes what calls hooks; the zero Hooks when there are none.
-func (a *Assembly) callHooks(h *config.Hooks, log *slog.Logger) (fraiseql.Hooks, error) {
+func (a *Assembly) callHooks(h *config.Hooks) (fraiseql.Hooks, error) {
 	if !h.Configured() {
 		return fraiseql.Hooks{}, nil
 	}
-	c := &calling{few: seldom.New(log)}
+	c := &calling{}
 	made, err := c.make(h)
 	if err != nil {
 		return fraiseql.Hooks{}, err
@@ -53,9 +50,6 @@ func (c *calling) make(h *config.Hooks) (*hookSet, error) {
 	made, err := webhook.New(webhook.Config{
 		Connect: h.Connect, Subscribe: h.Subscribe, Disconnect: h.Disconnect, Recheck: h.Recheck, RecheckEvery: h.RecheckEvery,
 		Timeout: h.Timeout, Secret: []byte(h.Secret), Networks: networks,
-		Failed: func(err error) {
-			c.few.Write(slog.LevelWarn, "failed", "a hook failed: the operator was not told", "hook", "disconnect", "error", err)
-		},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("hooks: %w", err)
@@ -73,7 +67,7 @@ func (c *calling) hooks(made *hookSet) fraiseql.Hooks {
 		out.OnSubscribe = func(ctx context.Context, s fraiseql.Subscribing) error { return c.now.Load().OnSubscribe(ctx, s) }
 	}
 	if made.OnDisconnect != nil {
-		out.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) { c.now.Load().OnDisconnect(ctx, who) }
+		out.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) error { return c.now.Load().OnDisconnect(ctx, who) }
 	}
 	if made.OnRecheck != nil {
 		out.OnRecheck = func(ctx context.Context, who *fraiseql.Identity) error { return c.now.Load().OnRecheck(ctx, who) }

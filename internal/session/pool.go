@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/fraiseql/fraiseql-go/internal/shift"
 )
 
 // pool runs jobs on a bounded number of goroutines, which end when there is nothing to do. Clients whose jobs wait are
@@ -75,6 +77,7 @@ func (p *pool) do(client *Driver, size int, run func(context.Context)) bool {
 
 func (p *pool) work() {
 	defer p.wg.Done()
+	var turn shift.Shift
 	for {
 		run := p.take()
 		if run == nil {
@@ -83,6 +86,7 @@ func (p *pool) work() {
 		ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
 		run(ctx)
 		cancel()
+		turn.Pause() // many jobs in a row must not delay who waits for events
 	}
 }
 

@@ -57,6 +57,8 @@ type Config struct {
 	Names session.Namer
 	// Observer counts subscriptions as connections; nil discards.
 	Observer observe.Observer
+	// TooSlow, if set, is told of each that was closed because its client did not keep up. It must not block.
+	TooSlow func()
 }
 
 const (
@@ -94,6 +96,9 @@ func New(cfg Config) (*Handler, error) {
 	}
 	if cfg.Observer == nil {
 		cfg.Observer = observe.Discard{}
+	}
+	if cfg.TooSlow == nil {
+		cfg.TooSlow = func() {}
 	}
 	if cfg.Others == nil {
 		cfg.Others = func() int { return 0 }

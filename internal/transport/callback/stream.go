@@ -44,6 +44,7 @@ type Stream struct {
 	sub  *hub.Subscription
 
 	missed int           // checks in a row that failed
+	slow   bool          // ended because results were taken too slowly
 	fresh  chan struct{} // 1 slot: the credentials end at another time
 }
 
@@ -127,6 +128,9 @@ func (s *Stream) gone(label string) {
 	s.Abandon()
 	s.h.cfg.Host.Engine().Left(s.who.Load())
 	s.h.cfg.Observer.Counted(observe.ConnectionsClosed, label, 1)
+	if s.slow {
+		s.h.cfg.TooSlow()
+	}
 }
 
 // End ends the stream now, without what waits, for the reason that a close code stands for.
@@ -204,6 +208,7 @@ func (s *Stream) drain(beats <-chan time.Time) (ended bool, label string) {
 func (s *Stream) item(it *queue.Item) (ended bool, label string) {
 	switch {
 	case it.Queue == nil && it.Control.Kind == queue.Close:
+		s.slow = it.Control.Code == queue.CodeSlowConsumer
 		s.complete(why(it.Control.Code))
 		return true, strconv.Itoa(int(it.Control.Code))
 	case it.Queue == nil:

@@ -277,7 +277,15 @@ func (c *conn) OnClose(err error) {
 	defer c.leave()
 	defer c.handler.cfg.Host.Guard(func() {})
 	c.gone()
-	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode(), err), 1)
+	c.handler.ended(c.out.CloseCode(), err)
+}
+
+// ended tells how a stream did.
+func (h *Handler) ended(code uint16, err error) {
+	h.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(code, err), 1)
+	if code == queue.CodeSlowConsumer {
+		h.cfg.TooSlow()
+	}
 }
 
 // closeLabel is the label of a stream's end. Clients end streams by leaving, which is in order.

@@ -136,7 +136,7 @@ func (s *flows) serve(c *conn, x *exchange) {
 		}
 		c.out.Shut()
 		c.gone()
-		h.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(code, err), 1)
+		h.ended(code, err)
 		s.leave(c)
 		c.leave()
 	}()

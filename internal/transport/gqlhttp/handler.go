@@ -56,6 +56,8 @@ type Config struct {
 	Callbacks Callbacks
 	// Observer counts connections; nil discards.
 	Observer observe.Observer
+	// TooSlow, if set, is told of each that was closed because its client did not keep up. It must not block.
+	TooSlow func()
 }
 
 func (c Config) withDefaults() Config {
@@ -83,6 +85,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Observer == nil {
 		c.Observer = observe.Discard{}
+	}
+	if c.TooSlow == nil {
+		c.TooSlow = func() {}
 	}
 	return c
 }

@@ -265,7 +265,11 @@ func (c *conn) OnClose(error) {
 	c.account(held)
 	c.driver.Closed()
 	c.Unname()
-	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(c.out.CloseCode()), 1)
+	ended := c.out.CloseCode()
+	c.handler.cfg.Observer.Counted(observe.ConnectionsClosed, closeLabel(ended), 1)
+	if ended == queue.CodeSlowConsumer {
+		c.handler.cfg.TooSlow()
+	}
 }
 
 // closeLabel is the label of a close code in metrics: those that clients can make up are one.
