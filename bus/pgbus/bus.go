@@ -13,8 +13,12 @@ import (
 	"github.com/fraiseql/fraiseql-go/event"
 )
 
-// shards is over how many goroutines the channels are spread for delivery.
-const shards = 4
+const (
+	// shards is over how many goroutines the channels are spread for delivery.
+	shards = 4
+	// pagesAhead is how many pages of the reader may be on their way through a shard, one of them in the handler.
+	pagesAhead = 3
+)
 
 // Bus is a node's door to the outbox. See the package's comment.
 //
@@ -33,10 +37,13 @@ type Bus struct {
 	ended   chan struct{}   // closed when running is done
 
 	requests chan *request // to the writers
+	writers  []*writer
 	idle     chan *session // connections for History and maintenance; nil entries may be dialled
 	shards   [shards]chan delivery
+	pages    [shards]chan struct{} // a place for each page on its way through a shard
 	handler  bus.Handler
 	horizon  horizon
+	relay    relay
 
 	mu        sync.Mutex
 	attached  bool
@@ -52,7 +59,6 @@ type interest struct {
 	version  uint64
 	reading  uint64        // the version that the read in flight goes by, 0: none is
 	located  bool          // there is a position to read from
-	at       place         // everything up to it was handed over
 	changed  chan struct{} // closed when reading or located changes
 }
 
@@ -75,9 +81,13 @@ func Open(rawURL string, o bus.Options) (*Bus, error) {
 		b.idle <- nil
 	}
 	for i := range b.shards {
-		b.shards[i] = make(chan delivery, 2)
+		b.pages[i] = make(chan struct{}, pagesAhead)
+		b.shards[i] = make(chan delivery, pagesAhead+relayed)
 	}
-	b.horizon.writers = writers
+	for range writers {
+		b.writers = append(b.writers, newWriter(b))
+	}
+	b.relay = relay{b: b, reading: true, own: map[uint64]*entry{}}
 	return b, nil
 }
 
@@ -108,10 +118,10 @@ func (b *Bus) Attach(ctx context.Context, h bus.Handler) error {
 	b.attached, b.handler = true, h
 	b.status.Problem = "connecting"
 	for i := range b.shards {
-		b.running.Go(func() { b.deliver(b.shards[i]) })
+		b.running.Go(func() { b.deliver(b.shards[i], b.pages[i]) })
 	}
-	for range b.horizon.writers {
-		b.running.Go(func() { (&writer{b: b}).run(b.ctx) })
+	for _, w := range b.writers {
+		b.running.Go(func() { w.run(b.ctx) })
 	}
 	b.running.Go(func() { (&reader{b: b}).run(b.ctx) })
 	b.running.Go(func() { b.tend(b.ctx) })
@@ -174,14 +184,12 @@ func (b *Bus) beginRead() (channels []string, some bool) {
 	return channels, true
 }
 
-// endRead says that a read is over, and where the reader stands if it knows.
-func (b *Bus) endRead(at place, located bool) {
+// endRead says that a read is over, and whether the reader knows where it stands.
+func (b *Bus) endRead(located bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.interest.reading = 0
-	if located {
-		b.interest.located, b.interest.at = true, at
-	}
+	b.interest.located = b.interest.located || located
 	close(b.interest.changed)
 	b.interest.changed = make(chan struct{})
 }
@@ -207,12 +215,13 @@ func (b *Bus) wants(channel []byte) bool {
 // delivery is what a shard does next: messages, or a gap before those that follow.
 type delivery struct {
 	messages []bus.Message
+	page     bool   // it has a place in Bus.pages
 	gap      string // the channel
 	head     event.Position
 }
 
 // deliver gives a shard's messages to the handler until the bus is closed.
-func (b *Bus) deliver(queue <-chan delivery) {
+func (b *Bus) deliver(queue <-chan delivery, places <-chan struct{}) {
 	gaps, _ := b.handler.(bus.GapHandler)
 	for {
 		select {
@@ -228,12 +237,21 @@ func (b *Bus) deliver(queue <-chan delivery) {
 				}
 				b.handler.Deliver(&d.messages[i])
 			}
+			if d.page {
+				<-places
+			}
 		}
 	}
 }
 
-// enqueue hands over to a shard, waiting while it is busy. false: the bus is closed.
+// enqueue hands what was read over to a shard, waiting while it is busy. false: the bus is closed.
 func (b *Bus) enqueue(shard int, d delivery) bool {
+	d.page = true
+	select {
+	case b.pages[shard] <- struct{}{}:
+	case <-b.ctx.Done():
+		return false
+	}
 	select {
 	case b.shards[shard] <- d:
 		return true
@@ -262,9 +280,8 @@ func (b *Bus) Status() bus.Status {
 
 // horizon is the oldest writing transaction of the cluster, as the reader sees it.
 type horizon struct {
-	writers int
-	since   atomic.Int64  // nanoseconds since 1970 at which it was seen first; 0: there is none
-	xmin    atomic.Uint64 // its number, or that of the next one
+	since atomic.Int64  // nanoseconds since 1970 at which it was seen first; 0: there is none
+	xmin  atomic.Uint64 // its number, or that of the next one
 }
 
 // lag is how long it has been seen.
@@ -285,6 +302,14 @@ func (h *horizon) see(xmin, xmax uint64) {
 		h.since.Store(time.Now().UnixNano())
 	}
 	h.xmin.Store(xmin)
+}
+
+// pass notes that every transaction up to xid has ended.
+func (h *horizon) pass(xid uint64) {
+	if h.xmin.Load() <= xid {
+		h.since.Store(0)
+		h.xmin.Store(xid + 1)
+	}
 }
 
 // change applies a change to the status.

@@ -61,6 +61,25 @@ func xid8Value(n uint64) []byte {
 	return binary.BigEndian.AppendUint64(nil, n)
 }
 
+// int8Values reads a bigint, or an array of them without NULLs.
+func int8Values(value []byte) []int64 {
+	if len(value) == 8 {
+		return []int64{int64(binary.BigEndian.Uint64(value))}
+	}
+	const header, element = 20, 4 + 8
+	if len(value) < header || binary.BigEndian.Uint32(value) != 1 || uint64(len(value)) != header+element*uint64(binary.BigEndian.Uint32(value[12:])) {
+		return nil
+	}
+	list := make([]int64, 0, (len(value)-header)/element)
+	for value = value[header:]; len(value) > 0; value = value[element:] {
+		if binary.BigEndian.Uint32(value) != 8 {
+			return nil
+		}
+		list = append(list, int64(binary.BigEndian.Uint64(value[4:])))
+	}
+	return list
+}
+
 func boolValue(v bool) []byte {
 	if v {
 		return []byte{1}

@@ -107,11 +107,10 @@ func (s small) caughtUp(channel string) {
 		s.t.Error(err)
 		return
 	}
-	queue := s.shards[shardOf(channel)]
+	pages := s.pages[shardOf(channel)]
 	until(s.t, "the reader has caught up", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return len(queue) == cap(queue) || !s.interest.at.before(place{page.Head.Major, page.Head.Minor})
+		stand, _ := s.relay.state()
+		return len(pages) == cap(pages) || !stand.at.before(place{page.Head.Major, page.Head.Minor})
 	})
 }
 

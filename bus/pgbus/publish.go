@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 )
@@ -42,12 +45,14 @@ FROM unnest($1::smallint[], $2::timestamptz[], $3::boolean[], $4::text[], $5::te
 	insertAgain = `
 WHERE NOT EXISTS (SELECT FROM {schema}.outbox o WHERE o.channel = e.channel AND o.xid >= $12 AND o.event_id = e.event_id AND o.tenant_id IS NOT DISTINCT FROM e.tenant_id)`
 	// insertOne is for one event alone: its parameters are the elements of the arrays.
-	insertOne = `WITH new AS (INSERT INTO {schema}.outbox (slot, "timestamp", broadcast, channel, type, event_id, tenant_id, user_id, federation_id, service_name, data)
-VALUES (coalesce($1, (SELECT last_value FROM {schema}.slot)), coalesce($2, clock_timestamp()), $3, $4, $5, $6, $7, $8, $9, $10, $11::text::json) RETURNING 1)
-SELECT 1`
+	insertOne = `INSERT INTO {schema}.outbox AS new (slot, "timestamp", broadcast, channel, type, event_id, tenant_id, user_id, federation_id, service_name, data)
+VALUES (coalesce($1, (SELECT last_value FROM {schema}.slot)), coalesce($2, clock_timestamp()), $3, $4, $5, $6, $7, $8, $9, $10, $11::text::json) RETURNING new.xid, new.id`
 	insertEnd = `
-ORDER BY e.n RETURNING 1) SELECT count(*)`
+ORDER BY e.n RETURNING id) SELECT pg_current_xact_id(), array_agg(new.id)`
 	insertWake = `, pg_notify({name}, '')`
+	// insertTell says which transaction it is, and by $12 which attempt of which node.
+	insertTell = `, pg_notify({name}, pg_current_xact_id()::text || ' ' || $12::text)`
+	insertFrom = ` FROM new`
 )
 
 // The partitions of channels that are the engine's own.
@@ -62,6 +67,9 @@ type request struct {
 	rows     int
 	bytes    int
 	deadline time.Time
+	untimed  bool         // an event has no timestamp: the server makes one
+	again    bool         // an earlier attempt may have been written
+	floor    uint64       // where again: no transaction that wrote it is older
 	state    atomic.Int32 // of queued, taken, given up
 	done     chan error
 }
@@ -88,7 +96,11 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		for r.rows < len(batch) && r.rows < groupRows && r.bytes < groupBytes {
 			r.add(&batch[r.rows])
 		}
-		if err := b.await(ctx, r); err != nil {
+		done, err := b.direct(ctx, r)
+		if !done {
+			err = b.await(ctx, r)
+		}
+		if err != nil {
 			return receipt, err
 		}
 		receipt.Accepted += r.rows
@@ -110,6 +122,7 @@ func (r *request) add(m *bus.Message) {
 	}
 	if e.Timestamp.IsZero() {
 		c[1] = appendNull(c[1])
+		r.untimed = true
 	} else {
 		c[1] = binary.BigEndian.AppendUint32(c[1], 8)
 		c[1] = binary.BigEndian.AppendUint64(c[1], uint64(e.Timestamp.UnixMicro()-postgresEpoch))
@@ -165,23 +178,35 @@ func (b *Bus) late() error {
 	return bus.Because(cmp.Or(s.Cause, bus.Silent), fmt.Errorf("%w: not acknowledged by PostgreSQL within %v%s", bus.ErrUnavailable, b.options.PublishTimeout, why))
 }
 
-// writer is a goroutine that writes groups of requests over a connection of its own.
+// writer has a connection to write over, and a goroutine that writes groups of requests. Whoever has the turn may use the connection.
 type writer struct {
-	b *Bus
-	s *session
+	b    *Bus
+	turn chan struct{} // has an element while nobody uses s
+	s    *session
+}
+
+func newWriter(b *Bus) *writer {
+	w := &writer{b: b, turn: make(chan struct{}, 1)}
+	w.release()
+	return w
 }
 
 // run writes until the bus is closed.
 func (w *writer) run(ctx context.Context) {
-	defer w.disconnect()
+	defer func() {
+		<-w.turn
+		w.disconnect()
+	}()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case first := <-w.b.requests:
+			<-w.turn
 			if group := w.gather(first); len(group) > 0 {
 				w.write(ctx, group)
 			}
+			w.release()
 		}
 	}
 }
@@ -207,13 +232,16 @@ func (w *writer) gather(first *request) (group []*request) {
 
 // write writes a group, again and again until it is there or each request's time is over.
 func (w *writer) write(ctx context.Context, group []*request) {
-	again := false // an earlier attempt may have been written
-	floor := w.b.horizon.xmin.Load()
+	again, floor := false, w.b.horizon.xmin.Load()
+	for _, r := range group {
+		if r.again {
+			again, floor = true, min(floor, r.floor)
+		}
+	}
 	for attempt := 0; ; attempt++ {
 		err := w.attempt(ctx, group, again, floor)
 		switch {
 		case err == nil:
-			answer(group, nil)
 			return
 		case ctx.Err() != nil:
 			answer(group, bus.ErrClosed)
@@ -228,9 +256,7 @@ func (w *writer) write(ctx context.Context, group []*request) {
 			return
 		}
 		again = again || w.s != nil
-		if w.s != nil && (w.s.conn.IsClosed() || class(err) == "" || class(err) == "25") {
-			w.disconnect()
-		}
+		w.giveUp(err)
 		if group = expire(group, err); len(group) == 0 {
 			return
 		}
@@ -256,7 +282,7 @@ func expire(group []*request, err error) []*request {
 	})
 }
 
-// attempt writes a group once.
+// attempt writes a group once, and answers it where it is written.
 func (w *writer) attempt(ctx context.Context, group []*request, again bool, floor uint64) error {
 	until := group[0].deadline
 	for _, r := range group {
@@ -266,21 +292,14 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	if w.s == nil {
-		s, err := w.b.open(ctx, w.b.server)
-		if err != nil {
-			return err
-		}
-		w.s = s
-		if err := generic(ctx, s.conn); err != nil {
-			return err
-		}
+	if err := w.connect(ctx); err != nil {
+		return err
 	}
 	rows := 0
 	for _, r := range group {
 		rows += r.rows
 	}
-	name, err := w.prepare(ctx, rows == 1, again)
+	statement, err := w.prepare(ctx, rows == 1 && !again, again)
 	if err != nil {
 		return err
 	}
@@ -291,10 +310,50 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 		args = arrays(group, rows)
 	}
 	if again {
-		args = append(args, xid8Value(floor))
+		if _, err = w.s.conn.ExecStatement(ctx, statement, append(args, xid8Value(floor)), []int16{1}, []int16{1}).Close(); err == nil {
+			answer(group, nil)
+		}
+		return err
 	}
-	_, err = w.s.conn.ExecPrepared(ctx, name, args, []int16{1}, []int16{1}).Close()
-	return err
+	mark := uint64(0)
+	if w.b.notify {
+		mark = w.b.relay.expect(group)
+		args = append(args, strconv.AppendUint(nil, mark, 16))
+	}
+	result := w.s.conn.ExecStatement(ctx, statement, args, []int16{1}, []int16{1})
+	var xid uint64
+	var ids []int64
+	for result.NextRow() {
+		xid, ids = writtenAt(result.Values())
+	}
+	if _, err = result.Close(); err != nil {
+		w.b.relay.failed(mark)
+		return err
+	}
+	answer(group, nil)
+	w.b.relay.committed(mark, xid, ids)
+	return nil
+}
+
+// connect makes a connection where there is none.
+func (w *writer) connect(ctx context.Context) error {
+	if w.s != nil {
+		return nil
+	}
+	s, err := w.b.open(ctx, w.b.server)
+	if err != nil {
+		return err
+	}
+	w.s = s
+	return generic(ctx, s.conn)
+}
+
+// writtenAt reads which transaction has written which rows.
+func writtenAt(row [][]byte) (xid uint64, ids []int64) {
+	if len(row) < 2 || len(row[0]) != 8 {
+		return 0, nil
+	}
+	return binary.BigEndian.Uint64(row[0]), int8Values(row[1])
 }
 
 // arrays joins the columns of a group.
@@ -320,24 +379,39 @@ func (r *request) values() [][]byte {
 	return args
 }
 
-// prepare returns the name of a statement that is prepared.
-func (w *writer) prepare(ctx context.Context, one, again bool) (string, error) {
-	name, statement := "fraiseql_write", insertSQL+insertEnd
-	types := []uint32(nil)
+// prepare returns a statement that is prepared.
+func (w *writer) prepare(ctx context.Context, one, again bool) (*pgconn.StatementDescription, error) {
+	name := "fraiseql_write"
 	switch {
 	case again:
-		name, statement = "fraiseql_write_again", insertSQL+insertAgain+insertEnd
-		types = append(make([]uint32, len(written)), oidXID8)
+		name = "fraiseql_write_again"
 	case one:
-		name, statement = "fraiseql_write_one", insertOne
+		name = "fraiseql_write_one"
+	}
+	if d := w.s.prepared[name]; d != nil {
+		return d, nil
+	}
+	statement, types, from := insertSQL+insertEnd, []uint32(nil), insertFrom
+	switch {
+	case again:
+		statement, types = insertSQL+insertAgain+insertEnd, append(make([]uint32, len(written)), oidXID8)
+	case one:
+		statement, from = insertOne, ""
 		for _, column := range written {
 			types = append(types, column.oid)
 		}
 	}
-	if w.b.notify {
+	switch {
+	case !w.b.notify:
+	case again:
 		statement += insertWake
+	default:
+		statement += insertTell
+		if types != nil {
+			types = append(types, oidText)
+		}
 	}
-	return name, w.s.prepare(ctx, name, fill(statement+" FROM new", w.b.schema), types)
+	return w.s.prepare(ctx, name, fill(statement+from, w.b.schema), types)
 }
 
 func (w *writer) disconnect() {

@@ -39,22 +39,21 @@ const (
 // place is a position of the outbox: everything up to it was read.
 type place struct{ xid, id uint64 }
 
+// wholly is behind every event of a transaction.
+const wholly = 1<<63 - 1
+
 func (p place) before(q place) bool { return p.xid < q.xid || p.xid == q.xid && p.id < q.id }
 
 // reader is the goroutine that reads, and its one connection, on which it listens too.
 type reader struct {
 	b        *Bus
 	conn     *pgconn.PgConn
-	notified bool
+	question *pgconn.StatementDescription
+	told     uint64 // up to which transaction is to be read, after notifications
+	stand           // while it reads; else the relay has it
+	table    uint64 // what the connection reads; 0: not known yet
 
-	epoch   uint64
-	at      place
-	located bool
-	table   uint64 // what the connection reads; 0: not known yet
-	// last is the newest event that was handed over, to be found again after a reconnect.
-	last   place
-	lastID string
-
+	began time.Time     // the last read
 	chase time.Duration // until the next read of what is held back; 0: nothing is
 	busy  bool          // the last read had events
 	limit int64         // rows of the next read: fewer after large ones
@@ -93,7 +92,7 @@ func pause(ctx context.Context, d time.Duration) {
 // connect makes a connection on which everything is right, and listens.
 func (r *reader) connect(ctx context.Context) error {
 	server := r.b.server.Copy()
-	server.OnNotification = func(*pgconn.PgConn, *pgconn.Notification) { r.notified = true }
+	server.OnNotification = func(_ *pgconn.PgConn, n *pgconn.Notification) { r.told = max(r.told, r.b.relay.heard(n.Payload)) }
 	ctx, cancel := context.WithTimeout(ctx, r.b.answer+server.ConnectTimeout)
 	defer cancel()
 	s, err := r.b.open(ctx, server)
@@ -101,6 +100,7 @@ func (r *reader) connect(ctx context.Context) error {
 		return err
 	}
 	r.conn, r.limit, r.table = s.conn, pageRows, 0
+	r.stand = r.b.relay.take()
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (r *reader) connect(ctx context.Context) error {
 			return err
 		}
 	}
-	r.notified = true // whatever came while nobody listened
+	r.told = everything // whatever came while nobody listened
 	r.b.change(func(s *bus.Status) {
 		if s.Connected {
 			return
@@ -145,7 +145,8 @@ func (r *reader) prepare(ctx context.Context) error {
 	if err := generic(ctx, r.conn); err != nil {
 		return err
 	}
-	if _, err := r.conn.Prepare(ctx, readName, fill(readSQL, r.b.schema), []uint32{oidXID8, oidInt8, oidTextArray, oidBool, oidInt8}); err != nil {
+	var err error
+	if r.question, err = r.conn.Prepare(ctx, readName, fill(readSQL, r.b.schema), []uint32{oidXID8, oidInt8, oidTextArray, oidBool, oidInt8}); err != nil {
 		return explain(err)
 	}
 	if !r.b.notify {
@@ -181,6 +182,7 @@ func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // disconnect notes why there is no connection.
 func (r *reader) disconnect(ctx context.Context, err error) {
+	r.b.relay.part()
 	if r.conn != nil {
 		closeConn(r.conn)
 		r.conn = nil
@@ -220,22 +222,38 @@ func (r *reader) follow(ctx context.Context) error {
 
 // wait returns when it is time to read again.
 func (r *reader) wait(ctx context.Context) error {
-	if r.busy {
-		if d := time.Until(r.due); d > 0 {
+	for ctx.Err() == nil {
+		s, pending := r.b.relay.state()
+		if r.told > s.at.xid {
+			if d := time.Until(r.due); r.busy && d > 0 {
+				pause(ctx, d)
+			}
+			return ctx.Err()
+		}
+		until := r.began.Add(r.b.poll)
+		if r.chase > 0 {
+			until = r.began.Add(min(r.b.poll, r.chase))
+		}
+		if turn := pending.Add(grace); !pending.IsZero() && turn.Before(until) {
+			until = turn
+		}
+		d := time.Until(until)
+		if d <= 0 {
+			return nil
+		}
+		if !r.b.notify {
 			pause(ctx, d)
+			continue
+		}
+		if err := r.listen(ctx, d); err != nil {
+			return err
 		}
 	}
-	d := r.b.poll
-	if r.chase > 0 {
-		d = min(d, r.chase)
-	}
-	if r.notified || ctx.Err() != nil {
-		return ctx.Err()
-	}
-	if !r.b.notify {
-		pause(ctx, d)
-		return ctx.Err()
-	}
+	return ctx.Err()
+}
+
+// listen waits for a notification, or for a time.
+func (r *reader) listen(ctx context.Context, d time.Duration) error {
 	limited, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	err := r.conn.WaitForNotification(limited)
@@ -251,15 +269,22 @@ func (r *reader) wait(ctx context.Context) error {
 // read reads one page and hands it over. more: the page was full.
 func (r *reader) read(ctx context.Context) (more bool, err error) {
 	channels, some := r.b.beginRead()
-	defer func() { r.b.endRead(r.at, r.located) }()
+	r.stand = r.b.relay.take()
+	defer func() {
+		if err == nil {
+			r.b.relay.put(r.stand)
+		}
+		r.b.endRead(r.located)
+	}()
 	limit := r.limit
 	if !r.located || some && len(channels) == 0 {
 		limit = 0
 	}
-	r.notified, r.due = false, nextDue(r.due, time.Now())
+	r.began = time.Now()
+	r.told, r.due = 0, nextDue(r.due, r.began)
 	limited, cancel := context.WithTimeout(ctx, r.b.answer)
 	defer cancel()
-	result := r.conn.ExecPrepared(limited, readName,
+	result := r.conn.ExecStatement(limited, r.question,
 		[][]byte{xid8Value(r.at.xid), int8Value(int64(r.at.id)), textArray(channels), boolValue(!some), int8Value(limit)},
 		[]int16{1}, []int16{1})
 	p := page{r: r, all: !some}
@@ -346,7 +371,7 @@ func (p *page) head(row [][]byte) error {
 	}
 	xmin := binary.BigEndian.Uint64(row[colXID])
 	p.held = row[colBroadcast][0] != 0
-	p.end = place{xmin - 1, 1<<63 - 1}
+	p.end = place{xmin - 1, wholly}
 	r.b.horizon.see(xmin, n[0])
 	if epoch := n[1]; !r.located || r.epoch != epoch {
 		if p.skip = true; r.located {

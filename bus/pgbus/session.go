@@ -14,7 +14,7 @@ import (
 // session is a connection on which the schema was found right.
 type session struct {
 	conn     *pgconn.PgConn
-	prepared map[string]bool
+	prepared map[string]*pgconn.StatementDescription
 }
 
 // settle is what every connection is set to: the indexes give the order, whatever is in the tables.
@@ -35,7 +35,7 @@ func (b *Bus) open(ctx context.Context, server *pgconn.Config) (*session, error)
 		closeConn(conn)
 		return nil, err
 	}
-	return &session{conn: conn, prepared: map[string]bool{}}, nil
+	return &session{conn: conn, prepared: map[string]*pgconn.StatementDescription{}}, nil
 }
 
 func (b *Bus) settleSession(ctx context.Context, conn *pgconn.PgConn) error {
@@ -81,16 +81,17 @@ func generic(ctx context.Context, conn *pgconn.PgConn) error {
 	return nil
 }
 
-// prepare prepares a statement once per connection.
-func (s *session) prepare(ctx context.Context, name, statement string, types []uint32) error {
-	if s.prepared[name] {
-		return nil
+// prepare prepares a statement once per connection. Its description saves asking for it with every execution.
+func (s *session) prepare(ctx context.Context, name, statement string, types []uint32) (*pgconn.StatementDescription, error) {
+	if d := s.prepared[name]; d != nil {
+		return d, nil
 	}
-	if _, err := s.conn.Prepare(ctx, name, statement, types); err != nil {
-		return err
+	d, err := s.conn.Prepare(ctx, name, statement, types)
+	if err != nil {
+		return nil, err
 	}
-	s.prepared[name] = true
-	return nil
+	s.prepared[name] = d
+	return d, nil
 }
 
 // with calls f with a connection of the pool. What f does may be done twice: a connection that turns out to be dead

@@ -96,8 +96,8 @@ func (p *bare) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
-const insert = `WITH new AS (INSERT INTO fraiseql.outbox (slot, channel, type, event_id, data)
-VALUES ((SELECT last_value FROM fraiseql.slot), 'bench', 't', $1, $2::text::json) RETURNING 1) SELECT pg_notify('bench', $2::text) FROM new`
+const insert = `INSERT INTO fraiseql.outbox (slot, channel, type, event_id, data)
+VALUES ((SELECT last_value FROM fraiseql.slot), 'bench', 't', $1, $2::text::json) RETURNING pg_notify('bench', $2::text)`
 
 func (p *bare) publisher(ctx context.Context) (func([]byte) error, error) {
 	conn, err := p.connect(ctx)
