@@ -31,7 +31,9 @@
 // databases included, delays all events of later transactions until it ends (plus at most 10 ms). The gauge
 // fraiseql_pg_horizon_lag_seconds shows for how long, Inspect names the process, above ?max_lag= the node is not ready.
 //
-// NOTIFY wakes the nodes, with one constant payload per transaction; its commits wait for one another in the whole cluster. With
+// NOTIFY wakes the nodes, once per transaction; its commits wait for one another in the whole cluster. The payload is nothing, or the
+// number of the transaction and one that its node has drawn; whatever it is, it tells nobody anything of an event, and is no
+// reason to believe one. A node that has written the very next transaction itself delivers it without reading it again. With
 // ?notify=off nodes read every ?poll= instead and do not notify; other programs do not where ALTER ROLE or ALTER DATABASE
 // sets fraiseql.notify to off.
 //

@@ -49,6 +49,7 @@ type relay struct {
 	reading bool
 	stand   stand
 	own     map[uint64]*entry // by mark
+	passed  int               // transactions that were delivered so
 	pending time.Time         // since when a committed transaction of own waits for its turn; zero: none does
 }
 
@@ -206,6 +207,7 @@ func (l *relay) deliverLocked(o *entry) bool {
 	}
 	l.stand.at, l.stand.last, l.stand.lastID = place{o.xid, wholly}, last, lastID
 	b.horizon.pass(o.xid)
+	l.passed++
 	return true
 }
 
@@ -241,6 +243,13 @@ func (l *relay) state() (s stand, pending time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.stand, l.pending
+}
+
+// count returns how many transactions were delivered without having been read.
+func (l *relay) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.passed
 }
 
 // each yields the rows of a request as a read returns them.

@@ -72,7 +72,7 @@ const header = `# Buses beside their drivers
 
 Generated from bench/results/bus by ` + "`go run ./bench/bus/document`" + `; edit the commands in bench/bus instead.
 
-Each bus is measured against a loop of the same client library, on the same server, in rounds that alternate which of both comes first.
+Each bus is measured against a loop of the same client library, on the same server, in rounds that alternate which of them comes first.
 Both publish the same bytes of data, with the same durability, as many at a time, and read on the same number of partitions. The bus
 does more: it checks what it reads, knows interests, proves that nothing is missing, and delivers at least once over reconnects. Rates are
 as fast as acknowledgements come, until the last event was delivered; latencies are from when an event was due to its
@@ -80,13 +80,13 @@ delivery, at half of the rate that the slower of both reached. Ratios and differ
 A machine with two cores runs server, publishers and readers: CPU time per event changes least with what else it does, and percentiles most.
 
 A disk that takes some milliseconds for a flush, a few times a second, decides the 99th percentile of whatever it meets. PostgreSQL's latencies are
-therefore taken in six pieces of a round, of both in turn, and each percentile is of all pieces; the part up to the acknowledged commit, which both wait for,
-is shown apart from the one from there to the delivery, which is what a bus can add to. The figures of PostgreSQL are of a machine on whose two cores other
-programs were busy: those with fsync were taken at a raised priority (nice -n -15, of both), those without at the usual one, where one publisher shows
-what the reads beside it cost when processors are short.
+therefore taken in six pieces of a round, of all in turn, and each percentile is of all pieces; the part up to the acknowledged commit, which all wait for,
+is shown apart from the one from there to the delivery, which is what a bus can add to.
 
-What costs most: with one publisher, PostgreSQL's cores read each event once more, while the bare loop takes it out of the
-notification (which holds 8,000 bytes at most); from a few publishers on, shared transactions outweigh that by far. Entries of Redis pass the driver,
+The bare loop of PostgreSQL is one statement and one round trip per event, with its own connection for each publisher, and takes the event out of the
+notification (which holds 8,000 bytes at most, and which anybody may read who may connect). The bus puts no event there. The node that published delivers from
+memory what [is next](../adr/0023-what-a-node-wrote-it-need-not-read.md); another node reads each event from the table, a millisecond's at a time. From a few
+publishers on, shared transactions outweigh that by far. Entries of Redis pass the driver,
 which makes a dozen pieces of memory of each: that outweighs what the bus checks. In core NATS the bus reads and checks the headers of each event, but makes
 those of a batch in the same memory. The loop without headers publishes what is no event of ours, without a type and an id; nats-server is faster
 without them, too.

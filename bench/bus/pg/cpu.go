@@ -6,7 +6,16 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// sleepUntil sleeps to some ten microseconds: timers of Go are late by up to a millisecond while a processor is idle. Linux only.
+func sleepUntil(at time.Time) {
+	for d := time.Until(at); d > 0; d = time.Until(at) {
+		left := syscall.NsecToTimespec(int64(d))
+		_ = syscall.Nanosleep(&left, nil) // interrupted: the rest
+	}
+}
 
 // cpuSeconds returns what this process and, if its postmaster is given, the server have used of the processors so far: it
 // says more than time does on a machine that has other work. Linux only.

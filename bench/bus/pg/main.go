@@ -1,11 +1,12 @@
 // Command pg compares the PostgreSQL bus with what the driver does bare: publishers that insert one row and notify, each
 // in its own transaction, and a listener that takes the events out of the notifications. The table and its indexes
-// are the same. Rounds alternate between both; ratios are within a round.
+// are the same. The bus is measured twice: the node that publishes delivers, or another node does. Rounds alternate; ratios
+// are within a round.
 //
 //	go run ./bench/bus/pg [-rounds 5] [-seconds 4] [-publishers 1,8,32] [-fsync=false] > raw.jsonl
 //	go run ./bench/bus/pg -horizon > raw.jsonl
 //
-// Latency is measured in pieces of both in turn, twice as long in all, and its percentiles are of all of a round.
+// Latency is measured in pieces of all in turn, twice as long in all, and its percentiles are of all of a round.
 //
 // The server is one of its own in a temporary folder, or that of -url. Standard output has one line of JSON per
 // measurement, and at the end those that sum up. -horizon measures instead how long events wait for older writing transactions,
@@ -19,6 +20,7 @@ import (
 	"flag"
 	"fmt"
 	"log"
+	"math"
 	"os"
 	"slices"
 	"strconv"
@@ -33,7 +35,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus/pgbus"
 )
 
-// peer is one of the two ways.
+// peer is one of the ways.
 type peer interface {
 	// publisher returns a function that publishes one event and returns when it is acknowledged. It is called by one
 	// goroutine.
@@ -169,7 +171,7 @@ func measure(p peer, a *arrivals, n int, rate float64, d time.Duration) (result,
 			for {
 				at := time.Now()
 				if rate > 0 {
-					time.Sleep(time.Until(next))
+					sleepUntil(next)
 					at, next = next, next.Add(step)
 				}
 				if time.Since(began) >= d {
@@ -302,24 +304,30 @@ func compareAll(url string, rounds int, list string, d time.Duration) error {
 	return summarise(all, out)
 }
 
-// pieces is in how many pieces a measurement of latency is cut, of both peers in turn: a disk that is slow for some
+// The peers.
+const (
+	driver  = "bare"
+	node    = "pgbus"       // one node publishes and delivers
+	another = "pgbus-other" // one node publishes, another one delivers
+)
+
+// pieces is in how many pieces a measurement of latency is cut, of the peers in turn: a disk that is slow for some
 // milliseconds, a few times a second, would else meet one of them and decide its 99th percentile.
 const pieces = 6
 
-// compare measures both peers as fast as they are, then at half of the rate of the slower one.
+// compare measures the peers as fast as they are, then at half of the rate of the slowest.
 func compare(url string, round, n int, d time.Duration) []result {
-	names := []string{"bare", "pgbus"}
-	if round%2 == 1 {
-		slices.Reverse(names)
+	names := []string{driver, node, another}
+	var full, half [3]result
+	rate := math.Inf(1)
+	for k := range names {
+		i := (k + round) % len(names)
+		full[i].add(one(url, names[i], round, n, 0, d))
+		rate = min(rate, full[i].PerSecond/2)
 	}
-	var full, half [2]result
-	for i, name := range names {
-		full[i].add(one(url, name, round, n, 0, d))
-	}
-	rate := min(full[0].PerSecond, full[1].PerSecond) / 2
 	for piece := range pieces {
-		for j := range names {
-			i := (j + piece) % len(names)
+		for k := range names {
+			i := (k + piece) % len(names)
 			half[i].add(one(url, names[i], round, n, rate, 2*d/pieces))
 		}
 	}
@@ -354,11 +362,8 @@ func one(url, name string, round, n int, rate float64, d time.Duration) result {
 // summarise prints what the rounds say.
 func summarise(all []result, out *json.Encoder) error {
 	var r report.Rounds
-	for i := 0; i+1 < len(all); i += 2 {
-		bare, ours := all[i], all[i+1]
-		if bare.Peer != "bare" {
-			bare, ours = ours, bare
-		}
+	for ; len(all) >= 3; all = all[3:] {
+		bare, ours, other := all[0], all[1], all[2]
 		n := fmt.Sprintf("%d publishers", bare.Publishers)
 		if bare.Publishers == 1 {
 			n = "1 publisher"
@@ -366,19 +371,27 @@ func summarise(all []result, out *json.Encoder) error {
 		if bare.Rate == 0 {
 			r.Add(n+": events/s, pgx", "", bare.PerSecond)
 			r.Add(n+": events/s, bus", "", ours.PerSecond)
+			r.Add(n+": events/s, bus, delivered by another node", "", other.PerSecond)
 			r.Add(n+": throughput, bus : pgx", "≥ 0.8", ours.PerSecond/bare.PerSecond)
+			r.Add(n+": throughput, bus, delivered by another node : pgx", "≥ 0.8", other.PerSecond/bare.PerSecond)
 			r.Add(n+": CPU µs per event of client and server, pgx", "", bare.CPU)
 			r.Add(n+": CPU µs per event of client and server, bus", "", ours.CPU)
+			r.Add(n+": CPU µs per event of client and server, bus, delivered by another node", "", other.CPU)
 			continue
 		}
-		r.Add(n+", half load: p50 ms, pgx", "", bare.P50)
-		r.Add(n+", half load: p50 ms, bus", "", ours.P50)
-		r.Add(n+", half load: p99 ms, pgx", "", bare.P99)
-		r.Add(n+", half load: p99 ms, bus", "", ours.P99)
-		r.Add(n+", half load: p99 added, ms", "< 2", ours.P99-bare.P99)
-		r.Add(n+", half load: of which until the commit is acknowledged: p99 added, ms", "", ours.AckP99-bare.AckP99)
-		r.Add(n+", half load: p99 ms from there to the delivery, pgx", "", bare.AfterP99)
-		r.Add(n+", half load: p99 ms from there to the delivery, bus", "", ours.AfterP99)
+		n += ", half load: "
+		r.Add(n+"p50 ms, pgx", "", bare.P50)
+		r.Add(n+"p50 ms, bus", "", ours.P50)
+		r.Add(n+"p50 ms, bus, delivered by another node", "", other.P50)
+		r.Add(n+"p99 ms, pgx", "", bare.P99)
+		r.Add(n+"p99 ms, bus", "", ours.P99)
+		r.Add(n+"p99 ms, bus, delivered by another node", "", other.P99)
+		r.Add(n+"p99 added, ms", "< 2", ours.P99-bare.P99)
+		r.Add(n+"p99 added, ms, delivered by another node", "< 2", other.P99-bare.P99)
+		r.Add(n+"of which until the commit is acknowledged: p99 added, ms", "", ours.AckP99-bare.AckP99)
+		r.Add(n+"p99 ms from there to the delivery, pgx", "", bare.AfterP99)
+		r.Add(n+"p99 ms from there to the delivery, bus", "", ours.AfterP99)
+		r.Add(n+"p99 ms from there to the delivery, bus, by another node", "", other.AfterP99)
 	}
 	return r.Write(out)
 }

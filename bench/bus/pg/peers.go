@@ -15,14 +15,23 @@ import (
 
 // open makes a peer whose listener is ready.
 func open(name, url string, a *arrivals) (peer, error) {
-	if name == "pgbus" {
-		return openBus(url, a)
+	switch name {
+	case node:
+		b, err := openNode(url, a)
+		return ours{b, b}, err
+	case another:
+		b, err := openNode(url, a)
+		if err != nil {
+			return nil, err
+		}
+		publisher, err := openNode(url, nil)
+		return ours{publisher, b}, err
 	}
 	return openBare(url, a)
 }
 
-// ours is the bus, one node that publishes and delivers.
-type ours struct{ b *pgbus.Bus }
+// ours is the bus: the node that publishes and the one that delivers, which may be the same.
+type ours struct{ publishes, delivers *pgbus.Bus }
 
 type handler struct{ a *arrivals }
 
@@ -31,7 +40,8 @@ func (h handler) Deliver(m *bus.Message) int {
 	return 1
 }
 
-func openBus(url string, a *arrivals) (peer, error) {
+// openNode starts a node. Without arrivals it has no subscribers.
+func openNode(url string, a *arrivals) (*pgbus.Bus, error) {
 	b, err := pgbus.Open(url, bus.Options{})
 	if err != nil {
 		return nil, err
@@ -40,18 +50,23 @@ func openBus(url string, a *arrivals) (peer, error) {
 	if err := b.Attach(ctx, handler{a}); err != nil {
 		return nil, err
 	}
-	b.Interest("bench", true)
-	return ours{b}, b.Established(ctx, "bench")
+	if a != nil {
+		b.Interest("bench", true)
+	}
+	return b, b.Established(ctx, "bench")
 }
 
 func (o ours) publisher(ctx context.Context) (func([]byte) error, error) {
 	return func(data []byte) error {
-		_, err := o.b.Publish(ctx, []bus.Message{{Event: fevent.Event{Channel: "bench", Type: "t", UID: fevent.NewID(), Timestamp: time.Now(), Data: data}}})
+		_, err := o.publishes.Publish(ctx, []bus.Message{{Event: fevent.Event{Channel: "bench", Type: "t", UID: fevent.NewID(), Timestamp: time.Now(), Data: data}}})
 		return err
 	}, nil
 }
 
-func (o ours) close() { _ = o.b.Close(context.Background()) }
+func (o ours) close() {
+	_ = o.publishes.Close(context.Background())
+	_ = o.delivers.Close(context.Background())
+}
 
 // bare is the driver: a connection per publisher, and one that listens.
 type bare struct {
@@ -96,6 +111,7 @@ func (p *bare) connect(ctx context.Context) (*pgx.Conn, error) {
 	return conn, nil
 }
 
+// insert is one round trip, one transaction and one row that goes out and back.
 const insert = `INSERT INTO fraiseql.outbox (slot, channel, type, event_id, data)
 VALUES ((SELECT last_value FROM fraiseql.slot), 'bench', 't', $1, $2::text::json) RETURNING pg_notify('bench', $2::text)`
 
