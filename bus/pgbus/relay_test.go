@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -173,19 +174,7 @@ func TestNodesAndProgramsWrite(t *testing.T) {
 	}
 	for w := range 3 {
 		conn := connect(t, url)
-		wait.Go(func() {
-			for n := 0; ctx.Err() == nil; n++ {
-				id := fmt.Sprintf("program-%d.%d", w, n)
-				if _, err := trySQL(context.WithoutCancel(ctx), conn, url, `SELECT {schema}.publish('c', 't', '{}', id => $1), pg_sleep($2::float8)`, id,
-					fmt.Sprint(rand.ExpFloat64()*0.01)); err != nil {
-					t.Error(err)
-					return
-				}
-				book.mu.Lock()
-				book.committed[id] = true
-				book.mu.Unlock()
-			}
-		})
+		wait.Go(func() { book.program(t, ctx, conn, url, fmt.Sprint("program-", w)) })
 	}
 	killer := connect(t, url)
 	for tick := time.NewTicker(200 * time.Millisecond); ctx.Err() == nil; <-tick.C {
@@ -214,44 +203,84 @@ func TestNodesAndProgramsWrite(t *testing.T) {
 	t.Logf("%d events; one node has delivered %d transactions from memory, the other one %d", len(book.committed), a.relay.count(), b.relay.count())
 }
 
-// TestRelay goes through what may come in which order.
-func TestRelay(t *testing.T) {
+// program publishes by transactions of random length.
+func (l *ledger) program(t *testing.T, ctx context.Context, conn *pgconn.PgConn, url, name string) {
+	for n := 0; ctx.Err() == nil; n++ {
+		id := fmt.Sprintf("%s.%d", name, n)
+		if _, err := trySQL(context.WithoutCancel(ctx), conn, url, `SELECT {schema}.publish('c', 't', '{}', id => $1), pg_sleep($2::float8)`, id,
+			fmt.Sprint(rand.ExpFloat64()*0.01)); err != nil {
+			t.Error(err)
+			return
+		}
+		l.mu.Lock()
+		l.committed[id] = true
+		l.mu.Unlock()
+	}
+}
+
+// relaying is a bus without a server, whose relay stands behind transaction 100.
+type relaying struct {
+	*testing.T
+	b     *Bus
+	shard chan delivery
+}
+
+func newRelaying(t *testing.T) *relaying {
 	b := open(t, "postgres://postgres@127.0.0.1:1/x")
 	b.interest.channels["c"] = 1
-	l := &b.relay
-	l.put(stand{located: true, epoch: 7, at: place{100, wholly}})
-	send := func(id string) uint64 {
-		r := &request{done: make(chan error, 1)}
-		m := one("c", id)
-		r.add(&m)
-		return l.expect([]*request{r})
+	b.relay.put(stand{located: true, epoch: 7, at: place{100, wholly}})
+	return &relaying{t, b, b.shards[shardOf("c")]}
+}
+
+// send begins to write an event and returns its mark.
+func (r *relaying) send(id string) uint64 {
+	q := &request{done: make(chan error, 1)}
+	m := one("c", id)
+	q.add(&m)
+	return r.b.relay.expect([]*request{q})
+}
+
+// heard takes a notification and wants to read up to a transaction.
+func (r *relaying) heard(xid, mark, read uint64) {
+	r.Helper()
+	if got := r.b.relay.heard(fmt.Sprintf("%d %x", xid, mark)); got != read {
+		r.Errorf("read up to %d, want %d", got, read)
 	}
-	shard := b.shards[shardOf("c")]
-	want := func(at uint64, ids ...string) {
-		t.Helper()
-		for _, id := range ids {
-			select {
-			case d := <-shard:
-				if len(d.messages) != 1 || d.messages[0].Event.ID != id {
-					t.Errorf("%+v, want %s", d, id)
-				}
-			default:
-				t.Errorf("%s was not delivered", id)
+}
+
+// want wants these delivered, and the stand behind a transaction.
+func (r *relaying) want(at uint64, ids ...string) {
+	r.Helper()
+	for _, id := range ids {
+		select {
+		case d := <-r.shard:
+			if len(d.messages) != 1 || d.messages[0].Event.ID != id {
+				r.Errorf("%+v, want %s", d, id)
 			}
-		}
-		if len(shard) > 0 {
-			t.Errorf("more was delivered: %+v", <-shard)
-		}
-		if s, _ := l.state(); s.at != (place{at, wholly}) {
-			t.Errorf("at %v, want %d", s.at, at)
+		default:
+			r.Errorf("%s was not delivered", id)
 		}
 	}
-	heard := func(xid, mark, read uint64) {
-		t.Helper()
-		if got := l.heard(fmt.Sprintf("%d %x", xid, mark)); got != read {
-			t.Errorf("read up to %d, want %d", got, read)
-		}
+	if len(r.shard) > 0 {
+		r.Errorf("more was delivered: %+v", <-r.shard)
 	}
+	if s, _ := r.b.relay.state(); s.at != (place{at, wholly}) {
+		r.Errorf("at %v, want %d", s.at, at)
+	}
+}
+
+// waits wants a transaction to wait for its turn, after which the reader reads.
+func (r *relaying) waits() {
+	r.Helper()
+	if _, pending := r.b.relay.state(); pending.IsZero() {
+		r.Error("nothing waits for its turn")
+	}
+}
+
+// TestRelayInOrder goes through what may come first.
+func TestRelayInOrder(t *testing.T) {
+	r := newRelaying(t)
+	l, send, heard, want := &r.b.relay, r.send, r.heard, r.want
 	first, second := send("1"), send("2")
 	l.committed(first, 101, []int64{1})
 	want(100) // whether it is the same server is not known
@@ -267,24 +296,25 @@ func TestRelay(t *testing.T) {
 	l.committed(fourth, 104, []int64{4})
 	heard(104, fourth, 0)
 	want(102)
-	if _, pending := l.state(); pending.IsZero() {
-		t.Error("nothing waits for its turn")
-	}
+	r.waits()
 	l.committed(third, 103, []int64{3})
 	heard(103, third, 0)
 	want(104, "3", "4")
+}
 
+// TestRelayAndReader goes through what the reader has to read.
+func TestRelayAndReader(t *testing.T) {
+	r := newRelaying(t)
+	l, send, heard, want, shard := &r.b.relay, r.send, r.heard, r.want, r.shard
 	stranger := send("5")
-	l.committed(stranger, 105, []int64{5})
+	l.committed(stranger, 101, []int64{5})
 	heard(106, stranger, 106) // of another server
-	want(104)
+	want(100)
 	lost := send("6")
 	heard(106, lost, 0)
 	l.failed(lost)
-	want(104)
-	if _, pending := l.state(); pending.IsZero() {
-		t.Error("nobody reads what was written and not acknowledged")
-	}
+	want(100)
+	r.waits() // what was written, perhaps, and not acknowledged
 	s := l.take()
 	read := send("7")
 	heard(107, read, 0)
