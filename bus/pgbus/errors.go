@@ -14,7 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 )
 
-// told is an error whose text is for operators: it holds no addresses, names of users and contents.
+// told is an error whose text is for operators: it holds no names of users and contents.
 type told string
 
 func (t told) Error() string { return string(t) }
@@ -45,7 +45,7 @@ func (r *refusal) causeOf() bus.Cause {
 	return ""
 }
 
-// explain returns an error for operators: what happened, without addresses, names of users and contents.
+// explain returns an error for operators: what happened, and at which address nobody listens, without names of users and contents.
 func explain(err error) error {
 	var answer *pgconn.PgError
 	var number syscall.Errno

@@ -99,8 +99,8 @@ func TestServerKilled(t *testing.T) {
 			p.SQL(t, "postgres", "SELECT pg_sleep(0.3)")
 			p.Kill(t)
 			until(t, "the node has noticed", func() bool { return !a.Status().Connected })
-			if problem := a.Status().Problem; problem == "" || strings.Contains(problem, "127.0.0.1") {
-				t.Errorf("problem %q", problem)
+			if s := a.Status(); s.Problem == "" || s.Cause == "" || strings.Contains(string(s.Cause), "127.0.0.1") {
+				t.Errorf("problem %q, cause %q", s.Problem, s.Cause)
 			}
 			p.Start(t)
 		}
