@@ -63,7 +63,7 @@ func command(ctx context.Context, args []string) error {
 	flags.StringVar(&o.time, "benchtime", "0.5s", "length of each of them")
 	flags.IntVar(&o.rounds, "rounds", 5, "rounds of each scenario")
 	flags.StringVar(&o.only, "only", "", "go, scenarios or peers: only that part")
-	flags.StringVar(&o.own, "scenarios", "", "of the scenarios only these, with commas: fan-out, idle, slow client, saturated fan-out")
+	flags.StringVar(&o.own, "scenarios", "", "of the scenarios only these, with commas: fan-out, idle, slow client, saturated fan-out, many connections")
 	flags.StringVar(&o.peers, "peers", "", "compare with these only, names with commas; of a short run fraiseql and floor")
 	flags.StringVar(&o.letters, "compare", "", "only these comparisons, letters with commas")
 	flags.DurationVar(&o.wait, "wait", 3*time.Minute, "how long to wait for a quiet machine before the run counts as busy")

@@ -45,11 +45,18 @@ func TestShortRun(t *testing.T) {
 		if r.WallSeconds <= 0 || !strings.HasPrefix(r.Command, "fraiseql bench --json ") {
 			t.Errorf("%+v", r)
 		}
-		if r.Scenario != idle && (wrong(r) != 0 || r.Result.Deliveries == 0) {
+		if r.Scenario == many && r.Variant == together {
+			if r.Kernel == nil { // the few connections of a short run cannot be told from others of the machine
+				t.Errorf("%+v, %+v", r.Result, r.Kernel)
+			}
+			continue
+		}
+		if r.Scenario != idle && r.Scenario != many && (wrong(r) != 0 || r.Result.Deliveries == 0) {
 			t.Errorf("%+v", r.Result)
 		}
 	}
-	want := []string{fanOut + " ", idle + " ", slow + " " + without, slow + " " + with, asHeld + " 2000 events/s"}
+	want := []string{fanOut + " ", idle + " ", slow + " " + without, slow + " " + with, asHeld + " 2000 events/s", many + " 1", many + " 2", many + " all"}
+	slices.Sort(seen[len(seen)-3:]) // the two end in any order
 	if diff := cmp.Diff(want, seen); diff != "" {
 		t.Errorf("scenarios (-want +got):\n%s", diff)
 	}

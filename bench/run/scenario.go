@@ -33,6 +33,8 @@ type record struct {
 	WallSeconds float64 `json:"wall_seconds"`
 
 	Result loadgen.Result `json:"result"`
+	// Kernel is what the kernel has for the connections.
+	Kernel *kernelUse `json:"kernel,omitempty"`
 
 	run string // name of the run that it is of
 }
@@ -100,6 +102,7 @@ func (r *recorder) round(ctx context.Context, round int) error {
 		}},
 		{slow, r.slowPair},
 		{asHeld, r.saturate},
+		{many, r.manyConnections},
 	} {
 		if r.o.own != "" && !slices.Contains(strings.Split(r.o.own, ","), s.name) {
 			continue
@@ -192,6 +195,9 @@ func (r *recorder) runAs(ctx context.Context, rec record, args []string) (*recor
 	err := command.Run()
 	rec.WallSeconds, rec.LoadAfter = time.Since(start).Seconds(), loadAverage()
 	rec.OthersCPU = max(0, readCPU().others(before)-(r.server.cpu()-server))
+	if rec.Scenario == many {
+		rec.OthersCPU = 0 // its servers, and those of the others, are of this run
+	}
 	var failed *exec.ExitError
 	if errors.As(err, &failed) && failed.ExitCode() == 1 {
 		err, rec.ExitCode = nil, 1
