@@ -62,8 +62,8 @@ PACED = (
 FIGURES = (
     Figure("import_and_constructor", "import and constructor, in a fresh process", below=1e6, limit="Reading and running three modules, of which one is the shared object `_native`, and what the interpreter collects meanwhile of its own start."),
     Figure("with_first_call", "import, constructor and first call, which loads the engine", below=4e6, limit=(
-        "Of loading, relocating 11.4 MB (300 page faults) takes 0.8 ms, the Go runtime with its packages 1.5 ms;"
-        " an empty library of Go takes 0.2 and 1 ms. The engine and its first subscription take 0.3 ms."
+        "Of loading, relocating 5.7 MB takes a third and the Go runtime with its packages two; an empty library of Go takes two thirds of"
+        " that (docs/adr/0022). The engine and its first subscription take 0.2 ms."
     )),
     Figure("later_executor", "later executors: constructor and `warmup()`", below=20e3),
     Figure("later_executor_with_first_call", "later executors: constructor and first subscription"),

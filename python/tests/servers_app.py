@@ -32,7 +32,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 app = FastAPI(lifespan=lifespan)
-app.include_router(create_subscription_router(manager, path="/graphql", auth_handler=authenticate))
+app.include_router(create_subscription_router(manager, path="/graphql", auth_handler=authenticate, init_timeout=60))
 
 
 @app.get("/pid")
