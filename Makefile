@@ -99,6 +99,7 @@ arch:
 portable:
 	GOOS=darwin GOARCH=arm64 go build -o /dev/null ./cmd/fraiseql
 	GOOS=windows go build -o /dev/null ./cmd/fraiseql
+	go build -tags fqmemory -buildmode=c-shared -o /dev/null ./cmd/libfraiseql
 
 race:
 	go test -race -timeout 15m $(UNIT)

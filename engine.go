@@ -147,8 +147,8 @@ func (e *Engine) Stats() Stats {
 	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()
 		s.QueueBytes += srv.QueuedBytes()
-		if p, ok := srv.(*endpoint); ok {
-			p.countRings(&s)
+		if rings, ok := srv.(interface{ countRings(*Stats) }); ok {
+			rings.countRings(&s)
 		}
 	}
 	return s
