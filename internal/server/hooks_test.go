@@ -120,9 +120,10 @@ func hookedSocket(s *assembled, _ *testkit.Router, token string) (refusal string
 		}
 		return fmt.Sprint(int(bye.Code), " ", bye.Reason), talk.Close
 	}
+	before := s.Engine.Stats().Subscriptions
 	talk.Send(`{"id":"1","type":"subscribe","payload":{"query":"` + someOrders + `"}}`)
 	talk.Send(`{"type":"ping"}`)
-	for before := s.Engine.Stats().Subscriptions; ; {
+	for {
 		switch got := talk.Read(); {
 		case strings.Contains(got, `"error"`):
 			return got, talk.Close
