@@ -13,7 +13,7 @@ var fixed = []string{
 // live are the keys that a running server takes over when its configuration is read again; those that end in a dot stand
 // for all below.
 var live = []string{
-	"preset", "schema", "auth.jwt.", "publish.", "admin.token", "admin.token_file", "limits.", "drain.window", "origins", "proxy.", "hooks.",
+	"preset", "schema", "auth.anonymous", "auth.jwt.", "publish.", "admin.token", "admin.token_file", "limits.", "drain.window", "origins", "proxy.", "hooks.",
 	"log.level",
 }
 

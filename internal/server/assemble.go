@@ -87,6 +87,7 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if tokens != nil {
 		a.tokens = &rotating{}
 		a.tokens.now.Store(tokens)
+		a.tokens.anonymous.Store(cfg.Auth.Anonymous)
 	}
 	clients := handlerConfig(cfg, a.tokens)
 	if clients.Hooks, err = a.callHooks(&cfg.Hooks); err != nil {
@@ -268,7 +269,7 @@ func handlerConfig(cfg *config.Config, tokens *rotating) fraiseql.HandlerConfig 
 	c.Callback = fraiseql.CallbackConfig{AllowedURLs: cfg.Callback.AllowedURLs, MaxSubscriptions: cfg.Callback.MaxSubscriptions}
 	c.Callback.AllowedNetworks, _ = forwarded.ParseNetworks(cfg.Callback.AllowedNetworks) // config has refused what is none
 	if tokens != nil {
-		c.Authenticator = tokens
+		c.Authenticator, c.Anonymous = tokens, false // who is nobody says rotating, which a reload changes
 	}
 	return c
 }

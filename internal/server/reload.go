@@ -12,6 +12,7 @@ import (
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
 	"github.com/fraiseql/fraiseql-go/auth/publishtoken"
+	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
@@ -19,11 +20,18 @@ import (
 // rotating is an Authenticator that can be replaced while it is used.
 type rotating struct {
 	now atomic.Pointer[jwtauth.Authenticator]
+	// anonymous admits clients without credentials.
+	anonymous atomic.Bool
 }
 
 // Authenticate implements fraiseql.Authenticator.
 func (r *rotating) Authenticate(ctx context.Context, c fraiseql.Credentials) (*fraiseql.Identity, error) {
-	return r.now.Load().Authenticate(ctx, c)
+	who, err := r.now.Load().Authenticate(ctx, c)
+	var why *identity.Error
+	if err != nil && !c.Refresh && r.anonymous.Load() && errors.As(err, &why) && why.Reason == identity.Missing {
+		return &fraiseql.Identity{}, nil
+	}
+	return who, err
 }
 
 // inForce is the configuration in force, for those keys that a running server takes over.
@@ -35,7 +43,7 @@ func (s *Server) putInForce(cfg *config.Config) {
 }
 
 // Reload puts a configuration in the place of the one in force, without a connection ending that may stay: the schema
-// (fraiseql.Engine.SetSchema), the keys of tokens with issuer, audience and claims, publish tokens, the operators' token,
+// (fraiseql.Engine.SetSchema), the keys of tokens with issuer, audience and claims, whether clients without one are admitted, publish tokens, the operators' token,
 // limits and times, origins, proxies, what hooks call, the level of the log. Keys that differ and need a restart are named
 // in warnings, and keep their values. A configuration that is wrong changes nothing. It may be called by one goroutine at
 // a time.
@@ -66,6 +74,7 @@ func (a *Assembly) Reload(cfg *config.Config) error {
 func (a *Assembly) use(cfg *config.Config, next *renewed, restart []string) []string {
 	if next.tokens != nil {
 		a.tokens.now.Swap(next.tokens).Close()
+		a.tokens.anonymous.Store(cfg.Auth.Anonymous)
 	}
 	if a.hooks != nil {
 		a.hooks.use(next.hooks)
