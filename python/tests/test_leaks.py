@@ -37,9 +37,14 @@ def flat(step, times):
     for number in range(times // 10): step(number)
     settle()
     before = memory(), count("fd"), count("task"), blocks()
-    for number in range(times // 10, times): step(number)
-    settle()
-    after = memory(), count("fd"), count("task"), blocks()
+    done, end = times // 10, times
+    while True:
+        for number in range(done, end): step(number)
+        settle()
+        after = memory(), count("fd"), count("task"), blocks()
+        if after[0] - before[0] < slack or end > 2 * times: break
+        # On a busy machine the collector may have been late. What is garbage goes with the next turns, what leaks stays.
+        done, end = end, end + times // 4
     assert after[0] - before[0] < slack, ("memory", before, after)
     # The Go runtime opens two of its own when it first needs them.
     assert after[1] <= before[1] + 2, ("descriptors", before, after)
