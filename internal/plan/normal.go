@@ -1,11 +1,17 @@
 package plan
 
-import "strings"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // normalise returns a document's tokens joined in one way, so that documents that differ only in white space,
 // commas and comments become equal and no others do. ok is false for what is no text of tokens (a string
-// without end, a letter that is not ASCII): such a document is not valid.
+// without end, a letter that is not ASCII, bytes that are no UTF-8, be it in a comment): such a document is not valid.
 func normalise(text string) (tokens string, ok bool) {
+	if !utf8.ValidString(text) {
+		return "", false
+	}
 	var b strings.Builder
 	b.Grow(len(text))
 	last := separate
