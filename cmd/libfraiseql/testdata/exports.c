@@ -2,6 +2,7 @@
 #include "library.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -37,7 +38,10 @@ static int64_t i64(const char *at) {
 
 static int readable(int64_t fd, int wait) {
   struct pollfd p = {.fd = (int)fd, .events = POLLIN};
-  return poll(&p, 1, wait) == 1;
+  int n;
+  do n = poll(&p, 1, wait);
+  while (n < 0 && errno == EINTR); /* a signal with which the Go runtime preempts may still be on its way to this thread */
+  return n == 1;
 }
 
 static int64_t publish(int64_t engine, const char *channel, const char *data) {
