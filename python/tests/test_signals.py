@@ -271,9 +271,9 @@ def test_dump_on_request() -> None:
         + """
 faulthandler.register(signal.SIGUSR1)
 executor = used()
+os.kill(os.getpid(), signal.SIGUSR1)  # before the thread below, which may take a signal until it has masked them
 later = tempfile.TemporaryFile()
 faulthandler.dump_traceback_later(0.05, file=later)
-os.kill(os.getpid(), signal.SIGUSR1)
 while b"most recent call first" not in os.pread(later.fileno(), 10000, 0):  # children.python has a timeout
     time.sleep(0.005)
 assert b"Timeout (0:00:00.050000)!" in os.pread(later.fileno(), 10000, 0)
