@@ -55,6 +55,12 @@ static const struct {
 #undef SYMBOL
 };
 
+static char *why(const char *path, const char *reason) {
+  char *text = NULL;
+  if (asprintf(&text, "cannot load %s: %s", path, reason) < 0) return strdup("cannot load libfraiseql.so");
+  return text;
+}
+
 /* A fork waits for a load: the child would find the dynamic loader's lock taken for ever. */
 static void before_fork(void) { pthread_mutex_lock(&load_lock); }
 
@@ -78,22 +84,27 @@ static void before_exit(void) {
 int library_prepare(void) {
   static int prepared;
   if (prepared) return 0;
-  Dl_info own;
-  char module[PATH_MAX];
-  if (!dladdr((void *)library_prepare, &own) || !realpath(own.dli_fname, module)) return -1;
-  char *name = strrchr(module, '/');
-  if (name) name[1] = 0;
-  for (int kind = 0; kind < LIBRARIES; kind++) {
-    int length = snprintf(beside[kind], sizeof beside[kind], "%s%s", module, names[kind]);
-    if (length < 0 || (size_t)length >= sizeof beside[kind]) {
-      errno = ENAMETOOLONG;
-      return -1;
-    }
-  }
   errno = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child);
   if (errno || atexit(before_exit)) return -1;
   prepared = 1;
   return 0;
+}
+
+/* The library beside the module, whose path Python made absolute. Looking for links in it asks the kernel about every
+ * folder, which importing the module need not wait for. -> what is wrong, or NULL */
+static char *find_beside(enum library_kind kind) {
+  if (*beside[kind]) return NULL;
+  Dl_info own;
+  char module[PATH_MAX];
+  if (!dladdr((void *)library_prepare, &own) || !own.dli_fname) return why(names[kind], "the folder of this module is not known");
+  if (!realpath(own.dli_fname, module)) return why(own.dli_fname, strerror(errno));
+  char *name = strrchr(module, '/');
+  if (name) name[1] = 0;
+  char path[PATH_MAX];
+  int length = snprintf(path, sizeof path, "%s%s", module, names[kind]);
+  if (length < 0 || (size_t)length >= sizeof path) return why(module, strerror(ENAMETOOLONG));
+  memcpy(beside[kind], path, (size_t)length + 1);
+  return NULL;
 }
 
 /* A library that somebody chose has everything. */
@@ -122,12 +133,6 @@ void signals_block(void *before) {
   sigfillset(&set);
   for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) sigdelset(&set, ours[i]);
   pthread_sigmask(SIG_SETMASK, &set, before);
-}
-
-static char *why(const char *path, const char *reason) {
-  char *text = NULL;
-  if (asprintf(&text, "cannot load %s: %s", path, reason) < 0) return strdup("cannot load libfraiseql.so");
-  return text;
 }
 
 /* A copy of the file in memory. -> file descriptor, -1 with errno */
@@ -198,8 +203,9 @@ static char *resolve(enum library_kind kind, void *handle, const char *path) {
 
 static char *load_locked(enum library_kind kind) {
   const char *chosen = chosen_library();
+  char *failure = chosen ? NULL : find_beside(kind);
+  if (failure) return failure;
   const char *path = chosen ? chosen : beside[kind];
-  char *failure = NULL;
   struct sigaction pipe_action;
   sigaction(SIGPIPE, NULL, &pipe_action);
   int slack = prctl(PR_GET_TIMERSLACK, 0, 0, 0, 0);
