@@ -118,7 +118,7 @@ func (r *recorder) round(ctx context.Context, round int) error {
 // enough for the socket of the stalled client to be full: what is measured begins when its queue begins to fill, and
 // lasts until it overflowed and the server gave the client up.
 func (r *recorder) slowPair(ctx context.Context, round int) error {
-	common := []string{"-c", "1000", "-r", "50", "-d", "9s", "--warmup", "6s", "--payload", "10000"}
+	common := []string{"-c", "1000", "-r", "50", "-d", "16s", "--warmup", "9s", "--payload", "10000"}
 	variants := []string{without, with}
 	if round%2 == 0 {
 		slices.Reverse(variants)
