@@ -206,31 +206,3 @@ func locks(file *ast.File) []string {
 	})
 	return list
 }
-
-// TestDocsNameTests checks that the tests that docs/conformance.md and docs/delivery.md name are there, and that each promise of
-// the latter names one.
-func TestDocsNameTests(t *testing.T) {
-	declared := map[string]bool{}
-	for _, f := range goFiles(t) {
-		for _, decl := range f.syntax.Decls {
-			if fn, ok := decl.(*ast.FuncDecl); ok && f.test {
-				declared[f.pkg+" "+fn.Name.Name] = true
-			}
-		}
-	}
-	reference := regexp.MustCompile("`([a-z0-9/]+)` `(Test[A-Za-z0-9]+)`")
-	for _, file := range []string{"docs/conformance.md", "docs/delivery.md"} {
-		for _, named := range reference.FindAllStringSubmatch(read(t, file), -1) {
-			if !declared[named[1]+" "+named[2]] {
-				t.Errorf("%s: there is no test %s in %s", file, named[2], named[1])
-			}
-		}
-	}
-	_, promises, _ := strings.Cut(read(t, "docs/delivery.md"), "## What is promised")
-	promises, _, _ = strings.Cut(promises, "## Buses")
-	for line := range strings.Lines(promises) {
-		if strings.HasPrefix(line, "|") && !strings.Contains(line, "proven by") && !strings.HasPrefix(line, "|---") && !reference.MatchString(line) {
-			t.Errorf("docs/delivery.md: no test proves %s", line)
-		}
-	}
-}

@@ -3,6 +3,7 @@ package gql
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -88,6 +89,25 @@ func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: Unexpected <EOF>."}
 	}
 	return tree, nil
+}
+
+// IsMutation reports whether the operation of that name, or any if there is none of it, is a mutation, whatever rules the
+// document breaks. A text that cannot be parsed has none.
+func IsMutation(text, name string) (is bool) {
+	defer func() {
+		if recover() != nil { // as in Schema.Parse
+			is = false
+		}
+	}()
+	all := len(text) + 1 // tokens and bytes
+	tree, err := parseDocument(text, Limits{Bytes: all, Tokens: all})
+	if err != nil {
+		return false
+	}
+	if op := tree.Operations.ForName(name); op != nil {
+		return op.Operation == ast.Mutation
+	}
+	return slices.ContainsFunc(tree.Operations, func(op *ast.OperationDefinition) bool { return op.Operation == ast.Mutation })
 }
 
 // syntaxError turns an error of the parser into one for clients.

@@ -44,8 +44,11 @@ func assembleWith(t *testing.T, src config.Source, text string, parts Parts) *as
 	if err := os.WriteFile(filepath.Join(dir, "s.graphql"), []byte(sdl), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if !strings.Contains(text, "schemaless:") {
+		text += "\nschema: s.graphql"
+	}
 	src.File = filepath.Join(dir, "f.yaml")
-	if err := os.WriteFile(src.File, []byte(text+"\nschema: s.graphql\nlisten: 127.0.0.1:0\ndrain.window: 50ms\n"), 0o600); err != nil {
+	if err := os.WriteFile(src.File, []byte(text+"\nlisten: 127.0.0.1:0\ndrain.window: 50ms\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	r, err := config.Load(src)

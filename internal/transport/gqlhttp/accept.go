@@ -1,6 +1,7 @@
 package gqlhttp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -35,6 +36,8 @@ type accepted struct {
 	once, stream format
 	// streamFirst is set when the client prefers the stream.
 	streamFirst bool
+	// events is set when the client takes events and does not prefer one answer: of a single connection, the stream.
+	events bool
 }
 
 // maxRanges bounds the media ranges of an Accept header that are looked at.
@@ -91,8 +94,30 @@ func parseAccept(headers []string) accepted {
 	var a accepted
 	a.once = best(&named, formatResponse, formatJSON)
 	a.stream = best(&named, formatSSE, formatMultipart)
-	a.streamFirst = a.stream != formatNone && (a.once == formatNone || named[a.stream].over(named[a.once]))
+	first := func(f format) bool { return named[f].q > 0 && (a.once == formatNone || named[f].over(named[a.once])) }
+	a.streamFirst = a.stream != formatNone && first(a.stream)
+	a.events = first(formatSSE)
 	return a
+}
+
+// textRanges are the media ranges that text/plain is of, the exact ones last.
+var textRanges = [...]string{"*/*", "text/*", "text/plain"}
+
+// takesText reports whether Accept headers allow text/plain, in which the token of a single connection comes.
+func takesText(headers []string) bool {
+	takes, places, best := true, 0, 0 // best is how exact the range is that decides
+	for _, header := range headers {
+		for part := range splitQuoted(header, ',') {
+			name, q, ok := mediaRange(part)
+			if places++; places > maxRanges || !ok {
+				continue
+			}
+			if exact := 1 + slices.Index(textRanges[:], name); exact >= best {
+				best, takes = exact, exact > 0 && q > 0
+			}
+		}
+	}
+	return takes
 }
 
 func best(named *[formats]weight, a, b format) format {
@@ -106,7 +131,11 @@ func best(named *[formats]weight, a, b format) format {
 	}
 }
 
-// mediaRange reads one media range: its type in lower case and its quality in thousandths.
+// specParameter names the version of the multipart protocol, of which there is one.
+const specParameter, specVersion = "subscriptionspec", "1.0"
+
+// mediaRange reads one media range: its type in lower case and its quality in thousandths. Of another version of
+// multipart subscriptions the type is none of ours.
 func mediaRange(text string) (name string, q int, ok bool) {
 	name, parameters, _ := strings.Cut(text, ";")
 	name = strings.ToLower(strings.TrimSpace(name))
@@ -116,10 +145,14 @@ func mediaRange(text string) (name string, q int, ok bool) {
 	q = 1000
 	for p := range splitQuoted(parameters, ';') {
 		key, value, _ := strings.Cut(p, "=")
-		if !strings.EqualFold(strings.TrimSpace(key), "q") {
+		key, value = strings.ToLower(strings.TrimSpace(key)), strings.TrimSpace(value)
+		if key == specParameter && strings.Trim(value, `"`) != specVersion {
+			name += " of another version"
+		}
+		if key != "q" {
 			continue
 		}
-		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		f, err := strconv.ParseFloat(value, 64)
 		if err != nil || !(f >= 0 && f <= 1) {
 			return "", 0, false
 		}

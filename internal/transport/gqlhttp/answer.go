@@ -20,11 +20,19 @@ type refusal struct {
 	message string
 	retry   bool
 	limit   string // of observe.Limited, which acted
+	shape   bool   // valid JSON that is no request of GraphQL
 }
 
 // bad refuses what the client should have said otherwise.
 func bad(status int, message string) *refusal {
 	return &refusal{status: status, code: code.BadUserInput, message: message}
+}
+
+// illFormed refuses JSON that is no request of GraphQL.
+func illFormed(message string) *refusal {
+	no := bad(http.StatusBadRequest, message)
+	no.shape = true
+	return no
 }
 
 // refuse answers by an error that clients read as one of GraphQL, and others by its code.
@@ -35,7 +43,10 @@ func (x *exchange) refuse(no *refusal) {
 	if no.limit != "" {
 		x.h.cfg.Observer.Counted(observe.Limited, no.limit, 1)
 	}
-	header := x.w.Header()
+	header, status := x.w.Header(), no.status
+	if no.shape && x.h.cfg.Draft {
+		status = http.StatusUnprocessableEntity
+	}
 	if no.retry {
 		header.Set("Retry-After", retryAfter)
 	}
@@ -49,7 +60,7 @@ func (x *exchange) refuse(no *refusal) {
 	if f == formatNone {
 		f = formatJSON
 	}
-	x.write(no.status, mediaTypes[f]+"; charset=utf-8", append(body, "}}]}\n"...))
+	x.write(status, mediaTypes[f]+"; charset=utf-8", append(body, "}}]}\n"...))
 }
 
 // write answers with a whole body.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
 )
@@ -132,11 +133,17 @@ func (x *exchange) run(q *queue.Conn, req *session.Request) (out session.Outcome
 		return out, busy()
 	case !ran:
 		return out, internal()
-	case x.r.Method == http.MethodGet && out.Errors != nil && (out.Mutation || isMutation(req.Query)):
+	case x.r.Method == http.MethodGet && isMutation(&out, req):
 		x.w.Header().Set("Allow", http.MethodPost)
 		return out, bad(http.StatusMethodNotAllowed, "a mutation needs POST")
 	}
 	return out, nil
+}
+
+// isMutation reports whether an operation that was refused is a mutation. Where a schema has none, or the mutation is
+// not valid, it was refused by another rule.
+func isMutation(out *session.Outcome, req *session.Request) bool {
+	return out.Mutation || out.Code == code.ValidationFailed && gql.IsMutation(req.Query, req.OperationName)
 }
 
 // nowhere discards what is queued for a request that is answered once.

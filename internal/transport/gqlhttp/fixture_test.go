@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
 
 // engine is a session.Engine whose subscriptions are fed by publish. A query's text is its channel; `{…}` is answered
-// once, `mutation…` is one, `code X` is refused with code X, `panic` panics.
+// once, `mutation…` is one, one behind something else is not valid, `code X` is refused with code X, `panic` panics.
 type engine struct {
 	policy queue.Policy
 
@@ -86,9 +86,9 @@ func (e *engine) Subscribe(_ context.Context, c *queue.Conn, who *identity.Ident
 		return session.Outcome{Result: []byte(`{"data":{"a":null},"errors":[{"message":"a"}]}`)}
 	case strings.HasPrefix(req.Query, "{"):
 		return session.Outcome{Result: []byte(`{"data":{"__typename":"Query"}}`)}
-	case strings.HasPrefix(req.Query, "mutation"):
+	case strings.Contains(req.Query, "mutation"):
 		out := refused(code.ValidationFailed)
-		out.Mutation = true
+		out.Mutation = strings.HasPrefix(req.Query, "mutation{")
 		return out
 	case req.Query == "panic":
 		panic("engine")
@@ -286,7 +286,11 @@ func (f *fixture) ask(raw string) (*http.Response, string) {
 	f.t.Helper()
 	c := f.dial()
 	c.send(raw)
-	res := c.answer()
+	method, _, _ := strings.Cut(raw, " ")
+	res, err := http.ReadResponse(c.r, &http.Request{Method: method})
+	if err != nil {
+		f.t.Fatal(err)
+	}
 	body, err := io.ReadAll(res.Body)
 	if err != nil {
 		f.t.Fatal(err)

@@ -127,7 +127,7 @@ func parseBody(body []byte, limit int) (*session.Request, *refusal) {
 		return nil, bad(http.StatusBadRequest, "the body is not valid JSON: "+err.Error())
 	}
 	if t.Kind(jsontape.Root) != jsontape.Object {
-		return nil, bad(http.StatusBadRequest, "the body must be a JSON object with a member query")
+		return nil, illFormed("the body must be a JSON object with a member query")
 	}
 	req := &session.Request{}
 	for _, m := range [...]struct {
@@ -143,11 +143,11 @@ func parseBody(body []byte, limit int) (*session.Request, *refusal) {
 		case m.json != nil && kind == jsontape.Object:
 			*m.json = append([]byte(nil), t.Raw(value)...)
 		case m.name == "query" && kind == jsontape.Invalid:
-			return nil, bad(http.StatusBadRequest, "the request needs a member query, a GraphQL document")
+			return nil, illFormed("the request needs a member query, a GraphQL document")
 		case m.text != nil:
-			return nil, bad(http.StatusBadRequest, m.name+" must be a string")
+			return nil, illFormed(m.name + " must be a string")
 		default:
-			return nil, bad(http.StatusBadRequest, m.name+" must be a JSON object")
+			return nil, illFormed(m.name + " must be a JSON object")
 		}
 	}
 	req.Resume = session.ReadResume(t, t.Member(jsontape.Root, "extensions"))
@@ -166,7 +166,7 @@ func parseQuery(raw string, limit int) (*session.Request, *refusal) {
 		}
 	}
 	if !values.Has("query") {
-		return nil, bad(http.StatusBadRequest, "the request needs a parameter query, a GraphQL document; a WebSocket is opened with Upgrade: websocket")
+		return nil, illFormed("the request needs a parameter query, a GraphQL document; a WebSocket is opened with Upgrade: websocket")
 	}
 	req := &session.Request{
 		Query:         strings.ToValidUTF8(values.Get("query"), "\uFFFD"),
@@ -194,13 +194,7 @@ func objectParameter(name, text string, limit int) (object []byte, resume *sessi
 		return nil, resume, bad(http.StatusBadRequest, "the parameter "+name+" is not valid JSON: "+err.Error())
 	}
 	if t.Kind(jsontape.Root) != jsontape.Object {
-		return nil, resume, bad(http.StatusBadRequest, "the parameter "+name+" must be a JSON object")
+		return nil, resume, illFormed("the parameter " + name + " must be a JSON object")
 	}
 	return []byte(text), session.ReadResume(t, jsontape.Root), nil
-}
-
-// isMutation reports whether a document begins with a mutation: for GET, where a schema without mutations has
-// refused the document by another rule.
-func isMutation(document string) bool {
-	return strings.HasPrefix(strings.TrimLeft(document, " \t\r\n,\uFEFF"), "mutation")
 }

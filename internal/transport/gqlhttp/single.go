@@ -80,6 +80,10 @@ func (s *singles) list() []*single {
 
 // reserve answers PUT: a token for a stream to come.
 func (x *exchange) reserve(text string) {
+	if !takesText(x.r.Header.Values("Accept")) {
+		x.refuse(bad(http.StatusNotAcceptable, "the token comes as text/plain: accept that"))
+		return
+	}
 	if t, ok := x.h.node.parse(text); ok && t.genuine && x.h.singles.get(t.id) != nil {
 		x.refuse(bad(http.StatusConflict, "there is a stream of that token already"))
 		return
@@ -166,7 +170,7 @@ func (x *exchange) single(text string) {
 	switch {
 	case x.r.Method == http.MethodDelete:
 		x.stop(s)
-	case x.accept.stream == formatSSE:
+	case x.accept.events:
 		x.attach(s)
 	case x.accept.once == formatNone:
 		x.refuse(bad(http.StatusNotAcceptable, "accept text/event-stream for the stream, application/json for an operation"))

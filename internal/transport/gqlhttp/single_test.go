@@ -92,6 +92,30 @@ func TestTokenInQuery(t *testing.T) {
 	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
 }
 
+// The stream is opened by GET or POST, for whoever takes events first.
+func TestSingleStreamIsAskedFor(t *testing.T) {
+	for name, raw := range map[string]func(token string) string{
+		"POST":             func(token string) string { return post("text/event-stream", "", token) },
+		"POST with a body": func(token string) string { return post("text/event-stream", op("z", "orders"), token) },
+		"other media types": func(token string) string {
+			return get("/graphql", "Accept: multipart/mixed, Text/Event-Stream;q=0.5, */*;q=0.1", token)
+		},
+		"header in capitals": func(token string) string {
+			return get("/graphql", "ACCEPT: text/event-stream", strings.ToUpper(tokenHeader)+token[len(tokenHeader):])
+		},
+		"header and query": func(token string) string { return get("/graphql?token=nonsense", "Accept: text/event-stream", token) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := serve(t, poll.Options{}, nil)
+			token := f.reserve("Accept: text/plain")
+			s := f.open(raw(token))
+			f.expectStatus("an operation", 202, post("application/json, text/event-stream;q=0.5", op("a", "orders"), token))
+			f.engine.publish("orders", `1`)
+			s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
+		})
+	}
+}
+
 func TestSingleRefusals(t *testing.T) {
 	f := serve(t, poll.Options{}, func(c *Config) { c.Operations = 1; c.MessageBytes = 2000 })
 	token := f.reserve("Authorization: me")
@@ -115,6 +139,11 @@ func TestSingleRefusals(t *testing.T) {
 		{"nobody", post("", op("a", "orders"), token), 403},
 		{"wrong credentials", post("", op("a", "orders"), token, "Authorization: wrong"), 401},
 		{"somebody else's stream", get("/graphql", "Accept: text/event-stream", token, "Authorization: other"), 403},
+		{"events after an answer is an operation", post("application/json, text/event-stream;q=0.5", "{}", token, me), 400},
+		{"only parts", post("multipart/mixed", op("a", "orders"), token, me), 406},
+		{"HEAD", method("HEAD", "/graphql", token, me), 405},
+		{"another token at DELETE", method("DELETE", "/graphql?operationId=a&token=nonsense", me), 404},
+		{"a token that is not taken as text", method("PUT", "/graphql", "Accept: application/json, text/html", me), 406},
 		{"DELETE without an id", method("DELETE", "/graphql", token, me), 400},
 		{"a first operation", post("", op("a", "orders"), token, me), 202},
 		{"one too many", post("", op("b", "orders"), token, me), 429},
@@ -186,6 +215,29 @@ func TestStoppedBeforeReady(t *testing.T) {
 	}
 	if f.engine.live("orders") != 0 {
 		t.Error("it began")
+	}
+}
+
+// An id is in use from the moment that its operation is asked for.
+func TestIDInPreparation(t *testing.T) {
+	f := serve(t, poll.Options{}, nil)
+	token := f.reserve()
+	hold := make(chan struct{})
+	f.engine.hold = hold
+	c := f.dial()
+	c.send(post("", op("a", "orders"), token))
+	await(t, "it is being prepared", func() bool {
+		f.engine.mu.Lock()
+		defer f.engine.mu.Unlock()
+		return f.engine.last != nil
+	})
+	f.expectStatus("the same id", 409, post("", op("a", "other"), token))
+	close(hold)
+	if res := c.answer(); res.StatusCode != http.StatusAccepted {
+		t.Errorf("%s", res.Status)
+	}
+	if f.engine.live("orders") != 1 || f.engine.live("other") != 0 {
+		t.Errorf("%d and %d live", f.engine.live("orders"), f.engine.live("other"))
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,47 @@ func TestParts(t *testing.T) {
 	})
 }
 
+// Headers keep proxies and clients from holding results back, and say that a stream is one.
+func TestStreamHeaders(t *testing.T) {
+	f := serve(t, poll.Options{}, nil)
+	open := map[string]*http.Response{
+		"distinct": f.sse("orders").res,
+		"by GET":   f.open(get("/graphql?query=orders", "Accept: text/event-stream")).res,
+		"single":   f.open(get("/graphql", "Accept: text/event-stream", f.reserve())).res,
+		"parts":    f.open(post(parts, query("orders"))).res,
+	}
+	open["whole"], _ = f.ask(post("text/event-stream", query("{x}")))
+	open["parts, whole"], _ = f.ask(post("multipart/mixed", query("{x}")))
+	for name, res := range open {
+		want := map[string]string{
+			"Content-Type": "text/event-stream; charset=utf-8", "Content-Encoding": "none", "Cache-Control": "no-cache, no-store, no-transform",
+			"X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff", "Vary": "Accept", "Connection": "keep-alive",
+		}
+		whole := strings.HasSuffix(name, "whole")
+		if whole { // net/http's own, which stays open without saying so
+			want["Connection"] = ""
+		}
+		if strings.HasPrefix(name, "parts") {
+			want["Content-Type"], want["Content-Encoding"] = `multipart/mixed;boundary="graphql";subscriptionSpec=1.0`, ""
+		}
+		for header, value := range want {
+			if got := res.Header.Get(header); got != value {
+				t.Errorf("%s: %s is %q, want %q", name, header, got, value)
+			}
+		}
+		if chunked := len(res.TransferEncoding) == 1 && res.TransferEncoding[0] == "chunked"; chunked == whole || res.Close {
+			t.Errorf("%s: transfer encoding %v, close %v", name, res.TransferEncoding, res.Close)
+		}
+	}
+}
+
+// Silence lasts as long as that of the reference implementations, unless it is configured.
+func TestDefaultPings(t *testing.T) {
+	if c := (Config{}).withDefaults(); c.SSEPing != 12*time.Second || c.MultipartPing != 5*time.Second {
+		t.Errorf("events %v, parts %v", c.SSEPing, c.MultipartPing)
+	}
+}
+
 // An error that ends a subscription is told before the end.
 func TestErrorEnds(t *testing.T) {
 	f := serve(t, poll.Options{}, nil)
@@ -126,6 +168,9 @@ func TestEventSource(t *testing.T) {
 	s.expect("event: next\ndata: {\"data\":1}\n\n")
 	if got := string(f.engine.last.Variables); got != `{"a":1}` {
 		t.Errorf("variables %s", got)
+	}
+	if got := f.engine.last.Resume; got == nil || got.Cursor != "c-7" {
+		t.Errorf("resumes at %v", got)
 	}
 }
 
