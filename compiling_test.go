@@ -42,8 +42,8 @@ func TestDocumentsAreCompiledAFewAtATime(t *testing.T) {
 			subscribed++
 		}
 		subscribe("a", "subscription { x }")
-		for range cap(e.compiling) {
-			e.compiling <- struct{}{}
+		for range compilers() {
+			e.compiling.Enter()
 		}
 		go subscribe("b", "subscription { y }")
 		synctest.Wait()
@@ -54,8 +54,8 @@ func TestDocumentsAreCompiledAFewAtATime(t *testing.T) {
 		if _, _, _, errs := e.plan("subscription { y }", ""); errs != nil {
 			t.Error(errs)
 		}
-		for range cap(e.compiling) {
-			<-e.compiling
+		for range compilers() {
+			e.compiling.Leave()
 		}
 		synctest.Wait()
 		if subscribed != 3 || seen.compiled != 1 || seen.cached != 2 {

@@ -16,6 +16,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/seldom"
+	"github.com/fraiseql/fraiseql-go/internal/shift"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
@@ -51,7 +52,7 @@ type Engine struct {
 
 	publishing  sync.Pool
 	subscribing sync.Pool
-	compiling   chan struct{} // a place for each document that is being compiled
+	compiling   *shift.Few // for documents that are not known by their text
 
 	pulls   pulls
 	mu      sync.Mutex
@@ -91,7 +92,7 @@ func New(cfg Config) (*Engine, error) {
 	e.connLimits = queue.Limits{Changing: &e.connQueue}
 	e.schema.Store(e.newSchema(schema, cfg.Schema))
 	e.setResolvers(cfg.Resolvers)
-	e.compiling = make(chan struct{}, compilers())
+	e.compiling = shift.NewFew(compilers())
 	e.publishing.New = func() any { return e.Batch() }
 	e.subscribing.New = func() any { return new(subscribing) }
 	e.pulls.init()

@@ -80,21 +80,16 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	return sub, nil, errs
 }
 
-// prepare is plan, but of unknown documents it compiles a few at a time: clients that send many leave processors to those who wait for
-// events. Who has waited may find that another has compiled the same.
+// prepare is plan, but it looks at a few documents at a time whose text is not known: clients that send many leave processors to those who
+// wait for events. Who has waited may find that another has compiled the same.
 func (e *Engine) prepare(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
-	if p := e.known(query, name); p != nil {
+	s := e.schema.Load()
+	if p, ok := s.plans.Get(s.Generation, query, name); ok {
 		return p, p.Operation, "cached", nil
 	}
-	defer func() { <-e.compiling }()
-	select {
-	case e.compiling <- struct{}{}:
-		p, op, errs = e.compile(e.schema.Load(), query, name)
-		return p, op, "compiled", errs
-	default:
-		e.compiling <- struct{}{}
-		return e.plan(query, name)
-	}
+	e.compiling.Enter()
+	defer e.compiling.Leave()
+	return e.plan(query, name)
 }
 
 // compilers is how many documents are compiled at a time: on half of the processors.

@@ -9,12 +9,15 @@ import (
 	"syscall"
 	"time"
 	"unsafe"
+
+	"github.com/fraiseql/fraiseql-go/internal/shift"
 )
 
 const (
 	readBytes  = 16 << 10 // scratch of a reader: what one connection may keep it busy with at a time
 	maxReads   = 4        // full reads of one connection before the others get their turn
 	eventBatch = 256
+	pauseReads = 8 // events that are handled before the reader asks whether others should run
 
 	epollEdge = 1 << 31
 	interest  = syscall.EPOLLIN | syscall.EPOLLOUT | syscall.EPOLLRDHUP | epollEdge
@@ -81,6 +84,7 @@ func (s *shard) readLoop() {
 	defer s.sys.file.Close()
 	buf := make([]byte, readBytes)
 	poll := func(uintptr) bool { return s.pollEvents() }
+	var turn shift.Shift
 	for {
 		s.sys.n = 0
 		if err := s.sys.raw.Read(poll); err != nil {
@@ -102,12 +106,17 @@ func (s *shard) readLoop() {
 			}
 			continue
 		}
+		turn.Rested()
 		for i := range s.sys.n {
+			if i%pauseReads == pauseReads-1 {
+				turn.Pause()
+			}
 			s.handle(&s.sys.events[i], buf)
 		}
 		again := s.sys.again
 		s.sys.again = s.sys.spare[:0]
 		for i, c := range again {
+			turn.Pause()
 			again[i] = nil
 			s.read(c, buf, true)
 		}

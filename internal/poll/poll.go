@@ -120,7 +120,7 @@ func New(o Options) (*Poller, error) {
 
 // Registration is a connection to be taken over.
 type Registration struct {
-	// Conn is the connection; the poller closes it. With epoll it may be nil: a connection without a socket,
+	// Conn is the connection; the poller closes it. One with a method Socket() net.Conn is replaced by what that returns. With epoll it may be nil: a connection without a socket,
 	// whose writes are discarded, to measure what so many connections would cost.
 	Conn net.Conn
 	// Buffered are bytes of the peer that were read already; OnBytes gets them first.
@@ -144,6 +144,9 @@ func (p *Poller) Register(c *Conn, owner Owner, r Registration) error {
 			_ = r.Conn.Close()
 		}
 		return ErrClosed
+	}
+	if wrapped, ok := r.Conn.(interface{ Socket() net.Conn }); ok {
+		r.Conn = wrapped.Socket()
 	}
 	if r.Conn == nil && len(p.shards) == 0 {
 		return errNoSocket

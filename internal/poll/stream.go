@@ -73,6 +73,9 @@ func (st *stream) kill(cause error) {
 	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS: no farewell, which could block
 		nc = t.NetConn()
 	}
+	if t, ok := nc.(interface{ Socket() net.Conn }); ok {
+		nc = t.Socket()
+	}
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}

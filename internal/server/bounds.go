@@ -18,6 +18,9 @@ type waiting struct {
 
 // connState closes a connection that comes when there are too many.
 func (s *Server) connState(c net.Conn, state http.ConnState) {
+	if n := newcomerOf(c); n != nil {
+		n.turned(state)
+	}
 	switch state {
 	case http.StateNew:
 		if n, most := s.waiting.open.Add(1), s.waiting.most.Load(); most > 0 && n > most {

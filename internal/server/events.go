@@ -69,6 +69,7 @@ func (p *publish) run() {
 		p.refuse(status, refusal)
 		return
 	}
+	proven(p.r)
 	back, ok := p.s.borrow(p.r.ContentLength)
 	if !ok && p.r.ContentLength <= int64(p.s.inForce().Limits.PublishBytes) {
 		p.s.count(observe.Limited, "publish_memory")

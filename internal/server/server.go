@@ -150,6 +150,9 @@ func (s *Server) listen(name, address string, h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("%s listener: %w", name, err)
 	}
+	if name == "main" {
+		l = admit(l)
+	}
 	s.servers = append(s.servers, &listening{name, l, s.http(name, h)})
 	return nil
 }
@@ -173,6 +176,7 @@ func (s *Server) http(name string, h http.Handler) *http.Server {
 	}
 	if name == "main" {
 		server.ConnState = s.connState
+		server.ConnContext = withNewcomer
 		// net/http waits for a body that no handler has read before it answers.
 		server.ReadTimeout = requestTimeout
 		if s.certificate != nil {
