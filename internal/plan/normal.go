@@ -7,7 +7,7 @@ import (
 
 // normalise returns a document's tokens joined in one way, so that documents that differ only in white space,
 // commas and comments become equal and no others do. ok is false for what is no text of tokens (a string
-// without end, a letter that is not ASCII, bytes that are no UTF-8, be it in a comment): such a document is not valid.
+// without end, a letter that is not ASCII, bytes that are no UTF-8 or control characters, be it in a comment): such a document is not valid.
 func normalise(text string) (tokens string, ok bool) {
 	if !utf8.ValidString(text) {
 		return "", false
@@ -51,10 +51,10 @@ func nextToken(text string, i int) (tokenKind, int) {
 	case strings.HasPrefix(text[i:], "\ufeff"):
 		return ignored, i + len("\ufeff")
 	case c == '#':
-		if n := strings.IndexAny(text[i:], "\r\n"); n >= 0 {
-			return ignored, i + n
+		for i < len(text) && (text[i] >= ' ' || text[i] == '\t') {
+			i++
 		}
-		return ignored, len(text)
+		return ignored, i
 	case c == '"':
 		return stringToken(text, i)
 	case strings.HasPrefix(text[i:], "..."):
@@ -69,7 +69,7 @@ func nextToken(text string, i int) (tokenKind, int) {
 			i++
 		}
 		return word, i
-	case c >= 0x80: // in strings and comments only
+	case c < ' ' || c >= 0x80: // nowhere; in strings and comments only
 		return broken, i
 	}
 	return separate, i + 1

@@ -12,7 +12,7 @@ func FuzzNormalise(f *testing.F) {
 	for _, text := range []string{
 		`subscription { users(id: "a,b") { id name } }`,
 		"subscription($a:Int=-1.5e+3,$b:[X!]) @d { u(x:{y:[\"\",\"\"\"b \\\"\"\" \"\"\"]}) { ...F ... on U { a:b } } } # c\nfragment F on U { id }",
-		"\ufeffsubscription{a(x:1...b", `subscription{a(x:0xF)}`, `subscription{a(x:"""")}`, "subscription{a(x:\"\\u12\")b}\r", "subscription{a}#\x80",
+		"\ufeffsubscription{a(x:1...b", `subscription{a(x:0xF)}`, `subscription{a(x:"""")}`, "subscription{a(x:\"\\u12\")b}\r", "subscription{a}#\x80", "{A}#\x10",
 	} {
 		f.Add(text)
 	}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pydoc
+import re
 
 import pytest
 from children import python
@@ -85,5 +86,5 @@ def test_help_shows_them() -> None:
 
     text = pydoc.plain(pydoc.render_doc(SubscriptionExecutor))
     for name in LATER:
-        assert name.startswith("_") or f" {name}(self" in text, name
+        assert name.startswith("_") or re.search(rf" {name}\([\s|]*self", text), name  # long signatures have lines of their own
     assert "Iterate over the messages of a subscription" in text
