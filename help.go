@@ -19,8 +19,13 @@ type helped struct {
 
 // publish hands messages to the bus and writes, after that, to the connections that wait if they are few. calls is the
 // caller's for counting.
-func (e *Engine) publish(ctx context.Context, messages []bus.Message, calls *uint32) (Receipt, error) {
-	if h := e.helped.Load(); h != nil && h.pace.calm(calls) {
+func (e *Engine) publish(ctx context.Context, messages []bus.Message, calls *uint32) (r Receipt, err error) {
+	h := e.helped.Load()
+	if h == nil {
+		return e.bus.Publish(ctx, messages)
+	}
+	defer func() { h.pace.count(calls, r.Delivered) }()
+	if h.pace.calm() {
 		for _, p := range h.pollers {
 			p.Announce()
 		}
@@ -40,6 +45,8 @@ const (
 	// paceTime is what so many calls must take for the next ones to help, 10,000 a second. Beyond that it is cheaper to
 	// let messages gather for writers that are awake in any case (docs/adr/0011).
 	paceTime = paceCalls * 100 * time.Microsecond
+	// A call counts once for every paceEach deliveries, and at most paceMost times: beyond that writers do the work.
+	paceEach, paceMost = 8, 4
 )
 
 // pace judges how fast calls follow each other, at little cost: every caller counts for itself, and looks at the clock
@@ -48,16 +55,20 @@ const (
 type pace struct {
 	start time.Time
 	fast  atomic.Bool
-	many  atomic.Int64 // how often a caller had made paceCalls calls, since the last judgement
+	many  atomic.Int64 // how often a caller had counted paceCalls, since the last judgement
 	since atomic.Int64 // when that was, in ns since start
 }
 
-// calm counts a call and reports whether those of late were slow. calls belongs to the caller.
-func (p *pace) calm(calls *uint32) bool {
-	if *calls++; *calls%paceCalls == 0 {
+// calm reports whether the calls of late were slow.
+func (p *pace) calm() bool { return !p.fast.Load() }
+
+// count counts a call that made so many deliveries. calls belongs to the caller.
+func (p *pace) count(calls *uint32, deliveries int) {
+	before := *calls / paceCalls
+	*calls += uint32(min(max((deliveries+paceEach-1)/paceEach, 1), paceMost))
+	if *calls/paceCalls != before {
 		p.judge()
 	}
-	return !p.fast.Load()
 }
 
 func (p *pace) judge() {

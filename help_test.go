@@ -12,9 +12,10 @@ func TestPace(t *testing.T) {
 		p, calls := pace{start: time.Now()}, uint32(0)
 		call := func(n int, every time.Duration) (calm int) {
 			for range n {
-				if p.calm(&calls) {
+				if p.calm() {
 					calm++
 				}
+				p.count(&calls, 1)
 				<-time.After(every)
 			}
 			return calm
@@ -38,9 +39,10 @@ func TestPace(t *testing.T) {
 		calm := 0
 		for range 10 * paceCalls {
 			for i := range others {
-				if p.calm(&others[i]) {
+				if p.calm() {
 					calm++
 				}
+				p.count(&others[i], 1)
 			}
 			<-time.After(10 * time.Millisecond)
 		}
@@ -48,6 +50,28 @@ func TestPace(t *testing.T) {
 			t.Errorf("800 a second in step: %d of %d help", calm, 8*10*paceCalls)
 		}
 	})
+}
+
+// A call counts by what it delivers, so that publishers spend no more time with many writes each than with one each.
+func TestPaceCountsDeliveries(t *testing.T) {
+	for _, c := range []struct {
+		deliveries int
+		a          int // so many calls a second are calm
+		b          int // so many are not
+	}{{-1, 9_000, 11_000}, {8, 9_000, 11_000}, {9, 4_500, 5_500}, {20, 3_000, 3_700}, {32, 2_300, 2_700}, {10_000, 2_300, 2_700}} {
+		synctest.Test(t, func(t *testing.T) {
+			for _, rate := range []int{c.a, c.b} {
+				p, calls := pace{start: time.Now()}, uint32(0)
+				for range 10 * paceCalls {
+					p.count(&calls, c.deliveries)
+					<-time.After(time.Second / time.Duration(rate))
+				}
+				if p.calm() != (rate == c.a) {
+					t.Errorf("%d deliveries by each of %d calls a second: calm is %v", c.deliveries, rate, p.calm())
+				}
+			}
+		})
+	}
 }
 
 // Publishers know the handlers that there are.

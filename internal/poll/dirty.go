@@ -4,8 +4,8 @@ import "sync/atomic"
 
 const (
 	// fewConns is how many connections wait for a helper (see Poller.Announce) before the writer is woken for them,
-	// and how many a helper writes to: with 6–10 µs for a write it works less than 80 µs.
-	fewConns = 8
+	// and how many a helper writes to: with 6–10 µs for a write it works less than 320 µs.
+	fewConns = 32
 	// fewBytes is how much may wait on a connection that a helper writes to.
 	fewBytes = 32 << 10
 )

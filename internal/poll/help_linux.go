@@ -8,13 +8,22 @@ package poll
 // write.
 func (p *Poller) Announce() { p.helpers.Add(1) }
 
-// Help takes an announcement back and writes to the few connections that wait, in place of their writers; what
-// is more than a few is left to them. It does not block and may be deferred: a panic leaves nothing behind.
+// Help takes an announcement back and writes to the few connections that wait, in place of their writers.
+// If more than a few wait, over all shards together, none of them is written to: their writers, who are woken, do it at
+// the same time. It does not block and may be deferred: a panic leaves nothing behind.
 func (p *Poller) Help() {
 	p.helpers.Add(-1)
+	waiting := 0
+	for _, s := range p.shards {
+		waiting += int(s.dirty.waiting.Load())
+	}
 	budget := fewConns
 	for _, s := range p.shards {
-		if s.dirty.head.Load() != nil {
+		switch {
+		case s.dirty.head.Load() == nil:
+		case waiting > fewConns:
+			s.dirty.rouse()
+		default:
 			budget = s.help(budget)
 		}
 	}

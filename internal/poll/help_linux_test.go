@@ -98,10 +98,10 @@ func TestManyWakeTheWriter(t *testing.T) {
 	}
 }
 
-// Over all shards together a helper writes to a few; the others are woken.
+// What is more than a few over all shards together is written by all writers at once, even if it is few for each.
 func TestHelpIsBounded(t *testing.T) {
 	p := newPoller(t, 3)
-	list := peers(t, p, 3*(fewConns-2))
+	list := peers(t, p, fewConns+1)
 	p.Announce()
 	for _, c := range list {
 		c.queue.Enqueue(message("m"))
@@ -110,7 +110,7 @@ func TestHelpIsBounded(t *testing.T) {
 	for _, c := range list {
 		readLine(t, c.in)
 	}
-	if n := p.Stats().Helped; n == 0 || n > fewConns {
+	if n := p.Stats().Helped; n != 0 {
 		t.Errorf("helped %d", n)
 	}
 }
