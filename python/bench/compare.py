@@ -47,6 +47,7 @@ WINDOWS = {
     "strawberry": (4, 2000),
     "ariadne": (4, 2000),
     "graphql-core": (4, 2000),
+    "uvicorn-alone": (16, 4000),
 }
 
 

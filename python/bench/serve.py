@@ -14,6 +14,7 @@ import json
 import platform
 import socket
 from collections.abc import Iterator
+from functools import partial
 
 import uvicorn
 import uvloop
@@ -25,6 +26,7 @@ SYSTEMS = {
     "strawberry": ("strawberry-graphql", "graphql-core", "starlette", "uvicorn", "uvloop", "httptools", "websockets"),
     "ariadne": ("ariadne", "graphql-core", "starlette", "uvicorn", "uvloop", "httptools", "websockets"),
     "graphql-core": ("graphql-core", "uvicorn", "uvloop", "httptools", "websockets"),
+    "uvicorn-alone": ("uvicorn", "uvloop", "httptools", "websockets"),
 }
 
 
@@ -57,7 +59,8 @@ def uvicorn_server(app: ASGIApp) -> Server:
 async def run(system: str) -> None:
     peer = importlib.import_module("peers." + system.replace("-", "_") + "_peer")
     loop = asyncio.get_running_loop()
-    events = await loop.create_server(lambda: Lines(peer.publish), "127.0.0.1", 0)
+    lines = peer.Lines if system == "uvicorn-alone" else partial(Lines, peer.publish)
+    events = await loop.create_server(lines, "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     about = {
         "url": f"http://127.0.0.1:{listener.getsockname()[1]}/graphql",
