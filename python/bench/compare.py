@@ -1,4 +1,4 @@
-"""FraiseQL beside Strawberry, Ariadne and graphql-core: the same subscriptions, the same events, the same client.
+"""FraiseQL beside Strawberry, Ariadne, graphql-core and uvicorn alone: the same subscriptions, events and client.
 
 Every system runs in a process of its own under the same uvicorn; `fraiseql bench` opens the WebSockets, sends
 the events and checks each delivery. The systems take turns within a round, in another order each time.

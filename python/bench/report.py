@@ -88,13 +88,15 @@ FIGURES = (
 )  # fmt: skip
 
 OURS = {"fraiseql-serve": 20.0, "fraiseql-asgi": 5.0}
-PEERS = tuple(system for system in SYSTEMS if system not in OURS)
+ALONE = "uvicorn-alone"
+PEERS = tuple(system for system in SYSTEMS if system not in OURS and system != ALONE)
 TITLES = {
     "fraiseql-serve": "FraiseQL, `manager.serve()`",
     "fraiseql-asgi": "FraiseQL, ASGI mount",
     "strawberry": "Strawberry",
     "ariadne": "Ariadne",
     "graphql-core": "graphql-core `subscribe`",
+    ALONE: "uvicorn alone",
 }
 # What keeps a ratio of a mode and scenario from being larger.
 LIMITS = {
@@ -152,6 +154,10 @@ class Run:
             for system in (peer, ours)
         ]
         return Spread.of(value / use[1][number] for number, value in use[0].items())
+
+    def above_alone(self, scenario: str, mode: str, system: str) -> Spread | None:
+        """CPU seconds per delivery of a system, as a multiple of what uvicorn alone takes; None where that was not measured."""
+        return self.ratios(scenario, mode, system, ALONE) if self.found(scenario, mode, ALONE) else None
 
     def wrong(self, scenario: str, mode: str, system: str) -> int:
         kinds = ("lost", "duplicates", "out_of_order", "corrupt", "closed_connections")
@@ -217,8 +223,17 @@ def misses(run: Run) -> str:
                     missed.append(
                         f"- {scenario.title}, {title}: CPU time per delivery as a multiple of {TITLES[ours]}: {', '.join(below)};"
                         f" aim ≥ {aim:.0f} ×. {LIMITS.get(f'{mode} {scenario.name}', '')}".rstrip()
+                        + (within_reach(run, scenario.name, mode) if ours == "fraiseql-asgi" else "")
                     )
     return "## Missed aims\n\n" + ("\n".join(missed) or "None.") + "\n"
+
+
+def within_reach(run: Run, scenario: str, mode: str) -> str:
+    """What a mount that costs nothing would reach."""
+    if not run.found(scenario, mode, ALONE):
+        return ""
+    reached = [f"{TITLES[peer]} {run.ratios(scenario, mode, peer, ALONE).median:.1f} ×" for peer in PEERS]
+    return f" uvicorn alone, which sends texts that are ready: {', '.join(reached)}."
 
 
 def probes(run: Run) -> str:
@@ -260,19 +275,25 @@ wait for events on an asyncio queue per subscriber. Each serves the same schema 
 five fields of an event, to 1,000 WebSockets of `fraiseql bench`, which checks every delivery. Server and load generator
 share the machine. The systems take turns within a round, in another order each time.
 """
+    if any(run.found(scenario.name, mode, ALONE) for scenario in SCENARIOS for mode in MODES):
+        text += """
+*uvicorn alone* is no GraphQL server but the floor of every ASGI application: it finds the subscribers of a room in a dict, makes
+the text of an event once, and hands it to uvicorn for each of them, with no task, future, queue or engine in between.
+"""
     for scenario in SCENARIOS:
         text += f"\n### {scenario.title}\n"
         for mode in MODES:
-            text += f"\n{introduce(scenario.name, mode)}\n\n{table(run, scenario.name, mode)}{ratios(run, scenario.name, mode)}"
+            text += f"\n{introduce(run, scenario.name, mode)}\n\n{table(run, scenario.name, mode)}{ratios(run, scenario.name, mode)}"
     return text
 
 
-def introduce(scenario: str, mode: str) -> str:
+def introduce(run: Run, scenario: str, mode: str) -> str:
     index = [s.name for s in SCENARIOS].index(scenario)
     if mode == "paced":
         rate = SCENARIOS[index].rate
         return f"The same rate for all, {rate:,} events/s, which the slowest holds:"
-    windows = ", ".join(f"{TITLES[system]} {window[index]:,}" for system, window in WINDOWS.items())
+    measured = [system for system in WINDOWS if run.found(scenario, mode, system)]
+    windows = ", ".join(f"{TITLES[system]} {WINDOWS[system][index]:,}" for system in measured)
     return (
         f"As fast as each delivers: the next event is published when fewer than so many are under way: {windows}. How long"
         " a\ndelivery takes is then up to that number, and is not shown."
@@ -286,6 +307,8 @@ def table(run: Run, scenario: str, mode: str) -> str:
     rows = ""
     for system in SYSTEMS:
         results = [r["result"] for r in run.found(scenario, mode, system)]
+        if not results and system == ALONE:
+            continue
         rate = Spread.of(r["deliveries_per_second"] for r in results)
         cpu = Spread.of(r["server"]["cpu_seconds_per_million_deliveries"] for r in results)
         row = [
@@ -309,7 +332,13 @@ def ratios(run: Run, scenario: str, mode: str) -> str:
             r = run.ratios(scenario, mode, peer, ours)
             cells.append(f"{r.median:.1f} × ({r.low:.1f} – {r.high:.1f})" + ("" if r.median >= aim else " **missed**"))
         text += f"| {TITLES[ours]} | {' | '.join(cells)} | ≥ {aim:.0f} × |\n"
-    return text
+    mount = run.above_alone(scenario, mode, "fraiseql-asgi")
+    if mount is None:
+        return text
+    spreads = [run.ratios(scenario, mode, peer, ALONE) for peer in PEERS]
+    cells = [f"{r.median:.1f} × ({r.low:.1f} – {r.high:.1f})" for r in spreads]
+    text += f"| {TITLES[ALONE]} | {' | '.join(cells)} | – |\n"
+    return text + f"\nFraiseQL's ASGI mount takes {mount.median:.2f} × ({mount.low:.2f} – {mount.high:.2f}) of what uvicorn alone takes.\n"
 
 
 def commands(run: Run) -> str:

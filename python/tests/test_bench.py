@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 BENCH = Path(__file__).resolve().parent.parent / "bench"
-SYSTEMS = {"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
+SYSTEMS = {"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core", "uvicorn-alone"}
 
 
 def run(*arguments: str) -> str:
@@ -68,3 +69,20 @@ def test_the_page_is_made_of_the_results(tmp_path: Path) -> None:
     page = tmp_path / "RESULTS.md"
     run("--docs", "--page", str(page))
     assert page.read_text() == (BENCH / "RESULTS.md").read_text(), "run make bench-python-docs"
+
+
+def test_the_page_compares_with_uvicorn_alone(tmp_path: Path) -> None:
+    complete = [f for f in sorted((BENCH / "results").iterdir()) if json.loads((f / "run.json").read_text())["complete"]]
+    folder = tmp_path / complete[-1].name
+    shutil.copytree(complete[-1], folder)
+    compared = [r for r in lines(folder / "compare.jsonl") if r["system"] != "uvicorn-alone"]
+    for mount in [r for r in compared if r["system"] == "fraiseql-asgi"]:
+        alone = json.loads(json.dumps(mount | {"system": "uvicorn-alone"}))
+        alone["result"]["server"]["cpu_seconds_per_million_deliveries"] /= 2
+        compared.append(alone)
+    (folder / "compare.jsonl").write_text("".join(json.dumps(r) + "\n" for r in compared))
+    page = tmp_path / "RESULTS.md"
+    run("--docs", "--results", str(tmp_path), "--page", str(page))
+    text = page.read_text()
+    assert text.count("FraiseQL's ASGI mount takes 2.00 × (2.00 – 2.00) of what uvicorn alone takes.") == 4
+    assert "uvicorn alone, which sends texts that are ready: Strawberry" in text, "beside an aim that is missed"
