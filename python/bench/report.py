@@ -283,7 +283,9 @@ the text of an event once, and hands it to uvicorn for each of them, with no tas
     for scenario in SCENARIOS:
         text += f"\n### {scenario.title}\n"
         for mode in MODES:
-            text += f"\n{introduce(run, scenario.name, mode)}\n\n{table(run, scenario.name, mode)}{ratios(run, scenario.name, mode)}"
+            text += (
+                f"\n{introduce(run, scenario.name, mode)}\n\n{table(run, scenario.name, mode)}{ratios(run, scenario.name, mode)}"
+            )
     return text
 
 
@@ -338,7 +340,10 @@ def ratios(run: Run, scenario: str, mode: str) -> str:
     spreads = [run.ratios(scenario, mode, peer, ALONE) for peer in PEERS]
     cells = [f"{r.median:.1f} × ({r.low:.1f} – {r.high:.1f})" for r in spreads]
     text += f"| {TITLES[ALONE]} | {' | '.join(cells)} | – |\n"
-    return text + f"\nFraiseQL's ASGI mount takes {mount.median:.2f} × ({mount.low:.2f} – {mount.high:.2f}) of what uvicorn alone takes.\n"
+    return (
+        text
+        + f"\nFraiseQL's ASGI mount takes {mount.median:.2f} × ({mount.low:.2f} – {mount.high:.2f}) of what uvicorn alone takes.\n"
+    )
 
 
 def commands(run: Run) -> str:
