@@ -208,7 +208,7 @@ func (p *endpoint) callbackHooks() gqlhttp.Callbacks {
 	if p.callbacks == nil {
 		return gqlhttp.Callbacks{}
 	}
-	return gqlhttp.Callbacks{Asked: callback.Asked, Protocol: callback.Protocol, Open: func(extensions []byte) (gqlhttp.Callback, error) {
+	return gqlhttp.Callbacks{Protocol: callback.Protocol, Open: func(extensions []byte) (gqlhttp.Callback, error) {
 		return p.callbacks.Open(extensions)
 	}}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -95,6 +96,87 @@ func TestCallback(t *testing.T) {
 	if n := s.Engine.Stats().Connections; n != 0 {
 		t.Errorf("%d connections", n)
 	}
+}
+
+// A router may take its time with the opening check: there is no answer and no result before, and nothing is lost of what
+// is published meanwhile. A request that goes away before leaves nothing.
+func TestCallbackOfASlowCheck(t *testing.T) {
+	s, router := subgraph(t, "")
+	waits, release := router.Hold()
+	defer release()
+	token, answer := sign(t, nil), make(chan answered, 1)
+	go func() { answer <- s.subscribeBy(router.Expect("one", "v", time.Hour), token) }()
+	<-waits
+	for i := range 3 {
+		s.publish(fmt.Sprintf(`{"channel":"orders","type":"t","tenant_id":"t1","data":{"id":"%d"}}`, i))
+	}
+	select {
+	case got := <-answer:
+		t.Fatalf("answered before the check was: %d %s", got.status, got.body)
+	case m := <-router.Messages:
+		t.Fatalf("sent before the check was answered: %+v", m)
+	default:
+	}
+	release()
+	if got := <-answer; got.status != 200 || got.body != `{"data":null}` {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	for i := range 3 {
+		if m := router.Next(); string(m.Payload) != fmt.Sprintf(`{"data":{"orders":{"id":"%d"}}}`, i) {
+			t.Fatalf("message %d: %+v", i, m)
+		}
+	}
+
+	waits, release = router.Hold()
+	defer release()
+	ctx, cancel := context.WithCancel(t.Context())
+	body := `{"query":"subscription { orders { id } }","extensions":{"subscription":{"callbackUrl":"` + router.URL + `two","subscriptionId":"two","verifier":"v"}}}`
+	router.Expect("two", "v", 0)
+	req, err := http.NewRequestWithContext(ctx, "POST", "http://"+s.addr+"/graphql", strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header = http.Header{"Content-Type": {js}, "Accept": {callbackAccept}, "Authorization": {"Bearer " + token}}
+	left := make(chan struct{})
+	go func() {
+		defer close(left)
+		if resp, err := http.DefaultClient.Do(req); err == nil {
+			_ = resp.Body.Close()
+		}
+	}()
+	<-waits
+	cancel()
+	<-left
+	s.awaitSubscriptions(1)
+	release()
+}
+
+// A router that has forgotten a subscription ends it by its answer to the next check, events or not.
+func TestCallbackIsForgotten(t *testing.T) {
+	s, router := subgraph(t, "")
+	if got := s.subscribeBy(router.Expect("one", "v", time.Second), sign(t, nil)); got.status != 200 {
+		t.Fatalf("%d %s", got.status, got.body)
+	}
+	router.Forget("one")
+	s.awaitSubscriptions(0)
+	s.connections(0)
+	if n := router.Checks("one"); n != 1 || len(router.Messages) != 0 {
+		t.Errorf("%d checks were answered, %d messages came", n, len(router.Messages))
+	}
+}
+
+// Whatever the router answers to the opening check but 204, the request fails, and leaves nothing.
+func TestOpeningCheckFails(t *testing.T) {
+	s, router := subgraph(t, "")
+	for _, status := range []int{200, 202, 307, 404, 500, 503} {
+		router.Answer(status)
+		got := s.subscribeBy(router.Expect("one", "v", 0), sign(t, nil))
+		if got.status != 400 || !strings.Contains(got.body, "did not answer the check with 204") || got.header.Get("Subscription-Protocol") != "" {
+			t.Errorf("%d: %d %s", status, got.status, got.body)
+		}
+	}
+	s.awaitSubscriptions(0)
+	s.connections(0)
 }
 
 func TestCallbackRefusals(t *testing.T) {

@@ -29,7 +29,9 @@ type Router struct {
 	mu     sync.Mutex
 	known  map[string]string // verifier by id
 	checks map[string]int
-	status []int // answers to the next messages, instead
+	status []int         // answers to the next messages, instead
+	held   chan struct{} // checks wait for its end
+	waits  chan struct{} // 1 slot: a check waits
 }
 
 // NewRouter starts a router and ends it with the test.
@@ -66,6 +68,30 @@ func (r *Router) Answer(status ...int) {
 	r.status = status
 }
 
+// Hold makes checks wait until release is called. The channel has something once one waits.
+func (r *Router) Hold() (waits <-chan struct{}, release func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	held := make(chan struct{})
+	r.held, r.waits = held, make(chan struct{}, 1)
+	return r.waits, sync.OnceFunc(func() { close(held) })
+}
+
+// hold waits for release, if there was Hold.
+func (r *Router) hold() {
+	r.mu.Lock()
+	held, waits := r.held, r.waits
+	r.mu.Unlock()
+	if held == nil {
+		return
+	}
+	select {
+	case waits <- struct{}{}:
+	default:
+	}
+	<-held
+}
+
 // Checks is how many checks of a subscription were answered.
 func (r *Router) Checks(id string) int {
 	r.mu.Lock()
@@ -92,6 +118,9 @@ func (r *Router) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	if err := json.NewDecoder(req.Body).Decode(&m); err != nil || req.Method != http.MethodPost || m.Kind != "subscription" {
 		w.WriteHeader(http.StatusBadRequest)
 		return
+	}
+	if m.Action == "check" {
+		r.hold()
 	}
 	w.WriteHeader(r.take(m, strings.TrimPrefix(req.URL.Path, "/callback/")))
 }

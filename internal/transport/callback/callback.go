@@ -13,10 +13,8 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"mime"
 	"net/http"
 	"net/netip"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +42,8 @@ type Config struct {
 	MaxSubscriptions int
 	// Queue bounds what waits for one subscription; may be nil.
 	Queue *queue.Limits
+	// Timeout bounds one post with its answer; 5 s.
+	Timeout time.Duration
 	// Pause is the wait before the first repetition of a post; it doubles with each; 200 ms.
 	Pause time.Duration
 	// MaxConnectionsNow, if set, bounds the subscriptions together with Others, the connections of other kinds; 0: no bound.
@@ -62,8 +62,7 @@ type Config struct {
 }
 
 const (
-	// timeout bounds one post, connections those to one host at the same time.
-	timeout     = 5 * time.Second
+	// connections bounds the posts to one host at the same time.
 	connections = 256
 	answerBytes = 4 << 10
 )
@@ -91,6 +90,9 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.MaxSubscriptions <= 0 {
 		cfg.MaxSubscriptions = 10_000
 	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 5 * time.Second
+	}
 	if cfg.Pause <= 0 {
 		cfg.Pause = 200 * time.Millisecond
 	}
@@ -104,7 +106,7 @@ func New(cfg Config) (*Handler, error) {
 		cfg.Others = func() int { return 0 }
 	}
 	client, err := outbound.New(outbound.Config{
-		URLs: cfg.URLs, Networks: cfg.Networks, Timeout: timeout, Connections: connections, AnswerBytes: answerBytes,
+		URLs: cfg.URLs, Networks: cfg.Networks, Timeout: cfg.Timeout, Connections: connections, AnswerBytes: answerBytes,
 	})
 	if err != nil {
 		return nil, err
@@ -112,22 +114,6 @@ func New(cfg Config) (*Handler, error) {
 	h := &Handler{cfg: cfg, client: client, streams: map[string]*Stream{}, left: make(chan struct{}, 1)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h, nil
-}
-
-// Asked reports whether a request asks for this protocol.
-func Asked(r *http.Request) bool {
-	if r.Method != http.MethodPost {
-		return false
-	}
-	for _, header := range r.Header.Values("Accept") {
-		for part := range strings.SplitSeq(header, ",") {
-			name, parameters, err := mime.ParseMediaType(part)
-			if err == nil && name == "application/json" && parameters["callbackspec"] == "1.0" {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // Error refuses a subscription. Message is safe to show.

@@ -1,37 +1,10 @@
 package callback
 
 import (
-	"net/http"
 	"strings"
 	"testing"
 	"time"
 )
-
-func TestAsked(t *testing.T) {
-	for accept, want := range map[string]bool{
-		"application/json;callbackSpec=1.0":                    true,
-		"application/json; callbackspec=1.0, application/json": true,
-		`text/html, application/json;callbackSpec="1.0";q=0.5`: true,
-		"application/json":                   false,
-		"application/json;callbackSpec=2.0":  false,
-		"text/event-stream;callbackSpec=1.0": false,
-		"":                                   false,
-		`multipart/mixed;subscriptionSpec="1.0", application/json`: false,
-	} {
-		r, err := http.NewRequest(http.MethodPost, "/graphql", nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		r.Header.Set("Accept", accept)
-		if got := Asked(r); got != want {
-			t.Errorf("%q: %v", accept, got)
-		}
-		r.Method = http.MethodGet
-		if Asked(r) {
-			t.Errorf("%q: by GET", accept)
-		}
-	}
-}
 
 func TestReadAsk(t *testing.T) {
 	a, no := readAsk([]byte(`{"subscription":{"callback_url":"u","subscription_id":"i","verifier":"v\u00e9"}}`))

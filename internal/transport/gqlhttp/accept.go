@@ -161,6 +161,17 @@ func mediaRange(text string) (name string, q int, ok bool) {
 	return name, q, true
 }
 
+// parameter is the value of a media range's parameter, whose name is given in lower case; "": it has none.
+func parameter(text, name string) string {
+	_, parameters, _ := strings.Cut(text, ";")
+	for p := range splitQuoted(parameters, ';') {
+		if key, value, _ := strings.Cut(p, "="); strings.EqualFold(strings.TrimSpace(key), name) {
+			return strings.Trim(strings.TrimSpace(value), `"`)
+		}
+	}
+	return ""
+}
+
 // splitQuoted yields the parts of a header's value between separators that are not within quotes.
 func splitQuoted(text string, separator byte) func(yield func(string) bool) {
 	return func(yield func(string) bool) {

@@ -13,9 +13,7 @@ import (
 
 // Callbacks takes subscriptions whose results go to an address that the client names.
 type Callbacks struct {
-	// Asked reports whether a request asks for that; nil: none does.
-	Asked func(*http.Request) bool
-	// Open reserves a place for a request with these extensions.
+	// Open reserves a place for a request with these extensions; nil: none is served by callback.
 	Open func(extensions []byte) (Callback, error)
 	// Protocol is the answer's header subscription-protocol.
 	Protocol string
@@ -27,7 +25,7 @@ type Callback interface {
 	Outbound() *queue.Conn
 	// Confirm gives it what has started, and asks the address. It blocks.
 	Confirm(ctx context.Context, sub *hub.Subscription, who *identity.Identity) error
-	// Begin is called when the request has been answered. From then on it counts out, at its end, whom the engine let in.
+	// Begin is called when the answer to the request is on its way, which no result may overtake. From then on it counts out, at its end, whom the engine let in.
 	Begin()
 	Abandon()
 	// End ends it with a close code.
@@ -53,13 +51,7 @@ func (x *exchange) callback(req *session.Request) {
 		if err := c.Confirm(x.r.Context(), out.Subscription, x.who); err != nil {
 			no = refusalOf(err)
 		} else {
-			x.tell(req.Extensions, c)
-			x.w.Header().Set("Subscription-Protocol", x.h.cfg.Callbacks.Protocol)
-			x.write(http.StatusOK, mediaTypes[formatJSON]+"; charset=utf-8", []byte(`{"data":null}`))
-			c.Begin()
-			if x.revoked() {
-				c.End(codeExpired)
-			}
+			x.begin(c, req)
 			return
 		}
 	}
@@ -75,6 +67,42 @@ func (x *exchange) callback(req *session.Request) {
 	default:
 		x.refuse(internal())
 	}
+}
+
+// begin answers a request whose callback is confirmed, and begins it. Who went away without the answer gets nothing.
+func (x *exchange) begin(c Callback, req *session.Request) {
+	x.tell(req.Extensions, c)
+	x.w.Header().Set("Subscription-Protocol", x.h.cfg.Callbacks.Protocol)
+	x.write(http.StatusOK, mediaTypes[formatJSON]+"; charset=utf-8", []byte(`{"data":null}`))
+	if err := http.NewResponseController(x.w).Flush(); err != nil && !errors.Is(err, http.ErrNotSupported) {
+		c.Abandon()
+		x.h.cfg.Host.Engine().Left(x.who)
+		return
+	}
+	c.Begin()
+	if x.revoked() {
+		c.End(codeExpired)
+	}
+}
+
+// asksCallback reports whether a request asks for the protocol of callbacks: a parameter of a media range that it takes.
+func asksCallback(r *http.Request) bool {
+	if r.Method != http.MethodPost {
+		return false
+	}
+	places := 0
+	for _, header := range r.Header.Values("Accept") {
+		for part := range splitQuoted(header, ',') {
+			if places++; places > maxRanges {
+				return false
+			}
+			name, q, ok := mediaRange(part)
+			if ok && q > 0 && name == mediaTypes[formatJSON] && parameter(part, "callbackspec") == "1.0" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // refusalOf is the answer to an error that knows its own.

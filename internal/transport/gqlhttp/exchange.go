@@ -49,7 +49,7 @@ func (x *exchange) distinct() {
 		x.refuse(no)
 		return
 	}
-	if asked := x.h.cfg.Callbacks.Asked; asked != nil && asked(x.r) {
+	if x.h.cfg.Callbacks.Open != nil && asksCallback(x.r) {
 		x.callback(req)
 		return
 	}
