@@ -45,6 +45,14 @@ func TestParseGoBench(t *testing.T) {
 	}
 }
 
+func TestNanoseconds(t *testing.T) {
+	for value, want := range map[float64]string{0: "0.00 ns", 12: "12.0 ns", 999.6: "1.00 µs", 32_000: "32.0 µs", -32_000: "−32.0 µs", -1_500_000: "−1.50 ms"} {
+		if got := nanoseconds(value); got != want {
+			t.Errorf("%g: %s, want %s", value, got, want)
+		}
+	}
+}
+
 // save writes a run.
 func save(t *testing.T, results, name string, r run, records []record) {
 	t.Helper()

@@ -232,6 +232,8 @@ type unit func(v float64) string
 
 func nanoseconds(v float64) string {
 	switch {
+	case v < 0:
+		return "−" + nanoseconds(-v)
 	case v >= 999_500:
 		return digits(v/1e6) + " ms"
 	case v >= 999.5:
