@@ -59,7 +59,7 @@ type interest struct {
 	version  uint64
 	reading  uint64        // the version that the read in flight goes by, 0: none is
 	located  bool          // there is a position to read from
-	changed  chan struct{} // closed when reading or located changes
+	changed  chan struct{} // closed when reading or located changes; nil: nobody waits for that
 }
 
 // Open returns a bus for a URL, which is checked completely and not connected to.
@@ -72,7 +72,7 @@ func Open(rawURL string, o bus.Options) (*Bus, error) {
 	b := &Bus{
 		settings: *s, options: o, log: o.Logger, answer: answerTime, ended: make(chan struct{}), requests: make(chan *request, maxQueued),
 		status:   bus.Status{Since: time.Now(), Problem: "not attached yet", Cause: bus.Silent},
-		interest: interest{channels: map[string]uint64{}, version: 1, changed: make(chan struct{})},
+		interest: interest{channels: map[string]uint64{}, version: 1},
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	writers, others := b.split()
@@ -157,6 +157,9 @@ func (b *Bus) Established(ctx context.Context, channel string) error {
 			b.mu.Unlock()
 			return nil
 		}
+		if b.interest.changed == nil {
+			b.interest.changed = make(chan struct{})
+		}
 		changed := b.interest.changed
 		b.mu.Unlock()
 		select {
@@ -190,8 +193,10 @@ func (b *Bus) endRead(located bool) {
 	defer b.mu.Unlock()
 	b.interest.reading = 0
 	b.interest.located = b.interest.located || located
-	close(b.interest.changed)
-	b.interest.changed = make(chan struct{})
+	if b.interest.changed != nil {
+		close(b.interest.changed)
+		b.interest.changed = nil
+	}
 }
 
 // wanted returns the channels of interest.

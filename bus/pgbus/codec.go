@@ -23,6 +23,9 @@ const (
 // postgresEpoch is the microsecond that timestamps are counted from.
 var postgresEpoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
 
+// binaryForm is the format of parameters and results.
+var binaryForm = []int16{1}
+
 // appendArrayHeader begins a one-dimensional array in the binary format; n elements follow.
 func appendArrayHeader(dst []byte, oid uint32, n int) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, 1) // dimensions

@@ -33,17 +33,8 @@ func (b *Bus) direct(ctx context.Context, r *request) (done bool, err error) {
 // writeAlone tries once. What fails otherwise than by the event is queued: whether it was written is found out there.
 func (b *Bus) writeAlone(ctx context.Context, w *writer, r *request) (done bool, err error) {
 	defer w.release()
-	limited, cancel := context.WithDeadline(b.ctx, r.deadline)
-	defer cancel()
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() {
-			pause(limited, patience)
-			cancel()
-		})
-		defer stop()
-	}
 	floor := b.horizon.xmin.Load()
-	err = w.attempt(limited, []*request{r}, false, floor)
+	err = w.attempt(ctx, []*request{r}, false, floor)
 	switch {
 	case err == nil:
 		return true, nil

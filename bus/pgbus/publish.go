@@ -71,7 +71,7 @@ type request struct {
 	again    bool         // an earlier attempt may have been written
 	floor    uint64       // where again: no transaction that wrote it is older
 	state    atomic.Int32 // of queued, taken, given up
-	done     chan error
+	done     chan error   // made where somebody waits
 }
 
 const (
@@ -92,7 +92,8 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 	}
 	deadline := time.Now().Add(b.options.PublishTimeout)
 	for len(batch) > 0 {
-		r := &request{deadline: deadline, done: make(chan error, 1)}
+		r := &request{deadline: deadline}
+		r.reserve(&batch[0])
 		for r.rows < len(batch) && r.rows < groupRows && r.bytes < groupBytes {
 			r.add(&batch[r.rows])
 		}
@@ -107,6 +108,23 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		batch = batch[r.rows:]
 	}
 	return receipt, nil
+}
+
+// reserve makes room for one event, in one piece of memory.
+func (r *request) reserve(m *bus.Message) {
+	e := &m.Event
+	sizes := [...]int{
+		4 + 2, 4 + 8, 4 + 1, 4 + len(e.Channel), 4 + len(e.Type), 4 + max(len(e.ID), len("01234567-89ab-cdef-0123-456789abcdef")), 4 + len(e.TenantID),
+		4 + len(e.UserID), 4 + len(e.FederationID), 4 + len(e.ServiceName), 4 + len(e.Data),
+	}
+	sum := 0
+	for _, size := range sizes {
+		sum += size
+	}
+	room := make([]byte, sum)
+	for i, size := range sizes {
+		r.columns[i], room = room[:0:size], room[size:]
+	}
 }
 
 // add appends an event to the columns.
@@ -142,6 +160,7 @@ func (r *request) add(m *bus.Message) {
 
 // await queues a request and waits for what becomes of it.
 func (b *Bus) await(ctx context.Context, r *request) error {
+	r.done = make(chan error, 1)
 	timer := time.NewTimer(time.Until(r.deadline))
 	defer timer.Stop()
 	select {
@@ -264,9 +283,12 @@ func (w *writer) write(ctx context.Context, group []*request) {
 	}
 }
 
+// answer tells who waits.
 func answer(group []*request, err error) {
 	for _, r := range group {
-		r.done <- err
+		if r.done != nil {
+			r.done <- err
+		}
 	}
 }
 
@@ -282,7 +304,7 @@ func expire(group []*request, err error) []*request {
 	})
 }
 
-// attempt writes a group once, and answers it where it is written.
+// attempt writes a group once, and answers it where it is written. ctx is the bus's or that of who publishes.
 func (w *writer) attempt(ctx context.Context, group []*request, again bool, floor uint64) error {
 	until := group[0].deadline
 	for _, r := range group {
@@ -290,16 +312,20 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 			until = r.deadline
 		}
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
-	defer cancel()
-	if err := w.connect(ctx); err != nil {
+	if err := w.connect(until); err != nil {
 		return err
+	}
+	if err := w.s.until(w.b.ctx, until); err != nil {
+		return err
+	}
+	if ctx != w.b.ctx && ctx.Done() != nil {
+		defer w.s.hurry(ctx, until)()
 	}
 	rows := 0
 	for _, r := range group {
 		rows += r.rows
 	}
-	statement, err := w.prepare(ctx, rows == 1 && !again, again)
+	statement, err := w.prepare(rows == 1 && !again, again)
 	if err != nil {
 		return err
 	}
@@ -310,7 +336,7 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 		args = arrays(group, rows)
 	}
 	if again {
-		if _, err = w.s.conn.ExecStatement(ctx, statement, append(args, xid8Value(floor)), []int16{1}, []int16{1}).Close(); err == nil {
+		if _, err = w.s.conn.ExecStatement(context.Background(), statement, append(args, xid8Value(floor)), binaryForm, binaryForm).Close(); err == nil {
 			answer(group, nil)
 		}
 		return err
@@ -320,7 +346,7 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 		mark = w.b.relay.expect(group)
 		args = append(args, strconv.AppendUint(nil, mark, 16))
 	}
-	result := w.s.conn.ExecStatement(ctx, statement, args, []int16{1}, []int16{1})
+	result := w.s.conn.ExecStatement(context.Background(), statement, args, binaryForm, binaryForm)
 	var xid uint64
 	var ids []int64
 	for result.NextRow() {
@@ -336,15 +362,18 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 }
 
 // connect makes a connection where there is none.
-func (w *writer) connect(ctx context.Context) error {
+func (w *writer) connect(until time.Time) error {
 	if w.s != nil {
 		return nil
 	}
+	ctx, cancel := context.WithDeadline(w.b.ctx, until)
+	defer cancel()
 	s, err := w.b.open(ctx, w.b.server)
 	if err != nil {
 		return err
 	}
 	w.s = s
+	s.interruptible(w.b.ctx)
 	return generic(ctx, s.conn)
 }
 
@@ -370,7 +399,7 @@ func arrays(group []*request, rows int) [][]byte {
 
 // values returns the columns of a request of one event, without the lengths that are before them.
 func (r *request) values() [][]byte {
-	args := make([][]byte, len(written))
+	args := make([][]byte, len(written), len(written)+1)
 	for i := range args {
 		if element := r.columns[i]; binary.BigEndian.Uint32(element) != 1<<32-1 {
 			args[i] = element[4:]
@@ -380,7 +409,7 @@ func (r *request) values() [][]byte {
 }
 
 // prepare returns a statement that is prepared.
-func (w *writer) prepare(ctx context.Context, one, again bool) (*pgconn.StatementDescription, error) {
+func (w *writer) prepare(one, again bool) (*pgconn.StatementDescription, error) {
 	name := "fraiseql_write"
 	switch {
 	case again:
@@ -411,12 +440,12 @@ func (w *writer) prepare(ctx context.Context, one, again bool) (*pgconn.Statemen
 			types = append(types, oidText)
 		}
 	}
-	return w.s.prepare(ctx, name, fill(statement+from, w.b.schema), types)
+	return w.s.prepare(context.Background(), name, fill(statement+from, w.b.schema), types)
 }
 
 func (w *writer) disconnect() {
 	if w.s != nil {
-		closeConn(w.s.conn)
+		w.s.close()
 		w.s = nil
 	}
 }

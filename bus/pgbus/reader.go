@@ -47,7 +47,7 @@ func (p place) before(q place) bool { return p.xid < q.xid || p.xid == q.xid && 
 // reader is the goroutine that reads, and its one connection, on which it listens too.
 type reader struct {
 	b        *Bus
-	conn     *pgconn.PgConn
+	s        *session
 	question *pgconn.StatementDescription
 	told     uint64 // up to which transaction is to be read, after notifications
 	stand           // while it reads; else the relay has it
@@ -58,6 +58,7 @@ type reader struct {
 	busy  bool          // the last read had events
 	limit int64         // rows of the next read: fewer after large ones
 	due   time.Time     // of the next read, at that pace
+	timer *time.Timer   // of rest
 }
 
 // run connects and reads until the bus is closed.
@@ -99,7 +100,8 @@ func (r *reader) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.conn, r.limit, r.table = s.conn, pageRows, 0
+	r.s, r.limit, r.table = s, pageRows, 0
+	s.interruptible(r.b.ctx)
 	r.stand = r.b.relay.take()
 	if err := r.prepare(ctx); err != nil {
 		return err
@@ -142,17 +144,17 @@ WHERE (o.xid, o.id) > ($1, $2) AND o.xid < pg_snapshot_xmin(pg_current_snapshot(
 ORDER BY o.xid, o.id LIMIT $5)`
 
 func (r *reader) prepare(ctx context.Context) error {
-	if err := generic(ctx, r.conn); err != nil {
+	if err := generic(ctx, r.s.conn); err != nil {
 		return err
 	}
 	var err error
-	if r.question, err = r.conn.Prepare(ctx, readName, fill(readSQL, r.b.schema), []uint32{oidXID8, oidInt8, oidTextArray, oidBool, oidInt8}); err != nil {
+	if r.question, err = r.s.conn.Prepare(ctx, readName, fill(readSQL, r.b.schema), []uint32{oidXID8, oidInt8, oidTextArray, oidBool, oidInt8}); err != nil {
 		return explain(err)
 	}
 	if !r.b.notify {
 		return nil
 	}
-	if _, err := r.conn.Exec(ctx, `LISTEN "`+r.b.schema+`"`).ReadAll(); err != nil {
+	if _, err := r.s.conn.Exec(ctx, `LISTEN "`+r.b.schema+`"`).ReadAll(); err != nil {
 		return explain(err)
 	}
 	return nil
@@ -161,7 +163,7 @@ func (r *reader) prepare(ctx context.Context) error {
 // verify looks for the newest event that was handed over. A server that lost its newest transactions gives their
 // numbers to others: what is there then is another epoch.
 func (r *reader) verify(ctx context.Context) error {
-	rows, err := query(ctx, r.conn, fill(`SELECT m.epoch, pg_snapshot_xmax(pg_current_snapshot()) > $1::xid8
+	rows, err := query(ctx, r.s.conn, fill(`SELECT m.epoch, pg_snapshot_xmax(pg_current_snapshot()) > $1::xid8
   AND (EXISTS (SELECT FROM {schema}.outbox o WHERE (o.xid, o.id) = ($2::xid8, $3::bigint) AND o.event_id = $4)
     OR ($2::xid8, $3::bigint) <= greatest((m.pruned_xid, m.pruned_id), (m.control_xid, m.control_id), (m.node_xid, m.node_id)))
 FROM {schema}.meta m`, r.b.schema), decimal(r.at.xid), decimal(r.last.xid), decimal(r.last.id), r.lastID)
@@ -172,7 +174,7 @@ FROM {schema}.meta m`, r.b.schema), decimal(r.at.xid), decimal(r.last.xid), deci
 		return nil // where the epoch has changed already, the next read says so
 	}
 	r.b.log.Warn("PostgreSQL has lost transactions whose events were delivered: a new epoch begins", "schema", r.b.schema)
-	if _, err := query(ctx, r.conn, fill(`SELECT {schema}.renew($1)`, r.b.schema), rows[0][0]); err != nil {
+	if _, err := query(ctx, r.s.conn, fill(`SELECT {schema}.renew($1)`, r.b.schema), rows[0][0]); err != nil {
 		return explain(err)
 	}
 	return nil
@@ -183,9 +185,9 @@ func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 // disconnect notes why there is no connection.
 func (r *reader) disconnect(ctx context.Context, err error) {
 	r.b.relay.part()
-	if r.conn != nil {
-		closeConn(r.conn)
-		r.conn = nil
+	if r.s != nil {
+		r.s.close()
+		r.s = nil
 	}
 	if ctx.Err() != nil {
 		return
@@ -226,7 +228,7 @@ func (r *reader) wait(ctx context.Context) error {
 		s, pending := r.b.relay.state()
 		if r.told > s.at.xid {
 			if d := time.Until(r.due); r.busy && d > 0 {
-				pause(ctx, d)
+				r.rest(ctx, d)
 			}
 			return ctx.Err()
 		}
@@ -242,25 +244,39 @@ func (r *reader) wait(ctx context.Context) error {
 			return nil
 		}
 		if !r.b.notify {
-			pause(ctx, d)
+			r.rest(ctx, d)
 			continue
 		}
-		if err := r.listen(ctx, d); err != nil {
+		if err := r.listen(ctx, until); err != nil {
 			return err
 		}
 	}
 	return ctx.Err()
 }
 
+// rest waits, or until ctx ends.
+func (r *reader) rest(ctx context.Context, d time.Duration) {
+	if r.timer == nil {
+		r.timer = time.NewTimer(d)
+	} else {
+		r.timer.Reset(d)
+	}
+	select {
+	case <-r.timer.C:
+	case <-ctx.Done():
+	}
+}
+
 // listen waits for a notification, or for a time.
-func (r *reader) listen(ctx context.Context, d time.Duration) error {
-	limited, cancel := context.WithTimeout(ctx, d)
-	defer cancel()
-	err := r.conn.WaitForNotification(limited)
+func (r *reader) listen(ctx context.Context, until time.Time) error {
+	if err := r.s.until(ctx, until); err != nil {
+		return err
+	}
+	err := r.s.conn.WaitForNotification(context.Background())
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	if err != nil && (r.conn.IsClosed() || !errors.Is(err, context.DeadlineExceeded)) {
+	if err != nil && (r.s.conn.IsClosed() || !pgconn.Timeout(err)) {
 		return err
 	}
 	return nil
@@ -282,11 +298,12 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 	}
 	r.began = time.Now()
 	r.told, r.due = 0, nextDue(r.due, r.began)
-	limited, cancel := context.WithTimeout(ctx, r.b.answer)
-	defer cancel()
-	result := r.conn.ExecStatement(limited, r.question,
+	if err := r.s.until(ctx, r.began.Add(r.b.answer)); err != nil {
+		return false, err
+	}
+	result := r.s.conn.ExecStatement(context.Background(), r.question,
 		[][]byte{xid8Value(r.at.xid), int8Value(int64(r.at.id)), textArray(channels), boolValue(!some), int8Value(limit)},
-		[]int16{1}, []int16{1})
+		binaryForm, binaryForm)
 	p := page{r: r, all: !some}
 	for result.NextRow() && p.err == nil {
 		p.row(result.Values())

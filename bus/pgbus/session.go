@@ -15,6 +15,10 @@ import (
 type session struct {
 	conn     *pgconn.PgConn
 	prepared map[string]*pgconn.StatementDescription
+
+	// Where it is interruptible: what keeps it from being interrupted, and what is closed once it was.
+	spare       func() bool
+	interrupted chan struct{}
 }
 
 // settle is what every connection is set to: the indexes give the order, whatever is in the tables.
