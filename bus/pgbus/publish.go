@@ -202,6 +202,7 @@ type writer struct {
 	b    *Bus
 	turn chan struct{} // has an element while nobody uses s
 	s    *session
+	args [12][]byte // of the statement for one event
 }
 
 func newWriter(b *Bus) *writer {
@@ -331,7 +332,7 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 	}
 	var args [][]byte
 	if rows == 1 && !again {
-		args = group[0].values()
+		args = group[0].values(w.args[:0])
 	} else {
 		args = arrays(group, rows)
 	}
@@ -347,6 +348,7 @@ func (w *writer) attempt(ctx context.Context, group []*request, again bool, floo
 		args = append(args, strconv.AppendUint(nil, mark, 16))
 	}
 	result := w.s.conn.ExecStatement(context.Background(), statement, args, binaryForm, binaryForm)
+	clear(w.args[:]) // they are sent
 	var xid uint64
 	var ids []int64
 	for result.NextRow() {
@@ -397,13 +399,14 @@ func arrays(group []*request, rows int) [][]byte {
 	return args
 }
 
-// values returns the columns of a request of one event, without the lengths that are before them.
-func (r *request) values() [][]byte {
-	args := make([][]byte, len(written), len(written)+1)
-	for i := range args {
-		if element := r.columns[i]; binary.BigEndian.Uint32(element) != 1<<32-1 {
-			args[i] = element[4:]
+// values appends the columns of a request of one event, without the lengths that are before them.
+func (r *request) values(args [][]byte) [][]byte {
+	for _, element := range r.columns {
+		value := element[4:]
+		if binary.BigEndian.Uint32(element) == 1<<32-1 {
+			value = nil
 		}
+		args = append(args, value)
 	}
 	return args
 }

@@ -23,8 +23,8 @@ const (
 	pageBytes = 8 << 20
 	// maxFilter is up to how many channels the server leaves out what is not of interest. Above, everything is read.
 	maxFilter = 64
-	// pace is the time from one read to the next while events come in numbers: they gather, and the server is asked no
-	// more often than that on average, however many transactions commit. Up to ahead reads need not wait for it: where few
+	// pace is the time from one read to the next while transactions commit in numbers: events gather, and the server is asked no
+	// more often than that on average, also where nothing of it is for this node. Up to ahead reads need not wait for it: where few
 	// commit, each is read at once.
 	pace, ahead = time.Millisecond, 8
 	// What is committed but held back by an older transaction is asked for again after chaseFirst, then after twice
@@ -55,7 +55,6 @@ type reader struct {
 
 	began time.Time     // the last read
 	chase time.Duration // until the next read of what is held back; 0: nothing is
-	busy  bool          // the last read had events
 	limit int64         // rows of the next read: fewer after large ones
 	due   time.Time     // of the next read, at that pace
 	timer *time.Timer   // of rest
@@ -227,7 +226,7 @@ func (r *reader) wait(ctx context.Context) error {
 	for ctx.Err() == nil {
 		s, pending := r.b.relay.state()
 		if r.told > s.at.xid {
-			if d := time.Until(r.due); r.busy && d > 0 {
+			if d := time.Until(r.due); d > 0 {
 				r.rest(ctx, d)
 			}
 			return ctx.Err()
@@ -318,10 +317,13 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 	return p.finish(limit), nil
 }
 
-// nextDue is when the read after one at now is due, if that one was at due.
+// nextDue is when the read after one at now is due, if that one was at due. It is within a pace, however many were before their time
+// (those of what is held back, and those that go on with a full page, do not wait).
 func nextDue(due, now time.Time) time.Time {
 	if earliest := now.Add(-ahead * pace); due.Before(earliest) {
 		due = earliest
+	} else if due.After(now) {
+		due = now
 	}
 	return due.Add(pace)
 }
@@ -484,7 +486,6 @@ func (p *page) finish(limit int64) (more bool) {
 	if r.limit = min(2*r.limit, pageRows); large {
 		r.limit = max(p.rows, 1)
 	}
-	r.busy = p.rows > 0
 	switch {
 	case !p.held:
 		r.chase = 0
