@@ -50,6 +50,12 @@ func (k *keeper) messages() []bus.Message {
 	return append([]bus.Message(nil), k.got...)
 }
 
+func (k *keeper) count() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return len(k.got)
+}
+
 func (k *keeper) gapCount() int {
 	k.mu.Lock()
 	defer k.mu.Unlock()

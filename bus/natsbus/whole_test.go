@@ -93,7 +93,7 @@ func TestALeaderIsElectedWithinBatches(t *testing.T) {
 	if elected < 3 {
 		t.Errorf("the leader changed %d times", elected)
 	}
-	await(t, "everything has come", func() bool { return len(k.messages()) >= batches*each })
+	arrived(t, to, k, url, batches*each)
 	wantAll(t, k, batches*each)
 	if n := from.unordered.Load(); n != 0 {
 		t.Errorf("%d batches were stored in part", n)
