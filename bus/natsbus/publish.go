@@ -75,7 +75,7 @@ type call struct {
 	mu     sync.Mutex
 	acked  []bool
 	prefix int // acknowledged before the first that is not
-	count  int // acknowledged
+	count  int // acknowledged, or answered
 	failed int // index of the first that failed, -1
 	err    error
 	wake   chan struct{} // holds one when something changed
@@ -121,6 +121,9 @@ func (s *session) publishEach(ctx context.Context, batch []bus.Message) (int, er
 			return c.result(fmt.Errorf("%w: %w", errAgain, err))
 		}
 	}
+	if len(batch) == 1 && s.replicated.Load() { // no order is at stake: it need not be waited for where a leader is gone
+		return c.result(s.soon(ctx, c, 1))
+	}
 	return c.result(s.wait(ctx, c, len(batch), timer))
 }
 
@@ -131,8 +134,8 @@ func (s *session) message(enc *encoder, e *event.Event, now time.Time) (*nats.Ms
 	return m, fits(m, s.nc.MaxPayload())
 }
 
-// headerSlack is more than the server adds up for the lines of headers.
-const headerSlack = 64
+// headerSlack is more than the server adds up for the lines of headers, and than those of a whole are.
+const headerSlack = 128
 
 func fits(m *nats.Msg, most int64) error {
 	size := len(m.Data) + headerSlack
@@ -225,6 +228,8 @@ func (s *session) acknowledged(m *nats.Msg) {
 	err := ackError(m)
 	c.mu.Lock()
 	switch {
+	case errors.Is(err, errAbsent):
+		c.count++
 	case err != nil:
 		if c.failed < 0 || i < c.failed {
 			c.failed, c.err = i, err
@@ -260,10 +265,14 @@ func ackError(m *nats.Msg) error {
 	}
 	err := fmt.Errorf("JetStream refused: %.200s", answer.Error.Description)
 	switch {
-	case answer.Error.Code >= 500, answer.Error.ErrCode == incompleteWhole: // no leader, no quorum, not ready, or another leader
+	case answer.Error.Code >= 500, answer.Error.ErrCode == incompleteWhole, answer.Error.ErrCode == inProcess: // no leader, no quorum, not ready, or another leader
 		return fmt.Errorf("%w: %w", err, errAgain)
-	case answer.Error.ErrCode == tooManyWholes, answer.Error.ErrCode == repeatedInWhole, answer.Error.ErrCode == noWholes:
+	case answer.Error.ErrCode == tooManyWholes, answer.Error.ErrCode == noWholes:
 		return fmt.Errorf("%w: %w", err, errParts)
+	case answer.Error.ErrCode == repeatedInWhole:
+		return fmt.Errorf("%w: %w", err, errHeld)
+	case answer.Error.ErrCode == wrongLast:
+		return fmt.Errorf("%w: %w", err, errAbsent)
 	}
 	return err
 }
