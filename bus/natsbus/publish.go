@@ -22,6 +22,9 @@ import (
 // of round trip, and bounds what a failure in the middle leaves in doubt.
 const window = 512
 
+// lastResend is the longest pause before events are sent again.
+const lastResend = 400 * time.Millisecond
+
 // Publish sends the events one after another without waiting in between, and returns when each is acknowledged: stored,
 // on a majority of the replicas. When the connection ends or JetStream has no leader meanwhile, what is not acknowledged
 // is sent again, in order and with its id, as long as the publish timeout lasts since the last progress; JetStream drops
@@ -56,8 +59,9 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		case !errors.Is(err, errAgain) || time.Now().Add(pause).After(deadline):
 			return r, bus.Because(cmp.Or(causeOf(err), bus.Lost), fmt.Errorf("publish to nats: %w: %w", bus.ErrUnavailable, err))
 		}
-		// A pause that ends early says why at the next turn.
+		// A pause that ends early says why at the next turn. Leaders are elected faster than servers come back.
 		b.rest(ctx, &pause)
+		pause = min(pause, lastResend)
 	}
 	return r, nil
 }

@@ -167,6 +167,8 @@ type puller struct {
 	count    int    // messages and bytes asked for that have not come
 	bytes    int
 	heard    bool
+	began    uint64 // where the lane stood at the last look
+	awaited  uint64 // the number of a message that the leader had then and this consumer had not delivered; 0: none
 }
 
 func (p *puller) run(ctx context.Context) error {
@@ -177,6 +179,8 @@ func (p *puller) run(ctx context.Context) error {
 	defer life.Stop()
 	idle := time.NewTimer(linger)
 	defer idle.Stop()
+	late := time.NewTimer(heartbeat)
+	defer late.Stop()
 	for {
 		select {
 		case m := <-p.messages:
@@ -193,6 +197,13 @@ func (p *puller) run(ctx context.Context) error {
 					return err
 				}
 			}
+			if p.look(ctx); p.awaited != 0 {
+				late.Reset(heartbeat)
+			}
+		case <-late.C:
+			if p.awaited > p.lane.at.seq && len(p.messages) == 0 {
+				return errRestart
+			}
 		case <-p.lane.poke:
 			if p.lane.stale.Swap(false) {
 				return errRestart
@@ -207,6 +218,24 @@ func (p *puller) run(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+}
+
+// look asks the leader of the stream, if nothing has come since the last look, for what is next. A consumer lives on one
+// server, which may lag behind the leader for long, and says in its heartbeats only that there is nothing it could send:
+// the next one is made on another server, or on the same, sooner or later elsewhere.
+func (p *puller) look(ctx context.Context) {
+	at := p.lane.at.seq
+	if p.awaited = 0; at != p.began || len(p.messages) > 0 {
+		p.began = at
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, apiTimeout)
+	defer cancel()
+	sp := &p.s.streams[p.lane.key.kind]
+	// No answer is no news: others watch whether JetStream answers.
+	if m, err := p.s.get(ctx, p.lane.key.kind, getRequest{Seq: at + 1, NextFor: sp.stored(p.lane.key.partition, "*")}); err == nil {
+		p.awaited = m.Seq
 	}
 }
 
