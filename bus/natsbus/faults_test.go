@@ -358,6 +358,34 @@ func TestTheNetworkStalls(t *testing.T) {
 	wantAll(t, k, 100)
 }
 
+// TestAConsumerLags stops a consumer that goes on with its heartbeats, as one does on a server that is behind the leader:
+// the lane makes another.
+func TestAConsumerLags(t *testing.T) {
+	server := testkit.StartNATS(t)
+	b := open(t, server.URL(""), bus.Options{})
+	k := attach(t, b, "c")
+	publishAll(t, b, numbered("c", 0, 10))
+	arrived(t, b, k, server.URL(""), 10)
+	_, js := plain(t, server.Addr)
+	stream, err := js.Stream(t.Context(), "fraiseql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paused := 0
+	for name := range stream.ConsumerNames(t.Context()).Name() {
+		if _, err := stream.PauseConsumer(t.Context(), name, time.Now().Add(time.Hour)); err != nil {
+			t.Fatal(err)
+		}
+		paused++
+	}
+	if paused != 1 {
+		t.Fatalf("%d consumers", paused)
+	}
+	publishAll(t, b, numbered("c", 10, 10))
+	arrived(t, b, k, server.URL(""), 20)
+	wantAll(t, k, 20)
+}
+
 // TestTLS connects with a certificate that only tls_ca makes known.
 func TestTLS(t *testing.T) {
 	c := testkit.NewCertificate(t, t.TempDir(), 1)
