@@ -66,15 +66,20 @@
 // that it delivered. It tells of a gap when the stream no longer holds what it has yet to read, was deleted and made
 // anew (all of the new one is delivered), or lost its newest events, as an unreplicated server does when its machine
 // loses power: then the first node that sees it writes a new epoch into the stream, and positions of before are foreign.
+// A consumer lives on one server. When that lags behind the leader, as it may for half a minute after elections, the lane
+// sees within some ten seconds that the leader has what does not come, and makes another consumer.
 //
 // # Order
 //
 // The events of one Publish are sent without waiting for one another and stored in order. What is not acknowledged when
 // a connection ends is sent again, in order; JetStream drops what it has. In a stream with replicas a leader may be
 // elected between two events that are on their way. There, from NATS 2.12 on, events that are published together are stored as wholes of up
-// to 256, or not at all: nothing comes between, and no order changes. On NATS 2.11, and where events were stored already that
-// come again with others, they are sent one by one: if one fails and a later one was stored, nothing is sent again, the
-// caller is told how many leading events are stored, and fraiseql_nats_unordered_batches counts it.
+// to 256, or not at all: nothing comes between, and no order changes. A whole whose acknowledgement was lost with its
+// leader is sent again after a second. If it was stored, or some of its events were that come again with others, the new
+// leader is asked which ones it knows, by messages that expect a last sequence that no stream has, so that they are never
+// stored; the others follow as wholes. On NATS 2.11, and while a server has too many wholes on their way, events are sent
+// one by one: if one fails and a later one was stored, nothing is sent again, the caller is told how many leading events
+// are stored, and fraiseql_nats_unordered_batches counts it.
 //
 // # Core
 //

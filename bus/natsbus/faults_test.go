@@ -145,7 +145,7 @@ func TestTheServerIsKilled(t *testing.T) {
 			server.Start()
 		}
 	}
-	await(t, "everything has come", func() bool { return len(k.messages()) >= batches*each })
+	arrived(t, b, k, server.URL(""), batches*each)
 	wantAll(t, k, batches*each)
 	if s := b.Status(); s.Reconnects < 3 {
 		t.Errorf("%+v", s)
@@ -175,7 +175,7 @@ func TestTheNetworkIsCut(t *testing.T) {
 		}
 		<-done
 	}
-	await(t, "everything has come", func() bool { return len(k.messages()) >= batches*each })
+	arrived(t, to, k, server.URL(""), batches*each)
 	wantAll(t, k, batches*each)
 }
 
@@ -354,7 +354,7 @@ func TestTheNetworkStalls(t *testing.T) {
 	await(t, "the status tells", func() bool { return b.Status().Problem != "" })
 	proxy.Release()
 	publishAll(t, b, numbered("c", 50, 50))
-	await(t, "everything has come", func() bool { return len(k.messages()) >= 100 })
+	arrived(t, b, k, server.URL(""), 100)
 	wantAll(t, k, 100)
 }
 

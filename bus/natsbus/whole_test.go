@@ -126,10 +126,10 @@ func TestWholesThatAreStoredAlready(t *testing.T) {
 	}
 	publishAll(t, b, numbered("c", 160, 2*wholeEvents))
 	n := 160 + 2*wholeEvents
-	await(t, "everything has come", func() bool { return len(k.messages()) >= n })
+	arrived(t, b, k, url, n)
 	wantAll(t, k, n)
 	mixed := append(numbered("c", n, 3), bus.Message{Event: event.Event{Channel: bus.ControlChannel, Type: "t", ID: "x", Data: []byte("{}")}})
 	publishAll(t, b, append(mixed, numbered("c", n+3, 3)...))
-	await(t, "those around another stream's have come", func() bool { return len(k.messages()) >= n+6 })
+	arrived(t, b, k, url, n+6)
 	wantAll(t, k, n+6)
 }
