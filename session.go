@@ -190,6 +190,12 @@ func sizeOf(it *queue.Item) int {
 // is taken like every message, and what waited as a result is dropped.
 func (s *Session) Shut(code uint16, reason string) { s.driver.Shut(code, reason) }
 
+// ShutAfter closes the session from this side once everything that waits was taken; nothing goes in after it. It is for
+// hosts that stop: what was published before reaches the client, who comes again for the rest.
+func (s *Session) ShutAfter(code uint16, reason string) {
+	s.out.CloseAfter(code, session.CutReason(reason))
+}
+
 // Close says that the client is gone: everything of the session ends, nothing can be taken any more. Idempotent.
 func (s *Session) Close() {
 	s.end()

@@ -48,6 +48,7 @@ type host struct {
 	engine  *fraiseql.Engine
 	session *fraiseql.Session
 	woken   atomic.Int32
+	full    bool // takes nothing
 	got     []string
 }
 
@@ -62,6 +63,9 @@ func (h *host) open(s *fraiseql.Sessions, r fraiseql.SessionRequest) {
 // take moves what is to be sent to got, as text or `close CODE REASON`.
 func (h *host) take() {
 	h.t.Helper()
+	if h.full {
+		return
+	}
 	n := h.woken.Swap(0)
 	if n > 1 {
 		h.t.Errorf("woken %d times", n)
@@ -80,7 +84,8 @@ func (h *host) take() {
 }
 
 // play runs a script in a synctest bubble. Lines: `> MESSAGE` of the client, `< TEXT` that it gets, `< close CODE
-// REASON`, `publish CHANNEL DATA [times]`, `wait DURATION`, `shut CODE REASON`, `gone`.
+// REASON`, `publish CHANNEL DATA [times]`, `wait DURATION`, `shut CODE REASON`, `leave CODE REASON`, `gone`; `full` until `room`:
+// the host takes nothing.
 func (h *host) play(script string) {
 	h.t.Helper()
 	for line := range strings.SplitSeq(script, "\n") {
@@ -135,6 +140,14 @@ func (h *host) input(verb, rest string) {
 		code, reason, _ := strings.Cut(rest, " ")
 		n, _ := strconv.Atoi(code)
 		h.session.Shut(uint16(n), reason)
+	case "full":
+		h.full = true
+	case "room":
+		h.full = false
+	case "leave":
+		code, reason, _ := strings.Cut(rest, " ")
+		n, _ := strconv.Atoi(code)
+		h.session.ShutAfter(uint16(n), reason)
 	case "gone":
 		h.session.Close()
 	default:
@@ -296,6 +309,24 @@ func TestSessionScripts(t *testing.T) {
 		{rule: "the host shuts", script: subscribed + `
 			shut 1003 messages are text
 			< close 1003 messages are text
+			> {"type":"ping"}`},
+		{rule: "the host shuts and drops what waits", script: subscribed + `
+			full
+			publish chat {"text":"a"} 3
+			shut 1003 messages are text
+			room
+			< close 1003 messages are text`},
+		{rule: "the host leaves after what waits", script: subscribed + `
+			full
+			publish chat {"text":"a"} 3
+			leave 1012 again
+			publish chat {"text":"b"}
+			leave 1001 later
+			room
+			< {"id":"1","type":"next","payload":{"data":{"everything":{"text":"a"}}}}
+			< {"id":"1","type":"next","payload":{"data":{"everything":{"text":"a"}}}}
+			< {"id":"1","type":"next","payload":{"data":{"everything":{"text":"a"}}}}
+			< close 1012 again
 			> {"type":"ping"}`},
 		{rule: "nothing comes once the client is gone", script: subscribed + `
 			gone

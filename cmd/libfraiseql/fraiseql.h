@@ -195,7 +195,7 @@ typedef struct {
  *   What is to be sent, about max_bytes, each uint32 kind + uint32 close code + uint32 length + bytes.
  *   -> count
  * int64 fq_session_shut(int64 engine, int64 session, int64 code, fq_text *reason)
- *   Closes from this side; the close is taken like every message.
+ *   Closes from this side; the close is taken like every message, after what waits, and nothing goes in after it.
  * int64 fq_session_close(int64 engine, int64 session)
  *   The client is gone: everything of the session ends. -> 1, or 0 when it was closed before
  *

@@ -16,7 +16,7 @@ import (
 type guest interface {
 	Receive(message []byte)
 	Take(dst []fraiseql.Outgoing, maxBytes int) (out []fraiseql.Outgoing, more bool)
-	Shut(code uint16, reason string)
+	ShutAfter(code uint16, reason string)
 	Close()
 }
 
@@ -66,8 +66,8 @@ func (x *exchange) Take(dst []fraiseql.Outgoing, maxBytes int) ([]fraiseql.Outgo
 	return dst, false
 }
 
-// Shut implements guest.
-func (x *exchange) Shut(code uint16, reason string) {
+// ShutAfter implements guest.
+func (x *exchange) ShutAfter(code uint16, reason string) {
 	x.mu.Lock()
 	x.over = true
 	made := x.made

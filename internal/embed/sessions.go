@@ -284,7 +284,7 @@ func (e *Engine) SessionTake(dst []byte, handle, limit int64) (out []byte, n int
 // keptOutgoing is the longest list of messages that an idle session keeps.
 const keptOutgoing = 16
 
-// SessionShut closes a session from this side: 0 or Unknown.
+// SessionShut closes a session from this side after what waits for its client: 0 or Unknown.
 func (e *Engine) SessionShut(handle, code int64, reason []byte) (int64, error) {
 	c := e.session(handle)
 	if c == nil {
@@ -293,7 +293,7 @@ func (e *Engine) SessionShut(handle, code int64, reason []byte) (int64, error) {
 	if code < 1000 || code > 4999 {
 		return 0, bad("code", "must be a close code between 1000 and 4999")
 	}
-	c.facade.Shut(uint16(code), string(reason))
+	c.facade.ShutAfter(uint16(code), string(reason))
 	return 0, nil
 }
 

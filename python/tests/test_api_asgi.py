@@ -258,6 +258,29 @@ async def test_shutdown_sends_clients_away(app: SubscriptionApp) -> None:
         assert (await socket.closed())[0] == 1012
 
 
+async def test_events_while_the_lifespan_ends(app: SubscriptionApp, manager: SubscriptionManager) -> None:
+    """Under servers that leave connections open until then: what was accepted before comes before the close, nothing after it."""
+    async with Socket(app) as socket:
+        await socket.init()
+        await socket.subscribe(manager, "a", ORDERS)
+        reached = [publish(manager, str(n)) for n in range(200)]  # the loop has no turn meanwhile
+        assert reached == [1] * 200
+        await lifespan(app)
+        later = 200
+        while publish(manager, str(later)):  # until the close has ended the subscription
+            later += 1
+            await asyncio.sleep(0)
+        got = []
+        while (one := await socket.next())["type"] == "websocket.send":
+            got.append(json.loads(one["text"]))
+        assert one["code"] == 1012
+        assert len(got) >= 200
+        assert got == [message("a", str(n)) for n in range(len(got))]
+        socket.leave(1012)
+        await socket.ended()
+        assert socket.outgoing.empty()
+
+
 class Clock:
     """A clock of its own for a drain: it moves on by sleeping only. It notes when which connection was sent away."""
 

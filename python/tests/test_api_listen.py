@@ -219,7 +219,7 @@ class TestListen:
         tasks = [asyncio.ensure_future(take(executor, 3, f"s{n}")) for n in range(count)]
         for n in range(3):
             publish(executor, n)
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
         assert await asyncio.gather(*tasks) == [[0, 1, 2]] * count
         loop = asyncio.get_running_loop()
         assert not executor._aside().mailbox(loop)._targets
@@ -351,8 +351,10 @@ def test_closed_while_a_loop_has_stopped(executor: SubscriptionExecutor) -> None
     executor.register_subscription("c", "s", USERS)
     loop = asyncio.new_event_loop()
     assert loop.run_until_complete(executor.next_event_async("s", timeout=0.001)) is None
+    mailbox = executor._aside().mailbox(loop)
+    assert mailbox.open
     executor.close()
-    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.run_until_complete(until(lambda: not mailbox.open))
     loop.close()
 
 

@@ -231,7 +231,7 @@ class TestAsync:
         done = threading.Event()
 
         async def resolver(event: Event) -> dict[str, Any]:
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
             done.set()
             return {"id": threading.current_thread().name}
 
@@ -256,13 +256,20 @@ class TestAsync:
 
     @pytest.mark.anyio
     async def test_order_is_kept(self, executor: SubscriptionExecutor) -> None:
+        begun, ended = asyncio.Event(), [asyncio.Event() for _ in range(30)]
+
         async def resolver(event: Event) -> dict[str, Any]:
-            await asyncio.sleep(0.002 * (event.data["id"] % 3))
-            return {"id": event.data["id"]}
+            n = event.data["id"]
+            if n % 3 == 0:  # the first of three waits for the last
+                begun.set()
+                await ended[n + 2].wait()
+            ended[n].set()
+            return {"id": n}
 
         executor.register_subscription("c", "s", ORDERS, resolver=resolver)
         for n in range(30):
             publish(executor, n)
+        await asyncio.wait_for(begun.wait(), 5)
         got = [payload(await executor.next_event_async("s", timeout=5))["data"]["orders"]["id"] for _ in range(30)]
         assert got == [str(n) for n in range(30)]
 

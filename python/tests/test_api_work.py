@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
+from asgi import until
 from fraiseql.subscriptions import SubscriptionExecutor
 
 WAIT = 30
@@ -19,7 +21,9 @@ def publish(executor: SubscriptionExecutor, n: int) -> None:
 
 def until_begun(executor: SubscriptionExecutor, begun: threading.Event) -> None:
     """A worker begins on a thread of its own: events published before that are not its."""
+    end = time.monotonic() + WAIT
     while not begun.wait(0.01):
+        assert time.monotonic() < end, "no worker begins"
         publish(executor, 0)
 
 
@@ -68,9 +72,12 @@ async def test_a_coroutine_function_works_in_the_loop() -> None:
 
     executor = SubscriptionExecutor()
     worker = executor.work("mails", work, group="mailer")
-    while not begun.is_set():
+
+    def begins() -> bool:
         publish(executor, 0)
-        await asyncio.sleep(0.01)
+        return begun.is_set()
+
+    await until(begins)
     publish(executor, 9)
     await asyncio.wait_for(done.wait(), WAIT)
     assert seen[-1] == 9

@@ -212,7 +212,7 @@ async def hear():
     async for message in executor.listen("sub1"): pass
 loop = asyncio.new_event_loop()
 task = loop.create_task(hear())
-loop.run_until_complete(asyncio.sleep(0.01))
+loop.run_until_complete(asyncio.sleep(0))  # a turn: it waits
 os._exit(0)
 """
     )

@@ -39,7 +39,6 @@ def heard():
     subscribe(executor)
     async def main():
         async def later():
-            await asyncio.sleep(0.01)
             executor.publish_event("userCreated", "users", {"id": "1", "text": ""}, **ADDRESS)
         task = asyncio.create_task(later())
         async for message in executor.listen("sub1"):

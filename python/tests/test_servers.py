@@ -229,48 +229,95 @@ def test_stops_while_clients_listen(name: str) -> None:
         assert "Traceback" not in server.said(), server.said()
 
 
+async def hear(server: Server, few: asyncio.Semaphore, pong: Callable[[], None], heard: Callable[[int], None]) -> int | None:
+    """A client that subscribes and listens until it is sent away; the close code."""
+    url, protocols = f"ws://127.0.0.1:{server.port}/graphql", [Subprotocol("graphql-transport-ws")]
+    async with few:  # a machine that is busy takes its time for each
+        ws = await connect_async(url, subprotocols=protocols, open_timeout=PATIENCE)
+    async with ws:
+        await ws.send(json.dumps({"type": "connection_init", "payload": {"token": "let me in"}}))
+        assert json.loads(await ws.recv()) == {"type": "connection_ack"}
+        await ws.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "subscription { users { id } }"}}))
+        await ws.send(json.dumps({"type": "ping"}))
+        try:
+            while True:
+                message = json.loads(await ws.recv())
+                if message["type"] == "next":
+                    heard(int(message["payload"]["data"]["users"]["id"]))
+                elif message["type"] == "pong":
+                    pong()
+        except ConnectionClosed as closed:
+            return None if closed.rcvd is None else closed.rcvd.code
+
+
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("ws", ["websockets", "websockets-sansio"])
 def test_nothing_accepted_is_lost(loop: str, ws: str) -> None:
     """uvicorn's own shutdown with 200 clients: each has every event that was accepted before, in order, and is told to come again."""
     count, events = 200, 30
-    command = ["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop, "--ws", ws]
-    with serving(command) as server:
-
-        async def client(subscribed: asyncio.Semaphore, few: asyncio.Semaphore) -> tuple[list[str], int | None]:
-            url, protocols = f"ws://127.0.0.1:{server.port}/graphql", [Subprotocol("graphql-transport-ws")]
-            got: list[str] = []
-            async with few:  # a machine that is busy takes its time for each
-                ws = await connect_async(url, subprotocols=protocols, open_timeout=PATIENCE)
-            async with ws:
-                await ws.send(json.dumps({"type": "connection_init", "payload": {"token": "let me in"}}))
-                assert json.loads(await ws.recv()) == {"type": "connection_ack"}
-                await ws.send(json.dumps({"id": "1", "type": "subscribe", "payload": {"query": "subscription { users { id } }"}}))
-                await ws.send(json.dumps({"type": "ping"}))
-                try:
-                    while True:
-                        message = json.loads(await ws.recv())
-                        if message["type"] == "next":
-                            got.append(message["payload"]["data"]["users"]["id"])
-                        elif message["type"] == "pong":
-                            subscribed.release()
-                except ConnectionClosed as closed:
-                    return got, None if closed.rcvd is None else closed.rcvd.code
+    with serving(["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop, "--ws", ws]) as server:
 
         async def run() -> None:
             subscribed, few = asyncio.Semaphore(0), asyncio.Semaphore(20)
-            clients = [asyncio.ensure_future(client(subscribed, few)) for _ in range(count)]
+            got: list[list[int]] = [[] for _ in range(count)]
+            clients = [asyncio.ensure_future(hear(server, few, subscribed.release, mine.append)) for mine in got]
             for _ in clients:
                 await asyncio.wait_for(subscribed.acquire(), PATIENCE)
             for number in range(events):
                 answer = await asyncio.to_thread(server.get, f"/users/{number}", "POST")
                 assert answer["reached"] == count
+            await asyncio.to_thread(server.get, "/pid")  # uvicorn's loop has had a turn since
             server.process.send_signal(signal.SIGTERM)
-            for got, code in await asyncio.wait_for(asyncio.gather(*clients), PATIENCE):
-                assert got == [str(number) for number in range(events)]
-                assert code == 1012
+            assert await asyncio.wait_for(asyncio.gather(*clients), PATIENCE) == [1012] * count
+            assert got == [list(range(events))] * count
 
         asyncio.run(run())
         assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
         assert "Traceback" not in server.said(), server.said()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("by", ["task", "thread"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("ws", ["websockets", "websockets-sansio"])
+def test_events_published_while_uvicorn_stops(loop: str, ws: str, by: str) -> None:
+    """Each client has what was accepted before the signal, and of what came later a beginning without gaps. Publishing goes
+    on until the application closes the manager, and then fails with an error of ours; nothing hangs or warns."""
+    count, enough = 8, 40
+    with serving(["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop, "--ws", ws]) as server:
+
+        async def run() -> None:
+            subscribed, few, full = asyncio.Semaphore(0), asyncio.Semaphore(4), asyncio.Semaphore(0)
+            got: list[list[int]] = [[] for _ in range(count)]
+
+            def listening(mine: list[int]) -> Callable[[int], None]:
+                def heard(number: int) -> None:
+                    mine.append(number)
+                    if len(mine) == enough:
+                        full.release()
+
+                return heard
+
+            clients = [asyncio.ensure_future(hear(server, few, subscribed.release, listening(mine))) for mine in got]
+            for _ in clients:
+                await asyncio.wait_for(subscribed.acquire(), PATIENCE)
+            await asyncio.to_thread(server.get, f"/flood/{by}", "POST")
+            for _ in clients:
+                await asyncio.wait_for(full.acquire(), PATIENCE)
+            accepted = await asyncio.to_thread(server.get, "/flood")
+            assert accepted >= enough
+            await asyncio.to_thread(server.get, "/pid")  # uvicorn's loop has had a turn since
+            server.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(asyncio.gather(*clients), PATIENCE) == [1012] * count
+            for mine in got:
+                assert mine == list(range(len(mine)))
+                assert len(mine) >= accepted
+
+        asyncio.run(run())
+        assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        said = server.said()
+        assert "the flood has ended" in said, said
+        assert not re.search(
+            r"Traceback|exception|never awaited|destroyed|RuntimeWarning|ResourceWarning", said, re.IGNORECASE
+        ), said
