@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"log"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -79,55 +78,4 @@ func await(received, sent *atomic.Int64) {
 		}
 		time.Sleep(100 * time.Microsecond)
 	}
-}
-
-// latency publishes at a rate; an event's time counts from when it was due, so that a publisher that is late shows.
-func latency(addr, of string, round int, rate float64) figures {
-	var mu sync.Mutex
-	var times []time.Duration
-	var received, sent atomic.Int64
-	s, err := makers[of](addr, func(d []byte) {
-		took := time.Since(due(d))
-		mu.Lock()
-		times = append(times, took)
-		mu.Unlock()
-		received.Add(1)
-	})
-	check(err)
-	defer s.close()
-	asked := reads(addr)
-	began, before, server := time.Now(), cpu(), serverCPU()
-	calls := int64(rate * length.Seconds() / float64(*batch))
-	interval := time.Duration(float64(*batch) / rate * float64(time.Second))
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for p := range *publishers {
-		wait.Go(func() {
-			list, publish := make([][]byte, *batch), s.publisher()
-			for {
-				i := next.Add(1) - 1
-				if i >= calls {
-					return
-				}
-				at := began.Add(time.Duration(i) * interval)
-				time.Sleep(time.Until(at))
-				for i := range list {
-					list[i] = data(at)
-				}
-				check(publish(p%*channels, list))
-				sent.Add(int64(len(list)))
-			}
-		})
-	}
-	wait.Wait()
-	await(&received, &sent)
-	mu.Lock()
-	defer mu.Unlock()
-	slices.Sort(times)
-	ms := func(q float64) float64 {
-		return float64(times[int(float64(len(times)-1)*q)].Microseconds()) / 1000
-	}
-	return figures{Reads: (reads(addr) - asked) / float64(len(times)) * 1e6, Kind: "latency", Round: round, Of: of, Batch: *batch, Events: len(times), PerSecond: float64(len(times)) / time.Since(began).Seconds(),
-		P50: ms(0.5), P99: ms(0.99), CPU: (cpu() - before).Seconds() / float64(len(times)) * 1e6,
-		ServerCPU: (serverCPU() - server).Seconds() / float64(len(times)) * 1e6}
 }
