@@ -1,11 +1,13 @@
 // Command redis measures the Redis bus against its driver used bare, on a redis-server of its own without persistence.
 //
-//	go run ./bench/bus/redis -rounds 7 -time 3s > bench/results/bus/redis.jsonl
+//	go run ./bench/bus/redis -rounds 7 -time 2s > bench/results/bus/redis.jsonl
 //
 // Bare is a loop of rueidis: XADD from as many goroutines as the bus is given, with the same fields and the same
 // trimming, and one blocking XREAD over the same number of streams. In each round both publish as fast as they can, one
-// after the other, then both at half of what the slower one reached in that round. Each line that is printed is JSON; the last
-// ones are the ratios and differences over all rounds: their median, the lowest and the highest.
+// after the other, then both at half of what the slower one reached in that round, in pieces of half a second, of both in
+// turn: a pause of some ten milliseconds, such as another process makes, decides the 99th percentile of two seconds. Each
+// line that is printed is JSON; the last ones are the ratios and differences over all rounds: their median, the lowest and
+// the highest.
 package main
 
 import (
@@ -147,7 +149,7 @@ func summary(all []figures, out *json.Encoder) error {
 		r.Add("half load: p50 ms, bus", "", own.P50)
 		r.Add("half load: p99 ms, rueidis", "", bare.P99)
 		r.Add("half load: p99 ms, bus", "", own.P99)
-		r.Add("half load: p99 added, ms", "", own.P99-bare.P99)
+		r.Add("half load: p99 added, ms", "< 2", own.P99-bare.P99)
 		r.Add("half load: p99 added, ms, within half a second", "< 2", added(own.Pieces, bare.Pieces))
 		r.Add("half load: cores that other processes used meanwhile", "", (bare.Others+own.Others)/2)
 	}
