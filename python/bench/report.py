@@ -277,8 +277,10 @@ share the machine. The systems take turns within a round, in another order each 
 """
     if any(run.found(scenario.name, mode, ALONE) for scenario in SCENARIOS for mode in MODES):
         text += """
-*uvicorn alone* is no GraphQL server but the floor of every ASGI application: it finds the subscribers of a room in a dict, makes
-the text of an event once, and hands it to uvicorn for each of them, with no task, future, queue or engine in between.
+*uvicorn alone* is no GraphQL server but what an ASGI application pays that sends each event as it comes: it finds the subscribers of a
+room in a dict, makes the text of an event once, and hands it to uvicorn for each of them, with no task, future, queue or engine in
+between. A mount can be below it where events come faster than they are sent: it then takes several messages of a client at once, which
+uvloop writes together.
 """
     for scenario in SCENARIOS:
         text += f"\n### {scenario.title}\n"
