@@ -17,6 +17,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/outbound"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/session"
 	"github.com/fraiseql/fraiseql-go/internal/transport/callback"
 	"github.com/fraiseql/fraiseql-go/internal/transport/gqlhttp"
@@ -251,6 +252,15 @@ func (p *endpoint) QueuedBytes() int64 {
 		n += p.callbacks.QueuedBytes()
 	}
 	return n
+}
+
+// eachConn implements server.
+func (p *endpoint) eachConn(f func(*queue.Conn)) {
+	p.ws.EachConn(f)
+	p.http.EachConn(f)
+	if p.callbacks != nil {
+		p.callbacks.EachConn(f)
+	}
 }
 
 // Drain implements server: the protocols side by side, each over the whole window.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/poll"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
 // Nothing in this file needs HTTP: an engine without clients of its own is built without it (docs/adr/0022).
@@ -15,6 +16,8 @@ import (
 type server interface {
 	Connections() int
 	QueuedBytes() int64
+	// eachConn calls f for what waits for each connection, while others come and go. f must not block.
+	eachConn(f func(*queue.Conn))
 	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
 	// dismiss closes the connections of identities that are gone, and returns how many there were.
 	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int

@@ -242,6 +242,14 @@ func (s *Sessions) QueuedBytes() (n int64) {
 	return n + s.streams.QueuedBytes()
 }
 
+// eachConn implements server.
+func (s *Sessions) eachConn(f func(*queue.Conn)) {
+	for _, c := range s.list() {
+		f(&c.out)
+	}
+	s.streams.EachConn(f)
+}
+
 // Drain refuses further sessions, closes the open ones with a code and a reason after what waits for them, in random
 // order spread over window, and returns when the host has closed all of them or ctx ends.
 func (s *Sessions) Drain(ctx context.Context, window time.Duration, closeCode uint16, reason string) error {

@@ -55,7 +55,7 @@ func (e *Engine) setRates(old, l *Limits) {
 	if old.MemoryBytes != l.MemoryBytes {
 		var c *ceiling.Ceiling
 		if l.MemoryBytes > 0 {
-			c = ceiling.New(int64(l.MemoryBytes))
+			c = ceiling.New(int64(l.MemoryBytes), e.makeRoom)
 		}
 		e.ceiling.Store(c)
 	}

@@ -91,7 +91,7 @@ var AuthReasons = []string{"missing", "malformed", "signature", "algorithm", "ex
 var LimitNames = []string{
 	"connections", "connections_per_ip", "connections_per_user", "connections_per_tenant", "connect_rate",
 	"subscriptions_per_connection", "subscriptions_per_user", "subscriptions_per_tenant", "fields_per_user", "subscribe_rate",
-	"publish_rate", "memory", "groups_per_channel", "groups_per_tenant",
+	"publish_rate", "memory", "memory_slowest", "groups_per_channel", "groups_per_tenant",
 	"document_bytes", "document_tokens", "document_depth", "document_aliases", "document_fields", "message_bytes",
 	"event_bytes", "event_depth", "publish_bytes", "publish_events", "publish_memory", "http_connections",
 	"publish_token_rate", "callback_subscriptions", "preparing",

@@ -23,7 +23,12 @@ const upgrade = "GET /graphql HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConn
 
 // dial opens a socket and upgrades it.
 func dial(addr string) (*client, error) {
-	conn, err := net.DialTimeout("tcp", addr, patience)
+	return dialBy(&net.Dialer{Timeout: patience}, addr)
+}
+
+// dialBy is dial with other options of its socket.
+func dialBy(d *net.Dialer, addr string) (*client, error) {
+	conn, err := d.Dial("tcp", addr)
 	if err != nil {
 		return nil, err
 	}

@@ -14,28 +14,49 @@ import (
 	"time"
 )
 
-// period is for how long one look is believed.
-const period = 100 * time.Millisecond
+const (
+	// period is for how long one look is believed.
+	period = 100 * time.Millisecond
+	// pause is between two attempts to make room: what was dropped must be collected before it shows.
+	pause = 500 * time.Millisecond
+)
 
 // Ceiling is a bound on memory. Its method is safe for concurrent use and cheap.
 type Ceiling struct {
-	limit int64
-	used  func() int64
-	start time.Time
-	next  atomic.Int64 // when to look again, in ns since start
-	over  atomic.Bool
+	limit    int64
+	used     func() int64
+	makeRoom func(excess int64)
+	start    time.Time
+	next     atomic.Int64 // when to look again, in ns since start
+	room     atomic.Int64 // when to make room again
+	over     atomic.Bool
 }
 
-// New makes a ceiling of so many bytes.
-func New(limit int64) *Ceiling { return &Ceiling{limit: limit, used: Used, start: time.Now()} }
+// New makes a ceiling of so many bytes. Where hardly any are left, a thirty-second, makeRoom, which may be nil, is told how
+// many are to be given back until a tenth is free, by whoever asks just then, and at most twice a second.
+func New(limit int64, makeRoom func(excess int64)) *Ceiling {
+	return &Ceiling{limit: limit, used: Used, makeRoom: makeRoom, start: time.Now()}
+}
 
 // Exceeded reports whether the process uses more than it may, as of a moment ago.
 func (c *Ceiling) Exceeded() bool {
 	now, due := int64(time.Since(c.start)), c.next.Load()
 	if now >= due && c.next.CompareAndSwap(due, now+int64(period)) {
-		c.over.Store(c.used() > c.limit)
+		used := c.used()
+		c.over.Store(used > c.limit)
+		if used > c.limit-c.limit/32 {
+			c.tell(now, used-c.limit/10*9)
+		}
 	}
 	return c.over.Load()
+}
+
+// tell has room made, unless that was a moment ago.
+func (c *Ceiling) tell(now, excess int64) {
+	due := c.room.Load()
+	if c.makeRoom != nil && now >= due && c.room.CompareAndSwap(due, now+int64(pause)) {
+		c.makeRoom(excess)
+	}
 }
 
 // Limit is the bound in bytes.

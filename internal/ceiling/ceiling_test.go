@@ -31,11 +31,34 @@ func TestExceeded(t *testing.T) {
 	})
 }
 
+// Room is made before the ceiling is reached, and not again before what was given back can show.
+func TestMakeRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var used int64
+		var asked []int64
+		c := New(3200, func(excess int64) { asked = append(asked, excess) })
+		c.used = func() int64 { return used }
+		for i, tt := range []struct {
+			used, want int64 // 0: nothing is asked
+			over       bool
+		}{{3100, 0, false}, {3101, 221, false}, {3300, 0, true}, {3300, 0, true}, {3300, 0, true}, {3300, 0, true}, {3300, 420, true}, {3000, 0, false}} {
+			used, asked = tt.used, nil
+			if got := c.Exceeded(); got != tt.over {
+				t.Errorf("%d: exceeded %v", i, got)
+			}
+			if got := append(asked, 0)[0]; got != tt.want {
+				t.Errorf("%d: room for %d, want %d", i, got, tt.want)
+			}
+			<-time.After(period)
+		}
+	})
+}
+
 func TestUsed(t *testing.T) {
 	if n := Used(); n < 1<<20 || n > 1<<36 {
 		t.Errorf("%d bytes", n)
 	}
-	if c := New(1); !c.Exceeded() || c.Limit() != 1 {
+	if c := New(1, nil); !c.Exceeded() || c.Limit() != 1 {
 		t.Error("a byte is enough")
 	}
 }

@@ -81,7 +81,7 @@ var table = []Metric{
 	{counters[observe.AuthFailures].name, Counter, "reason", observe.AuthReasons[:len(observe.AuthReasons)-1], "Credentials refused."},
 	{counters[observe.Refreshes].name, Counter, "result", []string{"accepted", "refused"}, "Fresh credentials that clients of open connections sent."},
 	{counters[observe.Revocations].name, Counter, "result", []string{"enforced", "refused"}, "Revocations of credentials; `refused`: there were too many."},
-	{counters[observe.Limited].name, Counter, "limit", observe.LimitNames, "What limits refused, by the key of `limits`; `publish_token_rate` is `publish.rate`, `callback_subscriptions` is `callback.max_subscriptions`, `preparing` what waits for a worker."},
+	{counters[observe.Limited].name, Counter, "limit", observe.LimitNames, "What limits refused, by the key of `limits`; `publish_token_rate` is `publish.rate`, `callback_subscriptions` is `callback.max_subscriptions`, `preparing` what waits for a worker, `memory_slowest` clients that were closed to make room below the ceiling."},
 	{counters[observe.Hooks].name, Counter, "result", []string{"allowed", "refused", "failed", "dropped"}, "Calls of hooks; `failed`: they could not judge, `dropped`: there was no time to tell one."},
 	{counters[observe.SchemaChanges].name, Counter, "result", []string{"accepted", "refused"}, "Schemas that were to take the place of the one in force; `refused`: they were not valid, the one before stays."},
 	{counters[observe.Renewed].name, Counter, "result", []string{"moved", "ended"}, "Live subscriptions when another schema came into force: they went on under it, or were not valid any more."},

@@ -244,6 +244,13 @@ func (h *Handler) QueuedBytes() (n int64) {
 	return n
 }
 
+// EachConn calls f for what waits for each subscription.
+func (h *Handler) EachConn(f func(*queue.Conn)) {
+	for _, s := range h.list() {
+		f(&s.out)
+	}
+}
+
 // Dismiss ends every subscription of an identity that is gone, and returns how many.
 func (h *Handler) Dismiss(gone func(*identity.Identity) bool, closeCode uint16) (n int) {
 	for _, s := range h.list() {

@@ -134,6 +134,9 @@ func (h *Handler) QueuedBytes() (n int64) {
 	return n
 }
 
+// EachConn calls f for what waits for each stream, while others come and go. f must not block.
+func (h *Handler) EachConn(f func(*queue.Conn)) { h.each(func(c *conn) { f(&c.out.Conn) }) }
+
 // each calls f for every open stream, while others come and go.
 func (h *Handler) each(f func(*conn)) {
 	h.cfg.Poller.Each(func(o poll.Owner) {

@@ -189,6 +189,15 @@ func (h *Handler) QueuedBytes() (n int64) {
 	return n
 }
 
+// EachConn calls f for what waits for each connection, while others come and go. f must not block.
+func (h *Handler) EachConn(f func(*queue.Conn)) {
+	h.cfg.Poller.Each(func(o poll.Owner) {
+		if c, ok := o.(*conn); ok && c.handler == h {
+			f(&c.out.Conn)
+		}
+	})
+}
+
 // Drain refuses new connections from now on, closes the open ones with code and reason after what waits for
 // them, in random order spread evenly over window, and waits until all are gone. With ctx over it returns its
 // error and leaves the rest to Poller.Close. Clients retry 1001, 1012 and 1013 (PROTOCOLS 1).
