@@ -163,13 +163,29 @@ func (c *crowd) close() {
 	c.running.Wait()
 }
 
-// await waits until every subscriber is ready.
+// await waits until every subscriber is ready, for as long as ever more comes: it fails when nothing has come to any of
+// them for the length of patience.
 func (c *crowd) await(patience time.Duration, problem string, ready func(*subscriber) bool) {
 	c.tb.Helper()
+	for before := -1; ; {
+		waiting, first := c.missing(patience, ready)
+		if waiting == 0 {
+			return
+		}
+		now := c.progress()
+		if now == before {
+			first.mu.Lock()
+			defer first.mu.Unlock()
+			c.tb.Fatalf("%d of %d subscribers: %s, and nothing new for %v; one of %s: last %d, %+v", waiting, len(c.all), problem, patience, first.channel, first.last, first.tally)
+		}
+		before = now
+	}
+}
+
+// missing waits for a while until every subscriber is ready, and returns how many are not, and the first of them.
+func (c *crowd) missing(patience time.Duration, ready func(*subscriber) bool) (waiting int, first *subscriber) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	waiting := 0
-	var first *subscriber
 	for _, s := range c.all {
 		if s.await(ctx, ready) != nil {
 			waiting++
@@ -178,11 +194,20 @@ func (c *crowd) await(patience time.Duration, problem string, ready func(*subscr
 			}
 		}
 	}
-	if waiting > 0 {
-		first.mu.Lock()
-		defer first.mu.Unlock()
-		c.tb.Fatalf("%d of %d subscribers: %s; one of %s: last %d, %+v", waiting, len(c.all), problem, first.channel, first.last, first.tally)
+	return waiting, first
+}
+
+// progress grows with whatever comes.
+func (c *crowd) progress() (n int) {
+	for _, s := range c.all {
+		s.mu.Lock()
+		n += s.tally.Received + s.tally.Duplicates + s.tally.Connects
+		if s.begun {
+			n++
+		}
+		s.mu.Unlock()
 	}
+	return n
 }
 
 // finish waits until every subscriber has the last event of its channel, and returns what they counted.

@@ -92,17 +92,20 @@ func (p *process) count(prefix string) int {
 	return n
 }
 
-// await waits until n lines begin so, in all lives of the process.
+// await waits until n lines begin so, in all lives of the process, for as long as ever more do.
 func (p *process) await(prefix string, n int) {
 	p.t.Helper()
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
-	for {
+	for have := 0; ; {
 		p.mu.Lock()
 		changed := p.changed
 		p.mu.Unlock()
-		if p.count(prefix) >= n {
+		if now := p.count(prefix); now >= n {
 			return
+		} else if now > have {
+			have = now
+			timer.Reset(patience)
 		}
 		select {
 		case <-changed:
