@@ -197,11 +197,11 @@ func (c *crowd) missing(patience time.Duration, ready func(*subscriber) bool) (w
 	return waiting, first
 }
 
-// progress grows with whatever comes.
+// progress grows with every event that comes, and not with connections or repetitions, which may go on for ever.
 func (c *crowd) progress() (n int) {
 	for _, s := range c.all {
 		s.mu.Lock()
-		n += s.tally.Received + s.tally.Duplicates + s.tally.Connects
+		n += s.tally.Received
 		if s.begun {
 			n++
 		}
