@@ -119,7 +119,7 @@ func TestEntriesPassTheDriver(t *testing.T) {
 func TestNothingIsTakenFromAConnectionThatIsReadAhead(t *testing.T) {
 	p, c, far := tapBetween(t)
 	question, answer := command("XREAD", "COUNT", "64", "BLOCK", "2000", "STREAMS", p.stream, "1-1"), told(true, p.stream, []string{"7-1", "data", "{}"})
-	began, lines := make(chan struct{}), make(chan string)
+	began, lines := make(chan struct{}, 1), make(chan string)
 	c.Conn = begins{c.Conn, began}
 	go func() {
 		all := make([]byte, len(answer))
@@ -141,7 +141,7 @@ func TestNothingIsTakenFromAConnectionThatIsReadAhead(t *testing.T) {
 	}
 }
 
-// begins says when somebody reads.
+// begins says when somebody reads, also if that is asked later: began holds one.
 type begins struct {
 	net.Conn
 	began chan struct{}
