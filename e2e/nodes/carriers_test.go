@@ -30,7 +30,7 @@ type carrier struct {
 var carriers = []carrier{
 	{name: "Redis, fsync always", start: redis("always")},
 	{name: "Redis, fsync everysec", start: redis("everysec"), forgets: true},
-	{name: "PostgreSQL", start: postgres, faults: []fault{{"PostgreSQL terminates every backend", terminate, false, false}}},
+	{name: "PostgreSQL", start: postgres, faults: []fault{{name: "PostgreSQL terminates every backend", happen: terminate}}},
 	{name: "JetStream", start: func(t *testing.T) busServer { return natsServer{testkit.StartNATS(t)} }},
 }
 

@@ -44,35 +44,35 @@ type world struct {
 }
 
 var faults = []fault{
-	{"the bus is killed and comes back", func(t *testing.T, w *world) {
+	{name: "the bus is killed and comes back", happen: func(t *testing.T, w *world) {
 		w.bus.kill()
 		pause(time.Second)
 		w.bus.restart()
-	}, true, false},
-	{"connections to the bus are reset", func(t *testing.T, w *world) {
+	}, kills: true},
+	{name: "connections to the bus are reset", happen: func(t *testing.T, w *world) {
 		for range 5 {
 			for _, p := range w.proxies {
 				p.Drop()
 				pause(150 * time.Millisecond)
 			}
 		}
-	}, false, false},
-	{"the network loses everything for a while", func(t *testing.T, w *world) {
+	}},
+	{name: "the network loses everything for a while", happen: func(t *testing.T, w *world) {
 		w.proxies[0].Hold()
 		pause(2 * time.Second)
 		w.proxies[0].Drop()
 		w.proxies[0].Release()
-	}, false, false},
-	{"the network is slow", func(t *testing.T, w *world) {
+	}},
+	{name: "the network is slow", happen: func(t *testing.T, w *world) {
 		w.proxies[1].Delay(100 * time.Millisecond)
 		pause(2 * time.Second)
 		w.proxies[1].Delay(0)
-	}, false, false},
-	{"a node is killed and comes back", func(t *testing.T, w *world) {
+	}},
+	{name: "a node is killed and comes back", happen: func(t *testing.T, w *world) {
 		w.nodes.nodes[2].Kill()
 		pause(time.Second)
 		w.nodes.nodes[2].Start()
-	}, false, true},
+	}, restarts: true},
 }
 
 func pause(d time.Duration) { <-time.After(d) }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"strings"
 	"time"
 )
 
@@ -107,10 +108,14 @@ func (e *OperationError) Error() string {
 	if err := json.Unmarshal(e.Errors, &list); err != nil || len(list) == 0 {
 		return "subscription refused: " + string(e.Errors)
 	}
-	if list[0].Extensions.Code == "" {
-		return "subscription refused: " + list[0].Message
+	texts := make([]string, len(list))
+	for i, refusal := range list {
+		texts[i] = refusal.Message
+		if refusal.Extensions.Code != "" {
+			texts[i] += " (" + refusal.Extensions.Code + ")"
+		}
 	}
-	return "subscription refused: " + list[0].Message + " (" + list[0].Extensions.Code + ")"
+	return "subscription refused: " + strings.Join(texts, "; ")
 }
 
 // ProtocolError is a message of the server that graphql-transport-ws does not allow.

@@ -133,8 +133,9 @@ func TestOperationError(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`[{"message":"m"}]`: "subscription refused: m",
-		`[]`:                "subscription refused: []",
-		`"x"`:               `subscription refused: "x"`,
+		`[{"message":"m","extensions":{"code":"C"}},{"message":"n"}]`: "subscription refused: m (C); n",
+		`[]`:  "subscription refused: []",
+		`"x"`: `subscription refused: "x"`,
 	} {
 		if got := (&OperationError{Errors: json.RawMessage(text)}).Error(); got != want {
 			t.Errorf("%s: %s", text, got)

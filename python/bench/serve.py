@@ -59,7 +59,7 @@ def uvicorn_server(app: ASGIApp) -> Server:
 async def run(system: str) -> None:
     peer = importlib.import_module("peers." + system.replace("-", "_") + "_peer")
     loop = asyncio.get_running_loop()
-    lines = peer.Lines if system == "uvicorn-alone" else partial(Lines, peer.publish)
+    lines = getattr(peer, "Lines", partial(Lines, peer.publish))  # one that reads them in its own way brings its own
     events = await loop.create_server(lines, "127.0.0.1", 0)
     listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
     about = {
