@@ -79,10 +79,10 @@ as fast as acknowledgements come, until the last event was delivered; latencies 
 delivery, at half of the rate that the slower of both reached. Ratios and differences are within one round.
 A machine with two cores runs server, publishers and readers: CPU time per event changes least with what else it does, and percentiles most.
 
-A disk that takes some milliseconds for a flush, a few times a second, decides the 99th percentile of whatever it meets. PostgreSQL's latencies are
-therefore taken in many short pieces of a round, of all in turn, and each percentile is of all pieces, and so are those of Redis (a publisher that was
-kept waiting for ten milliseconds has a queue, which is one in a hundred events of a second): there the difference is also taken within each pair of
-neighbouring pieces, its median shown, and how many cores other processes used meanwhile. For PostgreSQL the part up to the acknowledged commit, which all wait for,
+A disk that takes some milliseconds for a flush, a few times a second, decides the 99th percentile of whatever it meets. Latencies of PostgreSQL and Redis
+are therefore taken in many short pieces of a round, of all in turn, and each percentile is of all pieces (a publisher that was
+kept waiting for ten milliseconds has a queue, which is one in a hundred events of a second). The difference is also taken within each pair of
+neighbouring pieces, its median shown; for Redis, how many cores other processes used meanwhile. For PostgreSQL the part up to the acknowledged commit, which all wait for,
 is shown apart from the one from there to the delivery, which is what a bus can add to.
 
 The bare loop of PostgreSQL is one statement and one round trip per event, with its own connection for each publisher, and takes the event out of the

@@ -60,6 +60,8 @@ type result struct {
 	// AckP99 is from when an event was due to the acknowledgement of its commit, AfterP99 from there to its delivery.
 	AckP99   float64 `json:"ack_p99_ms"`
 	AfterP99 float64 `json:"after_ack_p99_ms"`
+	// Pieces is the 99th percentile of each piece of a round.
+	Pieces []float64 `json:"p99_ms_of_pieces,omitempty"`
 
 	cpu                 float64 // seconds
 	taken, acked, after []time.Duration
@@ -72,6 +74,9 @@ func (r *result) add(more result) {
 	r.Published += more.Published
 	r.Delivered += more.Delivered
 	r.cpu += more.cpu
+	if more.Rate > 0 {
+		r.Pieces = append(r.Pieces, quantile(more.taken, 0.99))
+	}
 	r.taken, r.acked, r.after = append(r.taken, more.taken...), append(r.acked, more.acked...), append(r.after, more.after...)
 	r.AckP99, r.AfterP99 = quantile(r.acked, 0.99), quantile(r.after, 0.99)
 	r.PerSecond = float64(r.Delivered) / r.Seconds
@@ -391,6 +396,8 @@ func summarise(all []result, out *json.Encoder) error {
 		r.Add(n+"p99 ms, bus, delivered by another node", "", other.P99)
 		r.Add(n+"p99 added, ms", "< 2", ours.P99-bare.P99)
 		r.Add(n+"p99 added, ms, delivered by another node", "< 2", other.P99-bare.P99)
+		r.Add(n+"p99 added, ms, within neighbouring pieces", "< 2", report.Added(ours.Pieces, bare.Pieces))
+		r.Add(n+"p99 added, ms, delivered by another node, within neighbouring pieces", "< 2", report.Added(other.Pieces, bare.Pieces))
 		r.Add(n+"of which until the commit is acknowledged: p99 added, ms", "", ours.AckP99-bare.AckP99)
 		r.Add(n+"p99 ms from there to the delivery, pgx", "", bare.AfterP99)
 		r.Add(n+"p99 ms from there to the delivery, bus", "", ours.AfterP99)

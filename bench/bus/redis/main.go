@@ -150,7 +150,7 @@ func summary(all []figures, out *json.Encoder) error {
 		r.Add("half load: p99 ms, rueidis", "", bare.P99)
 		r.Add("half load: p99 ms, bus", "", own.P99)
 		r.Add("half load: p99 added, ms", "< 2", own.P99-bare.P99)
-		r.Add("half load: p99 added, ms, within half a second", "< 2", added(own.Pieces, bare.Pieces))
+		r.Add("half load: p99 added, ms, within half a second", "< 2", report.Added(own.Pieces, bare.Pieces))
 		r.Add("half load: cores that other processes used meanwhile", "", (bare.Others+own.Others)/2)
 	}
 	return r.Write(out)

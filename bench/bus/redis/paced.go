@@ -128,16 +128,3 @@ func machineCPU() time.Duration {
 	}
 	return time.Duration(sum) * 10 * time.Millisecond
 }
-
-// added is how much higher the percentile of own pieces is than that of the bare ones beside them: the median.
-func added(own, bare []float64) float64 {
-	list := make([]float64, min(len(own), len(bare)))
-	for i := range list {
-		list[i] = own[i] - bare[i]
-	}
-	if len(list) == 0 {
-		return 0
-	}
-	slices.Sort(list)
-	return list[len(list)/2]
-}
