@@ -42,6 +42,8 @@ type Exchange struct {
 	told     bool
 	gone     bool // the host has closed it
 	deadline time.Time
+	leave    func() // ends the stream after what waits, nil before there is one
+	leaving  bool   // ShutAfter was called
 }
 
 // exchangeBytes is how much of a body waits for the host; beyond it results wait in their queues, within their bounds.
@@ -217,6 +219,29 @@ func (x *Exchange) Receive([]byte) {}
 
 // Shut ends the answer from this side: a stream breaks off, so that its client comes back.
 func (x *Exchange) Shut(uint16, string) { x.cancel() }
+
+// ShutAfter is Shut once everything that waits was taken; nothing goes in after it. A host that does not take it has some
+// seconds. One answer is completed all the same, and a request that is not yet answered by a stream ends when it is.
+func (x *Exchange) ShutAfter(uint16, string) {
+	x.mu.Lock()
+	x.leaving = true
+	leave := x.leave
+	x.mu.Unlock()
+	if leave != nil {
+		leave()
+	}
+}
+
+// OnLeave implements gqlhttp.Leaver.
+func (x *Exchange) OnLeave(leave func()) {
+	x.mu.Lock()
+	x.leave = leave
+	leaving := x.leaving
+	x.mu.Unlock()
+	if leaving {
+		leave()
+	}
+}
 
 // Close says that the client is gone, or has the whole answer. Idempotent.
 func (x *Exchange) Close() {

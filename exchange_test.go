@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -87,6 +88,22 @@ func (h *host) end(code uint16) {
 				h.t.Errorf("ended with %d, want %d", o.Code, code)
 			}
 			return
+		}
+	}
+}
+
+// rest is the body up to its end, which must break off.
+func (h *host) rest() (all string) {
+	h.t.Helper()
+	for {
+		switch o := h.next(); {
+		case o.Kind == OutgoingClose && o.Code == 1000:
+			h.t.Error("the answer is complete")
+			return all
+		case o.Kind == OutgoingClose:
+			return all
+		default:
+			all += string(o.Data)
 		}
 	}
 }
@@ -211,4 +228,61 @@ func TestExchangeAtClose(t *testing.T) {
 	if _, err := s.OpenHTTP(httptest.NewRequest(http.MethodGet, "/", nil), nil, func() {}); err != ErrDraining {
 		t.Errorf("after Close: %v", err)
 	}
+}
+
+// A host that stops lets each stream end after what waits for it.
+func TestExchangeThatLeaves(t *testing.T) {
+	e, s := exchanges(t, HandlerConfig{Anonymous: true})
+	const events = 100
+	for _, accept := range []string{"text/event-stream", "multipart/mixed"} {
+		h := ask(t, s, accept, "subscription { orders }")
+		h.head(200)
+		h.body("\n\n")
+		publishTo(t, e, `{"n":"first"}`)
+		h.body(`"first"`)
+		// More than an exchange lets wait: the rest is in the queue.
+		filler := strings.Repeat("x", exchangeBytes/16)
+		for n := range events {
+			publishTo(t, e, fmt.Sprintf(`{"n":%d,"text":%q}`, n, filler))
+		}
+		h.x.ShutAfter(1012, "again")
+		h.x.ShutAfter(1012, "again")
+		publishTo(t, e, `{"n":"late"}`)
+		all := h.rest()
+		for n := range events {
+			at := strings.Index(all, fmt.Sprintf(`{"data":{"orders":{"n":%d,`, n))
+			if at < 0 {
+				t.Fatalf("%s: event %d did not come", accept, n)
+			}
+			all = all[at:]
+		}
+		if strings.Contains(all, "late") || strings.Contains(all, "complete") || strings.Contains(all, "--graphql--") {
+			t.Errorf("%s: the end is %q", accept, all[len(filler):])
+		}
+	}
+	if n := s.Connections(); n != 0 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// One that is to leave before its stream has begun leaves as it begins; one answer is complete.
+func TestExchangeThatLeavesBefore(t *testing.T) {
+	stopped := make(chan struct{})
+	_, s := exchanges(t, HandlerConfig{Authenticator: waiting(stopped)})
+	stream, answer := ask(t, s, "text/event-stream", "subscription { orders }"), ask(t, s, "application/json", "{ __typename }")
+	stream.x.ShutAfter(1012, "")
+	answer.x.ShutAfter(1012, "")
+	close(stopped)
+	stream.head(200)
+	stream.end(1012)
+	answer.head(200)
+	answer.end(1000)
+}
+
+// waiting authenticates everybody, later.
+type waiting chan struct{}
+
+func (w waiting) Authenticate(context.Context, Credentials) (*Identity, error) {
+	<-w
+	return &Identity{UserID: "u"}, nil
 }

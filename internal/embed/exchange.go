@@ -73,7 +73,7 @@ func (x *exchange) ShutAfter(code uint16, reason string) {
 	made := x.made
 	x.mu.Unlock()
 	if made != nil {
-		made.Shut(code, reason)
+		made.ShutAfter(code, reason)
 	} else {
 		x.wake()
 	}

@@ -223,7 +223,7 @@ def misses(run: Run) -> str:
                     missed.append(
                         f"- {scenario.title}, {title}: CPU time per delivery as a multiple of {TITLES[ours]}: {', '.join(below)};"
                         f" aim ≥ {aim:.0f} ×. {LIMITS.get(f'{mode} {scenario.name}', '')}".rstrip()
-                        + (within_reach(run, scenario.name, mode) if ours == "fraiseql-asgi" else "")
+                        + (within_reach if ours == "fraiseql-asgi" else at_most)(run, scenario.name, mode)
                     )
     return "## Missed aims\n\n" + ("\n".join(missed) or "None.") + "\n"
 
@@ -234,6 +234,19 @@ def within_reach(run: Run, scenario: str, mode: str) -> str:
         return ""
     reached = [f"{TITLES[peer]} {run.ratios(scenario, mode, peer, ALONE).median:.1f} ×" for peer in PEERS]
     return f" uvicorn alone, which sends texts that are ready: {', '.join(reached)}."
+
+
+def at_most(run: Run, scenario: str, mode: str) -> str:
+    """What a server would reach that takes nothing beyond reading its events and writing what is ready."""
+    bound = floor.bound(run.floor, f"{mode} {scenario}")
+    if bound is None:
+        return ""
+    use = {
+        peer: Spread.of(r["result"]["server"]["cpu_seconds_per_million_deliveries"] for r in run.found(scenario, mode, peer)).median
+        for peer in PEERS
+    }
+    reached = ", ".join(f"{TITLES[peer]} {value / bound:.1f} ×" for peer, value in use.items())
+    return f" A server that only read the events and wrote ready bytes, one write each, would take {bound:.3g} s per million: {reached}."
 
 
 def probes(run: Run) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -137,6 +138,28 @@ async def test_shutdown_breaks_streams_off(app: SubscriptionApp) -> None:
         await stream.ended()
         assert not stream.complete
         assert b"complete" not in stream.body
+
+
+@pytest.mark.parametrize("accept", [SSE, PARTS])
+async def test_events_while_the_lifespan_ends(app: SubscriptionApp, manager: SubscriptionManager, accept: str) -> None:
+    """What was accepted before comes before the answer breaks off, nothing after it."""
+    async with ask(app, accept) as stream:
+        await stream.hear("\n\n" if accept == SSE else "--graphql")
+        await until(lambda: manager.get_metrics()["active_subscriptions"] == 1)
+        reached = [publish(manager, str(n)) for n in range(200)]  # the loop has no turn meanwhile
+        assert reached == [1] * 200
+        await lifespan(app)
+        later = 200
+        while publish(manager, str(later)):  # until the end of the stream has ended the subscription
+            later += 1
+            await asyncio.sleep(0)
+        await stream.ended()
+        got = [int(n) for n in re.findall(rb'"data":{"orders":{"id":"(\d+)"}}', stream.body)]
+        assert len(got) >= 200
+        assert got == list(range(len(got)))
+        assert not stream.complete
+        assert b"complete" not in stream.body
+        assert b"--graphql--" not in stream.body
 
 
 async def test_engine_closes(app: SubscriptionApp, manager: SubscriptionManager) -> None:

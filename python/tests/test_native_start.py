@@ -68,6 +68,37 @@ def test_meanwhile(meanwhile: str) -> None:
     python(PROLOGUE + MEANWHILE[meanwhile]).ok()
 
 
+BARE = """
+import importlib.machinery as machinery, sys, sysconfig
+sources = machinery.FileFinder.path_hook((machinery.SourceFileLoader, machinery.SOURCE_SUFFIXES))
+sys.path_hooks[:] = [sources]  # as an interpreter that has no suffix for the module
+sys.path_importer_cache.clear()
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1", "free-threaded Python.*use the ordinary build"),
+        ("machinery.EXTENSION_SUFFIXES[:] = ['.cpython-313t-x86_64-linux-gnu.so']", "needs CPython 3.10"),
+        ("", "cannot be loaded: "),
+        ("from pathlib import Path; Path.exists = lambda self: False", "not built.*pip install"),
+    ],
+)
+def test_a_module_that_cannot_be_loaded(change: str, says: str) -> None:
+    """Free-threaded Python finds no module of the stable ABI; it says what to do, whatever is imported."""
+    for module in ("fraiseql.subscriptions", "fraiseql._fraiseql_rs", "fraiseql.integrations.asgi"):
+        program = f"""
+import re
+try: import {module}
+except ImportError as error:
+    assert re.search({says!r}, str(error)), error
+    assert isinstance(error.__cause__, ImportError)
+else: raise AssertionError
+"""
+        python(BARE + change + program).ok()
+
+
 def test_a_library_that_is_not_there() -> None:
     program = """
 from fraiseql.subscriptions import SubscriptionExecutor

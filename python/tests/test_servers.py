@@ -321,3 +321,78 @@ def test_events_published_while_uvicorn_stops(loop: str, ws: str, by: str) -> No
         assert not re.search(
             r"Traceback|exception|never awaited|destroyed|RuntimeWarning|ResourceWarning", said, re.IGNORECASE
         ), said
+
+
+async def hear_stream(server: Server, subscribed: Callable[[], None], heard: Callable[[int], None]) -> bool:
+    """A client of server-sent events that listens until its answer ends; whether that is complete."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    query = json.dumps({"query": "subscription { users { id } }"})
+    head = ["POST /graphql HTTP/1.1", "Host: 127.0.0.1", "Content-Type: application/json", "Accept: text/event-stream"]
+    head += ["Authorization: Bearer let me in", f"Content-Length: {len(query)}"]
+    writer.write("\r\n".join([*head, "", query]).encode())
+    body = b""
+    try:
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200"), answer
+        subscribed()  # the head comes once the subscription is there
+        while (size := await reader.readline()) != b"0\r\n":
+            if not size:
+                return False
+            *events, body = (body + (await reader.readexactly(int(size, 16) + 2))[:-2]).split(b"\n\n")
+            for event in events:
+                kind, _, data = event.partition(b"\ndata: ")
+                if kind == b"event: next":
+                    heard(int(json.loads(data)["data"]["users"]["id"]))
+        return True
+    except (asyncio.IncompleteReadError, ConnectionResetError):
+        return False
+    finally:
+        writer.close()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("by", ["task", "thread"])
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("http", ["h11", "httptools"])
+def test_events_streamed_while_uvicorn_stops(
+    loop: str, http: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same for server-sent events, which uvicorn waits for: the application sends them away when the signal comes."""
+    count, enough = 8, 40
+    monkeypatch.setenv("LEAVE_EARLY", "1")
+    with serving(["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop, "--http", http]) as server:
+
+        async def run() -> None:
+            subscribed, full = asyncio.Semaphore(0), asyncio.Semaphore(0)
+            got: list[list[int]] = [[] for _ in range(count)]
+
+            def listening(mine: list[int]) -> Callable[[int], None]:
+                def heard(number: int) -> None:
+                    mine.append(number)
+                    if len(mine) == enough:
+                        full.release()
+
+                return heard
+
+            await asyncio.to_thread(until, lambda: alive(server), "it answers")
+            clients = [asyncio.ensure_future(hear_stream(server, subscribed.release, listening(mine))) for mine in got]
+            for _ in clients:
+                await asyncio.wait_for(subscribed.acquire(), PATIENCE)
+            await asyncio.to_thread(server.get, f"/flood/{by}", "POST")
+            for _ in clients:
+                await asyncio.wait_for(full.acquire(), PATIENCE)
+            accepted = await asyncio.to_thread(server.get, "/flood")
+            assert accepted >= enough
+            server.process.send_signal(signal.SIGTERM)
+            assert await asyncio.wait_for(asyncio.gather(*clients), PATIENCE) == [False] * count
+            for mine in got:
+                assert mine == list(range(len(mine)))
+                assert len(mine) >= accepted
+
+        asyncio.run(run())
+        assert server.process.wait(PATIENCE) in (0, -signal.SIGTERM)
+        said = server.said()
+        assert "the flood has ended" in said, said
+        assert not re.search(
+            r"Traceback|exception|never awaited|destroyed|RuntimeWarning|ResourceWarning", said, re.IGNORECASE
+        ), said

@@ -62,6 +62,21 @@ func (f *flow) done() {
 	f.control = nil
 }
 
+// Leaver is a response whose client can be sent away from outside, alone, without the end of the request's context.
+type Leaver interface {
+	// OnLeave is told how: leave ends the stream after what waits for it, so that the client comes back. It is called at
+	// most once for a request, before the stream is written, by the handler's goroutine; leave may be called by anybody,
+	// at any time and more than once, and does not wait.
+	OnLeave(leave func())
+}
+
+// leavable lets whoever owns the response end its stream, if it can.
+func (x *exchange) leavable(leave func()) {
+	if l, ok := x.w.(Leaver); ok {
+		l.OnLeave(leave)
+	}
+}
+
 // flows are the streams that goroutines write.
 type flows struct {
 	mu     sync.Mutex
@@ -149,6 +164,7 @@ func (s *flows) serve(c *conn, x *exchange) {
 	x.w.WriteHeader(http.StatusOK)
 	c.start()
 	c.enrolled(x)
+	x.leavable(c.dismiss)
 	if code, err = c.write(x.name, x.r.Context().Done(), s.stop); code != codeDone {
 		panic(http.ErrAbortHandler)
 	}

@@ -104,6 +104,7 @@ func (f *forwarder) serve(x *exchange, t *token) {
 		return
 	}
 	defer f.leave(&cancel)
+	x.leavable(cancel) // what waits for the client waits at the other node
 	proxy := httputil.ReverseProxy{
 		Transport: f.transport, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {

@@ -5,7 +5,12 @@
 
 # What only some programs need is imported by its first use: a program that starts should not wait for it. Of the executor
 # that is most methods: each function that an import reads takes some 5 us, and each file 0.1 ms.
-from fraiseql import _native
+try:
+    from fraiseql import _native
+except ImportError as error:
+    from fraiseql import _unloadable
+
+    raise ImportError(_unloadable.reason(error)) from error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
