@@ -59,7 +59,10 @@ def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None]) -> 
             for name, burst, tick in READINGS:
                 for kind in reading.KINDS:
                     result = reading.measure(kind, burst, tick, 0.2 if short else 4.0)
-                    file.write(json.dumps({"reading": kind, "writes": name, "command": f"python reading.py {kind}", "result": result}) + "\n")
+                    file.write(
+                        json.dumps({"reading": kind, "writes": name, "command": f"python reading.py {kind}", "result": result})
+                        + "\n"
+                    )
             file.write(json.dumps({"loop": [round(loop(), 1) for _ in range(2 if short else 40)]}) + "\n")
             file.flush()
 

@@ -69,7 +69,9 @@ async def serve(kind: str) -> None:
 
 def line(number: int) -> bytes:
     """An event as `fraiseql bench` writes it."""
-    data = f'{{"room":{number % 1000},"seq":{number // 1000 + 1},"sent":{number * 400},"sum":{number * 7919 % 65521},"pad":"{PAD}"}}'
+    data = (
+        f'{{"room":{number % 1000},"seq":{number // 1000 + 1},"sent":{number * 400},"sum":{number * 7919 % 65521},"pad":"{PAD}"}}'
+    )
     return f'{{"channel":"tick","type":"bench","data":{data}}}\n'.encode()
 
 

@@ -242,7 +242,9 @@ def at_most(run: Run, scenario: str, mode: str) -> str:
     if bound is None:
         return ""
     use = {
-        peer: Spread.of(r["result"]["server"]["cpu_seconds_per_million_deliveries"] for r in run.found(scenario, mode, peer)).median
+        peer: Spread.of(
+            r["result"]["server"]["cpu_seconds_per_million_deliveries"] for r in run.found(scenario, mode, peer)
+        ).median
         for peer in PEERS
     }
     reached = ", ".join(f"{TITLES[peer]} {value / bound:.1f} ×" for peer, value in use.items())

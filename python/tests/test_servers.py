@@ -354,9 +354,7 @@ async def hear_stream(server: Server, subscribed: Callable[[], None], heard: Cal
 @pytest.mark.parametrize("by", ["task", "thread"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 @pytest.mark.parametrize("http", ["h11", "httptools"])
-def test_events_streamed_while_uvicorn_stops(
-    loop: str, http: str, by: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_events_streamed_while_uvicorn_stops(loop: str, http: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for server-sent events, which uvicorn waits for: the application sends them away when the signal comes."""
     count, enough = 8, 40
     monkeypatch.setenv("LEAVE_EARLY", "1")
