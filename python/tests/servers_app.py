@@ -22,8 +22,8 @@ ADDRESS = {"user_id": "u", "tenant_id": "t"}
 manager = SubscriptionManager(limits={"connections_per_ip": 1000, "connections_per_user": 1000, "subscriptions_per_user": 1000})
 
 
-async def authenticate(params: dict[str, Any] | None, request: object) -> dict[str, str]:
-    presented = params or {}
+async def authenticate(params: dict[str, Any] | None, request: Any) -> dict[str, str]:
+    presented = params or dict(request.headers)
     if presented.get("token", str(presented.get("authorization")).removeprefix("Bearer ")) != "let me in":
         raise PermissionError("wrong token")
     return ADDRESS
