@@ -56,9 +56,9 @@ def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None]) -> 
                 done = subprocess.run([command, *args], check=True, stdout=subprocess.PIPE, text=True)
                 shown = " ".join(["go run ./bench/floor", *args])
                 file.write(json.dumps({"writes": name, "command": shown, "result": json.loads(done.stdout)}) + "\n")
-            for name, burst, tick in READINGS:
+            for name, events, pause in READINGS:
                 for kind in reading.KINDS:
-                    result = reading.measure(kind, burst, tick, 0.2 if short else 4.0)
+                    result = reading.measure(kind, events, pause, 0.2 if short else 4.0)
                     file.write(
                         json.dumps({"reading": kind, "writes": name, "command": f"python reading.py {kind}", "result": result})
                         + "\n"

@@ -69,7 +69,7 @@ def test_meanwhile(meanwhile: str) -> None:
 
 
 BARE = """
-import importlib.machinery as machinery, sys, sysconfig
+import asyncio, importlib.machinery as machinery, logging, random, sys, sysconfig
 sources = machinery.FileFinder.path_hook((machinery.SourceFileLoader, machinery.SOURCE_SUFFIXES))
 sys.path_hooks[:] = [sources]  # as an interpreter that has no suffix for the module
 sys.path_importer_cache.clear()

@@ -353,12 +353,11 @@ async def hear_stream(server: Server, subscribed: Callable[[], None], heard: Cal
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("by", ["task", "thread"])
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("http", ["h11", "httptools"])
-def test_events_streamed_while_uvicorn_stops(loop: str, http: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_events_streamed_while_uvicorn_stops(loop: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same for server-sent events, which uvicorn waits for: the application sends them away when the signal comes."""
     count, enough = 8, 40
     monkeypatch.setenv("LEAVE_EARLY", "1")
-    with serving(["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop, "--http", http]) as server:
+    with serving(["uvicorn", "servers_app:app", "--fd", "{fd}", "--loop", loop]) as server:
 
         async def run() -> None:
             subscribed, full = asyncio.Semaphore(0), asyncio.Semaphore(0)
