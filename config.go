@@ -209,7 +209,7 @@ func (s Security) addressing(schemaless bool) hub.Addressing {
 func (c *Config) hasResolver(field string) bool { _, ok := c.Resolvers[field]; return ok }
 
 // loadSchema reads the SDL, or returns the schema-less one. resolved says which root fields have a resolver.
-func (c *Config) loadSchema(texts []SchemaSource, resolved func(field string) bool) (*gql.Schema, error) {
+func (c *Config) loadSchema(texts []SchemaSource, o SchemaOptions, resolved func(field string) bool) (*gql.Schema, error) {
 	if len(texts) == 0 {
 		return gql.Schemaless(), nil
 	}
@@ -217,7 +217,7 @@ func (c *Config) loadSchema(texts []SchemaSource, resolved func(field string) bo
 	for i, s := range texts {
 		sources[i] = gql.SchemaSource{Name: s.Name, Text: s.Text}
 	}
-	options := gql.SchemaOptions{SnakeCase: c.SnakeCase, HideSuggestions: !c.Introspection}
+	options := gql.SchemaOptions{SnakeCase: o.SnakeCase, HideSuggestions: !o.Introspection}
 	if !c.LateResolvers {
 		options.Resolvers = resolved
 	}

@@ -62,13 +62,14 @@ type Engine struct {
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool
 	control                   control
-	setting                   sync.Mutex // one SetSchema or SetLimits at a time
+	setting                   sync.Mutex // one SetSchema, SetLimits or SetServing at a time
 }
 
 // New builds an engine and reports every problem of its configuration at once; problems of the schema come with
 // file, line and column.
 func New(cfg Config) (*Engine, error) {
-	schema, err := cfg.loadSchema(cfg.Schema, cfg.hasResolver)
+	options := SchemaOptions{cfg.SnakeCase, cfg.Introspection}
+	schema, err := cfg.loadSchema(cfg.Schema, options, cfg.hasResolver)
 	if err = errors.Join(cfg.validate(), err); err != nil {
 		return nil, err
 	}
@@ -90,7 +91,7 @@ func New(cfg Config) (*Engine, error) {
 	limits := cfg.Limits.WithDefaults()
 	e.bounds.Store(&limits)
 	e.connLimits = queue.Limits{Changing: &e.connQueue}
-	e.schema.Store(e.newSchema(schema, cfg.Schema))
+	e.schema.Store(e.newSchema(schema, cfg.Schema, options))
 	e.setResolvers(cfg.Resolvers)
 	e.compiling = shift.NewFew(compilers())
 	e.publishing.New = func() any { return e.Batch() }

@@ -265,7 +265,7 @@ func (s *Sessions) listen() (err error) {
 			h.Value = r.Context().Value(hostedKey{})
 			return h
 		},
-		MessageBytes: s.cfg.MessageBytes, OperationsNow: &s.engine.perConnection, Gates: (*gates)(s.engine),
+		MessageBytesNow: &s.gate.message, OperationsNow: &s.engine.perConnection, Gates: (*gates)(s.engine),
 		MaxConnectionsNow: &s.most, Others: s.webSockets, Draft: s.cfg.Draft, Node: s.cfg.Node, Observer: s.engine.observer, TooSlow: s.engine.tooSlow(s.host, "stream"),
 	})
 	if err != nil {

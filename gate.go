@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -20,6 +21,10 @@ type gate struct {
 	engine *Engine
 	cfg    *HandlerConfig
 	host   *session.Host
+
+	hooks    atomic.Pointer[Hooks] // those in force
+	rechecks rechecks
+	message  atomic.Int64 // HandlerConfig.MessageBytes in force
 }
 
 // Authenticate implements session.Engine.
@@ -136,7 +141,7 @@ func (g *gate) refuse(err error) error {
 
 // Prepared implements session.Engine.
 func (g *gate) Prepared(query, operationName string) bool {
-	if g.cfg.Hooks.OnSubscribe != nil { // it may block
+	if g.hooks.Load().OnSubscribe != nil { // it may block
 		return false
 	}
 	s := g.engine.schema.Load()

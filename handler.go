@@ -3,6 +3,7 @@
 package fraiseql
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -115,17 +116,34 @@ type CallbackConfig struct {
 	MaxSubscriptions int
 }
 
+// most is MaxSubscriptions with its default.
+func (c *CallbackConfig) most() int {
+	return cmp.Or(max(c.MaxSubscriptions, 0), callback.DefaultSubscriptions)
+}
+
 // endpoint is one handler with what it needs.
 type endpoint struct {
 	ws   *ws.Handler
 	http *gqlhttp.Handler
 	// callbacks is nil where none are allowed
-	callbacks *callback.Handler
-	poller    *poll.Poller
-	host      *session.Host
-	recheck   *recheck     // nil: none
-	most      atomic.Int64 // open connections
-	origins   atomic.Pointer[origin.List]
+	callbacks     *callback.Handler
+	poller        *poll.Poller
+	host          *session.Host
+	gate          *gate
+	most          atomic.Int64 // open connections
+	callbacksMost atomic.Int64 // CallbackConfig.MaxSubscriptions in force
+	pages         atomic.Pointer[pages]
+}
+
+// pages says which web pages may connect, and what counts that their browsers add. It does not change: another takes its place.
+type pages struct {
+	origin.List
+	cookie string // HandlerConfig.Cookie
+}
+
+func newPages(origins []string, cookie string) *pages {
+	list, _ := origin.Parse(origins) // checkOrigins has passed them
+	return &pages{list, cookie}
 }
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
@@ -140,13 +158,14 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 		return nil, fmt.Errorf("start connection layer: %w", err)
 	}
 	g := e.sessionHost(&cfg)
-	made := &endpoint{poller: poller, host: g.host}
+	made := &endpoint{poller: poller, host: g.host, gate: g}
 	made.most.Store(int64(cfg.MaxConnections))
-	made.origins.Store(parseOrigins(cfg.Origins))
+	made.callbacksMost.Store(int64(cfg.Callback.most()))
+	made.pages.Store(newPages(cfg.Origins, cfg.Cookie))
 	if err := made.mount(e, &cfg); err != nil {
 		return nil, errors.Join(err, made.close())
 	}
-	made.recheck = g.startRecheck(made)
+	g.setHooks(&cfg.Hooks, made)
 	if err := e.addServer(made); err != nil {
 		return nil, err
 	}
@@ -155,8 +174,8 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 
 // mount makes the handlers of the protocols.
 func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
-	credentials := func(r *http.Request) *session.Handshake { return cfg.handshake(r, p.origins.Load()) }
-	judge := func(r *http.Request) origin.Verdict { return p.origins.Load().Judge(r) }
+	credentials := func(r *http.Request) *session.Handshake { return cfg.handshake(r, p.pages.Load()) }
+	judge := func(r *http.Request) origin.Verdict { return p.pages.Load().Judge(r) }
 	p.ws, err = ws.New(ws.Config{
 		Poller: p.poller, Host: p.host,
 		CheckOrigin:  func(r *http.Request) bool { return judge(r) != origin.Foreign },
@@ -176,7 +195,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 	p.http, err = gqlhttp.New(gqlhttp.Config{
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: judge, Credentials: credentials, Queue: &e.connLimits,
-		MessageBytes: cfg.MessageBytes, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
+		MessageBytesNow: &p.gate.message, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
 		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer, TooSlow: e.tooSlow(p.host, "stream"),
 	})
 	if err != nil {
@@ -191,7 +210,7 @@ func (p *endpoint) mountCallbacks(e *Engine, cfg *HandlerConfig) (err error) {
 	}
 	p.callbacks, err = callback.New(callback.Config{
 		Host: p.host, URLs: cfg.Callback.AllowedURLs, Networks: cfg.Callback.AllowedNetworks,
-		MaxSubscriptions: cfg.Callback.MaxSubscriptions, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.observer, TooSlow: e.tooSlow(p.host, "callback"),
+		MaxSubscriptionsNow: &p.callbacksMost, Queue: &e.connLimits, Names: lateNames{p}, Observer: e.observer, TooSlow: e.tooSlow(p.host, "callback"),
 		Gates: (*gates)(e), MaxConnectionsNow: &p.most, Others: func() int { return p.ws.Connections() + p.http.Connections() },
 	})
 	return err
@@ -281,9 +300,11 @@ func (p *endpoint) Drain(ctx context.Context, window time.Duration, code uint16,
 // sessionHost makes what the protocol machines of one endpoint share.
 func (e *Engine) sessionHost(cfg *HandlerConfig) *gate {
 	g := &gate{engine: e, cfg: cfg}
+	g.hooks.Store(&cfg.Hooks)
+	g.message.Store(int64(messageBytes(cfg.MessageBytes)))
 	g.host = session.NewHost(session.HostConfig{
 		Engine:  g,
-		Options: session.Options{SubscriptionsNow: &e.perConnection, MessageBytes: cfg.MessageBytes},
+		Options: session.Options{SubscriptionsNow: &e.perConnection, MessageBytesNow: &g.message},
 		Workers: cfg.Workers, Limited: e.limited,
 		Panicked: func(value any, stack []byte) {
 			e.log.Error("panic while serving a client", "panic", value, "stack", string(stack))
@@ -343,7 +364,7 @@ func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 func (p *endpoint) layer() *poll.Poller { return p.poller }
 
 func (p *endpoint) close() error {
-	p.recheck.end()
+	p.gate.rechecks.end()
 	if p.http != nil {
 		p.http.Close()
 	}
@@ -357,12 +378,12 @@ func (p *endpoint) close() error {
 
 // handshake takes from a request what authentication may use. A cookie counts only beside an Origin that is our
 // own or named: else nothing says that a page of ours made the request, for browsers add cookies to any.
-func (c *HandlerConfig) handshake(r *http.Request, allowed *origin.List) *session.Handshake {
+func (c *HandlerConfig) handshake(r *http.Request, allowed *pages) *session.Handshake {
 	h := &session.Handshake{Authorization: strings.Join(r.Header.Values("Authorization"), ", "), RemoteAddr: r.RemoteAddr}
 	v := allowed.Judge(r)
 	credible := v == origin.Own || v == origin.Listed
-	if c.Cookie != "" && credible {
-		for i, cookie := range r.CookiesNamed(c.Cookie) {
+	if allowed.cookie != "" && credible {
+		for i, cookie := range r.CookiesNamed(allowed.cookie) {
 			if i > 0 { // a sibling domain can add one: none is chosen, two are no token
 				h.Cookie += ", "
 			}

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/identity"
-	"github.com/fraiseql/fraiseql-go/internal/origin"
 	"github.com/fraiseql/fraiseql-go/internal/session"
 	"github.com/fraiseql/fraiseql-go/observe"
 )
@@ -26,12 +25,11 @@ func TestCookieNeedsAPageOfOurs(t *testing.T) {
 		{nil, "https://evil.org", ""},
 		{[]string{"*"}, "", ""},
 	} {
-		list, _ := origin.Parse(tt.allowed)
 		r := &http.Request{Host: "api.example.com", Header: http.Header{"Cookie": {"session=token"}}}
 		if tt.origin != "" {
 			r.Header.Set("Origin", tt.origin)
 		}
-		if h := cfg.handshake(r, &list); h.Cookie != tt.want {
+		if h := cfg.handshake(r, newPages(tt.allowed, cfg.Cookie)); h.Cookie != tt.want {
 			t.Errorf("%v, from %q: cookie %q, want %q", tt.allowed, tt.origin, h.Cookie, tt.want)
 		}
 	}

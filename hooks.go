@@ -17,41 +17,6 @@ import (
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
-// ErrRefused in the chain of a hook's error refuses. Every other error, and a panic, means that the hook could not judge:
-// what it gates does not happen either, and the client is told to come again.
-var ErrRefused = errors.New("refused by a hook")
-
-// Hooks are asked, and told, at points in the life of the connections of one handler. Members that are nil are not
-// called. They are called by many goroutines and may block, within the bounds of HandlerConfig.Workers; contexts end after
-// 30 s, or with the handler. Subscriptions that the host registers itself (Engine.Register) are nobody's connection.
-type Hooks struct {
-	// OnConnect is asked once per connection and stream, when its credentials were accepted. ErrRefused: close 4403, HTTP
-	// 403.
-	OnConnect func(ctx context.Context, who *Identity) error
-	// OnSubscribe is asked before each subscription begins, after everything else has allowed it.
-	OnSubscribe func(ctx context.Context, s Subscribing) error
-	// OnDisconnect is told of the end of each connection that OnConnect was asked about and has let in, soon after it. When
-	// the process is so busy that it would have to wait for long, and after Engine.Close, it is not. Its error is counted
-	// and logged, nothing else: nobody waits for it.
-	OnDisconnect func(ctx context.Context, who *Identity) error
-	// OnRecheck is asked about each open connection, every RecheckEvery. ErrRefused closes it with 4403; where it cannot
-	// judge, the connection stays until the next time.
-	OnRecheck func(ctx context.Context, who *Identity) error
-	// RecheckEvery is the time between two looks at all connections; 5 min.
-	RecheckEvery time.Duration
-}
-
-// Subscribing is a subscription that somebody asks for. It is valid during the call.
-type Subscribing struct {
-	Identity *Identity
-	// Channel that it listens to, and the root field.
-	Channel, Field string
-	// Query is the document as the client sent it, Variables the object of its variables; they may be long.
-	Query         string
-	OperationName string
-	Variables     []byte
-}
-
 const (
 	defaultRecheck = 5 * time.Minute
 	recheckWorkers = 8
@@ -85,7 +50,7 @@ var errHookPanicked = errors.New("the hook panicked")
 
 // connectHook asks whether a connection may be.
 func (g *gate) connectHook(ctx context.Context, who *identity.Identity) error {
-	h := g.cfg.Hooks.OnConnect
+	h := g.hooks.Load().OnConnect
 	if h == nil {
 		return nil
 	}
@@ -100,7 +65,7 @@ func (g *gate) connectHook(ctx context.Context, who *identity.Identity) error {
 
 // subscribeHook returns what Engine.subscribe is to ask; nil: nothing.
 func (g *gate) subscribeHook(ctx context.Context, who *identity.Identity, req *session.Request) func(*plan.Plan) []*gql.Error {
-	h := g.cfg.Hooks.OnSubscribe
+	h := g.hooks.Load().OnSubscribe
 	if h == nil {
 		return nil
 	}
@@ -120,7 +85,7 @@ func (g *gate) subscribeHook(ctx context.Context, who *identity.Identity, req *s
 
 // disconnectHook tells of the end of a connection, later.
 func (g *gate) disconnectHook(who *identity.Identity) {
-	h := g.cfg.Hooks.OnDisconnect
+	h := g.hooks.Load().OnDisconnect
 	if h == nil {
 		return
 	}
@@ -142,25 +107,18 @@ func told(err error) error {
 
 var errRefusedToBeTold = errors.New("the hook refused, but there was nothing to refuse")
 
-// recheck looks at all connections again and again until stopped.
-type recheck struct {
-	stop context.CancelFunc
-	done sync.WaitGroup
-}
-
-// startRecheck begins to ask about the connections of s; nil when nobody is to be asked.
-func (g *gate) startRecheck(s server) *recheck {
-	ask := g.cfg.Hooks.OnRecheck
-	if ask == nil {
-		return nil
-	}
-	every := g.cfg.Hooks.RecheckEvery
+// setHooks puts other hooks in force: for what happens from now on, and about s for the rounds of OnRecheck, which begin anew.
+func (g *gate) setHooks(h *Hooks, s server) {
+	g.hooks.Store(h)
+	every := h.RecheckEvery
 	if every <= 0 {
 		every = defaultRecheck
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	r := &recheck{stop: cancel}
-	r.done.Go(func() {
+	if h.OnRecheck == nil {
+		g.rechecks.start(nil)
+		return
+	}
+	g.rechecks.start(func(ctx context.Context) {
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
@@ -168,18 +126,44 @@ func (g *gate) startRecheck(s server) *recheck {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				g.recheckAll(ctx, s, ask)
+				g.recheckAll(ctx, s, h.OnRecheck)
 			}
 		}
 	})
-	return r
 }
 
-func (r *recheck) end() {
-	if r != nil {
+// rechecks has the goroutine that looks at all connections again and again, if there is one.
+type rechecks struct {
+	running sync.WaitGroup // also of those before, whose calls may last
+
+	mu    sync.Mutex
+	stop  context.CancelFunc // of the one that is to run; nil: none
+	ended bool
+}
+
+// start stops what runs and begins run; nil: nothing.
+func (r *rechecks) start(run func(context.Context)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.stop != nil {
 		r.stop()
-		r.done.Wait()
+		r.stop = nil
 	}
+	if run == nil || r.ended {
+		return
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	r.running.Go(func() { run(ctx) })
+}
+
+// end stops what runs, for good, and waits for it.
+func (r *rechecks) end() {
+	r.mu.Lock()
+	r.ended = true
+	r.mu.Unlock()
+	r.start(nil)
+	r.running.Wait()
 }
 
 // recheckAll asks about every identity that is connected, a few at a time, and closes the connections of those refused.

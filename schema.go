@@ -18,14 +18,15 @@ import (
 // schema is the schema in force with what depends on it. It does not change: SetSchema puts another one in its place.
 type schema struct {
 	*gql.Schema
-	texts []SchemaSource
-	plans *plan.Cache
+	texts   []SchemaSource
+	options SchemaOptions
+	plans   *plan.Cache
 	// tenantRoots are the root fields with @tenant, by channel: their events carry a tenant at that path.
 	tenantRoots map[string][]tenantRoot
 }
 
-func (e *Engine) newSchema(s *gql.Schema, texts []SchemaSource) *schema {
-	made := &schema{Schema: s, texts: slices.Clone(texts), plans: plan.NewCache(e.limits().PlanCacheBytes), tenantRoots: make(map[string][]tenantRoot)}
+func (e *Engine) newSchema(s *gql.Schema, texts []SchemaSource, o SchemaOptions) *schema {
+	made := &schema{Schema: s, texts: slices.Clone(texts), options: o, plans: plan.NewCache(e.limits().PlanCacheBytes), tenantRoots: make(map[string][]tenantRoot)}
 	if s.Subscription == nil {
 		return made
 	}
@@ -59,10 +60,26 @@ type SchemaChange struct {
 func (e *Engine) SetSchema(texts ...SchemaSource) (SchemaChange, error) {
 	e.setting.Lock()
 	defer e.setting.Unlock()
-	if now := e.schema.Load(); slices.Equal(now.texts, texts) && !e.closed.Load() {
+	return e.setSchemaLocked(e.schema.Load().options, texts)
+}
+
+// SchemaOptions say how a schema is read and shown: members of Config.
+type SchemaOptions struct {
+	SnakeCase, Introspection bool
+}
+
+// SetSchemaWith is SetSchema with other options, for live subscriptions, too.
+func (e *Engine) SetSchemaWith(o SchemaOptions, texts ...SchemaSource) (SchemaChange, error) {
+	e.setting.Lock()
+	defer e.setting.Unlock()
+	return e.setSchemaLocked(o, texts)
+}
+
+func (e *Engine) setSchemaLocked(o SchemaOptions, texts []SchemaSource) (SchemaChange, error) {
+	if now := e.schema.Load(); slices.Equal(now.texts, texts) && now.options == o && !e.closed.Load() {
 		return SchemaChange{}, nil
 	}
-	change, err := e.setSchema(texts)
+	change, err := e.setSchema(o, texts)
 	label := "accepted"
 	if err != nil {
 		label = "refused"
@@ -71,7 +88,7 @@ func (e *Engine) SetSchema(texts ...SchemaSource) (SchemaChange, error) {
 	return change, err
 }
 
-func (e *Engine) setSchema(texts []SchemaSource) (c SchemaChange, err error) {
+func (e *Engine) setSchema(o SchemaOptions, texts []SchemaSource) (c SchemaChange, err error) {
 	now := e.schema.Load()
 	switch {
 	case e.closed.Load():
@@ -80,11 +97,11 @@ func (e *Engine) setSchema(texts []SchemaSource) (c SchemaChange, err error) {
 		return c, errors.New("set schema: an engine with a schema cannot become one without, nor the other way round")
 	}
 	began, resolvers := time.Now(), e.resolvers.Load()
-	loaded, err := e.cfg.loadSchema(texts, func(field string) bool { return resolvers.all[field] != nil })
+	loaded, err := e.cfg.loadSchema(texts, o, func(field string) bool { return resolvers.all[field] != nil })
 	if err != nil {
 		return c, err
 	}
-	e.schema.Store(e.newSchema(loaded, texts))
+	e.schema.Store(e.newSchema(loaded, texts, o))
 	for old := resolvers; !e.resolvers.CompareAndSwap(old, old.under(loaded)); {
 		old = e.resolvers.Load()
 	}

@@ -32,6 +32,12 @@ type Serving struct {
 	Origins                                []string
 	MaxConnections                         int
 	InitTimeout, PingInterval, PongTimeout time.Duration
+	MessageBytes                           int
+	Cookie                                 string
+	// MaxCallbacks is CallbackConfig.MaxSubscriptions.
+	MaxCallbacks int
+	// Hooks take the place of those in force; nil: these stay. A pointer to the zero value: there are none from now on.
+	Hooks *Hooks
 }
 
 // addServer makes an endpoint the engine's own.

@@ -98,7 +98,7 @@ const earlyBytes = 64 << 10
 func (s *Session) Receive(message []byte) {
 	defer s.owner.host.Guard(s.abort)
 	s.heard.Store(int64(time.Since(s.opened)))
-	if n := len(message); n > s.owner.cfg.MessageBytes || n > earlyBytes && s.driver.Identity() == nil {
+	if n := len(message); int64(n) > s.owner.gate.message.Load() || n > earlyBytes && s.driver.Identity() == nil {
 		s.owner.engine.limited("message_bytes")
 		s.driver.Shut(wsframe.CodeTooBig, "message too big")
 		return

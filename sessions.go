@@ -41,9 +41,9 @@ var (
 type Sessions struct {
 	engine  *Engine
 	cfg     HandlerConfig
-	allowed atomic.Pointer[origin.List]
+	allowed atomic.Pointer[pages]
 	host    *session.Host
-	recheck *recheck     // nil: none
+	gate    *gate
 	most    atomic.Int64 // open connections
 
 	drain sync.Mutex    // one Drain at a time
@@ -79,7 +79,6 @@ const (
 	defaultInitTimeout  = 3 * time.Second
 	defaultPingInterval = 30 * time.Second
 	defaultPongTimeout  = 10 * time.Second
-	defaultMessageBytes = 1 << 20
 )
 
 // Sessions serves clients whose WebSockets the host owns. Of cfg it uses Authenticator, Anonymous, Cookie, Origins,
@@ -98,19 +97,16 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 	if cfg.PongTimeout <= 0 {
 		cfg.PongTimeout = defaultPongTimeout
 	}
-	if cfg.MessageBytes <= 0 {
-		cfg.MessageBytes = defaultMessageBytes
-	}
 	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), exchanges: make(map[*Exchange]struct{}), left: make(chan struct{}, 1)}
-	s.allowed.Store(parseOrigins(cfg.Origins))
+	s.allowed.Store(newPages(cfg.Origins, cfg.Cookie))
 	s.most.Store(int64(cfg.MaxConnections))
 	g := e.sessionHost(&s.cfg)
-	s.host = g.host
+	s.host, s.gate = g.host, g
 	if err := s.listen(); err != nil {
 		s.host.Close()
 		return nil, err
 	}
-	s.recheck = g.startRecheck(s)
+	g.setHooks(&s.cfg.Hooks, s)
 	if err := e.addServer(s); err != nil {
 		return nil, err
 	}
@@ -189,7 +185,8 @@ func (s *Sessions) full(n int) bool {
 // setServing implements server. Times stay as they are.
 func (s *Sessions) setServing(now *Serving) {
 	s.most.Store(int64(now.MaxConnections))
-	s.allowed.Store(parseOrigins(now.Origins))
+	s.allowed.Store(newPages(now.Origins, now.Cookie))
+	s.gate.setServing(now, s)
 }
 
 // leave counts a session out; it reports whether it was in.
@@ -294,7 +291,7 @@ func (s *Sessions) layer() *poll.Poller { return nil }
 // close ends every session with 1001, which its host may still take, and waits for what runs.
 func (s *Sessions) close() error {
 	s.refuseFurther()
-	s.recheck.end()
+	s.gate.rechecks.end()
 	for _, c := range s.list() {
 		c.Shut(CloseGoingAway, "the server stops")
 		c.end()

@@ -10,7 +10,7 @@ func (e *Engine) limits() *Limits { return e.bounds.Load() }
 
 // SetLimits puts other limits in force, zero members meaning the defaults, for everything that is alive, too: what is
 // above a new bound stays, and nothing is added to it. It returns the names of those members that differ and that a new
-// engine only can take: PlanCacheBytes and ResolverTimeout, and bounds of users, tenants or addresses where the engine was
+// engine only can take: ResolverTimeout, and bounds of users, tenants or addresses where the engine was
 // made without any, so that nobody has counted. With an error nothing has changed.
 func (e *Engine) SetLimits(l Limits) (left []string, err error) {
 	if err := l.validate(); err != nil {
@@ -19,9 +19,6 @@ func (e *Engine) SetLimits(l Limits) (left []string, err error) {
 	e.setting.Lock()
 	defer e.setting.Unlock()
 	next, old := l.WithDefaults(), e.limits()
-	if next.PlanCacheBytes != old.PlanCacheBytes {
-		left, next.PlanCacheBytes = append(left, "PlanCacheBytes"), old.PlanCacheBytes
-	}
 	if next.ResolverTimeout != old.ResolverTimeout {
 		left, next.ResolverTimeout = append(left, "ResolverTimeout"), old.ResolverTimeout
 	}
@@ -29,6 +26,7 @@ func (e *Engine) SetLimits(l Limits) (left []string, err error) {
 	e.bounds.Store(&next)
 	e.setRates(old, &next)
 	e.setQueues(&next)
+	e.schema.Load().plans.SetBytes(next.PlanCacheBytes)
 	e.hub.SetLimits(next.hub())
 	return left, nil
 }

@@ -173,7 +173,7 @@ func (s *subscribing) coerce(op *gql.Operation, raw []byte, lim *Limits) []*gql.
 
 // answer executes a query: introspection, or a clear refusal.
 func (e *Engine) answer(op *gql.Operation, s *subscribing) ([]byte, []*gql.Error) {
-	return introspect.Execute(op, &s.vars, introspect.Options{Allowed: e.cfg.Introspection})
+	return introspect.Execute(op, &s.vars, introspect.Options{Allowed: e.schema.Load().options.Introspection})
 }
 
 // join runs checks 1 and 5 on what s.join says so far and enters the subscription into the index.

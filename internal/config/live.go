@@ -7,14 +7,14 @@ import (
 
 // fixed are the keys below live ones that need a restart all the same.
 var fixed = []string{
-	"auth.jwt.cookie", "limits.plan_cache_bytes", "limits.resolver_timeout", "limits.message_bytes", "hooks.recheck.every",
+	"limits.resolver_timeout",
 }
 
 // live are the keys that a running server takes over when its configuration is read again; those that end in a dot stand
 // for all below.
 var live = []string{
-	"preset", "schema", "auth.anonymous", "auth.jwt.", "publish.", "admin.token", "admin.token_file", "limits.", "drain.window", "origins", "proxy.", "hooks.",
-	"log.level",
+	"preset", "schema", "schema.naming", "introspection", "auth.anonymous", "auth.jwt.", "publish.", "admin.token", "admin.token_file", "limits.", "drain.window", "origins", "proxy.", "hooks.",
+	"callback.max_subscriptions", "log.level",
 }
 
 // Live reports whether a running server takes the key over when its configuration is read again.
@@ -38,7 +38,7 @@ func NeedRestart(running, next *Config) (paths []string) {
 	for i := range keys {
 		k := &keys[i]
 		was, will := reflect.ValueOf(k.field(running)), reflect.ValueOf(k.field(next))
-		if k.needsRestart(running, next) && !reflect.DeepEqual(was.Interface(), will.Interface()) {
+		if !k.Live() && !reflect.DeepEqual(was.Interface(), will.Interface()) {
 			paths = append(paths, k.Path)
 			will.Elem().Set(was.Elem())
 		}
@@ -46,22 +46,9 @@ func NeedRestart(running, next *Config) (paths []string) {
 	return paths
 }
 
-// needsRestart reports whether a change of the key needs one: a hook's URL may change, but not come or go.
-func (k *Key) needsRestart(running, next *Config) bool {
-	if !k.isHook() {
-		return !k.Live()
-	}
-	return (*k.field(running).(*string) == "") != (*k.field(next).(*string) == "")
-}
-
-// isHook reports whether the key is the URL of a hook.
-func (k *Key) isHook() bool { return strings.HasPrefix(k.Path, "hooks.") && k.Type == URL }
-
 // reloadText is the column of the reference that says what becomes of a change.
 func (k *Key) reloadText() string {
 	switch {
-	case k.isHook():
-		return "yes; a restart from or to none"
 	case k.Live():
 		return "yes"
 	case k.Path == "tls.cert_file" || k.Path == "tls.key_file":

@@ -16,6 +16,7 @@ import (
 // Find compares tokens. Texts are compared in full, the hash has a seed of this process.
 type Cache struct {
 	seed   maphash.Seed
+	limit  atomic.Int64 // bytes of a shard
 	shards [cacheShards]shard
 }
 
@@ -31,7 +32,6 @@ type shard struct {
 	ring    []*entry          // clock order
 	hand    int
 	bytes   int
-	limit   int
 }
 
 // entry is a plan under its tokens, or the text of a document that has these tokens.
@@ -73,15 +73,26 @@ type cacheKey struct {
 // NewCache makes a cache of at most so many bytes (an estimate of what plans and texts hold), 0 for
 // DefaultCacheBytes.
 func NewCache(bytes int) *Cache {
+	c := &Cache{seed: maphash.MakeSeed()}
+	c.SetBytes(bytes)
+	return c
+}
+
+// SetBytes changes how many bytes the cache may have, 0 meaning DefaultCacheBytes: what is beyond leaves.
+func (c *Cache) SetBytes(bytes int) {
 	if bytes <= 0 {
 		bytes = DefaultCacheBytes
 	}
-	c := &Cache{seed: maphash.MakeSeed()}
+	c.limit.Store(int64(bytes / cacheShards))
 	for i := range c.shards {
-		c.shards[i].limit = bytes / cacheShards
+		s := &c.shards[i]
+		s.mu.Lock()
+		s.makeRoomLocked(0, c.shardBytes())
+		s.mu.Unlock()
 	}
-	return c
 }
+
+func (c *Cache) shardBytes() int { return int(c.limit.Load()) }
 
 // Get returns the plan of exactly this text. It allocates nothing.
 func (c *Cache) Get(generation uint64, text, operation string) (*Plan, bool) {
@@ -122,7 +133,7 @@ func (c *Cache) Put(generation uint64, text, operation string, p *Plan) *Plan {
 	made := &entry{key: cacheKey{generation, true, tokens, operation}, size: p.size()}
 	made.plan.Store(p)
 	e := c.insert(made)
-	if e.size > c.shards[0].limit {
+	if e.size > c.shardBytes() {
 		return p
 	}
 	c.insert(&entry{key: cacheKey{generation, false, strings.Clone(text), operation}, of: e})
@@ -180,10 +191,11 @@ func (c *Cache) insert(e *entry) *entry {
 		}
 		s.removeLocked(have)
 	}
-	if e.size > s.limit {
+	limit := c.shardBytes()
+	if e.size > limit {
 		return e
 	}
-	s.makeRoomLocked(e.size)
+	s.makeRoomLocked(e.size, limit)
 	if s.entries == nil {
 		s.entries = make(map[uint64]*entry)
 	}
@@ -194,8 +206,8 @@ func (c *Cache) insert(e *entry) *entry {
 }
 
 // makeRoomLocked moves the hand over the ring: what was used since it last came by stays this time.
-func (s *shard) makeRoomLocked(size int) {
-	for s.bytes+size > s.limit && len(s.ring) > 0 {
+func (s *shard) makeRoomLocked(size, limit int) {
+	for s.bytes+size > limit && len(s.ring) > 0 {
 		if s.hand >= len(s.ring) {
 			s.hand = 0
 		}

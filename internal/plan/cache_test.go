@@ -89,6 +89,26 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
+// A bound that is lowered holds at once.
+func TestCacheSetBytes(t *testing.T) {
+	c := NewCache(0)
+	for i := range 200 {
+		text := fmt.Sprintf("subscription S%d { a }", i)
+		c.Put(1, text, "", compiled(t, text))
+	}
+	before := c.Bytes()
+	c.SetBytes(before / 4)
+	if now := c.Bytes(); now == 0 || now > before/4 {
+		t.Errorf("%d bytes of %d", now, before/4)
+	}
+	c.SetBytes(0)
+	text := "subscription Again { a }"
+	c.Put(1, text, "", compiled(t, text))
+	if _, ok := c.Get(1, text, ""); !ok {
+		t.Error("nothing enters any more")
+	}
+}
+
 func TestCacheConcurrently(t *testing.T) {
 	c := NewCache(200 << 10)
 	var plans [8]*Plan

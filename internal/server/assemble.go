@@ -50,13 +50,12 @@ func (p *Parts) open(cfg *config.Config, log *slog.Logger) (bus.Bus, error) {
 // Assembly is a server together with its engine.
 type Assembly struct {
 	*Server
-	Engine *fraiseql.Engine
-	bus    bus.Bus
-	tokens *rotating // nil: none
-	hooks  *calling  // nil: none
-	level  *slog.LevelVar
-	// builtin: the schema came with the program.
-	builtin bool
+	Engine  *fraiseql.Engine
+	bus     bus.Bus
+	tokens  *rotating // nil: none
+	hooks   *hookSet
+	level   *slog.LevelVar
+	builtin []fraiseql.SchemaSource // the schema, if it came with the program
 }
 
 // Assemble builds the engine and the server that a configuration asks for. It does not listen yet. The error
@@ -83,16 +82,17 @@ func Assemble(cfg *config.Config, parts Parts) (*Assembly, error) {
 	if err != nil {
 		return nil, errors.Join(err, events.Close(context.Background()))
 	}
-	a := &Assembly{Engine: engine, bus: events, builtin: parts.Schema != nil, level: parts.LogLevel}
+	a := &Assembly{Engine: engine, bus: events, builtin: parts.Schema, level: parts.LogLevel}
 	if tokens != nil {
 		a.tokens = &rotating{}
 		a.tokens.now.Store(tokens)
 		a.tokens.anonymous.Store(cfg.Auth.Anonymous)
 	}
 	clients := handlerConfig(cfg, a.tokens)
-	if clients.Hooks, err = a.callHooks(&cfg.Hooks); err != nil {
+	if a.hooks, err = makeHooks(&cfg.Hooks); err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
 	}
+	clients.Hooks = a.hooks.Hooks
 	graphql, err := engine.Handler(clients)
 	if err != nil {
 		return nil, errors.Join(err, a.Close(context.Background()))
@@ -121,7 +121,7 @@ func CheckSchema(cfg *config.Config) error {
 	if err != nil {
 		return err
 	}
-	engine, err := fraiseql.New(fraiseql.Config{Schema: schema, SnakeCase: cfg.Schema.Naming == "snake_case"})
+	engine, err := fraiseql.New(fraiseql.Config{Schema: schema, SnakeCase: snakeCase(cfg)})
 	if err != nil {
 		return err
 	}
@@ -142,9 +142,7 @@ func (a *Assembly) Close(ctx context.Context) error {
 		a.tokens.now.Load().Close()
 	}
 	err := errors.Join(a.Engine.Close(ctx), a.bus.Close(ctx))
-	if a.hooks != nil {
-		a.hooks.close()
-	}
+	a.hooks.close()
 	return err
 }
 
@@ -202,7 +200,7 @@ func authenticator(cfg *config.Config) (*jwtauth.Authenticator, error) {
 func engineConfig(cfg *config.Config, schema []fraiseql.SchemaSource, events bus.Bus, m *metrics.Metrics, log *slog.Logger) fraiseql.Config {
 	l := &cfg.Limits
 	c := fraiseql.Config{
-		Schema: schema, SnakeCase: cfg.Schema.Naming == "snake_case", SchemalessChannels: cfg.Schemaless.Channels,
+		Schema: schema, SnakeCase: snakeCase(cfg), SchemalessChannels: cfg.Schemaless.Channels,
 		Introspection: cfg.Introspection, MaxTokenLife: cfg.Auth.MaxTokenLife, Bus: events, Observer: m, Logger: log,
 		Security: fraiseql.Security{
 			RowFilter: map[string]fraiseql.RowFilter{"none": fraiseql.RowFilterNone, "tenant": fraiseql.RowFilterTenant, "user": fraiseql.RowFilterUser, "both": fraiseql.RowFilterBoth}[cfg.Security.RowFilter],
@@ -251,6 +249,7 @@ func serving(cfg *config.Config) fraiseql.Serving {
 	l := &cfg.Limits
 	s := fraiseql.Serving{
 		Origins: cfg.Origins, MaxConnections: l.Connections, InitTimeout: l.InitTimeout, PingInterval: l.PingInterval, PongTimeout: l.PongTimeout,
+		MessageBytes: l.MessageBytes, Cookie: cfg.Auth.JWT.Cookie, MaxCallbacks: cfg.Callback.MaxSubscriptions,
 	}
 	if s.PingInterval == 0 {
 		s.PingInterval = -time.Second // there, 0 is the default
@@ -259,9 +258,9 @@ func serving(cfg *config.Config) fraiseql.Serving {
 }
 
 func handlerConfig(cfg *config.Config, tokens *rotating) fraiseql.HandlerConfig {
-	l, now := &cfg.Limits, serving(cfg)
+	now := serving(cfg)
 	c := fraiseql.HandlerConfig{
-		Anonymous: cfg.Auth.Anonymous, Cookie: cfg.Auth.JWT.Cookie, Origins: now.Origins, MessageBytes: l.MessageBytes,
+		Anonymous: cfg.Auth.Anonymous, Cookie: now.Cookie, Origins: now.Origins, MessageBytes: now.MessageBytes,
 		InitTimeout: now.InitTimeout, PingInterval: now.PingInterval, PongTimeout: now.PongTimeout, MaxConnections: now.MaxConnections,
 		ReleaseMemory: true, PlainSends: cfg.IOUring == "off", LegacyGraphQLWS: cfg.Protocols.LegacyGraphQLWS, Compression: cfg.WebSocket.Compression == "on", Draft: cfg.GraphQLHTTP == "draft",
 		Node: fraiseql.Node{Name: cfg.Node.Name, Address: cfg.Node.Address, Secret: []byte(cfg.Node.Secret)},

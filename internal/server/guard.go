@@ -18,23 +18,29 @@ type guard struct {
 	dev        bool
 	anyAddress bool
 	listenHost string
-	cookies    bool
-	origins    atomic.Pointer[origin.List]
+	pages      atomic.Pointer[pages]
 }
 
 func newGuard(c *config.Config) *guard {
-	g := &guard{dev: c.Dev, anyAddress: c.DevAnyAddress, cookies: c.Auth.JWT.Cookie != ""}
+	g := &guard{dev: c.Dev, anyAddress: c.DevAnyAddress}
 	if host, _, err := net.SplitHostPort(c.Listen); err == nil {
 		g.listenHost = strings.ToLower(host)
 	}
-	g.setOrigins(c.Origins)
+	g.setPages(c)
 	return g
 }
 
-// setOrigins changes which other pages may connect.
-func (g *guard) setOrigins(texts []string) {
-	list, _ := origin.Parse(texts) // config has refused what is none
-	g.origins.Store(&list)
+// pages says which other pages may connect, and whether a cookie may say who their users are. It does not change: another
+// takes its place.
+type pages struct {
+	origins origin.List
+	cookies bool
+}
+
+// setPages changes which other pages may connect.
+func (g *guard) setPages(c *config.Config) {
+	list, _ := origin.Parse(c.Origins) // config has refused what is none
+	g.pages.Store(&pages{list, c.Auth.JWT.Cookie != ""})
 }
 
 // host reports whether a request's Host is a name of ours. Under --dev everything is open on this machine, so a
@@ -61,7 +67,7 @@ func ours(host, listenHost string, anyAddress bool) bool {
 // origin reports whether a page may talk to us: it is served from the request's own host, or is in `origins`.
 // A request without Origin does not come from a page.
 func (g *guard) origin(r *http.Request) (allowed, cross bool) {
-	v := g.origins.Load().Judge(r)
+	v := g.pages.Load().origins.Judge(r)
 	return v != origin.Foreign, v != origin.Absent && v != origin.Own
 }
 
@@ -131,7 +137,7 @@ func (g *guard) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Origin", r.Header.Get("Origin"))
 	h.Set("Access-Control-Expose-Headers", "Retry-After, X-FraiseQL-Stream")
-	if g.cookies && !g.origins.Load().Everyone() {
+	if p := g.pages.Load(); p.cookies && !p.origins.Everyone() {
 		h.Set("Access-Control-Allow-Credentials", "true")
 	}
 	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {

@@ -1,44 +1,25 @@
 package server
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
-	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/auth/webhook"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 )
 
-// calling calls the URLs of `hooks`, which a reload can change.
-type calling struct {
-	now atomic.Pointer[hookSet]
-}
-
-// hookSet is the webhooks in force, with their functions.
+// hookSet is what calls the URLs of `hooks`. A reload puts another one in its place.
 type hookSet struct {
-	webhooks *webhook.Hooks
+	webhooks *webhook.Hooks // nil: there are none
 	fraiseql.Hooks
 }
 
-// callHooks makes what calls hooks; the zero Hooks when there are none.
-func (a *Assembly) callHooks(h *config.Hooks) (fraiseql.Hooks, error) {
+// makeHooks makes the webhooks of a configuration.
+func makeHooks(h *config.Hooks) (*hookSet, error) {
 	if !h.Configured() {
-		return fraiseql.Hooks{}, nil
+		return &hookSet{}, nil
 	}
-	c := &calling{}
-	made, err := c.make(h)
-	if err != nil {
-		return fraiseql.Hooks{}, err
-	}
-	c.now.Store(made)
-	a.hooks = c
-	return c.hooks(made), nil
-}
-
-// make makes the webhooks of a configuration.
-func (c *calling) make(h *config.Hooks) (*hookSet, error) {
 	var networks []netip.Prefix
 	for _, n := range h.Networks {
 		p, err := netip.ParsePrefix(n)
@@ -57,29 +38,9 @@ func (c *calling) make(h *config.Hooks) (*hookSet, error) {
 	return &hookSet{made, made.Hooks()}, nil
 }
 
-// hooks are functions that call what is in force, for those hooks that there are. Which ones does not change.
-func (c *calling) hooks(made *hookSet) fraiseql.Hooks {
-	out := fraiseql.Hooks{RecheckEvery: made.RecheckEvery}
-	if made.OnConnect != nil {
-		out.OnConnect = func(ctx context.Context, who *fraiseql.Identity) error { return c.now.Load().OnConnect(ctx, who) }
-	}
-	if made.OnSubscribe != nil {
-		out.OnSubscribe = func(ctx context.Context, s fraiseql.Subscribing) error { return c.now.Load().OnSubscribe(ctx, s) }
-	}
-	if made.OnDisconnect != nil {
-		out.OnDisconnect = func(ctx context.Context, who *fraiseql.Identity) error { return c.now.Load().OnDisconnect(ctx, who) }
-	}
-	if made.OnRecheck != nil {
-		out.OnRecheck = func(ctx context.Context, who *fraiseql.Identity) error { return c.now.Load().OnRecheck(ctx, who) }
-	}
-	return out
-}
-
-// use puts other webhooks of the same hooks in force; nil: there are none, and none before.
-func (c *calling) use(next *hookSet) {
-	if next != nil {
-		c.now.Swap(next).webhooks.Close()
+// close closes connections that are idle; calls that run are not cut. Nil has none.
+func (s *hookSet) close() {
+	if s != nil && s.webhooks != nil {
+		s.webhooks.Close()
 	}
 }
-
-func (c *calling) close() { c.now.Load().webhooks.Close() }

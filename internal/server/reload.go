@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -76,20 +77,23 @@ func (a *Assembly) use(cfg *config.Config, next *renewed, restart []string) []st
 		a.tokens.now.Swap(next.tokens).Close()
 		a.tokens.anonymous.Store(cfg.Auth.Anonymous)
 	}
-	if a.hooks != nil {
-		a.hooks.use(next.hooks)
-	}
 	a.Server.publish.Store(next.publish)
 	a.Server.admin.Store(next.admin)
 	a.Server.proxies.Store(proxies(&cfg.Proxy))
-	a.Server.guard.setOrigins(cfg.Origins)
+	a.Server.guard.setPages(cfg)
 	if a.level != nil {
 		a.level.Set(logLevel(cfg.Log.Level))
 	}
 	left, err := a.Engine.SetLimits(engineLimits(&cfg.Limits))
-	if err = errors.Join(err, a.Engine.SetServing(serving(cfg))); err != nil { // config has checked them
+	now := serving(cfg)
+	if !reflect.DeepEqual(cfg.Hooks, a.inForce().Hooks) { // else the rounds of hooks.recheck would begin anew
+		a.hooks, next.hooks = next.hooks, a.hooks
+		now.Hooks = &a.hooks.Hooks
+	}
+	if err = errors.Join(err, a.Engine.SetServing(now)); err != nil { // config has checked them
 		a.log.Error("limits, origins or times stay as they are", "error", err)
 	}
+	next.hooks.close() // those before, or those that are the same
 	a.putInForce(cfg)
 	for _, name := range left {
 		if path := "limits." + snake(name); !slices.Contains(restart, path) {
@@ -137,9 +141,7 @@ func (a *Assembly) renewal(cfg *config.Config) (r renewed, err error) {
 	r.tokens, errTokens = authenticator(cfg)
 	r.publish, errPublish = newPublishers(cfg)
 	r.admin, errAdmin = newAdmin(cfg)
-	if a.hooks != nil {
-		r.hooks, errHooks = a.hooks.make(&cfg.Hooks)
-	}
+	r.hooks, errHooks = makeHooks(&cfg.Hooks)
 	return r, errors.Join(errTokens, errPublish, errAdmin, errHooks)
 }
 
@@ -148,23 +150,25 @@ func (r *renewed) discard() {
 	if r.tokens != nil {
 		r.tokens.Close()
 	}
-	if r.hooks != nil {
-		r.hooks.webhooks.Close()
-	}
+	r.hooks.close()
 }
 
 // setSchema reads the files of the schema again, unless it comes with the program.
-func (a *Assembly) setSchema(cfg *config.Config) error {
-	if a.builtin || a.Engine.Schemaless() && len(cfg.Schema.Files) == 0 {
+func (a *Assembly) setSchema(cfg *config.Config) (err error) {
+	texts := a.builtin
+	if texts == nil {
+		if texts, err = readSchema(cfg.Schema.Files); err != nil {
+			return err
+		}
+	}
+	if a.Engine.Schemaless() && len(texts) == 0 {
 		return nil
 	}
-	texts, err := readSchema(cfg.Schema.Files)
-	if err != nil {
-		return err
-	}
-	_, err = a.Engine.SetSchema(texts...)
+	_, err = a.Engine.SetSchemaWith(fraiseql.SchemaOptions{SnakeCase: snakeCase(cfg), Introspection: cfg.Introspection}, texts...)
 	return err
 }
+
+func snakeCase(cfg *config.Config) bool { return cfg.Schema.Naming == "snake_case" }
 
 // newAdmin returns the set of the operators' token; nil: there is none.
 func newAdmin(cfg *config.Config) (*publishtoken.Set, error) {

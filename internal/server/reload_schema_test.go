@@ -279,10 +279,10 @@ func TestReloadConnectRate(t *testing.T) {
 func TestReloadNamesWhatNeedsARestart(t *testing.T) {
 	s := limitsOf(t)
 	s.change(func(c *config.Config) {
-		c.Auth.MaxTokenLife, c.Listen, c.Limits.PlanCacheBytes, c.Limits.ConnectionsPerUser = time.Hour, "127.0.0.1:1", 1<<20, 5
+		c.Auth.MaxTokenLife, c.Listen, c.Limits.ResolverTimeout, c.Limits.ConnectionsPerUser = time.Hour, "127.0.0.1:1", time.Second, 5
 	})
 	text := s.log.String()
-	for _, key := range []string{"auth.max_token_life", "listen", "limits.plan_cache_bytes"} {
+	for _, key := range []string{"auth.max_token_life", "listen", "limits.resolver_timeout"} {
 		if n := strings.Count(text, "needs a restart\" key="+key+"\n"); n != 1 {
 			t.Errorf("%d warnings of %s: %s", n, key, text)
 		}

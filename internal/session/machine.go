@@ -35,6 +35,8 @@ type Options struct {
 	SubscriptionsNow *atomic.Int64
 	// MessageBytes bounds one message; 1 MiB. Hosts should refuse longer ones earlier.
 	MessageBytes int
+	// MessageBytesNow, if set, is in the place of MessageBytes; it may change.
+	MessageBytesNow *atomic.Int64
 	// MessageDepth bounds its nesting; 128.
 	MessageDepth int
 	// PreparingBytes bounds the messages of one connection whose subscribes wait for their outcome, each
@@ -129,6 +131,13 @@ const (
 	acknowledged
 	closed
 )
+
+func (o *Options) messageBytes() int {
+	if o.MessageBytesNow != nil {
+		return int(o.MessageBytesNow.Load())
+	}
+	return o.MessageBytes
+}
 
 func (o *Options) subscriptions() int {
 	if o.SubscriptionsNow != nil {

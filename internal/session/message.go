@@ -46,7 +46,7 @@ type inbound struct {
 
 // decode reads a message. It returns the reason for which it is not one, or "".
 func (in *inbound) decode(t *jsontape.Tape, message []byte, o *Options) string {
-	if err := t.Parse(message, jsontape.Limits{Depth: o.MessageDepth, Bytes: o.MessageBytes}); err != nil {
+	if err := t.Parse(message, jsontape.Limits{Depth: o.MessageDepth, Bytes: o.messageBytes()}); err != nil {
 		return err.Error()
 	}
 	if t.Kind(jsontape.Root) != jsontape.Object {

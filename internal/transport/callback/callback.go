@@ -28,6 +28,9 @@ import (
 	"github.com/fraiseql/fraiseql-go/observe"
 )
 
+// DefaultSubscriptions is Config.MaxSubscriptions where that is 0.
+const DefaultSubscriptions = 10_000
+
 // Protocol is the value of the header subscription-protocol.
 const Protocol = "callback/1.0"
 
@@ -40,6 +43,8 @@ type Config struct {
 	Networks []netip.Prefix
 	// MaxSubscriptions bounds the subscriptions of this handler; 10,000.
 	MaxSubscriptions int
+	// MaxSubscriptionsNow, if set, is in the place of MaxSubscriptions; it may change.
+	MaxSubscriptionsNow *atomic.Int64
 	// Queue bounds what waits for one subscription; may be nil.
 	Queue *queue.Limits
 	// Timeout bounds one post with its answer; 5 s.
@@ -88,7 +93,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("callback handler: Host and URLs are required")
 	}
 	if cfg.MaxSubscriptions <= 0 {
-		cfg.MaxSubscriptions = 10_000
+		cfg.MaxSubscriptions = DefaultSubscriptions
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = 5 * time.Second
@@ -176,13 +181,21 @@ func (h *Handler) enter(s *Stream) *Error {
 		return &Error{http.StatusServiceUnavailable, code.RateLimited, "the server is shutting down", "draining", ""}
 	case h.streams[s.ask.id] != nil:
 		return refuse(code.BadUserInput, "a subscription with this subscriptionId is active")
-	case len(h.streams) >= h.cfg.MaxSubscriptions:
+	case len(h.streams) >= h.most():
 		return &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be", "limit", "callback_subscriptions"}
 	case h.full(len(h.streams) + 1):
 		return &Error{http.StatusServiceUnavailable, code.RateLimited, "too many connections", "limit", "connections"}
 	}
 	h.streams[s.ask.id] = s
 	return nil
+}
+
+// most is the bound of subscriptions.
+func (h *Handler) most() int {
+	if h.cfg.MaxSubscriptionsNow != nil {
+		return int(h.cfg.MaxSubscriptionsNow.Load())
+	}
+	return h.cfg.MaxSubscriptions
 }
 
 // full reports whether n subscriptions, with the connections of other kinds, are too many.

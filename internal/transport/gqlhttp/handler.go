@@ -34,8 +34,8 @@ type Config struct {
 	PartialBytes int64
 	// Operations bounds the active operations of one single connection; 0: no bound.
 	Operations int
-	// OperationsNow and MaxConnectionsNow, if set, are in the place of Operations and MaxConnections; they may change.
-	OperationsNow, MaxConnectionsNow *atomic.Int64
+	// MessageBytesNow, OperationsNow and MaxConnectionsNow, if set, are in the place of those without Now; they may change.
+	MessageBytesNow, OperationsNow, MaxConnectionsNow *atomic.Int64
 	// MaxConnections bounds open streams, with Others; 0: no bound. Beyond it: HTTP 503.
 	MaxConnections int
 	// Others is the number of connections that count for MaxConnections beside the streams; nil: none.
@@ -240,6 +240,14 @@ func (c *Config) full(n int64) bool {
 		most = c.MaxConnectionsNow.Load()
 	}
 	return most > 0 && n > most
+}
+
+// messageBytes bounds the body of a request.
+func (c *Config) messageBytes() int {
+	if c.MessageBytesNow != nil {
+		return int(c.MessageBytesNow.Load())
+	}
+	return c.MessageBytes
 }
 
 // busy reports whether a single connection has as many operations as it may have.

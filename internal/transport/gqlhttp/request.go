@@ -23,20 +23,21 @@ var tapes = sync.Pool{New: func() any { return new(jsontape.Tape) }}
 
 // readRequest reads what the client asks for.
 func (x *exchange) readRequest() (*session.Request, *refusal) {
+	most := x.h.cfg.messageBytes()
 	if x.r.Method == http.MethodGet {
 		if x.r.ContentLength != 0 || len(x.r.TransferEncoding) > 0 {
 			return nil, bad(http.StatusBadRequest, "a GET request has no body: send parameters in the query string, or use POST")
 		}
-		return parseQuery(x.r.URL.RawQuery, x.h.cfg.MessageBytes)
+		return parseQuery(x.r.URL.RawQuery, most)
 	}
 	if no := checkContentType(x.r); no != nil {
 		return nil, no
 	}
-	body, no := x.readBody(x.h.cfg.MessageBytes)
+	body, no := x.readBody(most)
 	if no != nil {
 		return nil, no
 	}
-	return parseBody(body, x.h.cfg.MessageBytes)
+	return parseBody(body, most)
 }
 
 // checkContentType wants application/json in UTF-8. Pages of other sites cannot send that without asking first.

@@ -137,16 +137,16 @@ func (c *conn) decoder() *wsframe.Decoder {
 		c.marks |= markKnown
 	}
 	known, deflate := c.marks&markKnown != 0, c.marks&markDeflate != 0
-	h := c.handler
+	d := c.handler.decoders.Load()
 	switch {
 	case known && deflate:
-		return &h.decoderDeflate
+		return &d.knownDeflate
 	case known:
-		return &h.decoder
+		return &d.known
 	case deflate:
-		return &h.earlyDeflate
+		return &d.earlyDeflate
 	default:
-		return &h.early
+		return &d.early
 	}
 }
 

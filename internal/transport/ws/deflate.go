@@ -64,9 +64,9 @@ func (c *conn) inflate(p []byte) {
 	*buf = message[:0]
 	switch {
 	case err != nil:
-		c.end(wsframe.CodeOf(err))
+		c.broken(err)
 	case !utf8.Valid(message):
-		c.end(wsframe.CodeOf(wsframe.ErrUTF8))
+		c.broken(wsframe.ErrUTF8)
 	default:
 		c.driver.Receive(message)
 	}

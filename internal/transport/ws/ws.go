@@ -120,13 +120,10 @@ const (
 
 // Handler upgrades requests. It is an http.Handler.
 type Handler struct {
-	cfg   Config
-	early wsframe.Decoder // before connection_ack
-	// those of connections that agreed to compression
-	decoderDeflate, earlyDeflate wsframe.Decoder
-	decoder                      wsframe.Decoder
-	partial                      atomic.Int64 // bytes held by incomplete messages
-	times                        atomic.Pointer[times]
+	cfg      Config
+	decoders atomic.Pointer[decoders]
+	partial  atomic.Int64 // bytes held by incomplete messages
+	times    atomic.Pointer[times]
 
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
@@ -155,6 +152,24 @@ func (h *Handler) SetTimes(initTimeout, pingInterval, pongTimeout time.Duration)
 	h.times.Store(t)
 }
 
+// decoders take what clients send. They do not change: others take their place.
+type decoders struct {
+	early, known wsframe.Decoder // before connection_ack, and from then on
+	// those of connections that agreed to compression
+	earlyDeflate, knownDeflate wsframe.Decoder
+}
+
+// SetMessageBytes changes Config.MessageBytes, 0 meaning the default, for every connection and from its next message on: of one
+// that has begun for what is still to come.
+func (h *Handler) SetMessageBytes(n int) {
+	n = Config{MessageBytes: n}.withDefaults().MessageBytes
+	d := &decoders{}
+	d.known.MaxMessage, d.early.MaxMessage = n, min(n, earlyBytes)
+	d.knownDeflate, d.earlyDeflate = d.known, d.early
+	d.knownDeflate.Deflate, d.earlyDeflate.Deflate = true, true
+	h.decoders.Store(d)
+}
+
 // farewell is what a draining handler tells its clients.
 type farewell struct {
 	code   uint16
@@ -168,9 +183,7 @@ func New(cfg Config) (*Handler, error) {
 	}
 	cfg = cfg.withDefaults()
 	h := &Handler{cfg: cfg, left: make(chan struct{}, 1)}
-	h.decoder.MaxMessage, h.early.MaxMessage = cfg.MessageBytes, min(cfg.MessageBytes, earlyBytes)
-	h.decoderDeflate, h.earlyDeflate = h.decoder, h.early
-	h.decoderDeflate.Deflate, h.earlyDeflate.Deflate = true, true
+	h.SetMessageBytes(cfg.MessageBytes)
 	h.SetTimes(cfg.InitTimeout, cfg.PingInterval, cfg.PongTimeout)
 	return h, nil
 }
