@@ -148,7 +148,7 @@ func (e *Engine) Stats() Stats {
 	}
 	for _, srv := range e.serving() {
 		s.Connections += srv.Connections()
-		s.QueueBytes += srv.QueuedBytes()
+		srv.eachConn(func(_ *queue.Conn, owed int) { s.QueueBytes += int64(owed) })
 		if rings, ok := srv.(interface{ countRings(*Stats) }); ok {
 			rings.countRings(&s)
 		}

@@ -264,17 +264,8 @@ func (p *endpoint) countRings(s *Stats) {
 	}
 }
 
-// QueuedBytes implements server.
-func (p *endpoint) QueuedBytes() int64 {
-	n := p.ws.QueuedBytes() + p.http.QueuedBytes()
-	if p.callbacks != nil {
-		n += p.callbacks.QueuedBytes()
-	}
-	return n
-}
-
 // eachConn implements server.
-func (p *endpoint) eachConn(f func(*queue.Conn)) {
+func (p *endpoint) eachConn(f func(c *queue.Conn, owed int)) {
 	p.ws.EachConn(f)
 	p.http.EachConn(f)
 	if p.callbacks != nil {

@@ -22,8 +22,8 @@ func (e *Engine) makeRoom(excess int64) {
 	}
 	var slow []owed
 	for _, s := range e.serving() {
-		s.eachConn(func(c *queue.Conn) {
-			if n := c.Bytes(); n >= slowBytes {
+		s.eachConn(func(c *queue.Conn, n int) {
+			if n >= slowBytes {
 				slow = append(slow, owed{c, n})
 			}
 		})

@@ -15,9 +15,9 @@ import (
 // server is what Handler and Sessions make.
 type server interface {
 	Connections() int
-	QueuedBytes() int64
-	// eachConn calls f for what waits for each connection, while others come and go. f must not block.
-	eachConn(f func(*queue.Conn))
+	// eachConn calls f for what waits for each connection, while others come and go, with the bytes that are queued or being
+	// written. f must not block.
+	eachConn(f func(c *queue.Conn, owed int))
 	Drain(ctx context.Context, window time.Duration, code uint16, reason string) error
 	// dismiss closes the connections of identities that are gone, and returns how many there were.
 	dismiss(gone func(*identity.Identity) bool, code uint16, reason string) int

@@ -231,18 +231,10 @@ func (s *Sessions) webSockets() int {
 	return len(s.open)
 }
 
-// QueuedBytes is how many bytes of results wait to be taken.
-func (s *Sessions) QueuedBytes() (n int64) {
-	for _, c := range s.list() {
-		n += int64(c.out.Bytes())
-	}
-	return n + s.streams.QueuedBytes()
-}
-
 // eachConn implements server.
-func (s *Sessions) eachConn(f func(*queue.Conn)) {
+func (s *Sessions) eachConn(f func(c *queue.Conn, owed int)) {
 	for _, c := range s.list() {
-		f(&c.out)
+		f(&c.out, c.out.Bytes())
 	}
 	s.streams.EachConn(f)
 }

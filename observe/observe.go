@@ -111,7 +111,7 @@ type Stats struct {
 	Subscriptions int
 	Groups        int
 	Channels      int
-	// QueueBytes wait to be written, over all connections.
+	// QueueBytes wait to be written, or are being written, over all connections.
 	QueueBytes     int64
 	PlanCacheBytes int64
 	// IOUring is how many writers of sockets submit by io_uring, NoIOUring why one does not.

@@ -2,6 +2,7 @@ package load
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -32,6 +33,23 @@ func dialBy(d *net.Dialer, addr string) (*client, error) {
 	if err != nil {
 		return nil, err
 	}
+	return greet(conn, addr)
+}
+
+// dial opens a socket to the server and upgrades it.
+func (s *server) dial() (*client, error) {
+	if s.tls == nil {
+		return dial(s.Addr)
+	}
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", s.Addr, s.tls)
+	if err != nil {
+		return nil, err
+	}
+	return greet(conn, s.Addr)
+}
+
+// greet upgrades an open socket.
+func greet(conn net.Conn, addr string) (*client, error) {
 	c := &client{conn, bufio.NewReaderSize(conn, 2048)}
 	if err := c.handshake(addr); err != nil {
 		_ = conn.Close()

@@ -27,7 +27,7 @@ func gather(t *testing.T, s *server, n int, query string) *crowd {
 	t.Helper()
 	g := &crowd{t: t, clients: make([]*client, n), failed: make(chan error, n)}
 	err := inParallel(n, func(i int) (err error) {
-		if g.clients[i], err = dial(s.Addr); err != nil {
+		if g.clients[i], err = s.dial(); err != nil {
 			return err
 		}
 		return g.clients[i].subscribe(query, "")

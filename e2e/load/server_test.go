@@ -3,6 +3,7 @@ package load
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"net/http"
 	"os"
@@ -37,7 +38,10 @@ const maxMessages = 16
 // server is a running command with its metrics.
 type server struct {
 	*testkit.Server
-	t *testing.T
+	t   *testing.T
+	tls *tls.Config // nil: none
+	// router is where callbacks go.
+	router string
 }
 
 func serve(t *testing.T) *server {
@@ -46,13 +50,13 @@ func serve(t *testing.T) *server {
 	if err := os.WriteFile(file, []byte(sdl), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return &server{testkit.Serve(t, "--dev", "--schema", file, "--set", "limits.ping_interval=0s", "--set", "limits.init_timeout=1m"), t}
+	return &server{Server: testkit.Serve(t, "--dev", "--schema", file, "--set", "limits.ping_interval=0s", "--set", "limits.init_timeout=1m"), t: t}
 }
 
 // metrics returns every series by its name with labels.
 func (s *server) metrics() map[string]float64 {
 	s.t.Helper()
-	res, err := http.Get(s.URL("/metrics"))
+	res, err := s.Client().Get(s.URL("/metrics"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -98,7 +102,7 @@ func (s *server) equals(series string, want int) {
 // publish sends NDJSON.
 func (s *server) publish(events []byte) {
 	s.t.Helper()
-	res, err := http.Post(s.URL("/events"), "application/x-ndjson", bytes.NewReader(events))
+	res, err := s.Client().Post(s.URL("/events"), "application/x-ndjson", bytes.NewReader(events))
 	if err != nil {
 		s.t.Fatal(err)
 	}

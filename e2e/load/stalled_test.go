@@ -38,7 +38,7 @@ func TestStalledSubscriber(t *testing.T) {
 		{"latest", "latest", (*stalled).checkLatest},
 	} {
 		t.Run(p.label, func(t *testing.T) {
-			s := &server{s.Server, t}
+			s := &server{Server: s.Server, t: t}
 			x := stall(t, s, p.field, `fraiseql_messages_dropped_total{policy="`+p.label+`"}`, memory, 1)
 			for round := 0; round < rounds || x.dropped() < 3*maxMessages; round++ {
 				x.round(round)
@@ -50,7 +50,7 @@ func TestStalledSubscriber(t *testing.T) {
 			s.equals("fraiseql_connections", 0)
 		})
 	}
-	t.Run("close", func(t *testing.T) { closeStalled(t, &server{s.Server, t}, memory) })
+	t.Run("close", func(t *testing.T) { closeStalled(t, &server{Server: s.Server, t: t}, memory) })
 }
 
 // fillHistory publishes more than the bus keeps, so that its memory is the same afterwards.

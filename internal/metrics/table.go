@@ -59,7 +59,7 @@ var table = []Metric{
 	{"fraiseql_subscriptions", Gauge, "", nil, "Live subscriptions."},
 	{"fraiseql_groups", Gauge, "", nil, "Groups of equal subscriptions."},
 	{"fraiseql_channels", Gauge, "", nil, "Channels with a subscriber."},
-	{"fraiseql_queue_bytes", Gauge, "", nil, "Bytes that wait to be written."},
+	{"fraiseql_queue_bytes", Gauge, "", nil, "Bytes of results that wait to be written or are being written: those that several clients share count for each."},
 	{"fraiseql_plan_cache_bytes", Gauge, "", nil, "Memory of compiled documents, in bytes."},
 	{"fraiseql_io_uring_writers", Gauge, "", nil, "Writers, one per core, that submit what they write to clients by io_uring; 0 where `io_uring` is `off`, or the system has none or forbids it."},
 	{"fraiseql_bus_connected", Gauge, "", nil, "1 while the bus is in reach, else 0."},

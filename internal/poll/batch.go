@@ -33,9 +33,9 @@ type insert struct {
 // fill takes what waits on c, behind the frame that was cut. more says that something is left.
 func (b *batch) fill(c *Conn) (more bool) {
 	b.clear()
-	if c.held != nil {
-		b.items = append(b.items, c.held.item)
-		if isClose(&c.held.item) {
+	if h := c.held.Load(); h != nil {
+		b.items = append(b.items, h.item)
+		if isClose(&h.item) {
 			return false
 		}
 	}

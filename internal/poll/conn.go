@@ -22,11 +22,11 @@ type Conn struct {
 	state  atomic.Uint32
 
 	io    sync.Mutex // the I/O lock: guards what follows, to the blank line
-	held  *held      // frame that was cut by a full socket
 	fd    int32      // -1 once closed
 	flags flags
 	code  uint16 // of the close, once it is taken from the queue
 
+	held atomic.Pointer[held] // frame that was cut by a full socket; written under the I/O lock
 	slot uint32
 	gen  uint32
 }
@@ -57,6 +57,18 @@ const (
 type held struct {
 	item queue.Item
 	off  int
+}
+
+// HeldBytes returns how many bytes of results were taken from the queue and wait to be written: those of a frame that a full
+// socket has cut, or of a batch that a goroutine writes. Any goroutine may ask.
+func (c *Conn) HeldBytes() int {
+	if c.stream != nil {
+		return int(c.stream.held.Load())
+	}
+	if h := c.held.Load(); h != nil && h.item.Message != nil {
+		return len(h.item.Message.Payload)
+	}
+	return 0
 }
 
 // Outbound returns the queue of what goes to the peer.

@@ -219,7 +219,8 @@ func (s *shard) finish(c *Conn, err error, reset bool) {
 		}
 		_ = syscall.Close(int(c.fd))
 	}
-	c.fd, c.held, c.flags = -1, nil, c.flags&^flagNull
+	c.fd, c.flags = -1, c.flags&^flagNull
+	c.held.Store(nil)
 	c.io.Unlock()
 	c.left(err)
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,7 +21,8 @@ type stream struct {
 	done chan struct{} // closed when the reader has ended
 	quit chan struct{} // closed when the writer has ended
 
-	serial sync.Mutex // one callback of the owner at a time
+	held   atomic.Int64 // bytes that are being written
+	serial sync.Mutex   // one callback of the owner at a time
 
 	mu    sync.Mutex // guards cause
 	cause error      // why this side has ended the connection
@@ -186,7 +188,9 @@ func (st *stream) write(b *batch) (more bool, err error) {
 	}
 	if total > 0 {
 		vecs := net.Buffers(b.vectors(0))
+		st.held.Store(int64(total))
 		n, err := vecs.WriteTo(st.nc)
+		st.held.Store(0)
 		c.shard.stats.writes.Add(1)
 		c.shard.stats.bytesOut.Add(n)
 		if err != nil {

@@ -97,7 +97,7 @@ func (s *shard) gather(t *together) (odd *Conn) {
 			return c
 		}
 		c.io.Lock()
-		if c.fd < 0 || c.flags != 0 || c.held != nil {
+		if c.fd < 0 || c.flags != 0 || c.held.Load() != nil {
 			c.io.Unlock()
 			return c
 		}

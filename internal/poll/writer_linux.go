@@ -151,8 +151,8 @@ func (c *Conn) prepareLocked(b *batch) bool {
 		return false
 	}
 	b.skip = 0
-	if c.held != nil {
-		b.skip = c.held.off
+	if h := c.held.Load(); h != nil {
+		b.skip = h.off
 	}
 	b.total = b.encode(c.owner)
 	if b.closing {
@@ -173,7 +173,9 @@ func (s *shard) settleLocked(c *Conn, b *batch, n int, errno syscall.Errno) bool
 		return !s.fullLocked(c, errno)
 	}
 	s.stats.frames.Add(int64(len(b.items)))
-	c.held = nil
+	if b.skip > 0 {
+		c.held.Store(nil)
+	}
 	if b.closing {
 		s.endLocked(c)
 		return false
@@ -204,10 +206,13 @@ func (s *shard) endLocked(c *Conn) {
 func (c *Conn) keepLocked(b *batch, n int) int {
 	whole, off := b.written(n)
 	rest := b.items[whole:]
-	c.held = nil
+	var cut *held
 	if off > 0 {
-		c.held = &held{item: rest[0], off: off}
+		cut = &held{item: rest[0], off: off}
 		rest = rest[1:]
+	}
+	if cut != nil || c.held.Load() != nil {
+		c.held.Store(cut)
 	}
 	c.Untake(rest)
 	return whole

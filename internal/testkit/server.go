@@ -56,6 +56,9 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
+// Client is an HTTP client that trusts the server.
+func (s *Server) Client() *http.Client { return s.http }
+
 // Serve starts `fraiseql serve --listen <free port> args…`, waits until it is ready and ends it with the test.
 func Serve(tb testing.TB, args ...string) *Server {
 	tb.Helper()

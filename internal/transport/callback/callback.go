@@ -249,18 +249,10 @@ func (h *Handler) Connections() int {
 	return len(h.streams)
 }
 
-// QueuedBytes is how many bytes of results wait to be posted.
-func (h *Handler) QueuedBytes() (n int64) {
+// EachConn calls f for what waits for each subscription, with the bytes of results that are queued or being posted.
+func (h *Handler) EachConn(f func(c *queue.Conn, owed int)) {
 	for _, s := range h.list() {
-		n += int64(s.out.Bytes())
-	}
-	return n
-}
-
-// EachConn calls f for what waits for each subscription.
-func (h *Handler) EachConn(f func(*queue.Conn)) {
-	for _, s := range h.list() {
-		f(&s.out)
+		f(&s.out, s.out.Bytes()+int(s.posting.Load()))
 	}
 }
 

@@ -43,6 +43,8 @@ type Stream struct {
 	who  atomic.Pointer[identity.Identity]
 	sub  *hub.Subscription
 
+	posting atomic.Int64 // bytes of the message that is being posted
+
 	missed int           // checks in a row that failed
 	slow   bool          // ended because results were taken too slowly
 	fresh  chan struct{} // 1 slot: the credentials end at another time
@@ -262,6 +264,8 @@ func (s *Stream) check() bool {
 
 // post sends a message, and again after failures that may pass. False ends the subscription.
 func (s *Stream) post(body []byte) bool {
+	s.posting.Store(int64(len(body)))
+	defer s.posting.Store(0)
 	for try := 1; ; try++ {
 		answer, err := s.h.client.Post(s.h.ctx, s.ask.url, header(), body)
 		if err == nil && answer.Status/100 == 2 {

@@ -333,6 +333,14 @@ func (c *conn) look(now uint32) uint32 {
 	return max(next, 1)
 }
 
+// held is how many bytes of results are being written.
+func (c *conn) held() int {
+	if c.flow != nil {
+		return int(c.flow.held.Load())
+	}
+	return c.out.HeldBytes()
+}
+
 // stuck reports whether results wait: the peer does not read, and a ping would be one more thing that waits.
 func (c *conn) stuck() bool { return c.out.Bytes() > 0 }
 

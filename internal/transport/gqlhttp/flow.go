@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/queue"
@@ -22,6 +23,7 @@ const (
 type flow struct {
 	wake chan struct{} // 1 slot
 	w    http.ResponseWriter
+	held atomic.Int64 // bytes that are being written
 
 	mu      sync.Mutex
 	control *http.ResponseController // nil once the handler returns
@@ -216,6 +218,8 @@ func (f *flow) send(p []byte) error {
 	if len(p) == 0 {
 		return nil
 	}
+	f.held.Store(int64(len(p)))
+	defer f.held.Store(0)
 	if _, err := f.w.Write(p); err != nil {
 		return err
 	}

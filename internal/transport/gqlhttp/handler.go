@@ -128,14 +128,11 @@ func New(cfg Config) (*Handler, error) {
 // Connections is the number of open streams, and of reserved single connections without one.
 func (h *Handler) Connections() int { return int(h.open.Load()) }
 
-// QueuedBytes is how many bytes of results wait to be written. It visits every stream.
-func (h *Handler) QueuedBytes() (n int64) {
-	h.each(func(c *conn) { n += int64(c.out.Bytes()) })
-	return n
+// EachConn calls f for what waits for each stream, while others come and go, with the bytes of results that are queued or being
+// written. f must not block.
+func (h *Handler) EachConn(f func(c *queue.Conn, owed int)) {
+	h.each(func(c *conn) { f(&c.out.Conn, c.out.Bytes()+c.held()) })
 }
-
-// EachConn calls f for what waits for each stream, while others come and go. f must not block.
-func (h *Handler) EachConn(f func(*queue.Conn)) { h.each(func(c *conn) { f(&c.out.Conn) }) }
 
 // each calls f for every open stream, while others come and go.
 func (h *Handler) each(f func(*conn)) {
