@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/coder/websocket"
 	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/fraiseql/fraiseql-go"
@@ -351,6 +352,27 @@ limits: {subscriptions_per_user: 1, subscribe_rate: 1, subscribe_burst: 2, publi
 	} {
 		if c.want == "" != (c.err == nil) || c.err != nil && !strings.Contains(c.err.Error(), c.want) && !strings.Contains(c.err.Error(), "burst") {
 			t.Errorf("got %v, want %q", c.err, c.want)
+		}
+	}
+}
+
+// The legacy subprotocol is off unless the configuration says so.
+func TestLegacyIsOff(t *testing.T) {
+	for more, code := range map[string]websocket.StatusCode{"": 4406, "protocols.legacy_graphql_ws: true\n": 4401} {
+		s := assemble(t, config.Source{}, withJWT+more)
+		c, _, err := websocket.Dial(t.Context(), "ws://"+s.addr+"/graphql", &websocket.DialOptions{Subprotocols: []string{"graphql-ws"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.CloseNow() }()
+		if err := c.Write(t.Context(), websocket.MessageText, []byte(`{"id":"1","type":"start","payload":{"query":"{a}"}}`)); err != nil && code == 4401 {
+			t.Fatal(err)
+		}
+		for err == nil {
+			_, _, err = c.Read(t.Context())
+		}
+		if got := websocket.CloseStatus(err); got != code {
+			t.Errorf("%q: %v, want %d", more, err, code)
 		}
 	}
 }

@@ -121,6 +121,14 @@ var legacyCases = []protocolCase{
 		< close 1000
 		< complete 1
 		> {"type":"start","id":"2","payload":{"query":"{a}"}}`},
+	{rule: "too much is held", options: Options{HeldBytes: 2048}, script: ready + `
+		> {"type":"start","id":"1","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< subscribe 1 {b} {"v":"` + longVariables + `"}
+		sub 1
+		> {"type":"start","id":"2","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< subscribe 2 {b} {"v":"` + longVariables + `"}
+		> {"type":"start","id":"3","payload":{"query":"{b}","variables":{"v":"` + longVariables + `"}}}
+		< send {"id":"3","type":"error","payload":{"message":"the subscriptions of this connection hold too much, with variables that are too long","extensions":{"code":"LIMIT_EXCEEDED"}}}`},
 	{rule: "terminate before init", script: `
 		> {"type":"connection_terminate"}
 		< close 1000`},
@@ -129,7 +137,7 @@ var legacyCases = []protocolCase{
 func TestLegacyProtocol(t *testing.T) {
 	for _, c := range legacyCases {
 		t.Run(c.rule, func(t *testing.T) {
-			p := newLegacyPlayer(t, Options{})
+			p := newLegacyPlayer(t, c.options)
 			p.play(c.script)
 			p.machine.Closed(nil)
 			if n := p.machine.options.early.Load(); n != 0 {

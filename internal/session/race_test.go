@@ -166,6 +166,27 @@ func TestRaceClose(t *testing.T) {
 	settle(t, w)
 }
 
+// TestAcknowledgedBeforeItIsSaid: whoever has read connection_ack may subscribe at once.
+func TestAcknowledgedBeforeItIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		p := connect(newHost(t, w, HostConfig{}))
+		said := false
+		p.woken = func() {
+			said = true
+			if !p.machine.Acknowledged() {
+				t.Error("connection_ack is on its way, and a subscribe would be refused")
+			}
+		}
+		p.send(initText)
+		synctest.Wait()
+		if !said {
+			t.Error("no connection_ack")
+		}
+		p.Closed()
+	})
+}
+
 // TestRaceInit closes connections while they are authenticated.
 func TestRaceInit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -153,13 +153,18 @@ type peer struct {
 	acknowledged atomic.Pointer[identity.Identity]
 	items        []queue.Item
 	name         string
+	woken        func() // by what is queued, under the locks of who does; nil: nothing
 }
 
 func (p *peer) Outbound() *queue.Conn               { return &p.out }
 func (p *peer) Acknowledged(who *identity.Identity) { p.acknowledged.Store(who) }
-func (p *peer) Wake(*queue.Queue)                   {}
-func (p *peer) Name() string                        { return p.name }
-func (p *peer) Unname()                             { p.name = "" }
+func (p *peer) Wake(*queue.Queue) {
+	if p.woken != nil {
+		p.woken()
+	}
+}
+func (p *peer) Name() string { return p.name }
+func (p *peer) Unname()      { p.name = "" }
 
 // connect makes a connection of a host.
 func connect(h *Host) *peer {

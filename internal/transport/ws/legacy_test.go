@@ -91,6 +91,16 @@ func TestLegacyStartNeedsInit(t *testing.T) {
 	})
 }
 
+// The first keep-alive comes with the acknowledgement, before anything else.
+func TestLegacyKeepAliveFollowsTheAcknowledgement(t *testing.T) {
+	backends(t, poll.Options{}, func(c *Config) { c.Legacy, c.InitTimeout, c.PingInterval = true, far, far }, func(t *testing.T, f *fixture) {
+		c := f.legacy(t)
+		c.send(`{"type":"connection_init"}`)
+		c.want(`{"type":"connection_ack"}`, `{"type":"ka"}`)
+		c.nc.Close()
+	})
+}
+
 // The client is told that the server is there, from the acknowledgement on.
 func TestLegacyKeepAlive(t *testing.T) {
 	adjust := func(c *Config) {

@@ -238,6 +238,25 @@ func TestIDReuse(t *testing.T) {
 	})
 }
 
+// An operation that the server has ended leaves its id free: for what the client sends as soon as it has read the end.
+func TestIDReuseAfterTheServersEnd(t *testing.T) {
+	backends(t, poll.Options{}, nil, func(t *testing.T, f *fixture) {
+		c := f.initialised()
+		for i := range 100 {
+			c.send(subscribe("a", "known"))
+			await(t, "subscribed", func() bool { return f.engine.live("known") == 1 })
+			end, want := `[{"message":"source failed"}]`, `{"id":"a","type":"error","payload":[{"message":"source failed"}]}`
+			if i%2 == 0 {
+				end, want = "", `{"id":"a","type":"complete"}`
+			}
+			f.engine.end("known", end)
+			c.want(want)
+			await(t, "ended", func() bool { return f.engine.live("known") == 0 })
+		}
+		c.nc.Close()
+	})
+}
+
 // A drain tells every client, in its own moment within the window, refuses new ones and waits for all.
 func TestDrain(t *testing.T) {
 	backends(t, poll.Options{}, nil, func(t *testing.T, f *fixture) {
