@@ -35,6 +35,7 @@ var decoders = []target{
 	{"bus/redisbus", "FuzzDecode", "entries of Redis streams"},
 	{"bus/redisbus", "FuzzAnswer", "answers of Redis to XREAD"},
 	{"bus/natsbus", "FuzzDecode", "messages of NATS"},
+	{"bus/natsbus", "FuzzDelivery", "reply subjects of JetStream"},
 	{"internal/wsframe", "FuzzAgreeDeflate", "offers of compression"},
 	{"internal/origin", "FuzzJudge", "Origin and Host"},
 	{"internal/outbound", "FuzzFind", "URLs of callbacks"},

@@ -129,8 +129,8 @@ func memoryCeiling(t *testing.T, as *deafness) {
 		}
 	}
 	m := s.metrics()
-	if m["fraiseql_queue_bytes"] < ceilingBytes/2 {
-		t.Errorf("%.0f bytes are said to wait: most of what the process holds does", m["fraiseql_queue_bytes"])
+	if m["fraiseql_queue_bytes"] < ceilingBytes/5 {
+		t.Errorf("%.0f bytes are said to wait: beside that the bus remembers 64 MiB", m["fraiseql_queue_bytes"])
 	}
 	t.Logf("%d refused, %.0f MB wait, %.0f MB in all", refused, m["fraiseql_queue_bytes"]/(1<<20), m["process_resident_memory_bytes"]/(1<<20))
 	leave()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -36,13 +37,15 @@ func deafQuery(field string, i int) string {
 	return fmt.Sprintf("subscription { %s(kind: %d) { n pad } }", field, i)
 }
 
-// small makes sockets that hold little.
-var small = net.Dialer{Timeout: patience, Control: func(_, _ string, c syscall.RawConn) (err error) {
-	controlled := c.Control(func(fd uintptr) { err = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
-	if err == nil {
-		err = controlled
-	}
-	return err
+// small makes sockets that hold little, on both sides: the system gives a sender room for ten segments and more, which are of 64 KiB
+// on this machine unless the receiver wants smaller ones.
+var small = net.Dialer{Timeout: patience, Control: func(_, _ string, c syscall.RawConn) error {
+	var errs [2]error
+	controlled := c.Control(func(fd uintptr) {
+		errs[0] = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096)
+		errs[1] = syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, 536)
+	})
+	return errors.Join(controlled, errs[0], errs[1])
 }}
 
 // deafTo makes n clients by subscribe, and aborts them at the end.

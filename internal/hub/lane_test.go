@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -96,6 +97,37 @@ func TestResolverFailuresAreMasked(t *testing.T) {
 			t.Errorf("%s: the cause must be logged", name)
 		}
 		s.Complete()
+	}
+}
+
+// No more calls of resolvers run at a time than workers there are; the others wait.
+func TestResolverWorkersAreBounded(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	most := w.hub.limits.Load().Workers
+	began, goOn := make(chan struct{}, 3*most), make(chan struct{})
+	var running atomic.Int64
+	var all []arrivals
+	for i := range 3 * most {
+		_, news := w.joinResolved(fmt.Sprintf(`subscription { order { a%d: id } }`, i), user("u"), &Resolver{
+			Resolve: func(context.Context, *event.Event, []byte, *identity.Identity) ([]byte, error) {
+				if n := running.Add(1); n > int64(most) {
+					t.Errorf("%d calls at a time, want at most %d", n, most)
+				}
+				began <- struct{}{}
+				<-goOn
+				running.Add(-1)
+				return []byte(`{"id":"1"}`), nil
+			},
+		})
+		all = append(all, news)
+	}
+	w.publish(event.Event{Channel: "orders", Data: []byte(`{"id":"1"}`)})
+	for range most {
+		<-began
+	}
+	close(goOn)
+	for _, news := range all {
+		<-news
 	}
 }
 

@@ -38,7 +38,7 @@ func limitedBy(name string) string { return `fraiseql_limited_total{limit="` + n
 
 const someOrders = "subscription { orders { id } }"
 
-// limitCases are all keys of `limits`.
+// limitCases are all keys of `limits`, and those of others that bound something.
 var limitCases = map[string]limitCase{
 	"connections":                  {"limits.connections: 1", "RATE_LIMITED", limitedBy("connections"), streams(2)},
 	"connections_per_ip":           {"limits.connections_per_ip: 1\nproxy.trusted: [127.0.0.0/8]", "RATE_LIMITED", limitedBy("connections_per_ip"), streams(2)},
@@ -80,6 +80,16 @@ var limitCases = map[string]limitCase{
 	"resolver_timeout": {"", "", `fraiseql_resolver_calls_total{result="timeout"}`, nil},
 	"resolver_workers": {"", "", `fraiseql_resolver_calls_total{result="ok"}`, nil},
 	"resolver_lane":    {"", "", `fraiseql_resolver_calls_total{result="overflow"}`, nil},
+	// Of other parts of the configuration.
+	"publish.rate":               {"publish.rate: 1", "RATE_LIMITED", limitedBy("publish_token_rate"), events(12, mine)},
+	"callback.max_subscriptions": {"callback.max_subscriptions: 1", "TOO_MANY_SUBSCRIPTIONS", limitedBy("callback_subscriptions"), twoCallbacks},
+}
+
+// shownElsewhere are the tests of limits that this server does not act on.
+var shownElsewhere = map[string]struct{ file, test string }{
+	"resolver_timeout": {"internal/hub/lane_test.go", "TestResolverFailuresAreMasked"},
+	"resolver_workers": {"internal/hub/lane_test.go", "TestResolverWorkersAreBounded"},
+	"resolver_lane":    {"internal/hub/overflow_test.go", "TestFullLanes"},
 }
 
 // Every key of `limits` has a code that clients see, a metric, a line in the guide, and a case here that shows it.
@@ -91,7 +101,7 @@ func TestEveryLimit(t *testing.T) {
 	known := 0
 	for _, key := range config.Keys() {
 		name, ok := strings.CutPrefix(key.Path, "limits.")
-		if !ok {
+		if _, other := limitCases[name]; !ok && !other {
 			continue
 		}
 		known++
@@ -105,6 +115,11 @@ func TestEveryLimit(t *testing.T) {
 			if !strings.Contains(string(guide), "`"+name+"`") {
 				t.Error("docs/guides/limits.md does not name it")
 			}
+			if of := shownElsewhere[name]; tt.act == nil {
+				if text, err := os.ReadFile("../../" + of.file); err != nil || !strings.Contains(string(text), "func "+of.test+"(") {
+					t.Errorf("there is no %s in %s: %v", of.test, of.file, err)
+				}
+			}
 			tt.show(t)
 		})
 	}
@@ -116,7 +131,7 @@ func TestEveryLimit(t *testing.T) {
 func (c *limitCase) show(t *testing.T) {
 	router := testkit.NewRouter(t)
 	s := &limitRun{router: router, limits: c.config}
-	s.assembled = assemble(t, config.Source{}, withJWT+"admin.listen: 127.0.0.1:0\ncallback: {allowed_urls: ["+router.URL+"*], allowed_networks: [127.0.0.0/8]}\n"+c.config+"\n")
+	s.assembled = assemble(t, config.Source{}, withJWT+"admin.listen: 127.0.0.1:0\ncallback.allowed_urls: ["+router.URL+"*]\ncallback.allowed_networks: [127.0.0.0/8]\n"+c.config+"\n")
 	if c.act != nil {
 		if got := c.act(s); !strings.Contains(got, c.code) {
 			t.Errorf("told %q, want %s", got, c.code)
@@ -220,6 +235,12 @@ func (s *assembled) dial(text string) net.Conn {
 	s.t.Cleanup(func() { _ = conn.Close() })
 	_, _ = conn.Write([]byte(text)) // the server may have closed
 	return conn
+}
+
+// twoCallbacks subscribes twice.
+func twoCallbacks(s *limitRun) string {
+	s.subscribeBy(s.router.Expect("a", "v", 0), sign(s.t, nil))
+	return s.subscribeBy(s.router.Expect("b", "v", 0), sign(s.t, nil)).body
 }
 
 // twoBodies begins one request with a body, and sends others until one is refused.
