@@ -81,7 +81,7 @@ var limitCases = map[string]limitCase{
 	"resolver_workers": {"", "", `fraiseql_resolver_calls_total{result="ok"}`, nil},
 	"resolver_lane":    {"", "", `fraiseql_resolver_calls_total{result="overflow"}`, nil},
 	// Of other parts of the configuration.
-	"publish.rate":               {"publish.rate: 1", "RATE_LIMITED", limitedBy("publish_token_rate"), events(12, mine)},
+	"publish.rate":               {"publish.rate: 1\nlimits.publish_events: 1", "RATE_LIMITED", limitedBy("publish_token_rate"), events(3, mine)},
 	"callback.max_subscriptions": {"callback.max_subscriptions: 1", "TOO_MANY_SUBSCRIPTIONS", limitedBy("callback_subscriptions"), twoCallbacks},
 }
 
