@@ -58,7 +58,7 @@ def run(path: Path, rounds: int, *, short: bool, log: Callable[[str], None]) -> 
                 file.write(json.dumps({"writes": name, "command": shown, "result": json.loads(done.stdout)}) + "\n")
             for name, events, pause in READINGS:
                 for kind in reading.KINDS:
-                    result = reading.measure(kind, events, pause, 0.2 if short else 4.0)
+                    result = reading.measure(kind, events, pause, 0.2 if short else 2.0)
                     file.write(
                         json.dumps({"reading": kind, "writes": name, "command": f"python reading.py {kind}", "result": result})
                         + "\n"
