@@ -3,12 +3,12 @@
 package poll
 
 import (
-	"runtime"
 	"sync"
 	"syscall"
 	"unsafe"
 
 	"github.com/fraiseql/fraiseql-go/internal/prefetch"
+	"github.com/fraiseql/fraiseql-go/internal/shift"
 )
 
 const (
@@ -51,7 +51,7 @@ func (s *shard) writeLoop() {
 			}
 			if s.out.sends >= yieldSends {
 				s.out.sends = 0
-				runtime.Gosched()
+				shift.Yield()
 			}
 		}
 	}

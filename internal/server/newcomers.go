@@ -3,10 +3,14 @@ package server
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/shift"
 )
@@ -16,37 +20,46 @@ import (
 // to 27 ms for its turn behind them. A connection on which a publish token was accepted does not wait.
 type newcomers struct {
 	net.Listener
-	few *shift.Few
+	few     *shift.Few
+	lookout *lookout
 }
 
-func admit(l net.Listener) net.Listener {
-	return &newcomers{l, shift.NewFew(runtime.GOMAXPROCS(0))}
+func admit(l net.Listener, out *lookout) net.Listener {
+	return &newcomers{l, shift.NewFew(runtime.GOMAXPROCS(0)), out}
 }
 
 // Accept lets others run after each connection: the rest waits in the system's queue, not in the scheduler's.
 func (l *newcomers) Accept() (net.Conn, error) {
-	runtime.Gosched()
+	shift.Yield()
 	c, err := l.Listener.Accept()
 	if err != nil {
 		return nil, err
 	}
-	return &newcomer{Conn: c, few: l.few}, nil
+	return &newcomer{Conn: c, few: l.few, lookout: l.lookout}, nil
 }
 
 // newcomer is a connection as net/http sees it. It is inside from the moment at which bytes of a request's head were read until net/http
 // reads again, writes, closes or has the head: it does nothing in between but compute.
 type newcomer struct {
 	net.Conn
-	few *shift.Few
+	few     *shift.Few
+	lookout *lookout
 	// served says that a handler has the connection: what is read then is a body, or somebody waits for the end.
 	served atomic.Bool
 	known  atomic.Bool // proven
 	inside atomic.Bool
+
+	watched int32 // its number there; it and gone are the lookout's
+	gone    bool
+
+	mu     sync.Mutex
+	until  time.Time   // the deadline of reading that was asked for
+	nudged atomic.Bool // the one in force is another: a read has to begin again
 }
 
 func (c *newcomer) Read(p []byte) (int, error) {
 	c.leave()
-	n, err := c.Conn.Read(p)
+	n, err := c.read(p)
 	if n > 0 && !c.served.Load() && !c.known.Load() {
 		c.few.Enter()
 		c.inside.Store(true)
@@ -62,8 +75,51 @@ func (c *newcomer) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
+// read is that of the connection, begun again where it ended only because somebody saw that something has come.
+func (c *newcomer) read(p []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(p)
+		if !c.nudged.Load() || !c.settle() || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+	}
+}
+
+// nudge ends a read that waits. The time of a deadline is what wakes a goroutine without the network being asked.
+func (c *newcomer) nudge() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.nudged.Store(true)
+	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // fails when it is closed, and whoever reads knows
+}
+
+// settle puts the deadline in force that was asked for, and reports whether it was another.
+func (c *newcomer) settle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.nudged.Load() {
+		return false
+	}
+	c.nudged.Store(false)
+	_ = c.Conn.SetReadDeadline(c.until) // fails when it is closed, and whoever reads knows
+	return true
+}
+
+func (c *newcomer) SetReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.until = t
+	c.nudged.Store(false)
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *newcomer) SetDeadline(t time.Time) error {
+	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
+}
+
 func (c *newcomer) Close() error {
 	c.leave()
+	c.lookout.forget(c)
 	return c.Conn.Close()
 }
 
@@ -80,6 +136,9 @@ func (c *newcomer) leave() {
 func (c *newcomer) turned(state http.ConnState) {
 	c.served.Store(state == http.StateActive || state == http.StateHijacked)
 	c.leave()
+	if state == http.StateHijacked {
+		c.lookout.forget(c)
+	}
 }
 
 // newcomerOf returns what Accept has made of a connection, nil if it was another's.
@@ -101,6 +160,8 @@ func withNewcomer(ctx context.Context, c net.Conn) context.Context {
 // proven says that the request's connection is that of somebody known.
 func proven(r *http.Request) {
 	if c, _ := r.Context().Value(newcomerKey{}).(*newcomer); c != nil {
-		c.known.Store(true)
+		if !c.known.Swap(true) {
+			c.lookout.watch(c)
+		}
 	}
 }

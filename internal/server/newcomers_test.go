@@ -43,7 +43,7 @@ func newEntrance(t *testing.T) *entrance {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.Serve(&newcomers{l, e.few}) // until it is closed
+		_ = server.Serve(&newcomers{Listener: l, few: e.few}) // until it is closed
 	}()
 	t.Cleanup(func() { server.Close(); <-ended })
 	return e

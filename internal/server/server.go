@@ -77,6 +77,7 @@ type Server struct {
 	admin    atomic.Pointer[publishtoken.Set] // of one token; nil: none
 	bodies   atomic.Int64                     // bytes of bodies that are being worked on
 	waiting  waiting
+	lookout  *lookout
 	ready    atomic.Bool
 	draining atomic.Bool
 	servers  []*listening
@@ -151,7 +152,8 @@ func (s *Server) listen(name, address string, h http.Handler) error {
 		return fmt.Errorf("%s listener: %w", name, err)
 	}
 	if name == "main" {
-		l = admit(l)
+		s.lookout = newLookout()
+		l = admit(l, s.lookout)
 	}
 	s.servers = append(s.servers, &listening{name, l, s.http(name, h)})
 	return nil
@@ -201,6 +203,7 @@ func (s *Server) AdminAddr() string {
 // Serve serves until ctx ends or a listener fails, then drains: not ready, no new connections, closes spread
 // over the window. It returns nil after a complete drain and ErrForced after Force.
 func (s *Server) Serve(ctx context.Context) error {
+	defer s.lookout.begin()()
 	failed := make(chan error, len(s.servers))
 	var running sync.WaitGroup
 	for _, l := range s.servers {

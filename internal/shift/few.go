@@ -1,9 +1,6 @@
 package shift
 
-import (
-	"runtime"
-	"sync"
-)
+import "sync"
 
 // Few lets a few goroutines work at a time; others wait for their turn in the order in which they came. It is for work that nobody has
 // vouched for yet, such as reading what a client sends that has not said who it is. The run queues of the Go scheduler are served in turn
@@ -44,7 +41,7 @@ func (f *Few) Enter() {
 	f.mu.Unlock()
 	<-w.turn
 	// Whom the one before has made ready would run next, and whom it makes ready after that, until their common time slice of 10 ms is over.
-	runtime.Gosched()
+	Yield()
 }
 
 // Leave gives the turn to the one that waits longest.

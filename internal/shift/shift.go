@@ -2,10 +2,7 @@
 // of the process.
 package shift
 
-import (
-	"runtime"
-	"time"
-)
+import "time"
 
 const (
 	// least is how long a goroutine works before it lets others run.
@@ -34,7 +31,7 @@ func (s *Shift) Pause() {
 	case s.began == 0:
 		s.began, s.length = now, least
 	case now-s.began >= s.length:
-		runtime.Gosched()
+		Yield()
 		s.began = time.Since(epoch)
 		s.length = next(s.began - now)
 	}
