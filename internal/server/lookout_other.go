@@ -7,6 +7,6 @@ type lookout struct{}
 
 func newLookout() *lookout { return nil }
 
-func (l *lookout) watch(*newcomer)       {}
-func (l *lookout) forget(*newcomer)      {}
+func (l *lookout) watch(*newcomer)     {}
+func (l *lookout) forget(*newcomer)    {}
 func (l *lookout) begin() (end func()) { return func() {} }
