@@ -16,6 +16,7 @@ import (
 // entrance is an HTTP server that reads the requests of one newcomer at a time.
 type entrance struct {
 	few     *shift.Few
+	out     *lookout
 	addr    string
 	blocked chan struct{} // a handler of /block has begun
 	free    chan struct{} // ends it
@@ -26,7 +27,7 @@ func newEntrance(t *testing.T) *entrance {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := &entrance{few: shift.NewFew(1), addr: l.Addr().String(), blocked: make(chan struct{}), free: make(chan struct{})}
+	e := &entrance{few: shift.NewFew(1), out: newLookout(), addr: l.Addr().String(), blocked: make(chan struct{}), free: make(chan struct{})}
 	server := &http.Server{
 		ConnContext: withNewcomer,
 		ConnState:   func(c net.Conn, state http.ConnState) { newcomerOf(c).turned(state) },
@@ -37,16 +38,38 @@ func newEntrance(t *testing.T) *entrance {
 				<-e.free
 			case "/prove":
 				proven(r)
+			case "/read":
+				if _, err := io.Copy(io.Discard, r.Body); err != nil {
+					http.Error(w, err.Error(), http.StatusBadRequest)
+				}
+			case "/hijack":
+				echo(w)
 			}
 		}),
 	}
+	t.Cleanup(e.out.begin())
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_ = server.Serve(&newcomers{Listener: l, few: e.few}) // until it is closed
+		_ = server.Serve(&newcomers{Listener: l, few: e.few, lookout: e.out}) // until it is closed
 	}()
 	t.Cleanup(func() { server.Close(); <-ended })
 	return e
+}
+
+// echo takes the connection over, answers, and sends four bytes back.
+func echo(w http.ResponseWriter) {
+	c, in, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusInternalServerError)
+		return
+	}
+	defer c.Close()
+	_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n") // the client notices
+	got := make([]byte, 4)
+	if _, err := io.ReadFull(in, got); err == nil {
+		_, _ = c.Write(got)
+	}
 }
 
 // caller is a client's connection.

@@ -49,3 +49,18 @@ func TestPauseLetsOthersRun(t *testing.T) {
 		}
 	}
 }
+
+// What is to be done before others run is done by whoever lets them, until it is taken back.
+func TestBeforeYield(t *testing.T) {
+	var first, second int
+	remove := BeforeYield(func() { first++ })
+	removeSecond := BeforeYield(func() { second++ })
+	Yield()
+	remove()
+	Yield()
+	removeSecond()
+	Yield()
+	if first != 1 || second != 2 {
+		t.Errorf("%d and %d calls, want 1 and 2", first, second)
+	}
+}
