@@ -121,6 +121,49 @@ func TestLookoutKeepsDeadlines(t *testing.T) {
 	}
 }
 
+// renewing is a connection whose deadline is set anew between the end of a read that was nudged and what is done about that.
+type renewing struct {
+	net.Conn
+	between func()
+}
+
+func (r *renewing) SetReadDeadline(time.Time) error { return nil }
+
+func (r *renewing) Read(p []byte) (int, error) {
+	if between := r.between; between != nil {
+		r.between = nil
+		between()
+		return 0, os.ErrDeadlineExceeded
+	}
+	return copy(p, "x"), nil
+}
+
+// A read that was nudged does not end because somebody asked for another deadline at that moment, before the read or in it.
+func TestDeadlineSetWhileNudged(t *testing.T) {
+	for _, before := range []bool{false, true} {
+		r := &renewing{}
+		c := &newcomer{Conn: r}
+		if before {
+			c.nudge()
+		}
+		r.between = func() {
+			if !before {
+				c.nudge()
+			}
+			if err := c.SetReadDeadline(time.Now().Add(time.Hour)); err != nil {
+				t.Error(err)
+			}
+		}
+		if n, err := c.read(make([]byte, 1)); n != 1 || err != nil {
+			t.Errorf("nudged before: %v: %d bytes, %v", before, n, err)
+		}
+		r.between = func() {}
+		if _, err := c.read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a deadline without a nudge: %v", err)
+		}
+	}
+}
+
 // A connection that was taken over or closed is watched no longer, and its deadline is the one that was asked for.
 func TestLookoutForgets(t *testing.T) {
 	for name, end := range map[string]func(c *newcomer){

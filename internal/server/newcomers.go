@@ -54,7 +54,9 @@ type newcomer struct {
 
 	mu     sync.Mutex
 	until  time.Time   // the deadline of reading that was asked for
-	nudged atomic.Bool // the one in force is another: a read has to begin again
+	nudged atomic.Bool // the one in force is another
+	nudges atomic.Uint32
+	seen   atomic.Uint32 // nudges that no read ends for any more
 }
 
 func (c *newcomer) Read(p []byte) (int, error) {
@@ -75,11 +77,17 @@ func (c *newcomer) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// read is that of the connection, begun again where it ended only because somebody saw that something has come.
+// read is that of the connection, begun again where it may have ended only because somebody saw that something has come.
 func (c *newcomer) read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
-		if !c.nudged.Load() || !c.settle() || !errors.Is(err, os.ErrDeadlineExceeded) {
+		nudges := c.nudges.Load()
+		if nudges == c.seen.Load() {
+			return n, err
+		}
+		c.seen.Store(nudges)
+		c.settle()
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}
 	}
@@ -90,19 +98,17 @@ func (c *newcomer) nudge() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.nudged.Store(true)
+	c.nudges.Add(1)                             // before a read ends for it
 	_ = c.Conn.SetReadDeadline(time.Unix(1, 0)) // fails when it is closed, and whoever reads knows
 }
 
-// settle puts the deadline in force that was asked for, and reports whether it was another.
-func (c *newcomer) settle() bool {
+// settle puts the deadline in force that was asked for.
+func (c *newcomer) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if !c.nudged.Load() {
-		return false
+	if c.nudged.Swap(false) {
+		_ = c.Conn.SetReadDeadline(c.until) // fails when it is closed, and whoever reads knows
 	}
-	c.nudged.Store(false)
-	_ = c.Conn.SetReadDeadline(c.until) // fails when it is closed, and whoever reads knows
-	return true
 }
 
 func (c *newcomer) SetReadDeadline(t time.Time) error {
