@@ -158,6 +158,9 @@ func TestPublishRefusesTheWholeBatch(t *testing.T) {
 	if !errors.As(err, &all) || len(all) != 3 || all[0].Index != 1 || all[1].Index != 2 || all[2].Index != 3 {
 		t.Fatalf("got %v", err)
 	}
+	if all[0].Member != "channel" || all[1].Member != "data" || all[2].Member != "tenant_id" {
+		t.Errorf("members of %v", err)
+	}
 	if _, ok, _ := s.Next(nil); ok {
 		t.Error("an event of a refused batch was delivered")
 	}

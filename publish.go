@@ -11,6 +11,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/observe"
+	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 // Receipt is what the bus acknowledged, see bus.Receipt.
@@ -179,13 +180,17 @@ func (e *Engine) check(p *hub.Parsed, ev *event.Event) *PublishError {
 	}
 	if e.address.Strict && !p.Audience.Nobody && !e.hasTenantPath(ev, &p.Tape) {
 		if isolated := p.Audience.Isolated(ev); isolated.Nobody {
-			return &PublishError{Code: code.InvalidValue, Message: isolated.Reason}
+			return addressless(isolated)
 		}
 	}
 	if p.Audience.Nobody {
-		return &PublishError{Code: code.InvalidValue, Message: p.Audience.Reason}
+		return addressless(p.Audience)
 	}
 	return nil
+}
+
+func addressless(a policy.Audience) *PublishError {
+	return &PublishError{Member: a.ReasonMember(), Code: code.InvalidValue, Message: a.Reason}
 }
 
 func badData(err error) *PublishError {

@@ -106,6 +106,23 @@ func (r *Rules) Address(ev *event.Event, rowTenant, rowUser Address) Audience {
 	return a
 }
 
+// ReasonMember is the member that Reason is about: of the envelope, or a path into data; empty without a Reason.
+func (a Audience) ReasonMember() string {
+	switch a.Reason {
+	case reasonNoTenant, reasonTenantDiffers:
+		return "tenant_id"
+	case reasonUserDiffers:
+		return "user_id"
+	case reasonTenantInvalid:
+		return "data." + RowTenantMember
+	case reasonUserInvalid:
+		return "data." + RowUserMember
+	case reasonBroadcastTenant, reasonBroadcastUser:
+		return "broadcast"
+	}
+	return ""
+}
+
 // Addressed is what Rules.Address says, without Strict, of an event that is not a broadcast where data holds no
 // addresses: who the envelope names, or everybody.
 func Addressed(ev *event.Event) Audience {

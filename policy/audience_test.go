@@ -60,6 +60,9 @@ func TestAddress(t *testing.T) {
 		if got.Nobody != (got.Reason != "") {
 			t.Errorf("%s: nobody %v, reason %q", tt.name, got.Nobody, got.Reason)
 		}
+		if got.Nobody != (got.ReasonMember() != "") {
+			t.Errorf("%s: nobody %v, member %q of reason %q", tt.name, got.Nobody, got.ReasonMember(), got.Reason)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"net"
@@ -93,5 +94,59 @@ func TestConnectionsOfHTTPAreBounded(t *testing.T) {
 	}
 	if got := send(t, "GET", f.url+"/healthz", ""); got.status != 200 {
 		t.Errorf("afterwards: %d", got.status)
+	}
+}
+
+// TestTooLargeBodyIsAnswered writes bodies completely before it reads, as many HTTP clients do: more than what
+// lies between both ends in buffers.
+func TestTooLargeBodyIsAnswered(t *testing.T) {
+	f := start(t, withTokens)
+	size := f.inForce().Limits.PublishBytes + 1
+	piece := strings.Repeat(" ", 64<<10)
+	for name, framing := range map[string]string{"length": fmt.Sprintf("Content-Length: %d", size), "chunks": "Transfer-Encoding: chunked"} {
+		conn, err := net.Dial("tcp", f.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = conn.Close() })
+		w := bufio.NewWriter(conn)
+		_, err = fmt.Fprintf(w, "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\n%s\r\n\r\n", anyToken, js, framing)
+		for sent := 0; sent < size && err == nil; {
+			part := piece[:min(len(piece), size-sent)]
+			sent += len(part)
+			if name == "chunks" {
+				part = fmt.Sprintf("%x\r\n%s\r\n", len(part), part)
+			}
+			_, err = io.WriteString(w, part)
+		}
+		if name == "chunks" && err == nil {
+			_, err = io.WriteString(w, "0\r\n\r\n")
+		}
+		if err = cmp.Or(err, w.Flush()); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("%s: %v %v", name, res, err)
+		}
+	}
+}
+
+// TestTooLargeBodyThatWaits is answered at once: the client asks before it sends.
+func TestTooLargeBodyThatWaits(t *testing.T) {
+	f := start(t, withTokens)
+	conn, err := net.Dial("tcp", f.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	_, err = fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nExpect: 100-continue\r\nContent-Length: %d\r\n\r\n",
+		anyToken, js, f.inForce().Limits.PublishBytes+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("%v %v", res, err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"os"
@@ -24,6 +25,8 @@ const (
 	maxProblems = 10
 	// publishTimeout bounds the wait for the bus.
 	publishTimeout = 30 * time.Second
+	// spillTimeout and spillFactor bound what is read of a body only to be thrown away: time, and times limits.publish_bytes.
+	spillTimeout, spillFactor = 5 * time.Second, 4
 )
 
 // events is POST /events (CONTRACT 7).
@@ -165,6 +168,7 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	if p.r.ContentLength > int64(cfg.PublishBytes) {
 		p.w.Header().Set("Connection", "close")
 		p.s.count(observe.Limited, "publish_bytes")
+		p.spill(cfg.PublishBytes)
 		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
 	}
 	// A recorder in a test has no deadlines; a server always does.
@@ -184,6 +188,7 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	switch errs := eventErrors(err); {
 	case errors.As(err, &over):
 		p.s.count(observe.Limited, "publish_bytes")
+		p.spill(cfg.PublishBytes)
 		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
 	case len(errs) > 0:
 		for _, e := range errs {
@@ -197,6 +202,16 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 		return nil, http.StatusRequestTimeout, []problem{{Code: code.BadUserInput, Message: "the body did not arrive in " + bodyTimeout.String()}}
 	}
 	return nil, http.StatusBadRequest, []problem{{Code: code.BadUserInput, Message: "the body could not be read to its end"}}
+}
+
+// spill reads on in a body that is too large, within bounds, before the answer: a client that sends all of its body
+// first would find its connection reset, and never read the 413. One that waits for 100 Continue has not begun.
+func (p *publish) spill(limit int) {
+	if p.r.Header.Get("Expect") != "" {
+		return
+	}
+	_ = http.NewResponseController(p.w).SetReadDeadline(time.Now().Add(spillTimeout))
+	_, _ = io.CopyN(io.Discard, p.r.Body, int64(limit)*spillFactor)
 }
 
 // mediaType judges Content-Type and Content-Encoding; lines is true for NDJSON.
