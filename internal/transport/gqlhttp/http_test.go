@@ -111,6 +111,7 @@ var answers = []struct {
 	{"validation in parts alone", post("multipart/mixed", query("code GRAPHQL_VALIDATION_FAILED")), 400, "Content-Type: " + jsonType, ""},
 	{"syntax for a stream", post("text/event-stream", query("code GRAPHQL_PARSE_FAILED")), 400, "Content-Type: " + jsonType, "GRAPHQL_PARSE_FAILED"},
 	{"too many for a stream", post("text/event-stream", query("code TOO_MANY_SUBSCRIPTIONS")), 429, "", ""},
+	{"a rate for a stream", post("text/event-stream", query("code RATE_LIMITED")), 429, "Retry-After: 5", ""},
 	{"validation for Apollo Client", post("multipart/mixed;subscriptionSpec=1.0, "+both, query("code GRAPHQL_VALIDATION_FAILED")), 400, "Content-Type: " + responseType, ""},
 	{"query for Apollo Client", post("multipart/mixed;subscriptionSpec=1.0, "+both, query("{x}")), 200, "Content-Type: " + responseType, `"Query"`},
 

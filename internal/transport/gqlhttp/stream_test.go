@@ -199,7 +199,7 @@ func TestPings(t *testing.T) {
 		s, part := f.sse("orders"), f.open(post(parts, query("orders")))
 		for range 3 {
 			s.expect(":\n\n")
-			part.expect(partPing)
+			part.expect("\r\nContent-Type: application/json\r\n\r\n{}\r\n--graphql")
 		}
 	})
 }
