@@ -16,7 +16,7 @@ import (
 )
 
 // watched is a connection of a proven client, and the client's end.
-func watched(t *testing.T) (l *lookout, c *newcomer, client net.Conn) {
+func watched(t testing.TB) (l *lookout, c *newcomer, client net.Conn) {
 	t.Helper()
 	l = newLookout()
 	t.Cleanup(l.begin())
@@ -292,4 +292,20 @@ func (e *entrance) publishes() error {
 		return fmt.Errorf("%q after the connection was taken over, %w", got, err)
 	}
 	return nil
+}
+
+// BenchmarkLook is what one look at a connection costs on which nothing has come, and what one costs that comes too soon.
+func BenchmarkLook(b *testing.B) {
+	l, _, _ := watched(b)
+	b.Run("asks", func(b *testing.B) {
+		for b.Loop() {
+			l.last.Store(-int64(time.Hour))
+			l.look()
+		}
+	})
+	b.Run("too soon", func(b *testing.B) {
+		for b.Loop() {
+			l.look()
+		}
+	})
 }
