@@ -25,7 +25,7 @@ const (
 // busAccess is what the hub asks of the bus where subscriptions resume.
 func (e *Engine) busAccess() hub.BusAccess {
 	about := bus.Describe(e.bus)
-	return hub.BusAccess{
+	access := hub.BusAccess{
 		Name: event.HashName(about.Name), Redelivers: about.Guarantee == bus.AtLeastOnce,
 		History:     e.bus.History,
 		Established: e.established,
@@ -34,6 +34,10 @@ func (e *Engine) busAccess() hub.BusAccess {
 			e.log.Warn("events of a channel were lost on the bus before they came here", "subscriptions", subscriptions, "told", told)
 		},
 	}
+	if r, ok := e.bus.(bus.Recaller); ok && access.Redelivers {
+		access.Recall = r.Recall
+	}
+	return access
 }
 
 // Gap implements bus.GapHandler. Revocations that were lost are still in the control channel: it is read again.

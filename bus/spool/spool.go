@@ -52,6 +52,7 @@ var (
 	_ bus.Reporter        = (*Bus)(nil)
 	_ bus.Establisher     = (*Bus)(nil)
 	_ bus.Worker          = (*Bus)(nil)
+	_ bus.Recaller        = (*Bus)(nil)
 )
 
 // New puts a spool of at most limit bytes before a bus, which it closes when it is closed.
@@ -211,6 +212,14 @@ func (b *Bus) Status() bus.Status {
 		Name: "fraiseql_bus_buffered_bytes", Help: "Bytes of events that wait in this process until the bus is back.", Value: float64(bytes),
 	})
 	return s
+}
+
+// Recall is that of the bus inside, if it has one. What waits here has no position yet.
+func (b *Bus) Recall(ctx context.Context, channel string, from, upTo event.Position) ([]bus.Recalled, bool, error) {
+	if r, ok := b.inner.(bus.Recaller); ok {
+		return r.Recall(ctx, channel, from, upTo)
+	}
+	return nil, true, nil
 }
 
 // Established is that of the bus inside.

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -30,6 +31,11 @@ type carrier struct {
 	closed  bool
 	reads   int
 	failing int // of the next reads
+	recalls int
+	// recalled is called with each question of what was before, without the lock; nil: nothing is.
+	recalled func(context.Context) error
+	// reach is how many events a question of what was before is answered with, 0: all.
+	reach int
 	done    chan struct{}
 }
 
@@ -47,7 +53,7 @@ func newCarrier(t testing.TB, seed uint64) *carrier {
 }
 
 func (c *carrier) access() BusAccess {
-	return BusAccess{Name: event.HashName("fake"), Redelivers: true, History: c.read, Established: c.established}
+	return BusAccess{Name: event.HashName("fake"), Redelivers: true, History: c.read, Established: c.established, Recall: c.recall}
 }
 
 // run delivers what is due, in order, a few events at a time.
@@ -142,4 +148,45 @@ func (c *carrier) gap() {
 	}
 	c.mu.Unlock()
 	c.hub.Gap(c.name, event.Position{})
+}
+
+func (c *carrier) recall(ctx context.Context, _ string, from, upTo event.Position) (list []bus.Recalled, whole bool, err error) {
+	c.mu.Lock()
+	c.recalls++
+	ask := c.recalled
+	c.mu.Unlock()
+	if ask != nil {
+		if err := ask(ctx); err != nil {
+			return nil, false, err
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	between := 0
+	for _, m := range slices.Backward(c.history) {
+		switch {
+		case m.Position.Compare(upTo) > 0:
+			continue
+		case m.Position.Compare(from) > 0:
+			if between++; between == c.reach {
+				return list, false, nil
+			}
+		}
+		list = append(list, bus.Recalled{TenantID: m.Event.TenantID, ID: m.Event.ID, Position: m.Position})
+	}
+	return list, true, nil
+}
+
+// newest is the position of the newest event.
+func (c *carrier) newest() event.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.history[len(c.history)-1].Position
+}
+
+// asked is how often what was before was asked for.
+func (c *carrier) asked() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.recalls
 }

@@ -35,6 +35,10 @@ type follow struct {
 	replays   map[*Subscription]*replay
 	waiting   []*replay // of replays: those that join with the first event after their place
 	recorder  *recorder // nil: no replay is under way
+	// recalled is what was before those that came back; nil: nobody did lately. recalling is closed when the bus has
+	// answered what it is; nil: it is not asked.
+	recalled  *recalled
+	recalling chan struct{}
 }
 
 // followLocked returns the channel's follow, made if need be.
@@ -51,6 +55,7 @@ func (c *channel) unfollowGroupLocked(g *Group) {
 	delete(c.follow.groups, g)
 	if len(c.follow.groups) == 0 {
 		c.follow.recorder.free(c.hub)
+		c.follow.recalled.forget(c.hub)
 		c.follow = nil
 		c.hub.follows.remove(c)
 	}
@@ -123,6 +128,10 @@ func (f *follow) joinLocked(r *replay) {
 func (f *follow) dropLocked(r *replay) {
 	delete(f.replays, &r.sub.Subscription)
 	r.over = true
+	if r.ownKnown {
+		r.known.forget(f.channel.hub)
+	}
+	r.known, r.ownKnown = nil, false
 	if len(f.replays) == 0 {
 		f.recorder.free(f.channel.hub)
 		f.recorder = nil
@@ -211,6 +220,7 @@ func (f *follow) warnLocked(run event.Position) (told int) {
 
 // tellLocked tells followers that only the position has moved. The channel's turn is held.
 func (f *follow) tellLocked() {
+	f.expireLocked()
 	h, now := f.channel.hub, f.last
 	if now.at.IsZero() {
 		return

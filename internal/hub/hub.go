@@ -69,6 +69,8 @@ type BusAccess struct {
 	// History and Established are the bus'.
 	History     func(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error)
 	Established func(ctx context.Context, channel string) error
+	// Recall is that of bus.Recaller; nil: the bus is none.
+	Recall func(ctx context.Context, channel string, from, upTo event.Position) ([]bus.Recalled, bool, error)
 	// Positions is how often followers are told that only the position moved.
 	Positions time.Duration
 	// Gap is told, for the log, how many subscriptions a gap concerns, and how many of them were told.
@@ -94,6 +96,7 @@ type Hub struct {
 	follows  follows
 	// seenEntries and recorded are what all channels together remember for resuming: ids, and bytes of events.
 	seenEntries, recorded atomic.Int64
+	recalledIDs           atomic.Int64 // of all that was recalled, see recalled
 	limits                atomic.Pointer[Limits]
 	answering             sync.Pool // *answering
 	renewing              renewing

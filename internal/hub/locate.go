@@ -26,6 +26,9 @@ func (r *replay) locate(ctx context.Context, cursor string) (queue.Recovery, err
 	recovery := queue.Untold
 	if cursor != "" {
 		found, err := r.find(ctx, cursor, now.Head)
+		if found && err == nil {
+			err = r.recall(ctx, now.Head)
+		}
 		if found || err != nil {
 			return queue.Recovered, err
 		}

@@ -32,7 +32,8 @@ type replay struct {
 	losses  int // in a row, without an event between
 	tries   int // to join, since the queue was last full
 	seen    *seen
-	checked verdicts // not reported yet
+	known   *recalled // what was before its cursor; nil: it has none, or nothing comes again
+	checked verdicts  // not reported yet
 
 	// Guarded by the channel's mu.
 	gap    bool     // the bus proved one: look again
@@ -42,6 +43,8 @@ type replay struct {
 	// refused is the JSON array of errors that end it once it has begun; nil: none.
 	refused []byte
 	waits   bool // in follow.waiting: nobody works on it
+	// ownKnown: known is not that of the channel's follow.
+	ownKnown bool
 
 	// results are of resolvers, in the order of their events: those that are due, or wait for room. Guarded by the
 	// channel's mu.
@@ -276,7 +279,7 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 	return last, nil, p
 }
 
-// take offers events to the queue, in order. Those that were recorded have been looked at for repetition.
+// take offers events to the queue, in order. Those that were recorded are no repetition of what this node has delivered.
 func (r *replay) take(d *dispatch, list []bus.Message, recorded bool) progress {
 	if !r.resolves() {
 		return r.takeLocked(d, list, recorded)
@@ -334,7 +337,7 @@ func (r *replay) project(d *dispatch, m *bus.Message, recorded bool) *queue.Mess
 	d.begin(m)
 	d.now = 0
 	s := &r.sub.Subscription
-	if s.expires != 0 && s.expires <= d.clock() || !recorded && r.repeats(d) {
+	if s.expires != 0 && s.expires <= d.clock() || r.repeats(d, recorded) {
 		return nil
 	}
 	if !r.match.shape.wants(d.event.Type) || d.open(m) != "" || !r.match.keyed(d) || !d.admits(r.match.shape, s) {
@@ -358,8 +361,8 @@ func (m *matcher) keyed(d *dispatch) bool {
 }
 
 // repeats reports whether the event is one that was there before, under an earlier position: within what is replayed,
-// or as far as this node remembers.
-func (r *replay) repeats(d *dispatch) bool {
+// lately before the cursor, or as far as this node remembers. Of those that were recorded the channel knew the last.
+func (r *replay) repeats(d *dispatch, recorded bool) bool {
 	if r.seen == nil {
 		return false
 	}
@@ -369,7 +372,7 @@ func (r *replay) repeats(d *dispatch) bool {
 	if r.resolves() { // the channel's mu is held, see take
 		saw = c.seen.before
 	}
-	if r.seen.before(key, d.at) || saw(key, d.at) {
+	if r.seen.before(key, d.at) || r.known.before(key, d.at) || !recorded && saw(key, d.at) {
 		return true
 	}
 	if _, offered := r.seen.known[key]; !offered { // it may be offered again

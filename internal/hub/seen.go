@@ -13,7 +13,9 @@ type seen struct {
 	known map[uint64]place
 	order []seenKey // oldest first
 	run   uint32    // counts epochs
-	last  event.Position
+	// dropped is the newest second of what was forgotten.
+	dropped uint32
+	last    event.Position
 }
 
 // place is where an id was first, within a run.
@@ -50,6 +52,9 @@ func (c *channel) repeatsLocked(d *dispatch) bool {
 	if _, again := s.known[key]; again {
 		return true
 	}
+	if c.follow != nil && c.follow.recalled.before(key, d.at) {
+		return true
+	}
 	c.hub.seenEntries.Add(int64(s.put(key, now)))
 	for len(s.order) > seenLeast && c.hub.seenEntries.Load() > seenTotal {
 		c.hub.seenEntries.Add(-int64(s.dropOldest()))
@@ -63,6 +68,13 @@ func (d *dispatch) identityKey() uint64 {
 	b := append(text[:0], d.event.TenantID...)
 	b = d.event.AppendID(append(b, 0))
 	return maphash.Bytes(d.hub.seed, b)
+}
+
+// identityOf is identityKey of an event of the past.
+func (h *Hub) identityOf(tenant, id string) uint64 {
+	var text [256]byte
+	b := append(text[:0], tenant...)
+	return maphash.Bytes(h.seed, append(append(b, 0), id...))
 }
 
 func newSeen() *seen { return &seen{known: make(map[uint64]place)} }
@@ -88,6 +100,7 @@ func (s *seen) put(key uint64, now uint32) (grown int) {
 
 func (s *seen) dropOldest() int {
 	delete(s.known, s.order[0].key)
+	s.dropped = s.order[0].second
 	s.order = s.order[1:]
 	return 1
 }

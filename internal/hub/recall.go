@@ -1,0 +1,147 @@
+package hub
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+// recalled are the ids that a channel had before this node delivered it, or longer ago than this node remembers: whoever
+// comes back with a cursor may have had those events from another node. The channel's follow has one for all that
+// come back within seenSeconds: with it and with what is delivered here from then on, everything that lately was
+// before any of their cursors is known. Nothing of it changes.
+type recalled struct {
+	from, upTo event.Position
+	made       uint32        // second
+	keys       []recalledKey // by key; each once, at its first position
+}
+
+type recalledKey struct{ key, major, minor uint64 }
+
+// recalledTotal bounds the ids that all recalled of a hub have together; seenLeast of each are kept, whatever the
+// others have.
+const recalledTotal = 500_000
+
+// before reports whether an event of that key was at a position before at.
+func (k *recalled) before(key uint64, at event.Position) bool {
+	if k == nil || !k.upTo.SameRun(at) {
+		return false
+	}
+	i, ok := slices.BinarySearchFunc(k.keys, key, func(e recalledKey, key uint64) int { return cmp.Compare(e.key, key) })
+	return ok && (k.keys[i].major < at.Major || k.keys[i].major == at.Major && k.keys[i].minor < at.Minor)
+}
+
+// forget gives back what is held.
+func (k *recalled) forget(h *Hub) {
+	if k != nil {
+		h.recalledIDs.Add(-int64(len(k.keys)))
+	}
+}
+
+// servesLocked reports whether all that was lately before a cursor is known from k and from what was delivered since.
+func (c *channel) servesLocked(k *recalled, cursor event.Position) bool {
+	switch {
+	case k == nil || !k.from.SameRun(cursor) || cursor.Compare(k.from) < 0 || k.expired(unixNow()):
+		return false
+	case c.seen != nil && c.seen.dropped >= k.made:
+		return false
+	case cursor.Compare(k.upTo) <= 0:
+		return true
+	}
+	return c.last.SameRun(cursor) && cursor.Compare(c.last) <= 0
+}
+
+func (k *recalled) expired(now uint32) bool { return k.made+seenSeconds < now }
+
+// recall finds out which events were before the cursor of a subscription, unless that is known. One subscription of a
+// channel asks the bus at a time; others that come meanwhile wait for its answer.
+func (r *replay) recall(ctx context.Context, head event.Position) error {
+	h, c, cursor := r.hub, r.channel, r.at.at
+	if h.cfg.Bus.Recall == nil || cursor.IsZero() {
+		return nil
+	}
+	for {
+		c.mu.Lock()
+		f := c.follow
+		if c.servesLocked(f.recalled, cursor) {
+			r.known = f.recalled
+			c.mu.Unlock()
+			return nil
+		}
+		asked := f.recalling
+		if asked == nil {
+			f.recalling = make(chan struct{})
+			c.mu.Unlock()
+			return r.recallNow(ctx, f, head)
+		}
+		c.mu.Unlock()
+		select {
+		case <-asked:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// recallNow asks the bus. The follow stays: the subscription is in it.
+func (r *replay) recallNow(ctx context.Context, f *follow, head event.Position) error {
+	h, c, cursor := r.hub, r.channel, r.at.at
+	made := unixNow()
+	list, whole, err := h.cfg.Bus.Recall(ctx, c.name, cursor, head)
+	var shared, own *recalled
+	if err == nil {
+		shared = h.newRecalled(list, cursor, head, made)
+	}
+	if err == nil && !whole { // it was away for long: what was before its cursor is nobody else's concern
+		shared.from = head
+		if list, _, err = h.cfg.Bus.Recall(ctx, c.name, cursor, cursor); err == nil {
+			own = h.newRecalled(list, cursor, cursor, made)
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	close(f.recalling)
+	f.recalling = nil
+	if shared != nil {
+		f.recalled.forget(h)
+		f.recalled = shared
+	}
+	if r.known = shared; own != nil {
+		r.known, r.ownKnown = own, true
+	}
+	return err
+}
+
+// newRecalled takes what the bus has told, as far as there is room for it: the newest events.
+func (h *Hub) newRecalled(list []bus.Recalled, from, upTo event.Position, made uint32) *recalled {
+	k := &recalled{from: from, upTo: upTo, made: made}
+	keys := make([]recalledKey, 0, len(list))
+	for i := range list {
+		if m := &list[i]; m.Position.SameRun(upTo) {
+			keys = append(keys, recalledKey{h.identityOf(m.TenantID, m.ID), m.Position.Major, m.Position.Minor})
+		}
+	}
+	byPlace := func(a, b recalledKey) int {
+		return cmp.Or(cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
+	}
+	if room := max(seenLeast, recalledTotal-h.recalledIDs.Load()); int64(len(keys)) > room {
+		slices.SortFunc(keys, byPlace)
+		keys = slices.Clone(keys[int64(len(keys))-room:])
+	}
+	slices.SortFunc(keys, func(a, b recalledKey) int { return cmp.Or(cmp.Compare(a.key, b.key), byPlace(a, b)) })
+	k.keys = slices.CompactFunc(keys, func(a, b recalledKey) bool { return a.key == b.key })
+	h.recalledIDs.Add(int64(len(k.keys)))
+	return k
+}
+
+// expireLocked forgets what was recalled when whoever comes back needs to ask anew anyway, and what is published again
+// now is not the same any more.
+func (f *follow) expireLocked() {
+	if k := f.recalled; k != nil && k.expired(unixNow()) {
+		k.forget(f.channel.hub)
+		f.recalled = nil
+	}
+}
