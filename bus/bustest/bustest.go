@@ -34,6 +34,8 @@ type Options struct {
 	Outage func(t *testing.T, b bus.Bus) (restore func())
 	// Forgets is set for a bus that keeps no history: what it is asked for then is that it says so.
 	Forgets bool
+	// Recalls is set for a bus that must say what was before a position, see bus.Recaller.
+	Recalls bool
 	// Patience bounds each wait for something that must happen, default 30 s. A test that passes never uses
 	// it up.
 	Patience time.Duration
@@ -83,6 +85,12 @@ func (s *suite) parts() []part {
 	if s.Small != nil {
 		list = append(list, part{"what was dropped shows as a gap", s.gap}, part{"control channels outlive the ordinary", s.controlOutlives},
 			part{"a slow node has no silent hole", s.slow})
+	}
+	if s.Recalls {
+		list = append(list, part{"what was before a position is recalled", s.recall})
+		if s.Small != nil {
+			list = append(list, part{"of a trimmed past the rest is recalled", s.recallTrimmed})
+		}
 	}
 	if s.Join != nil {
 		list = append(list, part{"every node sees the same order", s.nodes}, part{"a node that comes later", s.later})

@@ -47,6 +47,8 @@ func TestConformance(t *testing.T) {
 		return open(t, "nats://"+proxy.Addr+"?prefix="+freshPrefix(), bus.Options{})
 	}
 	bustest.Run(t, bustest.Options{
+		Recalls: true,
+
 		New: fresh,
 		Join: func(t *testing.T, first bus.Bus) bus.Bus {
 			return open(t, server.URL("prefix="+prefixOf(first)), bus.Options{})

@@ -113,6 +113,8 @@ type getRequest struct {
 	NextFor  string `json:"next_by_subj,omitempty"`
 	Batch    int    `json:"batch,omitempty"`
 	MaxBytes int    `json:"max_bytes,omitempty"`
+	// StartTime goes with NextFor, in place of Seq.
+	StartTime *time.Time `json:"start_time,omitempty"`
 }
 
 // stored is a message as the leader of a stream has it, without its content.

@@ -55,6 +55,7 @@ var (
 	_ bus.Describer       = (*Bus)(nil)
 	_ bus.Reporter        = (*Bus)(nil)
 	_ bus.Establisher     = (*Bus)(nil)
+	_ bus.Recaller        = (*Bus)(nil)
 	_ bus.ControlRetainer = (*Bus)(nil)
 )
 

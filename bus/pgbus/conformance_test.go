@@ -141,6 +141,8 @@ func conform(t *testing.T, parameters string) {
 		return proxied{open(t, strings.Replace(target, server.Addr, proxy.Addr, 1)), target, proxy}
 	}
 	bustest.Run(t, bustest.Options{
+		Recalls: true,
+
 		New:  func(t *testing.T) bus.Bus { return through(t, fresh(t)+parameters) },
 		Join: func(t *testing.T, first bus.Bus) bus.Bus { return through(t, first.(proxied).url) },
 		Small: func(t *testing.T, n int) bus.Bus {

@@ -63,6 +63,8 @@ func TestConformance(t *testing.T) {
 	}
 	proxy = testkit.NewProxy(t, server.Addr)
 	bustest.Run(t, bustest.Options{
+		Recalls: true,
+
 		New:  func(t *testing.T) bus.Bus { return fresh(t) },
 		Join: func(t *testing.T, first bus.Bus) bus.Bus { return open(t, first.(*node).url) },
 		Small: func(t *testing.T, n int) bus.Bus {

@@ -142,6 +142,7 @@ func (b *Bus) connect() {
 				b.o.Logger.Info("redis: connected")
 			}
 			b.deliverAll()
+			b.forgetUnused()
 			b.pause(b.cfg.tendEach*3/4+rand.N(b.cfg.tendEach/2), b.link.poke)
 		case b.ctx.Err() != nil:
 			return

@@ -52,6 +52,7 @@ var (
 	_ bus.Reporter        = (*Bus)(nil)
 	_ bus.Establisher     = (*Bus)(nil)
 	_ bus.Worker          = (*Bus)(nil)
+	_ bus.Recaller        = (*Bus)(nil)
 )
 
 const (

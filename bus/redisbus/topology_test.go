@@ -136,6 +136,8 @@ func TestConformanceOfACluster(t *testing.T) {
 	nodes := testkit.StartRedisCluster(t, 3, testkit.RedisOptions{})
 	seeds := "redis+cluster://" + nodes[0].Addr + "," + nodes[1].Addr
 	bustest.Run(t, bustest.Options{
+		Recalls: true,
+
 		New:  func(t *testing.T) bus.Bus { return open(t, with(seeds, "prefix", freshPrefix())) },
 		Join: func(t *testing.T, first bus.Bus) bus.Bus { return open(t, first.(*node).url) },
 		Small: func(t *testing.T, n int) bus.Bus {

@@ -36,7 +36,7 @@ type carrier struct {
 	recalled func(context.Context) error
 	// reach is how many events a question of what was before is answered with, 0: all.
 	reach int
-	done    chan struct{}
+	done  chan struct{}
 }
 
 func newCarrier(t testing.TB, seed uint64) *carrier {

@@ -37,6 +37,8 @@ func closeBus(t *testing.T, b bus.Bus) {
 func TestConformance(t *testing.T) {
 	addresses := map[bus.Bus]string{}
 	bustest.Run(t, bustest.Options{
+		Recalls: true,
+
 		New: func(t *testing.T) bus.Bus {
 			addr := testkit.FreeAddr(t)
 			b := open(t, "nats://embedded?store="+url.QueryEscape(t.TempDir())+"&listen="+addr)

@@ -1,0 +1,268 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/event"
+)
+
+// memory is what was read of a partition's past, of all its channels at once, as a stream cannot be read otherwise: when a
+// node comes back, its subscribers of many channels ask at the same time. It is forgotten when nobody has asked for
+// a minute.
+type memory struct {
+	turn chan struct{} // one token: who has it reads, and uses what follows
+
+	epoch  uint64
+	lo, hi uint64 // what is held of the entries with lo < seq ≤ hi is in list
+	list   []remembered
+	names  map[string]string // of channels, each once in memory
+	count  int               // of entries that are asked for next
+	bytes  int               // read so far
+	// oldest is the page that was read last, backwards: its last seq, and its newest time.
+	oldest struct {
+		seq uint64
+		at  time.Time
+	}
+	used time.Time
+}
+
+// remembered is an entry, without its data.
+type remembered struct {
+	seq                 uint64
+	at                  int64 // when it says that it was published, Unix seconds
+	channel, tenant, id string
+}
+
+const (
+	recallKept   = time.Minute
+	recallFirst  = 256
+	recallBytes  = 64 << 20
+	recallMemory = 4 * bus.RecallEvents
+)
+
+// Recall implements bus.Recaller. How old entries are is what they say themselves, since Redis does not know: the past
+// ends with a whole page of entries that are too old. No more is read than 64 MiB.
+func (b *Bus) Recall(ctx context.Context, channel string, from, upTo event.Position) ([]bus.Recalled, bool, error) {
+	if b.closed.Load() {
+		return nil, false, bus.ErrClosed
+	}
+	if b.pubsub != nil {
+		return nil, true, nil
+	}
+	patience, cancel := context.WithTimeout(ctx, b.o.PublishTimeout)
+	defer cancel()
+	list, whole, err := b.recall(patience, channel, from, upTo)
+	return list, whole, b.failure(ctx, "recall", err)
+}
+
+func (b *Bus) recall(ctx context.Context, channel string, from, upTo event.Position) ([]bus.Recalled, bool, error) {
+	b.start()
+	select {
+	case <-b.link.laidOut:
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	case <-b.ctx.Done():
+		return nil, false, bus.ErrClosed
+	}
+	p := b.home(channel)
+	if !from.SameRun(upTo) || from.Partition != p.number || from.Major != 0 || upTo.Major != 0 || upTo.Minor < from.Minor {
+		return nil, true, nil // positions of something else
+	}
+	select {
+	case p.memory.turn <- struct{}{}:
+		defer func() { <-p.memory.turn }()
+	case <-ctx.Done():
+		return nil, false, ctx.Err()
+	}
+	var wait backoff
+	for {
+		err := p.remember(ctx, from, upTo)
+		if err == nil {
+			list, whole := p.recalled(channel, from, upTo)
+			return list, whole, nil
+		}
+		if permanent(err) || ctx.Err() != nil || errors.Is(err, bus.ErrClosed) {
+			return nil, false, err
+		}
+		b.poke()
+		b.pauseIn(ctx, wait.next())
+	}
+}
+
+// recalled picks the entries of a channel.
+func (p *partition) recalled(channel string, from, upTo event.Position) (list []bus.Recalled, whole bool) {
+	m := &p.memory
+	for i := range m.list {
+		e := &m.list[i]
+		if e.channel == channel && e.seq <= upTo.Minor {
+			list = append(list, bus.Recalled{TenantID: e.tenant, ID: e.id, Position: p.position(id{m.epoch, e.seq})})
+		}
+	}
+	return list, m.lo <= from.Minor
+}
+
+// remember reads what the memory lacks: newer entries, up to the end of the stream, then older ones.
+func (p *partition) remember(ctx context.Context, from, upTo event.Position) error {
+	m := &p.memory
+	m.used = time.Now()
+	if m.epoch != upTo.Epoch || len(m.list) > recallMemory || upTo.Minor > m.hi+2*bus.RecallEvents || from.Minor+2*bus.RecallEvents < m.lo {
+		m.reset(upTo)
+	}
+	if upTo.Minor <= m.hi && p.enough(from, upTo) {
+		return nil
+	}
+	b := p.bus
+	select {
+	case b.pages <- struct{}{}:
+		defer func() { <-b.pages }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	c, release := (*b.client.Load()).Dedicate()
+	defer release()
+	stop := context.AfterFunc(b.ctx, c.Close)
+	defer stop()
+	for upTo.Minor > m.hi {
+		if err := p.readNewer(ctx, c, upTo.Minor); err != nil {
+			return err
+		}
+	}
+	for !p.enough(from, upTo) {
+		if err := p.readOlder(ctx, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reset begins anew before a position.
+func (m *memory) reset(upTo event.Position) {
+	turn, used := m.turn, m.used
+	*m = memory{turn: turn, used: used, epoch: upTo.Epoch, lo: upTo.Minor, hi: upTo.Minor, count: recallFirst, names: map[string]string{}}
+}
+
+// enough reports whether nothing older matters for a cursor.
+func (p *partition) enough(from, upTo event.Position) bool {
+	m := &p.memory
+	switch {
+	case m.lo == 0, m.bytes > recallBytes, m.lo+bus.RecallEvents <= from.Minor:
+		return true
+	case m.lo > from.Minor:
+		return upTo.Minor-m.lo > 2*bus.RecallEvents // too far away
+	case m.oldest.seq == 0 || m.oldest.seq > from.Minor:
+		return false
+	}
+	newest := remembered{}
+	for _, e := range m.list {
+		if e.seq <= from.Minor && e.seq > newest.seq {
+			newest = e
+		}
+	}
+	return newest.seq == 0 || m.oldest.at.Before(time.Unix(newest.at, 0).Add(-bus.RecallTime))
+}
+
+func (p *partition) readNewer(ctx context.Context, c rueidis.DedicatedClient, upTo uint64) error {
+	m := &p.memory
+	entries, err := p.read(ctx, c, m.hi+1, 1<<64-1)
+	if err != nil {
+		return err
+	}
+	last, _, err := p.keep(entries)
+	if err != nil {
+		return err
+	}
+	if m.hi = max(m.hi, last); len(entries) < m.count {
+		m.hi = max(m.hi, upTo) // the rest is not held
+	}
+	m.pace(len(entries))
+	return nil
+}
+
+func (p *partition) readOlder(ctx context.Context, c rueidis.DedicatedClient) error {
+	m := &p.memory
+	first := m.lo - min(m.lo-1, uint64(m.count)-1) // of ids without holes
+	entries, err := p.read(ctx, c, first, m.lo)
+	if err != nil {
+		return err
+	}
+	_, newest, err := p.keep(entries)
+	if err != nil {
+		return err
+	}
+	m.oldest.seq, m.oldest.at = m.lo, newest
+	if m.lo = first - 1; uint64(len(entries)) < m.oldest.seq-m.lo {
+		m.lo = 0 // what is older is not held
+	}
+	m.pace(len(entries))
+	return nil
+}
+
+// pace keeps answers within their bounds.
+func (m *memory) pace(n int) {
+	if n > 0 {
+		m.count = min(max(answerBytes/4*len(m.list)/max(m.bytes, 1), 1), m.count*2, maxCount)
+	}
+}
+
+func (p *partition) read(ctx context.Context, c rueidis.DedicatedClient, first, last uint64) ([]rueidis.RedisMessage, error) {
+	m := &p.memory
+	at := func(seq uint64) string {
+		return strconv.FormatUint(m.epoch, 10) + "-" + strconv.FormatUint(seq, 10)
+	}
+	return c.Do(ctx, c.B().Xrange().Key(p.stream).Start(at(first)).End(at(last)).Count(int64(m.count)).Build()).ToArray()
+}
+
+// keep remembers entries and returns the last seq and the newest time of them.
+func (p *partition) keep(entries []rueidis.RedisMessage) (last uint64, newest time.Time, err error) {
+	m := &p.memory
+	for i := range entries {
+		at, list, err := split(&entries[i])
+		if err != nil {
+			return 0, newest, err
+		}
+		last = max(last, at.seq)
+		fields := packed(list)
+		m.bytes += len(fields)
+		e := entry{id: at, event: &event.Event{}}
+		if e.decode(p, fields, time.Now) != nil || e.marker {
+			continue
+		}
+		if e.event.Timestamp.After(newest) {
+			newest = e.event.Timestamp
+		}
+		name, ok := m.names[e.event.Channel]
+		if !ok {
+			name = strings.Clone(e.event.Channel)
+			m.names[name] = name
+		}
+		m.list = append(m.list, remembered{
+			seq: at.seq, at: e.event.Timestamp.Unix(), channel: name, tenant: strings.Clone(e.event.TenantID), id: strings.Clone(e.event.ID),
+		})
+	}
+	return last, newest, nil
+}
+
+// forgetUnused forgets what nobody has asked for lately. It waits for nobody.
+func (b *Bus) forgetUnused() {
+	t := b.table.Load()
+	if t == nil {
+		return
+	}
+	for _, p := range t.all() {
+		select {
+		case p.memory.turn <- struct{}{}:
+			if m := &p.memory; m.epoch != 0 && time.Since(m.used) > recallKept {
+				*m = memory{turn: m.turn}
+			}
+			<-p.memory.turn
+		default:
+		}
+	}
+}
