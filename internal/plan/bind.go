@@ -169,13 +169,14 @@ func (b *binder) argument(a *argument, node jsontape.Ref) {
 func (b *binder) compare(a *argument, node jsontape.Ref) *filter.Pred {
 	p, err := filter.Compare(a.path, a.leaf, a.op, b.args, node)
 	if err != nil {
-		b.fail(a)
+		b.fail(a, err)
 	}
 	return p
 }
 
-func (b *binder) fail(a *argument) {
-	b.err = &gql.Error{Code: code.BadUserInput, Message: "Argument " + a.name + " cannot be compared with the events' values."}
+// fail says which rule of the operator is broken; filter writes its errors for clients.
+func (b *binder) fail(a *argument, err error) {
+	b.err = &gql.Error{Code: code.BadUserInput, Message: "Argument " + a.name + " cannot be compared with the events' values: " + err.Error() + "."}
 }
 
 // where adds the predicate of a @where. What of it can be a key becomes one besides: it only narrows.
@@ -185,7 +186,7 @@ func (b *binder) where(a *argument, node jsontape.Ref) {
 	if w.err == errComparisons {
 		b.err = &gql.Error{Code: code.LimitExceeded, Message: "Argument " + a.name + " has " + errComparisons.Error() + ": use in for lists of values."}
 	} else if w.err != nil {
-		b.fail(a)
+		b.fail(a, w.err)
 	}
 	for _, k := range a.where.keys {
 		operators := b.args.Member(node, k.member)

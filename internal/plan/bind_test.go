@@ -182,6 +182,12 @@ func TestBindReportsArguments(t *testing.T) {
 	if len(errs) == 0 || errs[0].Code != "BAD_USER_INPUT" {
 		t.Errorf("errors %v, want one of BAD_USER_INPUT", errs)
 	}
+	p = mustCompile(t, s, `subscription { order(where: {count: {between: [1]}}) { id } }`)
+	_, errs = p.Bind(nil, 0)
+	const want = "Argument where cannot be compared with the events' values: BETWEEN needs exactly two values, the lower and the upper bound."
+	if len(errs) != 1 || errs[0].Code != "BAD_USER_INPUT" || errs[0].Message != want {
+		t.Errorf("errors %v, want %s", errs, want)
+	}
 }
 
 func TestAppendFailed(t *testing.T) {
