@@ -167,7 +167,7 @@ func TestCallbackIsForgotten(t *testing.T) {
 
 // Whatever the router answers to the opening check but 204, the request fails, and leaves nothing.
 func TestOpeningCheckFails(t *testing.T) {
-	s, router := subgraph(t, "")
+	s, router := subgraph(t, "limits.connections_per_user: 1\n") // one that is not counted out refuses the next
 	for _, status := range []int{200, 202, 307, 404, 500, 503} {
 		router.Answer(status)
 		got := s.subscribeBy(router.Expect("one", "v", 0), sign(t, nil))
