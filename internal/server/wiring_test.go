@@ -222,6 +222,17 @@ func TestTokenInTheQueryIsNotRead(t *testing.T) {
 	if !errors.As(err, &closed) || closed.Code != 4403 {
 		t.Errorf("%v", err)
 	}
+	for _, name := range []string{"authorization", "Authorization", "access_token", "token", "jwt", "session"} {
+		for _, value := range []string{"", "Bearer%20"} {
+			query := "?query={__typename}&" + name + "=" + value
+			if got := send(t, "GET", "http://"+s.Addr()+"/graphql"+query+sign(t, nil), ""); got.status == 200 {
+				t.Errorf("a stream by %s: %d %s", name, got.status, got.body)
+			}
+			if got := send(t, "POST", "http://"+s.Addr()+"/events"+query+anyToken, mine, "Content-Type", js); got.status != 401 {
+				t.Errorf("an event by %s: %d %s", name, got.status, got.body)
+			}
+		}
+	}
 }
 
 func TestAnonymous(t *testing.T) {
