@@ -81,7 +81,7 @@ func (l *loader) resolveRoot(f *Field, fd *ast.FieldDefinition) {
 	}
 	payload := f.Type.Name()
 	if payload.IsLeaf() && l.opt.Resolvers != nil && !l.opt.Resolvers(f.Name) {
-		l.errorAt(fd.Position, fmt.Sprintf("%s.%s is a %s: a field without parts needs a resolver", f.Parent.Name, f.Name, f.Type))
+		l.errorAt(fd.Position, fmt.Sprintf("%s.%s has the type %s: a field without parts needs a resolver", f.Parent.Name, f.Name, f.Type))
 	}
 	f.Owner = l.resolvePath(fd, "owner", payload)
 	f.Tenant = l.resolvePath(fd, "tenant", payload)

@@ -167,6 +167,13 @@ func (l *listening) serve() error {
 	return l.http.Serve(l.listener)
 }
 
+// shutDown accepts no more connections and returns when those that are open have ended, or ctx: they are cut then.
+func (l *listening) shutDown(ctx context.Context) {
+	if err := l.http.Shutdown(ctx); err != nil {
+		_ = l.http.Close() // there is nothing left to save
+	}
+}
+
 // http makes the HTTP server of a listener.
 func (s *Server) http(name string, h http.Handler) *http.Server {
 	server := &http.Server{
@@ -292,15 +299,12 @@ func (s *Server) drain() error {
 			s.log.Warn("drain of connections was not complete", "error", err)
 		}
 	})
-	for _, l := range s.servers {
-		parts.Go(func() {
-			if err := l.http.Shutdown(ctx); err != nil {
-				// Shutdown failed for lack of time; what is left is cut.
-				_ = l.http.Close()
-			}
-		})
-	}
+	parts.Go(func() { s.servers[0].shutDown(ctx) })
 	parts.Wait()
+	// Operators see the drain until its end.
+	for _, l := range s.servers[1:] {
+		l.shutDown(ctx)
+	}
 	select {
 	case <-s.forced:
 		s.log.Warn("stopped by force")

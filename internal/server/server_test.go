@@ -271,25 +271,36 @@ func TestOrigin(t *testing.T) {
 
 func TestDrain(t *testing.T) {
 	inDrain, finish := make(chan struct{}), make(chan struct{})
-	f := start(t, func(_ *config.Config, o *Options) {
+	f := start(t, func(c *config.Config, o *Options) {
+		c.Admin.Listen = "127.0.0.1:0"
 		o.Drain = func(context.Context, time.Duration) error {
 			close(inDrain)
 			<-finish
 			return nil
 		}
 	})
+	end := sync.OnceFunc(func() { close(finish) })
+	t.Cleanup(end)
 	f.stop()
 	<-inDrain
 	if got := f.ready.Load(); got {
 		t.Error("ready while draining")
 	}
-	close(finish)
+	for path, want := range map[string]answered{"/readyz": {status: 503, body: "not ready\n"}, "/healthz": {status: 200, body: "ok\n"}, "/metrics": {status: 200}} {
+		got := send(t, "GET", f.adminURL+path, "")
+		if got.status != want.status || want.body != "" && got.body != want.body {
+			t.Errorf("operators are answered %d %q for %s while draining", got.status, got.body, path)
+		}
+	}
+	end()
 	if err := <-f.done; err != nil {
 		t.Errorf("Serve = %v", err)
 	}
 	f.done <- nil
-	if _, err := net.Dial("tcp", f.Addr()); err == nil {
-		t.Error("still listening after the drain")
+	for _, addr := range []string{f.Addr(), f.AdminAddr()} {
+		if _, err := net.Dial("tcp", addr); err == nil {
+			t.Errorf("still listening at %s after the drain", addr)
+		}
 	}
 	if log := f.log.String(); !strings.Contains(log, `"msg":"draining"`) || !strings.Contains(log, `"msg":"stopped"`) {
 		t.Errorf("log:\n%s", log)

@@ -20,7 +20,10 @@ static int write_member_text(writer *w, const char *name, PyObject *value) {
     return -1;
   }
   int result = 0;
-  if (text.data) {
+  if (text.data && text.len == 0) {
+    PyErr_Format(PyExc_ValueError, "%s is empty; None is nobody", name);
+    result = -1;
+  } else if (text.data) {
     result = write_key(w, name);
     if (result == 0) result = write_quoted(w, text.data, (size_t)text.len);
   }

@@ -135,6 +135,8 @@ def test_an_id_of_two_connections(executor: SubscriptionExecutor) -> None:
         (("", "s", USERS), ValueError),
         (("c", "", USERS), ValueError),
         (("c", "s", ""), ValueError),
+        (("c", "s", USERS, None, None, ""), ValueError),
+        (("c", "s", USERS, None, None, "u", ""), ValueError),
         (("c", "s", None), TypeError),
         ((None, "s", USERS), TypeError),
         (("c", 1.5, USERS), TypeError),
