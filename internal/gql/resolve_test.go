@@ -103,7 +103,7 @@ func TestScalarRoots(t *testing.T) {
 		t.Errorf("postponed: %v", errs)
 	}
 	_, errs := LoadSchema(source, SchemaOptions{Resolvers: func(name string) bool { return name == "n" }})
-	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "s.graphql:2:1: Subscription.l is a [String!]") {
+	if len(errs) != 1 || !strings.Contains(errs[0].Error(), "s.graphql:2:1: Subscription.l has the type [String!]") {
 		t.Errorf("%v", errs)
 	}
 }
