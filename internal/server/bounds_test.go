@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/config"
 )
@@ -148,5 +149,36 @@ func TestTooLargeBodyThatWaits(t *testing.T) {
 	res, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err != nil || res.StatusCode != http.StatusRequestEntityTooLarge {
 		t.Errorf("%v %v", res, err)
+	}
+}
+
+// TestTooLargeBodyTakesNothing: one that is announced and never sent keeps no memory from others.
+func TestTooLargeBodyTakesNothing(t *testing.T) {
+	f := start(t, withTokens)
+	conn, err := net.Dial("tcp", f.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = fmt.Fprintf(conn, "POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n",
+		anyToken, js, f.inForce().Limits.PublishMemory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); f.spilling.Load() != 1; {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("nobody waits for its body")
+		}
+	}
+	if n := f.bodies.Load(); n != 0 {
+		t.Errorf("%d bytes are taken", n)
+	}
+	got := send(t, "POST", f.url+"/events", `{"type":"t","channel":"c","data":{}}`, "Authorization", "Bearer "+anyToken, "Content-Type", js)
+	if got.status != http.StatusAccepted {
+		t.Errorf("another publisher is answered %d %s", got.status, got.body)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go"
@@ -26,7 +27,9 @@ const (
 	// publishTimeout bounds the wait for the bus.
 	publishTimeout = 30 * time.Second
 	// spillTimeout and spillFactor bound what is read of a body only to be thrown away: time, and times limits.publish_bytes.
+	// Nothing is read for more than spillsAtOnce requests at a time.
 	spillTimeout, spillFactor = 5 * time.Second, 4
+	spillsAtOnce              = 16
 )
 
 // events is POST /events (CONTRACT 7).
@@ -44,6 +47,7 @@ type publish struct {
 	w      http.ResponseWriter
 	r      *http.Request
 	status int
+	back   func() // gives back the memory that the body may take
 }
 
 func (p *publish) refuse(status int, problems ...problem) {
@@ -73,15 +77,17 @@ func (p *publish) run() {
 		return
 	}
 	proven(p.r)
-	back, ok := p.s.borrow(p.r.ContentLength)
-	if !ok && p.r.ContentLength <= int64(p.s.inForce().Limits.PublishBytes) {
-		p.s.count(observe.Limited, "publish_memory")
-		p.busy(1, "too many requests at the same time (limits.publish_memory)")
-		return
+	p.back = func() {}
+	if p.r.ContentLength <= int64(p.s.inForce().Limits.PublishBytes) { // else nothing of it is kept
+		back, ok := p.s.borrow(p.r.ContentLength)
+		if !ok {
+			p.s.count(observe.Limited, "publish_memory")
+			p.busy(1, "too many requests at the same time (limits.publish_memory)")
+			return
+		}
+		p.back = sync.OnceFunc(back)
 	}
-	if ok {
-		defer back()
-	}
+	defer p.back()
 	events, status, problems := p.decode()
 	if problems == nil {
 		if problems = publisher.judge(events); problems != nil {
@@ -168,7 +174,9 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	if p.r.ContentLength > int64(cfg.PublishBytes) {
 		p.w.Header().Set("Connection", "close")
 		p.s.count(observe.Limited, "publish_bytes")
-		p.spill(cfg.PublishBytes)
+		if p.r.Header.Get("Expect") == "" { // who waits for 100 Continue has not begun
+			p.spill(cfg.PublishBytes)
+		}
 		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
 	}
 	// A recorder in a test has no deadlines; a server always does.
@@ -188,6 +196,7 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 	switch errs := eventErrors(err); {
 	case errors.As(err, &over):
 		p.s.count(observe.Limited, "publish_bytes")
+		p.back() // what is read on is not kept
 		p.spill(cfg.PublishBytes)
 		return nil, http.StatusRequestEntityTooLarge, []problem{tooLarge}
 	case len(errs) > 0:
@@ -205,9 +214,10 @@ func (p *publish) decode() ([]event.Event, int, []problem) {
 }
 
 // spill reads on in a body that is too large, within bounds, before the answer: a client that sends all of its body
-// first would find its connection reset, and never read the 413. One that waits for 100 Continue has not begun.
+// first would find its connection reset, and never read the 413. That is a courtesy, for a few at a time.
 func (p *publish) spill(limit int) {
-	if p.r.Header.Get("Expect") != "" {
+	defer p.s.spilling.Add(-1)
+	if p.s.spilling.Add(1) > spillsAtOnce {
 		return
 	}
 	_ = http.NewResponseController(p.w).SetReadDeadline(time.Now().Add(spillTimeout))

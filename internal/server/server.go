@@ -75,6 +75,7 @@ type Server struct {
 	proxies  atomic.Pointer[forwarded.Rules]
 	publish  atomic.Pointer[publishers]
 	admin    atomic.Pointer[publishtoken.Set] // of one token; nil: none
+	spilling atomic.Int64                     // requests whose body is read only to be thrown away
 	bodies   atomic.Int64                     // bytes of bodies that are being worked on
 	waiting  waiting
 	lookout  *lookout

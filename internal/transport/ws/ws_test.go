@@ -239,7 +239,7 @@ func TestInitTimeout(t *testing.T) {
 func TestPing(t *testing.T) {
 	opts := poll.Options{Tick: time.Millisecond}
 	adjust := func(c *Config) {
-		c.InitTimeout, c.PingInterval, c.PongTimeout = time.Millisecond, 10*time.Millisecond, 200*time.Millisecond
+		c.InitTimeout, c.PingInterval, c.PongTimeout = 200*time.Millisecond, 10*time.Millisecond, 200*time.Millisecond
 	}
 	backends(t, opts, adjust, func(t *testing.T, f *fixture) {
 		c := f.dial(text(`{"type":"connection_init"}`))
