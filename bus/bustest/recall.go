@@ -61,7 +61,7 @@ func recalled(t *testing.T, b bus.Bus, list []bus.Message, from, upTo int) {
 	for i := range list {
 		ev := &list[i].Event
 		e, ok := at[list[i].Position]
-		if ok != (i <= upTo) || ok && (e.ID != ev.ID || e.TenantID != ev.TenantID) {
+		if ok != (i <= upTo) || ok && (e.ID != ev.ID || e.TenantID != ev.TenantID || e.At.Unix() <= 0) {
 			t.Errorf("from %d up to %d: event %d is recalled: %v %+v", from, upTo, i, ok, e)
 		}
 	}

@@ -159,7 +159,9 @@ type pageReader struct {
 	partition uint32
 
 	messages []bus.Message
-	last     uint64 // sequence of the last message read
+	dates    bool        // stored is asked for
+	stored   []time.Time // when messages were stored
+	last     uint64      // sequence of the last message read
 	text     int
 }
 
@@ -246,5 +248,8 @@ func (r *pageReader) take(m *nats.Msg, head uint64) (more bool, err error) {
 	}
 	r.text += len(e.Data)
 	r.messages = append(r.messages, bus.Message{Event: e, Position: position(r.epoch, r.partition, seq)})
+	if r.dates {
+		r.stored = append(r.stored, at)
+	}
 	return true, nil
 }

@@ -79,7 +79,8 @@ func (r *recall) page(ctx context.Context, schema string, s *session, at place, 
 		stored = time.UnixMicro(int64(binary.BigEndian.Uint64(row[2])) + postgresEpoch)
 		r.count(stored)
 		r.list = append(r.list, bus.Recalled{
-			TenantID: string(row[3]), ID: string(row[4]), Position: event.Position{Epoch: r.epoch, Major: r.at.xid, Minor: r.at.id},
+			TenantID: string(row[3]), ID: string(row[4]), At: stored,
+			Position: event.Position{Epoch: r.epoch, Major: r.at.xid, Minor: r.at.id},
 		})
 	}
 	if _, err := result.Close(); err != nil {

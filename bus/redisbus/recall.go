@@ -102,7 +102,7 @@ func (p *partition) recalled(channel string, from, upTo event.Position) (list []
 	for i := range m.list {
 		e := &m.list[i]
 		if e.channel == channel && e.seq <= upTo.Minor {
-			list = append(list, bus.Recalled{TenantID: e.tenant, ID: e.id, Position: p.position(id{m.epoch, e.seq})})
+			list = append(list, bus.Recalled{TenantID: e.tenant, ID: e.id, Position: p.position(id{m.epoch, e.seq}), At: time.Unix(e.at, 0)})
 		}
 	}
 	return list, m.lo <= from.Minor

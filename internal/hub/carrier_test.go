@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -36,11 +37,14 @@ type carrier struct {
 	recalled func(context.Context) error
 	// reach is how many events a question of what was before is answered with, 0: all.
 	reach int
-	done  chan struct{}
+	// ago is how long ago what is published next was stored; stored is when what is in history was.
+	ago    time.Duration
+	stored map[event.Position]time.Time
+	done   chan struct{}
 }
 
 func newCarrier(t testing.TB, seed uint64) *carrier {
-	c := &carrier{name: "orders", epoch: 7, next: 100, random: rand.New(rand.NewPCG(seed, 1)), done: make(chan struct{})}
+	c := &carrier{name: "orders", epoch: 7, next: 100, random: rand.New(rand.NewPCG(seed, 1)), stored: map[event.Position]time.Time{}, done: make(chan struct{})}
 	c.wake.L = &c.mu
 	t.Cleanup(func() {
 		c.mu.Lock()
@@ -87,6 +91,7 @@ func (c *carrier) publish(ev event.Event) {
 	ev.Channel = c.name
 	m := bus.Message{Event: ev, Position: event.Position{Epoch: c.epoch, Partition: 3, Minor: c.next}}
 	c.history = append(c.history, m)
+	c.stored[m.Position] = time.Now().Add(-c.ago)
 	for c.keep > 0 && len(c.history) > c.keep {
 		c.lost = c.history[0].Position
 		c.history = c.history[1:]
@@ -172,7 +177,7 @@ func (c *carrier) recall(ctx context.Context, _ string, from, upTo event.Positio
 				return list, false, nil
 			}
 		}
-		list = append(list, bus.Recalled{TenantID: m.Event.TenantID, ID: m.Event.ID, Position: m.Position})
+		list = append(list, bus.Recalled{TenantID: m.Event.TenantID, ID: m.Event.ID, Position: m.Position, At: c.stored[m.Position]})
 	}
 	return list, true, nil
 }

@@ -31,11 +31,12 @@ type channel struct {
 	seen      *seen   // nil: nothing comes again, or nothing came; guarded by turn and mu
 }
 
-// sawBefore reports whether an event of that key was delivered at an earlier position, as far as is remembered.
-func (c *channel) sawBefore(key uint64, at event.Position) bool {
+// sawBefore reports whether an event of that key was delivered at an earlier position, lately as of now and as far as is
+// remembered.
+func (c *channel) sawBefore(key uint64, at event.Position, now uint32) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.seen.before(key, at)
+	return c.seen.before(key, at, now)
 }
 
 // leave takes a completed subscription out of the index.

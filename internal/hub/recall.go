@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -16,23 +17,62 @@ import (
 type recalled struct {
 	from, upTo event.Position
 	made       uint32        // second
-	keys       []recalledKey // by key; each once, at its first position
+	keys       []recalledKey // by key, then by position; repetitions are left out
 }
 
-type recalledKey struct{ key, major, minor uint64 }
+type recalledKey struct {
+	key, major, minor uint64
+	second            uint32 // in which it was stored
+}
 
 // recalledTotal bounds the ids that all recalled of a hub have together; seenLeast of each are kept, whatever the
 // others have.
 const recalledTotal = 500_000
 
-// before reports whether an event of that key was at a position before at.
-func (k *recalled) before(key uint64, at event.Position) bool {
+// before reports whether an event of that key was at a position before at, and lately as of now. Whether one of those
+// that were recalled repeats another one is known from when both were stored, whatever now is.
+func (k *recalled) before(key uint64, at event.Position, now uint32) bool {
 	if k == nil || !k.upTo.SameRun(at) {
 		return false
 	}
-	i, ok := slices.BinarySearchFunc(k.keys, key, func(e recalledKey, key uint64) int { return cmp.Compare(e.key, key) })
-	return ok && (k.keys[i].major < at.Major || k.keys[i].major == at.Major && k.keys[i].minor < at.Minor)
+	i, first := k.find(key, at)
+	if first || i == 0 || k.keys[i-1].key != key {
+		return false
+	}
+	return at.Compare(k.upTo) <= 0 || k.keys[i-1].second+seenSeconds >= now
 }
+
+// find returns the place of an event in keys, and whether it is there.
+func (k *recalled) find(key uint64, at event.Position) (i int, ok bool) {
+	return slices.BinarySearchFunc(k.keys, recalledKey{key: key, major: at.Major, minor: at.Minor}, recalledKey.compare)
+}
+
+func (k recalledKey) compare(other recalledKey) int {
+	return cmp.Or(cmp.Compare(k.key, other.key), k.comparePlace(other))
+}
+
+func (k recalledKey) comparePlace(other recalledKey) int {
+	return cmp.Or(cmp.Compare(k.major, other.major), cmp.Compare(k.minor, other.minor))
+}
+
+// stored returns the second in which the event at work was stored, as far as that is known: its timestamp may be of its
+// publisher's choice, but what came after the bus was asked is not older than that.
+func (k *recalled) stored(key uint64, d *dispatch) uint32 {
+	second := secondOf(d.event.Timestamp, d.clock())
+	if k == nil || !k.upTo.SameRun(d.at) {
+		return second
+	}
+	if i, ok := k.find(key, d.at); ok {
+		return k.keys[i].second
+	}
+	if d.at.Compare(k.upTo) > 0 {
+		return max(second, k.made)
+	}
+	return second
+}
+
+// secondOf is the second of a time that is not after now.
+func secondOf(at time.Time, now uint32) uint32 { return uint32(max(min(at.Unix(), int64(now)), 0)) }
 
 // forget gives back what is held.
 func (k *recalled) forget(h *Hub) {
@@ -117,22 +157,23 @@ func (r *replay) recallNow(ctx context.Context, f *follow, head event.Position) 
 
 // newRecalled takes what the bus has told, as far as there is room for it: the newest events.
 func (h *Hub) newRecalled(list []bus.Recalled, from, upTo event.Position, made uint32) *recalled {
-	k := &recalled{from: from, upTo: upTo, made: made}
 	keys := make([]recalledKey, 0, len(list))
 	for i := range list {
 		if m := &list[i]; m.Position.SameRun(upTo) {
-			keys = append(keys, recalledKey{h.identityOf(m.TenantID, m.ID), m.Position.Major, m.Position.Minor})
+			keys = append(keys, recalledKey{h.identityOf(m.TenantID, m.ID), m.Position.Major, m.Position.Minor, secondOf(m.At, made)})
 		}
 	}
-	byPlace := func(a, b recalledKey) int {
-		return cmp.Or(cmp.Compare(a.major, b.major), cmp.Compare(a.minor, b.minor))
-	}
 	if room := max(seenLeast, recalledTotal-h.recalledIDs.Load()); int64(len(keys)) > room {
-		slices.SortFunc(keys, byPlace)
+		slices.SortFunc(keys, recalledKey.comparePlace)
 		keys = slices.Clone(keys[int64(len(keys))-room:])
 	}
-	slices.SortFunc(keys, func(a, b recalledKey) int { return cmp.Or(cmp.Compare(a.key, b.key), byPlace(a, b)) })
-	k.keys = slices.CompactFunc(keys, func(a, b recalledKey) bool { return a.key == b.key })
+	slices.SortFunc(keys, recalledKey.compare)
+	k := &recalled{from: from, upTo: upTo, made: made, keys: keys[:0]}
+	for _, e := range keys {
+		if n := len(k.keys); n == 0 || k.keys[n-1].key != e.key || k.keys[n-1].second+seenSeconds < e.second {
+			k.keys = append(k.keys, e)
+		}
+	}
 	h.recalledIDs.Add(int64(len(k.keys)))
 	return k
 }

@@ -67,6 +67,61 @@ func TestRepeatedIDsOfAnotherNode(t *testing.T) {
 	}
 }
 
+// An id that was there more than two minutes before is a new event, live and replayed, whatever else the bus has told.
+func TestIDsThatComeAnewLater(t *testing.T) {
+	w, b := onCarrier(t, 1)
+	publish := func(ago time.Duration, list ...int) {
+		b.mu.Lock()
+		b.ago = ago
+		b.mu.Unlock()
+		for _, n := range list {
+			b.publish(numbered(n, "a"))
+		}
+	}
+	c, other := newClient(w, ordersQuery, tenant("a")), newClient(w, ordersQuery, tenant("a"))
+	c.resume()
+	c.first()
+	publish(time.Hour, 1, 2, 3)
+	publish(time.Minute, 4, 5)
+	c.wantEvents(1, 2, 3, 4, 5)
+	other.cursor = c.cursor
+	c.leave()
+	publish(59*time.Minute, 1) // one minute after the first
+	publish(50*time.Second, 2, 4, 6)
+	publish(0, 6, 7)
+	c.comeBack()
+	c.wantEvents(2, 6, 7)
+	publish(0, 5, 3, 3, 2, 1, 8)
+	c.wantEvents(3, 1, 8)
+	c.wantNothing()
+	other.comeBack()
+	other.wantEvents(2, 6, 7, 3, 1, 8)
+	other.wantNothing()
+	other.sub.Complete()
+	c.leave()
+}
+
+// What is replayed is compared by when it was stored: the same id came twice while somebody was away for longer.
+func TestIDsThatComeAnewWithinAReplay(t *testing.T) {
+	w, b := onCarrier(t, 1)
+	c := newClient(w, ordersQuery, tenant("a"))
+	c.resume()
+	c.first()
+	b.publish(numbered(0, "a"))
+	c.wantEvents(0)
+	c.leave()
+	for _, minutes := range []time.Duration{10, 9, 7, 6, 0} {
+		b.mu.Lock()
+		b.ago = minutes * time.Minute
+		b.mu.Unlock()
+		b.publish(numbered(1, "a"))
+	}
+	c.comeBack()
+	c.wantEvents(1, 1, 1)
+	c.wantNothing()
+	c.leave()
+}
+
 // What is delivered while the bus is asked what was before is looked at when it has answered; a subscription without
 // cursors does not wait for that.
 func TestRepeatedIDsWhileAsked(t *testing.T) {
@@ -273,20 +328,21 @@ func TestRecalledIsBounded(t *testing.T) {
 		list := make([]bus.Recalled, 100)
 		at := func(i int) event.Position { return event.Position{Epoch: 1, Minor: uint64(i)} }
 		for i := range list {
-			list[i] = bus.Recalled{TenantID: "a", ID: fmt.Sprint(i % 50), Position: at(i)}
+			list[i] = bus.Recalled{TenantID: "a", ID: fmt.Sprint(i % 50), Position: at(i), At: time.Now()}
 		}
 		k := h.newRecalled(list, at(20), at(99), unixNow())
 		if n := h.recalledIDs.Load(); n != 50 || len(k.keys) != 50 {
 			t.Errorf("%d counted, %d known", n, len(k.keys))
 		}
 		key := h.identityOf("a", "30")
-		if k.before(key, at(30)) || !k.before(key, at(31)) || k.before(h.identityOf("b", "30"), at(40)) || k.before(key, event.Position{Epoch: 2, Minor: 99}) {
+		now := unixNow()
+		if k.before(key, at(30), now) || !k.before(key, at(31), now) || k.before(h.identityOf("b", "30"), at(40), now) || k.before(key, event.Position{Epoch: 2, Minor: 99}, now) {
 			t.Error("an id counts from its first position on, in its run and for its tenant")
 		}
 		k.forget(h)
 		h.recalledIDs.Store(recalledTotal)
 		k = h.newRecalled(list, at(20), at(99), unixNow())
-		if len(k.keys) != seenLeast || !k.before(h.identityOf("a", "49"), at(100)) || k.before(h.identityOf("a", "1"), at(100)) {
+		if len(k.keys) != seenLeast || !k.before(h.identityOf("a", "49"), at(100), now) || k.before(h.identityOf("a", "1"), at(100), now) {
 			t.Errorf("%d known, where others have all", len(k.keys))
 		}
 		c := &channel{hub: h, name: "c"}

@@ -360,8 +360,9 @@ func (m *matcher) keyed(d *dispatch) bool {
 	return d.appendKey(m.shape) && slices.Contains(m.keys, view(d.key))
 }
 
-// repeats reports whether the event is one that was there before, under an earlier position: within what is replayed,
-// lately before the cursor, or as far as this node remembers. Of those that were recorded the channel knew the last.
+// repeats reports whether the event is one that was there before, under an earlier position, not long before it was
+// stored: within what is replayed, before the cursor, or as far as this node remembers. Of those that were recorded the
+// channel knew the last.
 func (r *replay) repeats(d *dispatch, recorded bool) bool {
 	if r.seen == nil {
 		return false
@@ -372,11 +373,12 @@ func (r *replay) repeats(d *dispatch, recorded bool) bool {
 	if r.resolves() { // the channel's mu is held, see take
 		saw = c.seen.before
 	}
-	if r.seen.before(key, d.at) || r.known.before(key, d.at) || !recorded && saw(key, d.at) {
+	stored := r.known.stored(key, d)
+	if r.seen.before(key, d.at, stored) || r.known.before(key, d.at, stored) || !recorded && saw(key, d.at, stored) {
 		return true
 	}
-	if _, offered := r.seen.known[key]; !offered { // it may be offered again
-		r.seen.put(key, 0)
+	if p, offered := r.seen.known[key]; !offered || p.second+seenSeconds < stored { // it may be offered again
+		r.seen.put(key, stored)
 	}
 	return false
 }

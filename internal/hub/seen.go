@@ -18,10 +18,11 @@ type seen struct {
 	last    event.Position
 }
 
-// place is where an id was first, within a run.
+// place is where and when an id was first, within a run.
 type place struct {
 	major, minor uint64
 	run          uint32
+	second       uint32
 }
 
 type seenKey struct {
@@ -52,7 +53,7 @@ func (c *channel) repeatsLocked(d *dispatch) bool {
 	if _, again := s.known[key]; again {
 		return true
 	}
-	if c.follow != nil && c.follow.recalled.before(key, d.at) {
+	if c.follow != nil && c.follow.recalled.before(key, d.at, now) {
 		return true
 	}
 	c.hub.seenEntries.Add(int64(s.put(key, now)))
@@ -89,7 +90,7 @@ func (s *seen) pass(at event.Position) {
 
 // put remembers an id at the position that pass noted, and returns by how many the set has grown.
 func (s *seen) put(key uint64, now uint32) (grown int) {
-	s.known[key] = place{s.last.Major, s.last.Minor, s.run}
+	s.known[key] = place{s.last.Major, s.last.Minor, s.run, now}
 	s.order = append(s.order, seenKey{key, now})
 	grown = 1
 	if len(s.order) > seenEvents {
@@ -99,7 +100,9 @@ func (s *seen) put(key uint64, now uint32) (grown int) {
 }
 
 func (s *seen) dropOldest() int {
-	delete(s.known, s.order[0].key)
+	if key := s.order[0].key; s.known[key].second == s.order[0].second { // else it came anew meanwhile
+		delete(s.known, key)
+	}
 	s.dropped = s.order[0].second
 	s.order = s.order[1:]
 	return 1
@@ -113,14 +116,14 @@ func (s *seen) expire(now uint32) (grown int) {
 	return grown
 }
 
-// before reports whether an id was delivered at a position before at.
-func (s *seen) before(key uint64, at event.Position) bool {
+// before reports whether an id was delivered at a position before at, and lately as of now.
+func (s *seen) before(key uint64, at event.Position, now uint32) bool {
 	if s == nil {
 		return false
 	}
 	p, ok := s.known[key]
 	switch {
-	case !ok:
+	case !ok, p.second+seenSeconds < now:
 		return false
 	case !s.last.SameRun(at):
 		return false // of another run than the newest event: not known
