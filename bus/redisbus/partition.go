@@ -55,7 +55,7 @@ func newPartition(b *Bus, number uint32, name string, maxLen int64) *partition {
 	return &partition{
 		bus: b, number: number, name: name, stream: tag + ":e", hash: tag + ":m", samples: tag + ":t", maxLen: maxLen, maxLenText: strconv.FormatInt(maxLen, 10),
 		channels: map[string]struct{}{}, ready: make(chan struct{}), queue: make(chan batch, queueLength), tending: make(chan struct{}, 1),
-		memory: memory{turn: make(chan struct{}, 1)},
+		memory: memory{turn: make(chan struct{}, 1), room: recallBytes},
 	}
 }
 

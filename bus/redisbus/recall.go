@@ -24,11 +24,14 @@ type memory struct {
 	list   []remembered
 	names  map[string]string // of channels, each once in memory
 	count  int               // of entries that are asked for next
-	bytes  int               // read so far
-	// oldest is the page that was read last, backwards: its last seq, and its newest time.
+	bytes  int               // of what is in list, as it was read
+	room   int               // bytes to read for one question
+	read   int               // bytes, for this question
+	// oldest are the entries that were read last, backwards: their last seq, their newest time, and how many they are.
 	oldest struct {
 		seq uint64
 		at  time.Time
+		n   int
 	}
 	used time.Time
 }
@@ -42,13 +45,14 @@ type remembered struct {
 
 const (
 	recallKept   = time.Minute
-	recallFirst  = 256
-	recallBytes  = 64 << 20
+	recallFirst  = 16       // entries of a page, for nobody knows how large they are
+	recallOld    = 256      // entries that are too old, one after the other, end the past
+	recallBytes  = 64 << 20 // for one question; half of that to come from what is held to newer entries
 	recallMemory = 4 * bus.RecallEvents
 )
 
 // Recall implements bus.Recaller. How old entries are is what they say themselves, since Redis does not know: the past
-// ends with a whole page of entries that are too old. No more is read than 64 MiB.
+// ends with many entries, one after the other, that are too old. No more is read for one question than 64 MiB, and a page.
 func (b *Bus) Recall(ctx context.Context, channel string, from, upTo event.Position) ([]bus.Recalled, bool, error) {
 	if b.closed.Load() {
 		return nil, false, bus.ErrClosed
@@ -81,11 +85,15 @@ func (b *Bus) recall(ctx context.Context, channel string, from, upTo event.Posit
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
+	m := &p.memory
+	if m.used = time.Now(); m.epoch == upTo.Epoch && upTo.Minor < m.lo { // of somebody who was away for long
+		m = &memory{room: m.room}
+	}
 	var wait backoff
 	for {
-		err := p.remember(ctx, from, upTo)
+		err := p.remember(ctx, m, from, upTo)
 		if err == nil {
-			list, whole := p.recalled(channel, from, upTo)
+			list, whole := p.recalled(m, channel, from, upTo)
 			return list, whole, nil
 		}
 		if permanent(err) || ctx.Err() != nil || errors.Is(err, bus.ErrClosed) {
@@ -97,8 +105,7 @@ func (b *Bus) recall(ctx context.Context, channel string, from, upTo event.Posit
 }
 
 // recalled picks the entries of a channel.
-func (p *partition) recalled(channel string, from, upTo event.Position) (list []bus.Recalled, whole bool) {
-	m := &p.memory
+func (p *partition) recalled(m *memory, channel string, from, upTo event.Position) (list []bus.Recalled, whole bool) {
 	for i := range m.list {
 		e := &m.list[i]
 		if e.channel == channel && e.seq <= upTo.Minor {
@@ -108,14 +115,14 @@ func (p *partition) recalled(channel string, from, upTo event.Position) (list []
 	return list, m.lo <= from.Minor
 }
 
-// remember reads what the memory lacks: newer entries, up to the end of the stream, then older ones.
-func (p *partition) remember(ctx context.Context, from, upTo event.Position) error {
-	m := &p.memory
-	m.used = time.Now()
-	if m.epoch != upTo.Epoch || len(m.list) > recallMemory || upTo.Minor > m.hi+2*bus.RecallEvents || from.Minor+2*bus.RecallEvents < m.lo {
+// remember reads what a memory lacks: newer entries, up to the end of the stream, then older ones. When those that are newer
+// are too many or too large, it begins anew with the newest.
+func (p *partition) remember(ctx context.Context, m *memory, from, upTo event.Position) error {
+	if m.epoch != upTo.Epoch || len(m.list) > recallMemory || upTo.Minor > m.hi+2*bus.RecallEvents {
 		m.reset(upTo)
 	}
-	if upTo.Minor <= m.hi && p.enough(from, upTo) {
+	m.read, m.count = 0, min(m.count, recallFirst)
+	if upTo.Minor <= m.hi && m.enough(from, upTo) {
 		return nil
 	}
 	b := p.bus
@@ -130,12 +137,16 @@ func (p *partition) remember(ctx context.Context, from, upTo event.Position) err
 	stop := context.AfterFunc(b.ctx, c.Close)
 	defer stop()
 	for upTo.Minor > m.hi {
-		if err := p.readNewer(ctx, c, upTo.Minor); err != nil {
+		if m.read > m.room/2 {
+			m.reset(upTo)
+			break
+		}
+		if err := p.readNewer(ctx, c, m, upTo.Minor); err != nil {
 			return err
 		}
 	}
-	for !p.enough(from, upTo) {
-		if err := p.readOlder(ctx, c); err != nil {
+	for !m.enough(from, upTo) {
+		if err := p.readOlder(ctx, c, m); err != nil {
 			return err
 		}
 	}
@@ -144,19 +155,20 @@ func (p *partition) remember(ctx context.Context, from, upTo event.Position) err
 
 // reset begins anew before a position.
 func (m *memory) reset(upTo event.Position) {
-	turn, used := m.turn, m.used
-	*m = memory{turn: turn, used: used, epoch: upTo.Epoch, lo: upTo.Minor, hi: upTo.Minor, count: recallFirst, names: map[string]string{}}
+	*m = memory{
+		turn: m.turn, used: m.used, room: m.room, read: m.read, epoch: upTo.Epoch, lo: upTo.Minor, hi: upTo.Minor,
+		count: recallFirst, names: map[string]string{},
+	}
 }
 
 // enough reports whether nothing older matters for a cursor.
-func (p *partition) enough(from, upTo event.Position) bool {
-	m := &p.memory
+func (m *memory) enough(from, upTo event.Position) bool {
 	switch {
-	case m.lo == 0, m.bytes > recallBytes, m.lo+bus.RecallEvents <= from.Minor:
+	case m.lo == 0, m.read > m.room, m.lo+bus.RecallEvents <= from.Minor:
 		return true
 	case m.lo > from.Minor:
 		return upTo.Minor-m.lo > 2*bus.RecallEvents // too far away
-	case m.oldest.seq == 0 || m.oldest.seq > from.Minor:
+	case m.oldest.n < recallOld || m.oldest.seq > from.Minor:
 		return false
 	}
 	newest := remembered{}
@@ -168,13 +180,12 @@ func (p *partition) enough(from, upTo event.Position) bool {
 	return newest.seq == 0 || m.oldest.at.Before(time.Unix(newest.at, 0).Add(-bus.RecallTime))
 }
 
-func (p *partition) readNewer(ctx context.Context, c rueidis.DedicatedClient, upTo uint64) error {
-	m := &p.memory
-	entries, err := p.read(ctx, c, m.hi+1, 1<<64-1)
+func (p *partition) readNewer(ctx context.Context, c rueidis.DedicatedClient, m *memory, upTo uint64) error {
+	entries, err := p.read(ctx, c, m, m.hi+1, 1<<64-1)
 	if err != nil {
 		return err
 	}
-	last, _, err := p.keep(entries)
+	last, _, err := p.keep(m, entries)
 	if err != nil {
 		return err
 	}
@@ -185,19 +196,26 @@ func (p *partition) readNewer(ctx context.Context, c rueidis.DedicatedClient, up
 	return nil
 }
 
-func (p *partition) readOlder(ctx context.Context, c rueidis.DedicatedClient) error {
-	m := &p.memory
+func (p *partition) readOlder(ctx context.Context, c rueidis.DedicatedClient, m *memory) error {
 	first := m.lo - min(m.lo-1, uint64(m.count)-1) // of ids without holes
-	entries, err := p.read(ctx, c, first, m.lo)
+	entries, err := p.read(ctx, c, m, first, m.lo)
 	if err != nil {
 		return err
 	}
-	_, newest, err := p.keep(entries)
+	_, newest, err := p.keep(m, entries)
 	if err != nil {
 		return err
 	}
-	m.oldest.seq, m.oldest.at = m.lo, newest
-	if m.lo = first - 1; uint64(len(entries)) < m.oldest.seq-m.lo {
+	asked := m.lo - first + 1
+	if o := &m.oldest; o.n == 0 || o.n >= recallOld {
+		o.seq, o.at, o.n = m.lo, newest, len(entries)
+	} else {
+		o.n += len(entries)
+		if newest.After(o.at) {
+			o.at = newest
+		}
+	}
+	if m.lo = first - 1; uint64(len(entries)) < asked {
 		m.lo = 0 // what is older is not held
 	}
 	m.pace(len(entries))
@@ -211,8 +229,7 @@ func (m *memory) pace(n int) {
 	}
 }
 
-func (p *partition) read(ctx context.Context, c rueidis.DedicatedClient, first, last uint64) ([]rueidis.RedisMessage, error) {
-	m := &p.memory
+func (p *partition) read(ctx context.Context, c rueidis.DedicatedClient, m *memory, first, last uint64) ([]rueidis.RedisMessage, error) {
 	at := func(seq uint64) string {
 		return strconv.FormatUint(m.epoch, 10) + "-" + strconv.FormatUint(seq, 10)
 	}
@@ -220,8 +237,7 @@ func (p *partition) read(ctx context.Context, c rueidis.DedicatedClient, first, 
 }
 
 // keep remembers entries and returns the last seq and the newest time of them.
-func (p *partition) keep(entries []rueidis.RedisMessage) (last uint64, newest time.Time, err error) {
-	m := &p.memory
+func (p *partition) keep(m *memory, entries []rueidis.RedisMessage) (last uint64, newest time.Time, err error) {
 	for i := range entries {
 		at, list, err := split(&entries[i])
 		if err != nil {
@@ -230,6 +246,7 @@ func (p *partition) keep(entries []rueidis.RedisMessage) (last uint64, newest ti
 		last = max(last, at.seq)
 		fields := packed(list)
 		m.bytes += len(fields)
+		m.read += len(fields)
 		e := entry{id: at, event: &event.Event{}}
 		if e.decode(p, fields, time.Now) != nil || e.marker {
 			continue
@@ -259,7 +276,7 @@ func (b *Bus) forgetUnused() {
 		select {
 		case p.memory.turn <- struct{}{}:
 			if m := &p.memory; m.epoch != 0 && time.Since(m.used) > recallKept {
-				*m = memory{turn: m.turn}
+				*m = memory{turn: m.turn, room: m.room}
 			}
 			<-p.memory.turn
 		default:
