@@ -55,7 +55,7 @@ func (c *channel) unfollowGroupLocked(g *Group) {
 	delete(c.follow.groups, g)
 	if len(c.follow.groups) == 0 {
 		c.follow.recorder.free(c.hub)
-		c.follow.recalled.forget(c.hub)
+		c.follow.recalled.forgetLocked(c.hub)
 		c.follow = nil
 		c.hub.follows.remove(c)
 	}
@@ -128,10 +128,7 @@ func (f *follow) joinLocked(r *replay) {
 func (f *follow) dropLocked(r *replay) {
 	delete(f.replays, &r.sub.Subscription)
 	r.over = true
-	if r.ownKnown {
-		r.known.forget(f.channel.hub)
-	}
-	r.known, r.ownKnown = nil, false
+	r.forgetKnownLocked()
 	if len(f.replays) == 0 {
 		f.recorder.free(f.channel.hub)
 		f.recorder = nil

@@ -13,11 +13,12 @@ import (
 // recalled are the ids that a channel had before this node delivered it, or longer ago than this node remembers: whoever
 // comes back with a cursor may have had those events from another node. The channel's follow has one for all that
 // come back within seenSeconds: with it and with what is delivered here from then on, everything that lately was
-// before any of their cursors is known. Nothing of it changes.
+// before any of their cursors is known. Nothing of it changes but users.
 type recalled struct {
 	from, upTo event.Position
 	made       uint32        // second
 	keys       []recalledKey // by key, then by position; repetitions are left out
+	users      int           // the follow and replays; guarded by the channel's mu
 }
 
 type recalledKey struct {
@@ -74,11 +75,26 @@ func (k *recalled) stored(key uint64, d *dispatch) uint32 {
 // secondOf is the second of a time that is not after now.
 func secondOf(at time.Time, now uint32) uint32 { return uint32(max(min(at.Unix(), int64(now)), 0)) }
 
-// forget gives back what is held.
-func (k *recalled) forget(h *Hub) {
-	if k != nil {
+// useLocked is for whoever keeps it from now on, until forgetLocked.
+func (k *recalled) useLocked() *recalled {
+	k.users++
+	return k
+}
+
+// forgetLocked gives back what is held with its last user.
+func (k *recalled) forgetLocked(h *Hub) {
+	if k == nil {
+		return
+	}
+	if k.users--; k.users == 0 {
 		h.recalledIDs.Add(-int64(len(k.keys)))
 	}
+}
+
+// forgetKnownLocked forgets what was before the cursor, which only a replay that goes on needs.
+func (r *replay) forgetKnownLocked() {
+	r.known.forgetLocked(r.hub)
+	r.known = nil
 }
 
 // servesLocked reports whether all that was lately before a cursor is known from k and from what was delivered since.
@@ -107,7 +123,7 @@ func (r *replay) recall(ctx context.Context, head event.Position) error {
 		c.mu.Lock()
 		f := c.follow
 		if c.servesLocked(f.recalled, cursor) {
-			r.known = f.recalled
+			r.known = f.recalled.useLocked()
 			c.mu.Unlock()
 			return nil
 		}
@@ -145,13 +161,12 @@ func (r *replay) recallNow(ctx context.Context, f *follow, head event.Position) 
 	defer c.mu.Unlock()
 	close(f.recalling)
 	f.recalling = nil
-	if shared != nil {
-		f.recalled.forget(h)
-		f.recalled = shared
+	if shared == nil {
+		return err
 	}
-	if r.known = shared; own != nil {
-		r.known, r.ownKnown = own, true
-	}
+	f.recalled.forgetLocked(h)
+	f.recalled = shared.useLocked()
+	r.known = cmp.Or(own, shared).useLocked()
 	return err
 }
 
@@ -182,7 +197,7 @@ func (h *Hub) newRecalled(list []bus.Recalled, from, upTo event.Position, made u
 // now is not the same any more.
 func (f *follow) expireLocked() {
 	if k := f.recalled; k != nil && k.expired(unixNow()) {
-		k.forget(f.channel.hub)
+		k.forgetLocked(f.channel.hub)
 		f.recalled = nil
 	}
 }

@@ -320,6 +320,46 @@ func replaysOf(w *world, name string) int {
 	return len(c.follow.replays)
 }
 
+// What was recalled counts as long as a replay has it, though the channel has a newer one; who has caught up has none.
+func TestRecalledCountsWhileAReplayHasIt(t *testing.T) {
+	w, b := onCarrier(t, 1)
+	c := newClient(w, ordersQuery, tenant("a"))
+	c.resume()
+	c.first()
+	old := c.cursor
+	for i := range 3 {
+		b.publish(numbered(i, "a"))
+	}
+	c.wantEvents(0, 1, 2)
+	at := c.cursor
+	c.leave()
+	for i := 3; i < 1000; i++ { // more than a queue has room for
+		b.publish(numbered(i, "a"))
+	}
+	slow, other := newClient(w, ordersQuery, tenant("a")), newClient(w, ordersQuery, tenant("a"))
+	slow.cursor = at
+	slow.resume()
+	waitFor(t, "a full queue", func() bool { return !slow.sub.Room() })
+	if n := w.hub.recalledIDs.Load(); n != 1000 {
+		t.Errorf("%d ids", n)
+	}
+	other.cursor = old
+	other.comeBack()
+	if n := w.hub.recalledIDs.Load(); n != 2000 {
+		t.Errorf("%d ids, of what a slow one and the others have", n)
+	}
+	for i := range 1000 {
+		other.wantEvents(i)
+	}
+	slow.first()
+	for i := 3; i < 1000; i++ {
+		slow.wantEvents(i)
+	}
+	waitFor(t, "the slow one to have caught up", func() bool { return w.hub.recalledIDs.Load() == 1000 })
+	slow.sub.Complete()
+	other.leave()
+}
+
 // What was recalled is bounded over all channels, the newest is kept, and it is forgotten after two minutes.
 func TestRecalledIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -339,14 +379,19 @@ func TestRecalledIsBounded(t *testing.T) {
 		if k.before(key, at(30), now) || !k.before(key, at(31), now) || k.before(h.identityOf("b", "30"), at(40), now) || k.before(key, event.Position{Epoch: 2, Minor: 99}, now) {
 			t.Error("an id counts from its first position on, in its run and for its tenant")
 		}
-		k.forget(h)
+		k.useLocked()
+		k.useLocked()
+		if k.forgetLocked(h); h.recalledIDs.Load() != 50 {
+			t.Error("given back while somebody uses it")
+		}
+		k.forgetLocked(h)
 		h.recalledIDs.Store(recalledTotal)
 		k = h.newRecalled(list, at(20), at(99), unixNow())
 		if len(k.keys) != seenLeast || !k.before(h.identityOf("a", "49"), at(100), now) || k.before(h.identityOf("a", "1"), at(100), now) {
 			t.Errorf("%d known, where others have all", len(k.keys))
 		}
 		c := &channel{hub: h, name: "c"}
-		c.follow = &follow{channel: c, recalled: k}
+		c.follow = &follow{channel: c, recalled: k.useLocked()}
 		if !c.servesLocked(k, at(20)) || c.servesLocked(k, at(19)) || c.servesLocked(k, at(120)) || c.servesLocked(k, event.Position{Epoch: 2, Minor: 20}) {
 			t.Error("not those cursors are served that should be")
 		}

@@ -43,8 +43,6 @@ type replay struct {
 	// refused is the JSON array of errors that end it once it has begun; nil: none.
 	refused []byte
 	waits   bool // in follow.waiting: nobody works on it
-	// ownKnown: known is not that of the channel's follow.
-	ownKnown bool
 
 	// results are of resolvers, in the order of their events: those that are due, or wait for room. Guarded by the
 	// channel's mu.
@@ -259,6 +257,7 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 	case last.IsZero(), !r.at.at.IsZero() && !last.SameRun(r.at.at), last.Compare(r.at.at) < 0:
 		r.handOverLocked()
 		f.waiting, r.waits = append(f.waiting, r), true
+		r.forgetKnownLocked()
 		return last, nil, ended
 	case last == r.at.at:
 		r.handOverLocked()
