@@ -34,7 +34,8 @@ type partition struct {
 	queued bool // under crew.mu: it is among the ready ones, or with a goroutine of the crew
 	at     id   // delivered so far; of the goroutine that has it
 
-	memory memory // for Recall
+	recalling chan struct{} // one token: who has it uses memory
+	memory    memory        // for Recall
 
 	mu       sync.Mutex
 	channels map[string]struct{} // of interest
@@ -55,7 +56,7 @@ func newPartition(b *Bus, number uint32, name string, maxLen int64) *partition {
 	return &partition{
 		bus: b, number: number, name: name, stream: tag + ":e", hash: tag + ":m", samples: tag + ":t", maxLen: maxLen, maxLenText: strconv.FormatInt(maxLen, 10),
 		channels: map[string]struct{}{}, ready: make(chan struct{}), queue: make(chan batch, queueLength), tending: make(chan struct{}, 1),
-		memory: memory{turn: make(chan struct{}, 1), room: recallBytes},
+		recalling: make(chan struct{}, 1), memory: memory{room: recallBytes},
 	}
 }
 

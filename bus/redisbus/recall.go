@@ -15,10 +15,8 @@ import (
 
 // memory is what was read of a partition's past, of all its channels at once, as a stream cannot be read otherwise: when a
 // node comes back, its subscribers of many channels ask at the same time. It is forgotten when nobody has asked for
-// a minute.
+// a minute. Who has the partition's token recalling reads, and uses it.
 type memory struct {
-	turn chan struct{} // one token: who has it reads, and uses what follows
-
 	epoch  uint64
 	lo, hi uint64 // what is held of the entries with lo < seq ≤ hi is in list
 	list   []remembered
@@ -80,8 +78,8 @@ func (b *Bus) recall(ctx context.Context, channel string, from, upTo event.Posit
 		return nil, true, nil // positions of something else
 	}
 	select {
-	case p.memory.turn <- struct{}{}:
-		defer func() { <-p.memory.turn }()
+	case p.recalling <- struct{}{}:
+		defer func() { <-p.recalling }()
 	case <-ctx.Done():
 		return nil, false, ctx.Err()
 	}
@@ -156,7 +154,7 @@ func (p *partition) remember(ctx context.Context, m *memory, from, upTo event.Po
 // reset begins anew before a position.
 func (m *memory) reset(upTo event.Position) {
 	*m = memory{
-		turn: m.turn, used: m.used, room: m.room, read: m.read, epoch: upTo.Epoch, lo: upTo.Minor, hi: upTo.Minor,
+		used: m.used, room: m.room, read: m.read, epoch: upTo.Epoch, lo: upTo.Minor, hi: upTo.Minor,
 		count: recallFirst, names: map[string]string{},
 	}
 }
@@ -274,11 +272,11 @@ func (b *Bus) forgetUnused() {
 	}
 	for _, p := range t.all() {
 		select {
-		case p.memory.turn <- struct{}{}:
+		case p.recalling <- struct{}{}:
 			if m := &p.memory; m.epoch != 0 && time.Since(m.used) > recallKept {
-				*m = memory{turn: m.turn, room: m.room}
+				*m = memory{room: m.room}
 			}
-			<-p.memory.turn
+			<-p.recalling
 		default:
 		}
 	}

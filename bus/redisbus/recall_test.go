@@ -60,10 +60,10 @@ func (r *recalling) want(from, upTo, least int, whole bool) {
 
 // memory looks at what the partition remembers.
 func (r *recalling) memory(look func(m *memory)) {
-	m := &r.home("c").memory
-	m.turn <- struct{}{}
-	look(m)
-	<-m.turn
+	p := r.home("c")
+	p.recalling <- struct{}{}
+	look(&p.memory)
+	<-p.recalling
 }
 
 // However much was read for earlier questions, there is as much to read for the next one, and what is told is the newest. Who
