@@ -108,8 +108,11 @@ func (c *carrier) established(ctx context.Context, _ string) error {
 	if !c.wanted {
 		c.wanted = true
 		// What was acknowledged a moment ago may be delivered, too.
-		n := c.random.IntN(min(len(c.history), 5) + 1)
-		c.due = append(c.due, c.history[len(c.history)-n:]...)
+		late := c.history[len(c.history)-c.random.IntN(min(len(c.history), 5)+1):]
+		for len(late) > 0 && time.Since(c.stored[late[0].Position]) > 30*time.Second {
+			late = late[1:]
+		}
+		c.due = append(c.due, late...)
 		c.wake.Broadcast()
 	}
 	return ctx.Err()
