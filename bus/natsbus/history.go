@@ -39,9 +39,15 @@ func (b *Bus) History(ctx context.Context, channel string, after event.Position,
 	bounded, cancel := context.WithTimeout(ctx, max(b.timeout, apiTimeout))
 	defer cancel()
 	page, err := s.history(bounded, channel, after, limit)
+	if err != nil {
+		return bus.Page{}, b.failure(ctx, s, "history", err)
+	}
+	return page, nil
+}
+
+// failure says why what was asked of a session failed: the caller or the bus ended, or NATS does not answer.
+func (b *Bus) failure(ctx context.Context, s *session, what string, err error) error {
 	switch {
-	case err == nil:
-		return page, nil
 	case ctx.Err() != nil:
 		err = ctx.Err()
 	case b.ctx.Err() != nil:
@@ -49,7 +55,7 @@ func (b *Bus) History(ctx context.Context, channel string, after event.Position,
 	default:
 		err = fmt.Errorf("%w: %s", bus.ErrUnavailable, describe(s.cause(err)))
 	}
-	return bus.Page{}, fmt.Errorf("history from nats: %w", err)
+	return fmt.Errorf("%s from nats: %w", what, err)
 }
 
 // history asks for the newest event first, then for events up to it, then for the stream: what is still held then was

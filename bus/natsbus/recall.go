@@ -32,17 +32,10 @@ func (b *Bus) Recall(ctx context.Context, channel string, from, upTo event.Posit
 	bounded, cancel := context.WithTimeout(ctx, max(b.timeout, apiTimeout))
 	defer cancel()
 	list, whole, err := s.recall(bounded, channel, from, upTo, recallBytes)
-	switch {
-	case err == nil:
-		return list, whole, nil
-	case ctx.Err() != nil:
-		err = ctx.Err()
-	case b.ctx.Err() != nil:
-		err = bus.ErrClosed
-	default:
-		err = fmt.Errorf("%w: %s", bus.ErrUnavailable, describe(s.cause(err)))
+	if err != nil {
+		return nil, false, b.failure(ctx, s, "recall", err)
 	}
-	return nil, false, fmt.Errorf("recall from nats: %w", err)
+	return list, whole, nil
 }
 
 func (s *session) recall(ctx context.Context, channel string, from, upTo event.Position, room int) (list []bus.Recalled, whole bool, err error) {
