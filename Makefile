@@ -8,7 +8,7 @@
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), two hours on a quiet machine, and write it
 #              (bench-core: what the aims are about, in a quarter of an hour; BENCH_ARGS=-short: seconds, to see that it works; a part: bench/peers/README.md; bench-docs: write it from bench/results)
-# make bench-bus  measure what docs/reference/bus-benchmarks.md shows, ten minutes on a quiet machine, and write it
+# make bench-bus  measure what docs/reference/bus-benchmarks.md shows, a quarter of an hour on a quiet machine, and write it
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME, a time or a number of inputs such as 20000x
 #              (fuzz-long: ten million inputs for every decoder, hours; goes on where it stopped, bench/results/fuzz.jsonl)
@@ -148,7 +148,7 @@ bench-bus:
 	go run ./bench/bus/redis -rounds 7 -time 2s > bench/results/bus/redis.jsonl
 	go run ./bench/bus/redis -rounds 5 -time 2s -batch 16 -publishers 16 > bench/results/bus/redis-batches.jsonl
 	go run ./bench/bus/pg -rounds 3 -seconds 1.5 -publishers 1,8,32 > bench/results/bus/postgresql.jsonl
-	go run ./bench/bus/pg -rounds 3 -seconds 1.5 -publishers 1,8,32 -fsync=false > bench/results/bus/postgresql-without-fsync.jsonl
+	go run ./bench/bus/pg -rounds 5 -seconds 1.5 -publishers 1,8,32 -fsync=false > bench/results/bus/postgresql-without-fsync.jsonl
 	go run ./bench/bus/pg -horizon -seconds 20 > bench/results/bus/postgresql-horizon.jsonl
 	go run ./bench/bus/nats -rounds 5 -events 50000 -paced 1s -only jetstream > bench/results/bus/nats-jetstream.jsonl
 	go run ./bench/bus/nats -rounds 5 -events 50000 -paced 1s -only core > bench/results/bus/nats-core.jsonl
