@@ -37,15 +37,13 @@ func (s *shard) help(budget int) int {
 		return budget
 	}
 	if !s.writing.TryLock() {
+		s.urged.Store(true)
 		return budget
 	}
 	defer s.endHelp()
-	before := budget
-	for ; budget > 0 && s.more() && s.rest.Bytes() <= fewBytes; budget-- {
-		s.writeNext()
-	}
-	s.stats.helped.Add(int64(before - budget))
-	return budget
+	left := s.writeNew(budget)
+	s.stats.helped.Add(int64(budget - left))
+	return left
 }
 
 // endHelp gives the role of the writer back, and wakes him for what is left.

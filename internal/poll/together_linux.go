@@ -93,7 +93,10 @@ func (s *shard) writeTogether() {
 func (s *shard) gather(t *together) (odd *Conn) {
 	for t.n < len(t.slots) && s.rest != nil {
 		c := s.next()
-		if c.Bytes() > togetherBytes {
+		if n := c.Bytes(); n >= muchBytes {
+			s.much.add(c)
+			continue
+		} else if c.linked.Store(false); n > togetherBytes {
 			return c
 		}
 		c.io.Lock()
@@ -145,6 +148,7 @@ func (s *shard) submit(t *together) {
 	s.out.sends += len(list)
 	s.stats.writes.Add(int64(len(list)))
 	s.stats.bytesOut.Add(written)
+	s.out.written += int(written)
 	s.stats.together.Add(int64(len(results)))
 	t.n = 0
 }

@@ -4,6 +4,7 @@ package poll
 
 import (
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -16,6 +17,10 @@ const (
 	maxRounds = 4
 	// yieldSends is after how many writes the writer lets others run: about 100 µs of system calls.
 	yieldSends = 16
+	// muchBytes is from how much on a connection has much to write: it waits apart from those that have little, and each sort
+	// gets its turn when the other has written as many bytes. Without that an event of 16 KiB to thousands of connections holds up
+	// every other one for as long as it takes to copy it that often.
+	muchBytes = 8 << 10
 )
 
 // writer is the role of a shard's writer: whoever holds writing writes. That is the goroutine of writeLoop unless it
@@ -26,7 +31,39 @@ type writer struct {
 	together *together // nil: a system call for each connection
 	rest     *Conn     // taken from the dirty list
 	left     int       // how many
+	much     aside     // of these, those that were found to have much to write
+	ahead    int       // how many bytes more those with little have written than those with much, while these waited
 	current  *Conn     // being written to
+
+	behind     *Conn // what was rest, while others are written to before it
+	behindLeft int
+
+	urged atomic.Bool // a helper has found the role taken, and has left a few connections to whoever has it
+}
+
+// aside is connections of the dirty list that wait apart, in the order of coming.
+type aside struct{ first, last *Conn }
+
+func (l *aside) add(c *Conn) {
+	if c.next = nil; l.first == nil {
+		l.first = c
+	} else {
+		l.last.next = c
+	}
+	l.last = c
+}
+
+func (l *aside) take() *Conn { return unlink(&l.first) }
+
+// unlink takes the first connection of some, and has what the one behind it needs on its way to the cache.
+func unlink(first **Conn) *Conn {
+	c := *first
+	next := c.next
+	if *first, c.next = next, nil; next != nil {
+		next.ExpectTake()
+		prefetch.Four(unsafe.Pointer(next.next))
+	}
+	return c
 }
 
 // sender is the scratch of a writer.
@@ -35,6 +72,8 @@ type sender struct {
 	iov   []syscall.Iovec
 	msg   syscall.Msghdr
 	sends int
+	// written is how many bytes were written in all.
+	written int
 }
 
 // writeLoop writes what the connections of the dirty list have, until the poller stops.
@@ -43,18 +82,51 @@ func (s *shard) writeLoop() {
 	defer s.writing.Unlock()
 	defer s.endTogether()
 	for s.await() {
-		for s.rest != nil {
-			if s.together != nil && s.left >= togetherLeast {
-				s.writeTogether()
-			} else {
-				s.writeNext()
-			}
-			if s.out.sends >= yieldSends {
-				s.out.sends = 0
-				shift.Yield()
+		for s.more() {
+			if s.writeTurn(); s.out.sends >= yieldSends {
+				s.pause()
 			}
 		}
 	}
+}
+
+// pause lets others run. It may be long until they have: what a helper has found the writer at work with is written before that, and who
+// comes meanwhile may write himself.
+func (s *shard) pause() {
+	for range maxRounds {
+		if !s.urged.Load() {
+			break
+		}
+		s.urged.Store(false)
+		s.writeNew(fewConns)
+	}
+	s.out.sends = 0
+	s.writing.Unlock()
+	shift.Yield()
+	s.writing.Lock()
+}
+
+// writeNew writes to at most budget connections that have come since the rest was taken, before the rest, and returns what is left of the
+// budget. It ends where one has a lot to write.
+func (s *shard) writeNew(budget int) int {
+	s.behind, s.behindLeft = s.rest, s.left
+	s.rest, s.left = nil, 0
+	defer s.rejoin()
+	for ; budget > 0 && s.more() && s.rest != nil && s.rest.Bytes() <= fewBytes; budget-- {
+		s.writeTo(s.next())
+	}
+	return budget
+}
+
+// rejoin puts what is left of the new ones before the rest.
+func (s *shard) rejoin() {
+	at := &s.rest
+	for *at != nil {
+		at = &(*at).next
+	}
+	*at = s.behind
+	s.left += s.behindLeft
+	s.behind, s.behindLeft = nil, 0
 }
 
 // await gives the role of the writer away until there is something to write; false: the poller stops.
@@ -76,33 +148,56 @@ func (s *shard) await() bool {
 	return true
 }
 
-// more reports whether there is something to write; writeNext may then be called.
+// more reports whether there is something to write; writeTurn may then be called.
 func (s *shard) more() bool {
 	if s.rest == nil {
 		s.rest, s.left = s.dirty.take()
 	}
-	return s.rest != nil
+	return s.rest != nil || s.much.first != nil
 }
 
-// writeNext writes to the first connection of those that were taken from the dirty list.
-func (s *shard) writeNext() {
-	c := s.next()
+// writeTurn writes to the first connections of those that were taken from the dirty list, or puts some of them aside and writes to
+// the first one there, if it is the turn of those.
+func (s *shard) writeTurn() {
+	s.sort()
+	before := s.out.written
+	switch {
+	case s.much.first != nil && (s.rest == nil || s.ahead >= 0):
+		s.writeTo(s.much.take())
+		s.ahead -= s.out.written - before
+	case s.together != nil && s.left >= togetherLeast:
+		s.writeTogether()
+		s.ahead += s.out.written - before
+	case s.rest != nil:
+		s.writeTo(s.next())
+		s.ahead += s.out.written - before
+	}
+	if s.rest == nil {
+		s.ahead = 0
+	} else if s.much.first == nil {
+		s.ahead = min(s.ahead, 0)
+	}
+}
+
+// sort puts aside the first of those that were taken from the dirty list while they have much to write.
+func (s *shard) sort() {
+	for s.rest != nil && s.rest.Bytes() >= muchBytes {
+		s.much.add(s.next())
+	}
+}
+
+// writeTo writes to a connection that was in the dirty list.
+func (s *shard) writeTo(c *Conn) {
+	c.linked.Store(false)
 	s.current = c
 	s.flush(c, &s.out)
 	s.current = nil
 }
 
-// next takes the first connection of those that were taken from the dirty list.
+// next takes the first connection of those that were taken from the dirty list. Its mark is still to be removed.
 func (s *shard) next() *Conn {
-	c := s.rest
-	s.rest, c.next = c.next, nil
 	s.left--
-	if next := s.rest; next != nil {
-		next.ExpectTake()
-		prefetch.Four(unsafe.Pointer(next.next))
-	}
-	c.linked.Store(false)
-	return c
+	return unlink(&s.rest)
 }
 
 // flush writes what waits on a connection until nothing is left, its socket is full or its turn is over.
@@ -140,6 +235,7 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 		n, errno = w.send(c.fd, w.vectors(w.skip))
 		s.stats.writes.Add(1)
 		s.stats.bytesOut.Add(int64(n))
+		w.written += n
 	}
 	return s.settleLocked(c, &w.batch, n, errno)
 }
