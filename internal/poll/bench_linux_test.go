@@ -173,14 +173,12 @@ func BenchmarkEnqueueDrain(b *testing.B) {
 		for _, q := range queues {
 			q.Enqueue(m)
 		}
-		for c, _ := s.dirty.take(); c != nil; {
-			next := c.next
-			c.next = nil
+		for list, _ := s.dirty.take(); list.first != nil; {
+			c := list.take()
 			c.linked.Store(false)
 			w.fill(c)
 			w.encode(c.owner)
 			w.clear()
-			c = next
 		}
 	}
 }

@@ -1,6 +1,11 @@
 package poll
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"github.com/fraiseql/fraiseql-go/internal/prefetch"
+)
 
 const (
 	// fewConns is how many connections wait for a helper (see Poller.Announce) before the writer is woken for them,
@@ -61,20 +66,53 @@ func (l *dirtyList) push(c *Conn) bool {
 // rouse wakes the writer if it sleeps; one that is awake looks at the list before it sleeps.
 func (l *dirtyList) rouse() {
 	if l.sleeping.Load() && l.sleeping.CompareAndSwap(true, false) {
-		l.wake <- struct{}{} // one token per sleep: never blocks
+		select {
+		case l.wake <- struct{}{}:
+		default: // a writer that was stopped has left one
+		}
 	}
 }
 
 // take returns the whole list in the order of linking, and how many there are.
-func (l *dirtyList) take() (first *Conn, n int) {
+func (l *dirtyList) take() (list chain, n int) {
 	if l.head.Load() == nil {
-		return nil, 0
+		return chain{}, 0
 	}
 	l.waiting.Store(0)
-	for c := l.head.Swap(nil); c != nil; n++ {
+	list.last = l.head.Swap(nil)
+	for c := list.last; c != nil; n++ {
 		next := c.next
-		c.next = first
-		first, c = c, next
+		c.next = list.first
+		list.first, c = c, next
 	}
-	return first, n
+	return list, n
+}
+
+// chain is connections that were in the dirty list, in the order of coming.
+type chain struct{ first, last *Conn }
+
+func (l *chain) add(c *Conn) { l.join(chain{c, c}) }
+
+// join appends others.
+func (l *chain) join(more chain) {
+	switch {
+	case more.first == nil:
+	case l.first == nil:
+		*l = more
+	default:
+		l.last.next, l.last = more.first, more.last
+	}
+}
+
+// take takes the first connection of some, and has what the one behind it needs on its way to the cache.
+func (l *chain) take() *Conn {
+	c := l.first
+	next := c.next
+	if l.first, c.next = next, nil; next == nil {
+		l.last = nil
+		return c
+	}
+	next.ExpectTake()
+	prefetch.Four(unsafe.Pointer(next.next))
+	return c
 }

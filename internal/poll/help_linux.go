@@ -30,14 +30,16 @@ func (p *Poller) Help() {
 }
 
 // help writes to at most budget connections of the dirty list and returns what is left of the budget. If somebody
-// else writes, he looks at the list again after that.
+// else writes, he looks at the list before he lets others run or sleeps.
 func (s *shard) help(budget int) int {
 	if int(s.dirty.waiting.Load()) > budget {
 		s.dirty.rouse()
 		return budget
 	}
 	if !s.writing.TryLock() {
-		s.urged.Store(true)
+		if !s.urged.Load() {
+			s.urged.Store(true)
+		}
 		return budget
 	}
 	defer s.endHelp()
@@ -50,7 +52,7 @@ func (s *shard) help(budget int) int {
 func (s *shard) endHelp() {
 	broken := s.current // a panic of its Framing has lost what was taken
 	s.current = nil
-	left := s.rest != nil
+	left := s.rest.first != nil || s.much.first != nil
 	s.writing.Unlock()
 	if broken != nil {
 		broken.Abort()

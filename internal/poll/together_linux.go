@@ -91,10 +91,11 @@ func (s *shard) writeTogether() {
 
 // gather fills slots. It ends with a connection that is not for the ring; odd is one that has no slot either.
 func (s *shard) gather(t *together) (odd *Conn) {
-	for t.n < len(t.slots) && s.rest != nil {
+	for moved := 0; t.n < len(t.slots) && moved < len(t.slots) && s.rest.first != nil; {
 		c := s.next()
 		if n := c.Bytes(); n >= muchBytes {
 			s.much.add(c)
+			moved++
 			continue
 		} else if c.linked.Store(false); n > togetherBytes {
 			return c
@@ -148,7 +149,7 @@ func (s *shard) submit(t *together) {
 	s.out.sends += len(list)
 	s.stats.writes.Add(int64(len(list)))
 	s.stats.bytesOut.Add(written)
-	s.out.written += int(written)
+	s.out.cost += len(list)*visitCost + int(written)
 	s.stats.together.Add(int64(len(results)))
 	t.n = 0
 }

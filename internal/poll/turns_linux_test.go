@@ -115,39 +115,41 @@ func TestLittleBesideMuch(t *testing.T) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		slices.Reverse(o.names)
-		if last := len(o.names) - slices.Index(o.names, "little"); last > 45 {
+		if last := len(o.names) - slices.Index(o.names, "little"); last > 60 {
 			t.Errorf("the last of those with little was the %dth of %d", last, len(o.names))
 		}
 	})
 }
 
-// With much of both, each sort gets its turn when the other has written as many bytes.
-func TestTurnsAreOfBytes(t *testing.T) {
+// With much of both, each sort gets its turn when the other has taken as long, by bytes and system calls.
+func TestTurnsAreFair(t *testing.T) {
 	rings(t, func(t *testing.T, p *Poller) {
 		o := newOrder(0)
-		first, much, little := o.peers(t, p, "first", 1), o.peers(t, p, "much", 20), o.peers(t, p, "little", 200)
+		first, much, little := o.peers(t, p, "first", 1), o.peers(t, p, "much", 20), o.peers(t, p, "little", 300)
 		await(t, "the writer sleeps", func() bool { return asleep(p) })
 		first[0].queue.Enqueue(message("m"))
 		<-o.held
-		long, short := strings.Repeat("l", 16<<10), strings.Repeat("s", 4000)
-		for _, c := range much {
-			c.queue.Enqueue(message(long))
-		}
-		for _, c := range little {
-			c.queue.Enqueue(message(short))
+		const long, short = 16 << 10, 1000
+		for i, c := range little {
+			if i < len(much) {
+				much[i].queue.Enqueue(message(strings.Repeat("m", long)))
+			}
+			c.queue.Enqueue(message(strings.Repeat("m", short)))
 		}
 		close(o.holds[0])
-		all(t, long, much)
-		all(t, short, little)
+		all(t, strings.Repeat("m", long), much)
+		all(t, strings.Repeat("m", short), little)
 		all(t, "m", first)
 		o.mu.Lock()
 		defer o.mu.Unlock()
-		for n, count := 0, 0; n < 100; n++ { // half of what was written by then is of each, give or take a batch
-			if o.names[n] == "much" {
-				count++
+		took := map[string]int{}
+		for n, name := range o.names[:90] {
+			took[name] += visitCost
+			if took[name] += long; name != "much" {
+				took[name] += short - long
 			}
-			if bytes := [2]int{count * 16 << 10, (n - count) * 4000}; bytes[0] > bytes[1]+32<<10 || bytes[1] > bytes[0]+(togetherConns+1)*4000 {
-				t.Fatalf("after %d writes %d bytes of those with much, %d of the others", n, bytes[0], bytes[1])
+			if d := took["much"] - took["little"]; n > maxSorted && (d > 2*(long+visitCost) || d < -(togetherConns+1)*(short+visitCost)) {
+				t.Fatalf("after %d writes those with much are %d ahead", n, d)
 			}
 		}
 	})
@@ -172,7 +174,7 @@ func TestHelperComesFirst(t *testing.T) {
 		for _, c := range few {
 			c.queue.Enqueue(message("m"))
 		}
-		if left := s.writeNew(10); left != 10-len(few) || s.left != len(many) || s.behind != nil {
+		if left := s.writeNew(10); left != 10-len(few) || s.left != len(many) || s.behind.first != nil {
 			t.Errorf("budget %d, %d are left", left, s.left)
 		}
 		if !slices.Equal(o.names, []string{"few", "few", "few"}) {
@@ -180,6 +182,34 @@ func TestHelperComesFirst(t *testing.T) {
 		}
 	}()
 	all(t, "m", many, few)
+}
+
+// Before what the writer was at comes little only.
+func TestHelperDoesNotBringMuch(t *testing.T) {
+	p := newPoller(t, 1)
+	s := p.shards[0]
+	o := newOrder()
+	many, few := o.peers(t, p, "many", 10), o.peers(t, p, "few", 3)
+	long := strings.Repeat("l", muchBytes)
+	await(t, "the writer sleeps", func() bool { return asleep(p) })
+	func() { // as a writer that pauses
+		s.writing.Lock()
+		defer s.writing.Unlock()
+		for _, c := range many {
+			c.queue.Enqueue(message("m"))
+		}
+		if !s.more() {
+			t.Fatal("nothing is left")
+		}
+		few[0].queue.Enqueue(message("m"))
+		few[1].queue.Enqueue(message(long))
+		few[2].queue.Enqueue(message("m"))
+		if left := s.writeNew(10); left != 9 || s.left != len(many)+2 || s.rest.first != &many[0].Conn || s.rest.last != &few[2].Conn {
+			t.Errorf("budget %d, %d are left", left, s.left)
+		}
+	}()
+	all(t, "m", many, few[:1], few[2:])
+	all(t, long, few[1:2])
 }
 
 // Who finds the writer at work leaves a few connections to it: they are written to before it lets others run, however many it has.

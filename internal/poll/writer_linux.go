@@ -8,7 +8,6 @@ import (
 	"syscall"
 	"unsafe"
 
-	"github.com/fraiseql/fraiseql-go/internal/prefetch"
 	"github.com/fraiseql/fraiseql-go/internal/shift"
 )
 
@@ -18,52 +17,31 @@ const (
 	// yieldSends is after how many writes the writer lets others run: about 100 µs of system calls.
 	yieldSends = 16
 	// muchBytes is from how much on a connection has much to write: it waits apart from those that have little, and each sort
-	// gets its turn when the other has written as many bytes. Without that an event of 16 KiB to thousands of connections holds up
+	// gets its turn when the other has taken as long. Without that an event of 16 KiB to thousands of connections holds up
 	// every other one for as long as it takes to copy it that often.
 	muchBytes = 8 << 10
+	// visitCost is what a connection takes besides its bytes, in bytes: the system call.
+	visitCost = 4 << 10
+	// maxSorted is how many connections are put aside at a time.
+	maxSorted = 64
 )
 
 // writer is the role of a shard's writer: whoever holds writing writes. That is the goroutine of writeLoop unless it
-// sleeps, or a helper for the moment.
+// sleeps or lets others run, or a helper for the moment.
 type writer struct {
+	urged atomic.Bool // a helper has found the role taken, and has left a few connections to whoever has it
+
 	writing  sync.Mutex // guards what follows
 	out      sender
 	together *together // nil: a system call for each connection
-	rest     *Conn     // taken from the dirty list
+	rest     chain     // taken from the dirty list
 	left     int       // how many
-	much     aside     // of these, those that were found to have much to write
-	ahead    int       // how many bytes more those with little have written than those with much, while these waited
+	much     chain     // taken from rest, because they have much to write
+	ahead    int       // how much more those with little have taken than those with much, in bytes; below 0 it is owed to those that come
 	current  *Conn     // being written to
 
-	behind     *Conn // what was rest, while others are written to before it
+	behind     chain // what was rest, while others are written to before it
 	behindLeft int
-
-	urged atomic.Bool // a helper has found the role taken, and has left a few connections to whoever has it
-}
-
-// aside is connections of the dirty list that wait apart, in the order of coming.
-type aside struct{ first, last *Conn }
-
-func (l *aside) add(c *Conn) {
-	if c.next = nil; l.first == nil {
-		l.first = c
-	} else {
-		l.last.next = c
-	}
-	l.last = c
-}
-
-func (l *aside) take() *Conn { return unlink(&l.first) }
-
-// unlink takes the first connection of some, and has what the one behind it needs on its way to the cache.
-func unlink(first **Conn) *Conn {
-	c := *first
-	next := c.next
-	if *first, c.next = next, nil; next != nil {
-		next.ExpectTake()
-		prefetch.Four(unsafe.Pointer(next.next))
-	}
-	return c
 }
 
 // sender is the scratch of a writer.
@@ -72,8 +50,7 @@ type sender struct {
 	iov   []syscall.Iovec
 	msg   syscall.Msghdr
 	sends int
-	// written is how many bytes were written in all.
-	written int
+	cost  int // of all that was done, in bytes
 }
 
 // writeLoop writes what the connections of the dirty list have, until the poller stops.
@@ -93,40 +70,38 @@ func (s *shard) writeLoop() {
 // pause lets others run. It may be long until they have: what a helper has found the writer at work with is written before that, and who
 // comes meanwhile may write himself.
 func (s *shard) pause() {
-	for range maxRounds {
-		if !s.urged.Load() {
-			break
-		}
+	budget := fewConns
+	for n := 0; n < maxRounds && budget > 0 && s.urged.Load(); n++ {
 		s.urged.Store(false)
-		s.writeNew(fewConns)
+		budget = s.writeNew(budget)
 	}
-	s.out.sends = 0
 	s.writing.Unlock()
 	shift.Yield()
 	s.writing.Lock()
+	s.out.sends = 0 // helpers have counted theirs, too
 }
 
 // writeNew writes to at most budget connections that have come since the rest was taken, before the rest, and returns what is left of the
-// budget. It ends where one has a lot to write.
+// budget. It ends where one has a lot to write; what is left then comes after the rest.
 func (s *shard) writeNew(budget int) int {
-	s.behind, s.behindLeft = s.rest, s.left
-	s.rest, s.left = nil, 0
+	most, before := fewBytes, s.out.cost
+	if s.rest.first != nil || s.much.first != nil {
+		most = muchBytes - 1
+	}
+	s.behind, s.behindLeft, s.rest, s.left = s.rest, s.left, chain{}, 0
 	defer s.rejoin()
-	for ; budget > 0 && s.more() && s.rest != nil && s.rest.Bytes() <= fewBytes; budget-- {
+	for ; budget > 0 && s.more() && s.rest.first != nil && s.rest.first.Bytes() <= most; budget-- {
 		s.writeTo(s.next())
 	}
+	s.ahead += s.out.cost - before
 	return budget
 }
 
-// rejoin puts what is left of the new ones before the rest.
+// rejoin puts what is left of the new ones behind the rest.
 func (s *shard) rejoin() {
-	at := &s.rest
-	for *at != nil {
-		at = &(*at).next
-	}
-	*at = s.behind
-	s.left += s.behindLeft
-	s.behind, s.behindLeft = nil, 0
+	s.behind.join(s.rest)
+	s.rest, s.left = s.behind, s.left+s.behindLeft
+	s.behind, s.behindLeft = chain{}, 0
 }
 
 // await gives the role of the writer away until there is something to write; false: the poller stops.
@@ -150,40 +125,46 @@ func (s *shard) await() bool {
 
 // more reports whether there is something to write; writeTurn may then be called.
 func (s *shard) more() bool {
-	if s.rest == nil {
+	if s.rest.first == nil {
 		s.rest, s.left = s.dirty.take()
 	}
-	return s.rest != nil || s.much.first != nil
+	return s.rest.first != nil || s.much.first != nil
 }
 
 // writeTurn writes to the first connections of those that were taken from the dirty list, or puts some of them aside and writes to
 // the first one there, if it is the turn of those.
 func (s *shard) writeTurn() {
-	s.sort()
-	before := s.out.written
+	sorted := s.sort()
+	before := s.out.cost
 	switch {
-	case s.much.first != nil && (s.rest == nil || s.ahead >= 0):
+	case s.much.first != nil && (s.rest.first == nil || s.ahead >= 0):
 		s.writeTo(s.much.take())
-		s.ahead -= s.out.written - before
+		s.ahead -= s.out.cost - before
+	case !sorted:
+		s.out.sends++ // it took as long as one
 	case s.together != nil && s.left >= togetherLeast:
 		s.writeTogether()
-		s.ahead += s.out.written - before
-	case s.rest != nil:
+		s.ahead += s.out.cost - before
+	case s.rest.first != nil:
 		s.writeTo(s.next())
-		s.ahead += s.out.written - before
+		s.ahead += s.out.cost - before
 	}
-	if s.rest == nil {
+	if s.rest.first == nil {
 		s.ahead = 0
 	} else if s.much.first == nil {
 		s.ahead = min(s.ahead, 0)
 	}
 }
 
-// sort puts aside the first of those that were taken from the dirty list while they have much to write.
-func (s *shard) sort() {
-	for s.rest != nil && s.rest.Bytes() >= muchBytes {
+// sort puts aside the first of those that were taken from the dirty list while they have much to write; false: there may be more of them.
+func (s *shard) sort() bool {
+	for range maxSorted {
+		if s.rest.first == nil || s.rest.first.Bytes() < muchBytes {
+			return true
+		}
 		s.much.add(s.next())
 	}
+	return false
 }
 
 // writeTo writes to a connection that was in the dirty list.
@@ -197,7 +178,7 @@ func (s *shard) writeTo(c *Conn) {
 // next takes the first connection of those that were taken from the dirty list. Its mark is still to be removed.
 func (s *shard) next() *Conn {
 	s.left--
-	return unlink(&s.rest)
+	return s.rest.take()
 }
 
 // flush writes what waits on a connection until nothing is left, its socket is full or its turn is over.
@@ -205,6 +186,7 @@ func (s *shard) flush(c *Conn, w *sender) {
 	c.io.Lock()
 	defer c.io.Unlock()
 	defer w.clear()
+	w.cost += visitCost
 	if c.flags.has(flagBlocked) {
 		if c.Closing() {
 			c.startClosing()
@@ -228,6 +210,7 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 		return false
 	}
 	n, errno := 0, syscall.Errno(0)
+	w.cost += w.total - w.skip
 	switch left := w.total - w.skip; {
 	case c.flags.has(flagNull):
 		n = left
@@ -235,7 +218,6 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 		n, errno = w.send(c.fd, w.vectors(w.skip))
 		s.stats.writes.Add(1)
 		s.stats.bytesOut.Add(int64(n))
-		w.written += n
 	}
 	return s.settleLocked(c, &w.batch, n, errno)
 }
