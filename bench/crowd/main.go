@@ -31,6 +31,7 @@ var (
 	bad     = flag.Int("bad", 10_000, "clients that do not")
 	rooms   = flag.Int("rooms", 50, "channels of the good clients")
 	rate    = flag.Float64("rate", 250, "events per second for the good clients")
+	sources = flag.Int("publishers", 5, "programs that publish these, each one event after the other; a channel belongs to one")
 	length  = flag.Duration("time", 15*time.Second, "how long to measure")
 	every   = flag.Duration("every", 5*time.Second, "time between two steps of a bad client")
 	rounds  = flag.Int("rounds", 2, "runs of each sort")
@@ -53,6 +54,7 @@ type line struct {
 	Limited map[string]float64 `json:"limited"` // what the server has refused meanwhile, by metric
 	Done    map[string]told    `json:"done,omitempty"`
 	Every   string             `json:"every"`
+	Sources int                `json:"publishers"`
 	Go      string             `json:"go"`
 	CPUs    int                `json:"cpus"`
 	Commit  string             `json:"commit"`
@@ -110,7 +112,7 @@ func (s *server) run(where string, attacked *server) (*line, error) {
 	if where == nowhere {
 		n = 0
 	}
-	l := &line{When: time.Now().UTC().Truncate(time.Second), Bad: n, Where: where, Every: every.String()}
+	l := &line{When: time.Now().UTC().Truncate(time.Second), Bad: n, Where: where, Every: every.String(), Sources: *sources}
 	l.identify()
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
@@ -126,7 +128,7 @@ func (s *server) run(where string, attacked *server) (*line, error) {
 	}
 	watch := s.watch()
 	cfg := loadgen.Config{
-		URL: "ws://" + s.addr + "/graphql", TokenOf: goodToken, Connections: *good, Rooms: *rooms, Rate: *rate, PublishToken: publishToken,
+		URL: "ws://" + s.addr + "/graphql", TokenOf: goodToken, Connections: *good, Rooms: *rooms, Rate: *rate, Publishers: *sources, PublishToken: publishToken,
 		TenantID: "good", Warmup: warmup, Duration: *length, PID: s.process.Process.Pid,
 		Query: func(room int) string {
 			return fmt.Sprintf("subscription { bench(room: %d) { room seq sent sum pad } }", room)

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import repeat
 from time import perf_counter_ns
 from typing import Any
@@ -49,8 +50,11 @@ def check(executor: SubscriptionExecutor) -> None:
 
 
 def later_executors(batches: int) -> Samples:
-    """Constructor and `warmup()`, after which the executor takes calls, and the first call together with them."""
-    with SubscriptionExecutor() as first:
+    """Constructor and `warmup()`, after which the executor takes calls, and the first call together with them.
+
+    They are closed at the end: the thread that closes one would still be ending while the next is made.
+    """
+    with SubscriptionExecutor() as first, ExitStack() as opened:
         first.warmup()
         samples, ready = [], []
         for _ in range(batches):
@@ -60,7 +64,7 @@ def later_executors(batches: int) -> Samples:
             t1 = perf_counter_ns()
             executor.register_subscription("c", "s", QUERY)
             t2 = perf_counter_ns()
-            executor.close()
+            opened.enter_context(executor)
             samples.append(float(t1 - t0))
             ready.append(float(t2 - t0))
     return {"later_executor": samples, "later_executor_with_first_call": ready}
