@@ -30,7 +30,7 @@ func (p *Poller) Help() {
 }
 
 // help writes to at most budget connections of the dirty list and returns what is left of the budget. If somebody
-// else writes, he looks at the list before he lets others run or sleeps.
+// else writes, it is left to him.
 func (s *shard) help(budget int) int {
 	if int(s.dirty.waiting.Load()) > budget {
 		s.dirty.rouse()
@@ -40,7 +40,9 @@ func (s *shard) help(budget int) int {
 		if !s.urged.Load() {
 			s.urged.Store(true)
 		}
-		return budget
+		if !s.writing.TryLock() { // whoever had it may have been about to let others run
+			return budget
+		}
 	}
 	defer s.endHelp()
 	left := s.writeNew(budget)

@@ -93,7 +93,7 @@ func (s *shard) writeTogether() {
 func (s *shard) gather(t *together) (odd *Conn) {
 	for moved := 0; t.n < len(t.slots) && moved < len(t.slots) && s.rest.first != nil; {
 		c := s.next()
-		if n := c.Bytes(); n >= muchBytes {
+		if n := c.waiting(); n >= muchBytes {
 			s.much.add(c)
 			moved++
 			continue
@@ -149,7 +149,7 @@ func (s *shard) submit(t *together) {
 	s.out.sends += len(list)
 	s.stats.writes.Add(int64(len(list)))
 	s.stats.bytesOut.Add(written)
-	s.out.cost += len(list)*visitCost + int(written)
+	s.out.cost += len(list)*callCost + int(written)
 	s.stats.together.Add(int64(len(results)))
 	t.n = 0
 }

@@ -125,7 +125,7 @@ func TestLittleBesideMuch(t *testing.T) {
 func TestTurnsAreFair(t *testing.T) {
 	rings(t, func(t *testing.T, p *Poller) {
 		o := newOrder(0)
-		first, much, little := o.peers(t, p, "first", 1), o.peers(t, p, "much", 20), o.peers(t, p, "little", 300)
+		first, much, little := o.peers(t, p, "first", 1), o.peers(t, p, "much", 40), o.peers(t, p, "little", 400)
 		await(t, "the writer sleeps", func() bool { return asleep(p) })
 		first[0].queue.Enqueue(message("m"))
 		<-o.held
@@ -143,12 +143,12 @@ func TestTurnsAreFair(t *testing.T) {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		took := map[string]int{}
-		for n, name := range o.names[:90] {
-			took[name] += visitCost
+		for n, name := range o.names[:160] {
+			took[name] += callCost
 			if took[name] += long; name != "much" {
 				took[name] += short - long
 			}
-			if d := took["much"] - took["little"]; n > maxSorted && (d > 2*(long+visitCost) || d < -(togetherConns+1)*(short+visitCost)) {
+			if d := took["much"] - took["little"]; n > maxSorted && (d > 4*(long+callCost) || d < -2*togetherConns*(short+callCost)) {
 				t.Fatalf("after %d writes those with much are %d ahead", n, d)
 			}
 		}
@@ -204,11 +204,17 @@ func TestHelperDoesNotBringMuch(t *testing.T) {
 		few[0].queue.Enqueue(message("m"))
 		few[1].queue.Enqueue(message(long))
 		few[2].queue.Enqueue(message("m"))
-		if left := s.writeNew(10); left != 9 || s.left != len(many)+2 || s.rest.first != &many[0].Conn || s.rest.last != &few[2].Conn {
+		if left := s.writeNew(10); left != 8 || s.left != len(many) || s.rest.first != &many[0].Conn || s.much.first != &few[1].Conn || s.much.last != &few[1].Conn {
+			t.Errorf("budget %d, %d are left", left, s.left)
+		}
+		few[0].queue.Enqueue(message("n"))
+		few[2].queue.Enqueue(message("n"))
+		if left := s.writeNew(1); left != 0 || s.left != len(many)+1 || s.rest.first != &many[0].Conn || s.rest.last != &few[2].Conn {
 			t.Errorf("budget %d, %d are left", left, s.left)
 		}
 	}()
 	all(t, "m", many, few[:1], few[2:])
+	all(t, "n", few[:1], few[2:])
 	all(t, long, few[1:2])
 }
 
@@ -237,4 +243,32 @@ func TestWriterIsUrged(t *testing.T) {
 			t.Error("the helper has written")
 		}
 	})
+}
+
+// What helpers have written while nobody had much to write counts for nothing later.
+func TestHelpersOweNothing(t *testing.T) {
+	p := newPoller(t, 1)
+	s := p.shards[0]
+	c := peers(t, p, 1)[0]
+	for range 100 {
+		p.Announce()
+		c.queue.Enqueue(message("m"))
+		p.Help()
+		readLine(t, c.in)
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.ahead != 0 || p.Stats().Helped == 0 {
+		t.Errorf("%d bytes ahead", s.ahead)
+	}
+}
+
+// A frame that a full socket has cut waits as well.
+func TestHeldWaits(t *testing.T) {
+	o := newOwner()
+	o.Conn.Conn.Init(&o.Conn, nil)
+	o.held.Store(&held{item: queue.Item{Message: message(strings.Repeat("l", muchBytes))}})
+	if n := o.Conn.waiting(); n != muchBytes {
+		t.Errorf("%d bytes wait", n)
+	}
 }

@@ -20,8 +20,10 @@ const (
 	// gets its turn when the other has taken as long. Without that an event of 16 KiB to thousands of connections holds up
 	// every other one for as long as it takes to copy it that often.
 	muchBytes = 8 << 10
-	// visitCost is what a connection takes besides its bytes, in bytes: the system call.
-	visitCost = 4 << 10
+	// callCost is what a system call takes besides its bytes, in bytes, and visitCost what it takes to find that there is nothing to do.
+	callCost, visitCost = 4 << 10, 256
+	// maxAhead bounds what one sort can owe the other.
+	maxAhead = yieldSends * (muchBytes + callCost)
 	// maxSorted is how many connections are put aside at a time.
 	maxSorted = 64
 )
@@ -37,7 +39,7 @@ type writer struct {
 	rest     chain     // taken from the dirty list
 	left     int       // how many
 	much     chain     // taken from rest, because they have much to write
-	ahead    int       // how much more those with little have taken than those with much, in bytes; below 0 it is owed to those that come
+	ahead    int       // how much more those with little have taken than those with much, in bytes; within maxAhead
 	current  *Conn     // being written to
 
 	behind     chain // what was rest, while others are written to before it
@@ -67,35 +69,61 @@ func (s *shard) writeLoop() {
 	}
 }
 
-// pause lets others run. It may be long until they have: what a helper has found the writer at work with is written before that, and who
-// comes meanwhile may write himself.
+// pause lets others run. It may be long until they have: what a helper has found the writer at work with is written before that and after,
+// and who comes meanwhile may write himself.
 func (s *shard) pause() {
+	s.writeUrged()
+	s.writing.Unlock()
+	shift.Yield()
+	s.writing.Lock()
+	s.out.sends = 0 // helpers have counted theirs, too
+	s.writeUrged()
+}
+
+// writeUrged writes to what helpers have left to the writer.
+func (s *shard) writeUrged() {
 	budget := fewConns
 	for n := 0; n < maxRounds && budget > 0 && s.urged.Load(); n++ {
 		s.urged.Store(false)
 		budget = s.writeNew(budget)
 	}
-	s.writing.Unlock()
-	shift.Yield()
-	s.writing.Lock()
-	s.out.sends = 0 // helpers have counted theirs, too
 }
 
 // writeNew writes to at most budget connections that have come since the rest was taken, before the rest, and returns what is left of the
-// budget. It ends where one has a lot to write; what is left then comes after the rest.
+// budget. Beside a rest those with much are put aside; else it ends where one has more than a helper writes. What is left then comes after the rest.
 func (s *shard) writeNew(budget int) int {
-	most, before := fewBytes, s.out.cost
-	if s.rest.first != nil || s.much.first != nil {
-		most = muchBytes - 1
+	idle, before := s.rest.first == nil && s.much.first == nil, s.out.cost
+	most := muchBytes - 1
+	if idle {
+		most = fewBytes
 	}
 	s.behind, s.behindLeft, s.rest, s.left = s.rest, s.left, chain{}, 0
-	defer s.rejoin()
-	for ; budget > 0 && s.more() && s.rest.first != nil && s.rest.first.Bytes() <= most; budget-- {
-		s.writeTo(s.next())
+	defer func() {
+		if s.much.first != nil {
+			s.charge(s.out.cost - before)
+		}
+		s.rejoin()
+	}()
+	for moved := 0; budget > 0 && s.more() && s.rest.first != nil; {
+		switch {
+		case s.rest.first.waiting() <= most:
+			s.writeTo(s.next())
+			budget--
+		case !idle && moved < maxSorted:
+			s.much.add(s.next())
+			moved++
+		default:
+			return budget
+		}
 	}
-	s.ahead += s.out.cost - before
 	return budget
 }
+
+// charge notes what those with little have taken while others waited.
+func (s *shard) charge(cost int) { s.ahead = max(-maxAhead, min(s.ahead+cost, maxAhead)) }
+
+// waiting is how many bytes wait on a connection.
+func (c *Conn) waiting() int { return c.Bytes() + c.HeldBytes() }
 
 // rejoin puts what is left of the new ones behind the rest.
 func (s *shard) rejoin() {
@@ -119,6 +147,7 @@ func (s *shard) await() bool {
 			}
 		}
 		s.writing.Lock()
+		s.out.sends = 0
 	}
 	return true
 }
@@ -139,15 +168,15 @@ func (s *shard) writeTurn() {
 	switch {
 	case s.much.first != nil && (s.rest.first == nil || s.ahead >= 0):
 		s.writeTo(s.much.take())
-		s.ahead -= s.out.cost - before
+		s.charge(before - s.out.cost)
 	case !sorted:
 		s.out.sends++ // it took as long as one
 	case s.together != nil && s.left >= togetherLeast:
 		s.writeTogether()
-		s.ahead += s.out.cost - before
+		s.charge(s.out.cost - before)
 	case s.rest.first != nil:
 		s.writeTo(s.next())
-		s.ahead += s.out.cost - before
+		s.charge(s.out.cost - before)
 	}
 	if s.rest.first == nil {
 		s.ahead = 0
@@ -159,7 +188,7 @@ func (s *shard) writeTurn() {
 // sort puts aside the first of those that were taken from the dirty list while they have much to write; false: there may be more of them.
 func (s *shard) sort() bool {
 	for range maxSorted {
-		if s.rest.first == nil || s.rest.first.Bytes() < muchBytes {
+		if s.rest.first == nil || s.rest.first.waiting() < muchBytes {
 			return true
 		}
 		s.much.add(s.next())
@@ -210,7 +239,6 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 		return false
 	}
 	n, errno := 0, syscall.Errno(0)
-	w.cost += w.total - w.skip
 	switch left := w.total - w.skip; {
 	case c.flags.has(flagNull):
 		n = left
@@ -219,6 +247,7 @@ func (s *shard) writeLocked(c *Conn, w *sender) bool {
 		s.stats.writes.Add(1)
 		s.stats.bytesOut.Add(int64(n))
 	}
+	w.cost += callCost + n
 	return s.settleLocked(c, &w.batch, n, errno)
 }
 
