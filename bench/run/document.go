@@ -154,7 +154,7 @@ const head = `<!-- Generated from bench/results; make bench-docs writes it. -->
 
 ` + "`make bench`" + ` measures everything on this page and writes it again. Raw results, with the exact commands and the load of the
 machine before and after each, are in [bench/results](bench/results). A run that began on a busy machine is marked and not shown. Parts can be
-measured by themselves: of each scenario and system the newest run is shown, and its ratio to ours is from the same run.
+measured by themselves: of each scenario and system the newest run is shown, and its ratio to ours is from the same run; [runs](#runs) says of which machine.
 The engine inside Python has [a page of its own](python/bench/RESULTS.md).
 `
 
@@ -195,7 +195,7 @@ func (d *data) writeFacts(b *strings.Builder) {
 
 // writeRuns lists the runs that something on the page is of.
 func (d *data) writeRuns(b *strings.Builder) {
-	b.WriteString("\n## Runs\n\n| raw results | measured | commit | rounds | load average before, after | CPU of others at most |\n|---|---|---|---|---|---|\n")
+	b.WriteString("\n## Runs\n\n| raw results | measured | commit | CPU | rounds | load average before, after | CPU of others at most |\n|---|---|---|---|---|---|---|\n")
 	for _, p := range d.runs {
 		commit, part := p.Commit, p.Part
 		if p.Modified {
@@ -208,7 +208,7 @@ func (d *data) writeRuns(b *strings.Builder) {
 		if share, ok := p.othersShare(); ok {
 			others = fmt.Sprintf("%.1f %%", 100*share)
 		}
-		fmt.Fprintf(b, "| [%s](bench/results/%s) | %s | %s | %d | %.2f, %.2f | %s |\n", p.name, p.name, part, commit, p.Rounds, p.LoadBefore, p.LoadAfter, others)
+		fmt.Fprintf(b, "| [%s](bench/results/%s) | %s | %s | %s | %d | %.2f, %.2f | %s |\n", p.name, p.name, part, commit, p.Machine.CPU, p.Rounds, p.LoadBefore, p.LoadAfter, others)
 	}
 }
 
