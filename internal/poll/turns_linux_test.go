@@ -71,6 +71,15 @@ func (o *order) peers(t *testing.T, p *Poller, name string, n int) []peer {
 	return list
 }
 
+// occupy registers a connection and holds the writer up at it.
+func (o *order) occupy(t *testing.T, p *Poller) []peer {
+	first := o.peers(t, p, "first", 1)
+	await(t, "the writer sleeps", func() bool { return asleep(p) })
+	first[0].queue.Enqueue(message("m"))
+	<-o.held
+	return first
+}
+
 // all reads the one message of each.
 func all(t *testing.T, payload string, lists ...[]peer) {
 	t.Helper()
@@ -98,10 +107,8 @@ func rings(t *testing.T, f func(t *testing.T, p *Poller)) {
 func TestLittleBesideMuch(t *testing.T) {
 	rings(t, func(t *testing.T, p *Poller) {
 		o := newOrder(0)
-		first, much, little := o.peers(t, p, "first", 1), o.peers(t, p, "much", 150), o.peers(t, p, "little", 40)
-		await(t, "the writer sleeps", func() bool { return asleep(p) })
-		first[0].queue.Enqueue(message("m"))
-		<-o.held
+		first := o.occupy(t, p)
+		much, little := o.peers(t, p, "much", 150), o.peers(t, p, "little", 40)
 		long := strings.Repeat("l", muchBytes)
 		for i, c := range much {
 			c.queue.Enqueue(message(long))
@@ -125,10 +132,8 @@ func TestLittleBesideMuch(t *testing.T) {
 func TestTurnsAreFair(t *testing.T) {
 	rings(t, func(t *testing.T, p *Poller) {
 		o := newOrder(0)
-		first, much, little := o.peers(t, p, "first", 1), o.peers(t, p, "much", 40), o.peers(t, p, "little", 400)
-		await(t, "the writer sleeps", func() bool { return asleep(p) })
-		first[0].queue.Enqueue(message("m"))
-		<-o.held
+		first := o.occupy(t, p)
+		much, little := o.peers(t, p, "much", 40), o.peers(t, p, "little", 400)
 		const long, short = 16 << 10, 1000
 		for i, c := range little {
 			if i < len(much) {
@@ -222,10 +227,8 @@ func TestHelperDoesNotBringMuch(t *testing.T) {
 func TestWriterIsUrged(t *testing.T) {
 	rings(t, func(t *testing.T, p *Poller) {
 		o := newOrder(0, 5)
-		first, many, few := o.peers(t, p, "first", 1), o.peers(t, p, "many", 300), o.peers(t, p, "few", 1)
-		await(t, "the writer sleeps", func() bool { return asleep(p) })
-		first[0].queue.Enqueue(message("m"))
-		<-o.held
+		first := o.occupy(t, p)
+		many, few := o.peers(t, p, "many", 300), o.peers(t, p, "few", 1)
 		for _, c := range many {
 			c.queue.Enqueue(message("m"))
 		}
