@@ -83,6 +83,14 @@ def bound(lines: list[Record], mode: str) -> float | None:
     return sum(known) if len(known) == len(parts) else None
 
 
+def publishing(lines: list[Record], mode: str) -> float | None:
+    """CPU seconds that the engine takes to publish a million events that nobody follows; None: not known, or not one event per delivery."""
+    if mode != "paced topics":
+        return None
+    alone, engine = spread(lines, TOPICS, "nobody"), spread(lines, TOPICS, "engine")
+    return None if alone is None or engine is None else engine.median - alone.median
+
+
 def section(lines: list[Record]) -> str:
     """The part of the page."""
     text = (
