@@ -102,8 +102,11 @@ func Run(ctx context.Context, args []string, env *Env) (code int) {
 		env.say("fraiseql: %v", err)
 		return exitFailed
 	}
-	if len(args) == 0 {
+	switch {
+	case len(args) == 0:
 		args = []string{"--help"}
+	case args[0] == "--version": // as most commands have it
+		args = []string{"version"}
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
