@@ -2,6 +2,7 @@ package wsframe
 
 import (
 	"encoding/binary"
+	"math"
 	"unicode/utf8"
 )
 
@@ -17,6 +18,13 @@ type Decoder struct {
 
 // DefaultMaxMessage is the bound of a message when Decoder.MaxMessage is 0.
 const DefaultMaxMessage = 1 << 20
+
+func (d *Decoder) limit() int {
+	if d.MaxMessage <= 0 {
+		return DefaultMaxMessage
+	}
+	return d.MaxMessage
+}
 
 // State is one connection's place in its stream. The zero value is the start; between messages it holds nothing.
 type State struct{ p *partial }
@@ -79,7 +87,7 @@ func (d *Decoder) Next(s *State, b []byte) (m Message, rest []byte, err error) {
 		}
 		p := s.p
 		n := min(p.remain, len(b))
-		if err := p.take(b[:n]); err != nil {
+		if err := p.take(b[:n], d.limit()); err != nil {
 			return Message{}, nil, err
 		}
 		b = b[n:]
@@ -169,11 +177,7 @@ func (d *Decoder) header(b []byte, msgOp Opcode, have int) (h header, n int, err
 	if err != nil || n < 0 {
 		return h, -1, err
 	}
-	limit := d.MaxMessage
-	if limit <= 0 {
-		limit = DefaultMaxMessage
-	}
-	if !h.op.Control() && length > uint64(max(limit-have, 0)) {
+	if !h.op.Control() && length > uint64(max(d.limit()-have, 0)) {
 		return h, -1, ErrTooBig
 	}
 	h.length = int(length)
@@ -247,8 +251,8 @@ func (s *State) begin(h header) {
 	}
 }
 
-// take consumes payload bytes of the current frame.
-func (p *partial) take(b []byte) error {
+// take consumes payload bytes of the current frame. limit is the bound of a message.
+func (p *partial) take(b []byte, limit int) error {
 	if len(b) == 0 {
 		return nil
 	}
@@ -258,12 +262,26 @@ func (p *partial) take(b []byte) error {
 		dst = &p.ctl
 	}
 	at := len(*dst)
+	if need := at + len(b); need > cap(*dst) {
+		// Twice as much each time, so that growing leaves little to collect; never more than the message may become.
+		grown := make([]byte, at, max(need, min(2*at, limit, at+len(b)+p.ahead())))
+		copy(grown, *dst)
+		*dst = grown
+	}
 	*dst = append(*dst, b...)
 	p.key = Mask((*dst)[at:], p.key)
 	if !p.op.Control() && p.msgOp == Text && !p.packed && !p.text.write((*dst)[at:]) {
 		return ErrUTF8
 	}
 	return nil
+}
+
+// ahead is how much more of the message may come: what is missing of its last frame, or anything.
+func (p *partial) ahead() int {
+	if p.fin || p.op.Control() {
+		return p.remain
+	}
+	return math.MaxInt32
 }
 
 // finish delivers what the frame that just ended completes.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/flate"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -88,10 +89,12 @@ func isWindow(value string) bool {
 // tail ends a message so that it can be inflated: what RFC 7692, 7.2.2, wants, and an empty last block.
 const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
+// inflater inflates one message at a time.
 type inflater struct {
-	in  bytes.Reader
-	end strings.Reader
-	z   io.ReadCloser
+	in      bytes.Reader
+	end     strings.Reader
+	z       io.ReadCloser
+	scratch [4 << 10]byte
 }
 
 var inflaters = sync.Pool{New: func() any {
@@ -101,29 +104,77 @@ var inflaters = sync.Pool{New: func() any {
 }}
 
 // AppendInflated appends what a compressed message holds. More than limit bytes are ErrTooBig, whatever the message
-// would grow to.
+// would grow to. A message that does not fit into what dst has left is inflated twice, the first time only to learn how long it is:
+// there is memory for messages within the limit alone, and a bomb costs time, not memory that has to be collected.
 func AppendInflated(dst, p []byte, limit int) ([]byte, error) {
 	f := inflaters.Get().(*inflater)
 	defer inflaters.Put(f)
+	from := len(dst)
+	if err := f.begin(p); err != nil {
+		return dst, err
+	}
+	n, ended, err := f.fill(dst[from:min(cap(dst), from+limit)])
+	if err != nil {
+		return dst, err
+	}
+	if ended {
+		return dst[:from+n], nil
+	}
+	more, err := f.count(limit - n)
+	if err != nil {
+		return dst, err
+	}
+	if more == 0 {
+		return dst[:from+n], nil
+	}
+	if err := f.begin(p); err != nil {
+		return dst, err
+	}
+	n += more
+	dst = slices.Grow(dst, n)[:from+n]
+	if got, _, err := f.fill(dst[from:]); err != nil || got != n {
+		return dst[:from], ErrDeflate
+	}
+	return dst, nil
+}
+
+// begin starts with a message.
+func (f *inflater) begin(p []byte) error {
 	f.in.Reset(p)
 	f.end.Reset(tail)
 	if err := f.z.(flate.Resetter).Reset(io.MultiReader(&f.in, &f.end), nil); err != nil {
-		return dst, ErrDeflate
+		return ErrDeflate
 	}
-	from := len(dst)
-	for {
-		if len(dst) == cap(dst) {
-			dst = append(dst, 0)[:len(dst)]
-		}
-		n, err := f.z.Read(dst[len(dst):cap(dst)])
-		dst = dst[:len(dst)+n]
+	return nil
+}
+
+// fill inflates into dst until that is full or the message has ended.
+func (f *inflater) fill(dst []byte) (n int, ended bool, err error) {
+	for n < len(dst) {
+		k, err := f.z.Read(dst[n:])
+		n += k
 		switch {
-		case len(dst)-from > limit:
-			return dst[:from], ErrTooBig
 		case err == io.EOF:
-			return dst, nil
+			return n, true, nil
 		case err != nil:
-			return dst[:from], ErrDeflate
+			return n, false, ErrDeflate
+		}
+	}
+	return n, false, nil
+}
+
+// count inflates what is left of a message and drops it: at most limit bytes.
+func (f *inflater) count(limit int) (n int, err error) {
+	for {
+		k, ended, err := f.fill(f.scratch[:])
+		n += k
+		switch {
+		case err != nil:
+			return n, err
+		case n > limit:
+			return n, ErrTooBig
+		case ended:
+			return n, nil
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"errors"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -79,18 +80,72 @@ func TestBlocksJoin(t *testing.T) {
 	}
 }
 
-// A message that grows beyond the bound is refused, without being held.
+// A message that grows beyond the bound is refused, without memory for it.
 func TestBomb(t *testing.T) {
 	bomb := deflate(t, make([]byte, 64<<20))
 	if len(bomb) > 100<<10 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
 	got, err := AppendInflated(nil, bomb, 1<<20)
-	if !errors.Is(err, ErrTooBig) || len(got) != 0 || cap(got) > 4<<20 {
+	if !errors.Is(err, ErrTooBig) || len(got) != 0 || cap(got) != 0 {
 		t.Errorf("%v, %d bytes of %d", err, len(got), cap(got))
 	}
-	if got, err := AppendInflated(nil, deflate(t, make([]byte, 1<<20)), 1<<20); err != nil || len(got) != 1<<20 {
-		t.Errorf("at the bound: %v", err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	for range 20 {
+		_, _ = AppendInflated(nil, bomb, 1<<20)
+	}
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > 4<<20 {
+		t.Errorf("20 bombs took %d bytes", n)
+	}
+}
+
+// The bound holds to the byte, and what is there is kept, however much fits into the buffer.
+func TestInflatedSizes(t *testing.T) {
+	for _, n := range []int{0, 1, 10, 4096, 4097, 8192, 70_000} {
+		text := sample(n)[:n]
+		z := deflate(t, text)
+		for _, room := range []int{0, 1, n - 1, n, n + 1, 3 * n} {
+			for _, limit := range []int{n - 1, n, n + 1, 1 << 20} {
+				if room < 0 || limit < 0 {
+					continue
+				}
+				got, err := AppendInflated(append(make([]byte, 0, 6+room), "before"...), z, limit)
+				want := "before"
+				if limit >= n {
+					want += string(text)
+				}
+				if (err == nil) != (limit >= n) || err != nil && !errors.Is(err, ErrTooBig) || string(got) != want {
+					t.Errorf("%d bytes into %d, limit %d: %d bytes, %v", n, room, limit, len(got), err)
+				}
+			}
+		}
+	}
+}
+
+// A message of many pieces takes about twice its size while it grows, and never more than it may become.
+func TestMessageGrowsByDoubling(t *testing.T) {
+	const n = 1 << 20
+	d := &Decoder{}
+	wire := AppendMasked(nil, true, Binary, 7, make([]byte, n))
+	var s State
+	made, last := 0, 0
+	for b := wire; len(b) > 0; b = b[min(1000, len(b)):] {
+		m, _, err := d.Next(&s, b[:min(1000, len(b))])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.p != nil && cap(s.p.msg) != last {
+			last = cap(s.p.msg)
+			made += last
+		}
+		if m.Op == Binary && (len(m.Payload) != n || cap(m.Payload) != n) {
+			t.Errorf("%d bytes in %d", len(m.Payload), cap(m.Payload))
+		}
+	}
+	if made > 3*n {
+		t.Errorf("%d bytes were made for %d", made, n)
 	}
 }
 

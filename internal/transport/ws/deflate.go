@@ -46,8 +46,11 @@ func (c *conn) appendPackedTail(dst []byte, it *queue.Item) []byte {
 	return append(wsframe.AppendStored(dst, c.appendTail(tail[:0], it)), 0)
 }
 
-// inflated are buffers for messages of clients; larger ones are not kept.
-var inflated = sync.Pool{New: func() any { return new([]byte) }}
+// inflated are buffers for messages of clients; larger ones are not kept. They begin large enough for what clients of GraphQL send.
+var inflated = sync.Pool{New: func() any {
+	b := make([]byte, 0, 4<<10)
+	return &b
+}}
 
 const keepInflated = 64 << 10
 
