@@ -93,7 +93,11 @@ func TestForm(t *testing.T) {
 			t.Errorf("%s: %+v", bad, r)
 		}
 	}
-	for _, bad := range []Rule{{}, {UserID: "u"}, {TokenID: strings.Repeat("x", maxText+1)}, {TokenID: "\xff"}} {
+	for _, bad := range []Rule{
+		{UserID: "u", IssuedBefore: time.Date(1969, 12, 31, 23, 0, 0, 0, time.UTC)},
+		{TokenID: "j", IssuedBefore: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -5*3600))},
+		{}, {UserID: "u"}, {TokenID: strings.Repeat("x", maxText+1)}, {TokenID: "\xff"},
+	} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v is valid", bad)
 		}

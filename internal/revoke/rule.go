@@ -36,6 +36,10 @@ func (r *Rule) Validate() error {
 	if r.TokenID == "" && r.IssuedBefore.IsZero() {
 		return errors.New("issued_before is needed without token_id")
 	}
+	// Other times nobody means, and not all of them can be written for the other nodes.
+	if year := r.IssuedBefore.UTC().Year(); !r.IssuedBefore.IsZero() && (year < 1970 || year > 9999) {
+		return errors.New("issued_before must be between the years 1970 and 9999")
+	}
 	return nil
 }
 
@@ -70,7 +74,7 @@ func (r *Rule) Append(dst []byte) []byte {
 		at := r.IssuedBefore.UTC()
 		w.IssuedBefore = &at
 	}
-	// Texts and a time of this century: they can always be written.
+	// Texts and a time that Validate has seen: they can always be written.
 	text, _ := json.Marshal(w)
 	return append(dst, text...)
 }
