@@ -61,7 +61,7 @@ func NewHost(cfg HostConfig) *Host {
 	return h
 }
 
-// Close cancels what runs, refuses what comes later and waits for the workers. Connections should be closed
+// Close cancels what runs, soon also what nobody waits for (Later), refuses what comes later and waits for the workers. Connections should be closed
 // before. Idempotent.
 func (h *Host) Close() { h.pool.close() }
 
@@ -84,8 +84,9 @@ func (h *Host) Call(size int, f func(context.Context)) bool {
 	return queued
 }
 
-// Later runs f on a worker some time. It returns false, and f does not run, when too many calls wait or the host is closed.
-func (h *Host) Later(f func(context.Context)) bool { return h.pool.do(nil, 0, f) }
+// Later runs f on a worker some time. It returns false, and f does not run, when too many calls wait or the host is closed. Close gives
+// what was accepted before two seconds more.
+func (h *Host) Later(f func(context.Context)) bool { return h.pool.later(f) }
 
 // Guard is deferred by what runs for one client: after a panic it reports it and runs answer, which tells the client or
 // ends it, so that the others go on. Without HostConfig.Panicked the panic does.

@@ -14,6 +14,8 @@ import (
 type pool struct {
 	ctx     context.Context
 	cancel  context.CancelFunc
+	late    context.Context // of what nobody waits for: it goes on for a while when the pool is closed
+	endLate context.CancelFunc
 	timeout time.Duration
 	workers int
 	limit   int // jobs that wait
@@ -46,6 +48,7 @@ type job struct {
 func (p *pool) init(cfg *HostConfig) {
 	p.workers, p.limit, p.most, p.timeout = cfg.Workers, cfg.Waiting, cfg.WaitingBytes, cfg.CallTimeout
 	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.late, p.endLate = context.WithCancel(context.Background())
 	p.lines = make(map[*Driver]*line)
 }
 
@@ -138,10 +141,25 @@ func (p *pool) unlinkLocked(l *line) {
 	}
 }
 
+// grace is how long what was begun with later may take once the pool is closed.
+const grace = 2 * time.Second
+
+// later queues a job that nobody waits for, such as one that tells an operator of the end of a connection.
+func (p *pool) later(run func(context.Context)) bool {
+	return p.do(nil, 0, func(context.Context) {
+		ctx, cancel := context.WithTimeout(p.late, p.timeout)
+		defer cancel()
+		run(ctx)
+	})
+}
+
 func (p *pool) close() {
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
 	p.cancel()
+	end := time.AfterFunc(grace, p.endLate)
 	p.wg.Wait()
+	end.Stop()
+	p.endLate()
 }

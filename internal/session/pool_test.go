@@ -101,3 +101,36 @@ func TestPoolRunsAll(t *testing.T) {
 		}
 	}
 }
+
+// What nobody waits for, the end of a connection for example, is still told when the pool is closed meanwhile, for a bounded time.
+func TestPoolEndsWhatComesLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pool
+		p.init(&HostConfig{Workers: 2, Waiting: 10, WaitingBytes: 1 << 20, CallTimeout: time.Minute})
+		var took []time.Duration
+		var mu sync.Mutex
+		began := time.Now()
+		wait := func(length time.Duration) func(context.Context) {
+			return func(ctx context.Context) {
+				select {
+				case <-ctx.Done():
+				case <-time.After(length):
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				took = append(took, time.Since(began))
+			}
+		}
+		p.later(wait(time.Second))
+		p.later(wait(time.Hour))
+		p.do(nil, 0, wait(time.Hour)) // who asked for this is gone
+		synctest.Wait()
+		p.close()
+		if want := []time.Duration{time.Second, time.Second, grace}; !slices.Equal(took, want) {
+			t.Errorf("ended after %v, want %v", took, want)
+		}
+		if p.later(wait(0)) {
+			t.Error("a closed pool takes more")
+		}
+	})
+}
