@@ -20,8 +20,8 @@ type Hooks struct {
 	// OnSubscribe is asked before each subscription begins, after everything else has allowed it.
 	OnSubscribe func(ctx context.Context, s Subscribing) error
 	// OnDisconnect is told of the end of each connection that OnConnect was asked about and has let in, soon after it. When
-	// the process is so busy that it would have to wait for long, and after Engine.Close, it is not. Its error is counted
-	// and logged, nothing else: nobody waits for it.
+	// the process is so busy that it would have to wait for long, and after Engine.Close, it is not; when its handler is closed it
+	// has two seconds more. Its error is counted and logged, nothing else: nobody waits for it.
 	OnDisconnect func(ctx context.Context, who *Identity) error
 	// OnRecheck is asked about each open connection, every RecheckEvery. ErrRefused closes it with 4403; where it cannot
 	// judge, the connection stays until the next time.

@@ -2,7 +2,6 @@ package wsframe
 
 import (
 	"encoding/binary"
-	"math"
 	"unicode/utf8"
 )
 
@@ -264,7 +263,11 @@ func (p *partial) take(b []byte, limit int) error {
 	at := len(*dst)
 	if need := at + len(b); need > cap(*dst) {
 		// Twice as much each time, so that growing leaves little to collect; never more than the message may become.
-		grown := make([]byte, at, max(need, min(2*at, limit, at+len(b)+p.ahead())))
+		most := limit
+		if p.fin {
+			most = need + p.remain
+		}
+		grown := make([]byte, at, max(need, min(2*at, most)))
 		copy(grown, *dst)
 		*dst = grown
 	}
@@ -274,14 +277,6 @@ func (p *partial) take(b []byte, limit int) error {
 		return ErrUTF8
 	}
 	return nil
-}
-
-// ahead is how much more of the message may come: what is missing of its last frame, or anything.
-func (p *partial) ahead() int {
-	if p.fin || p.op.Control() {
-		return p.remain
-	}
-	return math.MaxInt32
 }
 
 // finish delivers what the frame that just ended completes.
