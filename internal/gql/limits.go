@@ -65,9 +65,9 @@ func (c *limitCheck) operation(set ast.SelectionSet, at *ast.Position) {
 	switch {
 	case c.err != nil:
 	case depth > c.lim.Depth:
-		c.fail(at, "document_depth", "The selection is %d levels deep, the limit is %d.", depth, c.lim.Depth)
+		c.fail(at, "document_depth", tooDeep, c.lim.Depth)
 	case fields > c.lim.Fields:
-		c.fail(at, "document_fields", "The selection has more than %d fields once its fragments are expanded.", c.lim.Fields)
+		c.fail(at, "document_fields", tooManyFields, c.lim.Fields)
 	case c.total+fields > 10*c.lim.Tokens:
 		c.fail(at, "document_fields", "The document's operations and fragments share fragments too often.")
 	case fields > c.lim.Aliases:
@@ -129,7 +129,7 @@ func (c *limitCheck) shared(sets []ast.SelectionSet) {
 			switch sel := sel.(type) {
 			case *ast.Field:
 				if count++; count > c.lim.Aliases {
-					c.fail(sel.Position, "document_aliases", "More than %d fields share a parent.", c.lim.Aliases)
+					c.fail(sel.Position, "document_aliases", tooManyAliases, c.lim.Aliases)
 					return
 				}
 				if byKey[sel.Alias] == nil {

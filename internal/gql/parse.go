@@ -78,6 +78,9 @@ func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: the document is not valid UTF-8."}
 	}
 	src := &ast.Source{Input: strings.TrimPrefix(text, "\ufeff")}
+	if err := overLimits(src.Input, lim); err != nil {
+		return nil, err
+	}
 	tree, err := parser.ParseQueryWithTokenLimit(src, lim.Tokens)
 	if err != nil {
 		return nil, syntaxError(src, err, lim)
@@ -99,8 +102,8 @@ func IsMutation(text, name string) (is bool) {
 			is = false
 		}
 	}()
-	all := len(text) + 1 // tokens and bytes
-	tree, err := parseDocument(text, Limits{Bytes: all, Tokens: all})
+	all := len(text) + 1 // more than there can be of anything
+	tree, err := parseDocument(text, Limits{Bytes: all, Tokens: all, Fields: all, Depth: all, Aliases: all})
 	if err != nil {
 		return false
 	}
@@ -124,7 +127,7 @@ func syntaxError(src *ast.Source, err error, lim Limits) *Error {
 		case strings.HasPrefix(ge.Message, "exceeded token limit"):
 			e.Code = code.LimitExceeded
 			e.Limit = "document_tokens"
-			e.Message = fmt.Sprintf("The document has more than %d tokens.", lim.Tokens)
+			e.Message = fmt.Sprintf(tooManyTokens, lim.Tokens)
 			e.Locations = []Location{tokenLocation(src, lim.Tokens)}
 		case strings.HasPrefix(ge.Message, "exceeded maximum nesting depth"):
 			e.Code = code.LimitExceeded
