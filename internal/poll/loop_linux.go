@@ -191,14 +191,23 @@ func (s *shard) read(c *Conn, buf []byte, drain bool) {
 	s.sys.again = append(s.sys.again, c)
 }
 
-// recv reads once, if the descriptor is open.
+// unread is where bytes go that nobody reads any more: the kernel does not even copy them, as tcp(7) says of MSG_TRUNC, and so the
+// pages of this are never touched. Other sockets of the system write into it.
+var unread [1 << 20]byte
+
+// recv reads once, if the descriptor is open. Once the connection is closing, what comes is dropped: the peer reads the reason sooner
+// if all it has written is taken, and who is refused may have written much.
 func (c *Conn) recv(buf []byte) (int, syscall.Errno) {
 	c.io.Lock()
 	defer c.io.Unlock()
 	if c.fd < 0 {
 		return 0, syscall.EAGAIN
 	}
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
+	flags := 0
+	if c.state.Load() == stateClosing {
+		buf, flags = unread[:], syscall.MSG_TRUNC
+	}
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(flags), 0, 0)
 	if errno == 0 && c.flags.has(flagFailed) && n > 0 {
 		return 0, syscall.ECONNRESET
 	}
