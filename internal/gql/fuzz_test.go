@@ -4,12 +4,13 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
 
 // FuzzParse: no document makes Parse panic; what it refuses has a code, a text and a place; what it accepts can
-// be run.
+// be run. What is refused by its text is refused by its tree, too.
 func FuzzParse(f *testing.F) {
 	data, err := os.ReadFile("testdata/malformed.txt")
 	if err != nil {
@@ -22,7 +23,11 @@ func FuzzParse(f *testing.F) {
 	f.Add(`subscription S($a: [ID!]! = [1], $b: OrderWhere) { o: orders(ids: $a, where: {and: [$b]}) @x { ...F } } fragment F on Order { id @skip(if: true) }`)
 	typed, untyped := mustLoad(f, ordersSDL), Schemaless()
 	lim := Limits{Bytes: 4096, Tokens: 1000}
+	tight := Limits{Tokens: 40, Fields: 12, Depth: 3, Aliases: 4}.withDefaults()
 	f.Fuzz(func(t *testing.T, text string) {
+		if utf8.ValidString(text) {
+			checkOutline(t, strings.TrimPrefix(text, "\ufeff"), tight)
+		}
 		for _, s := range []*Schema{typed, untyped} {
 			doc, errs := s.parse(text, lim)
 			if (doc == nil) == (len(errs) == 0) {
