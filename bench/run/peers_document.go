@@ -23,6 +23,9 @@ var (
 	latencyValue = shownValue{"latency p50", milliseconds, func(r *record) float64 { return float64(r.Result.Latency.P50) }}
 )
 
+// has reports whether a run has given the value: one in which nothing was delivered has none.
+func (v *shownValue) has(r *record) bool { return r.ExitCode <= 1 && v.of(r) > 0 }
+
 func milliseconds(v float64) string { return nanoseconds(1000 * v) }
 
 // shown is the value that is compared with ours round by round, and plotted.
@@ -126,7 +129,7 @@ func (d *data) writePeerTable(b *strings.Builder, c *comparison) {
 			if c.held(r) {
 				held++
 			}
-			if r.ExitCode <= 1 {
+			if value.has(r) {
 				good = append(good, r)
 			}
 		}
@@ -179,7 +182,7 @@ func (d *data) ratio(c *comparison, name string) string {
 	var ratios []float64
 	for _, theirs := range d.peerRecords(c.letter, name) {
 		for _, ours := range d.ours[c.letter+theirs.run] {
-			if ours.Round == theirs.Round && ours.ExitCode <= 1 && theirs.ExitCode <= 1 && value.of(ours) > 0 {
+			if ours.Round == theirs.Round && value.has(ours) && value.has(theirs) {
 				ratios = append(ratios, value.of(theirs)/value.of(ours))
 			}
 		}
@@ -199,7 +202,7 @@ func (d *data) writePlots(dir string) error {
 		for j := range peers {
 			var values []float64
 			for _, r := range d.peerRecords(c.letter, peers[j].name) {
-				if v := value.of(r); r.ExitCode <= 1 && v > 0 {
+				if v := value.of(r); value.has(r) {
 					values = append(values, v)
 				}
 			}

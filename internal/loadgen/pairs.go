@@ -166,8 +166,11 @@ func (p *pairing) confirm(ctx context.Context) error {
 		if err == nil && isFinal(m) {
 			break
 		}
-		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(late) {
-			return fmt.Errorf("an event for the last operation expected, not %.200q: %w", m, err)
+		switch {
+		case err == nil:
+			return fmt.Errorf("an event for the last operation expected, not %.200q", m)
+		case !errors.Is(err, os.ErrDeadlineExceeded) || time.Now().After(late):
+			return fmt.Errorf("an event for the last operation expected: %w", err)
 		}
 	}
 	_ = p.conn.SetReadDeadline(time.Time{})
