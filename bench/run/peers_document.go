@@ -202,8 +202,8 @@ func (d *data) writePlots(dir string) error {
 		for j := range peers {
 			var values []float64
 			for _, r := range d.peerRecords(c.letter, peers[j].name) {
-				if v := value.of(r); value.has(r) {
-					values = append(values, v)
+				if value.has(r) {
+					values = append(values, value.of(r))
 				}
 			}
 			if len(values) > 0 {

@@ -12,44 +12,79 @@ import (
 // it would take for content. at is a byte offset, -1 for no problem.
 func lexicalProblem(text string) (at int, message string) {
 	for i := 0; i < len(text); {
-		c := text[i]
-		switch {
-		case isNameStart(c):
-			for i++; i < len(text) && (isNameStart(text[i]) || isDigit(text[i])); i++ {
-			}
-		case isDigit(c):
-			if i = numberEnd(text, i); i < len(text) && (isNameStart(text[i]) || text[i] == '.') {
-				return i, "Invalid number: it must not be followed by a name or a dot."
-			}
-		case c == '#':
-			end := strings.IndexAny(text[i:], "\n\r")
-			if end < 0 {
-				return -1, ""
-			}
-			i += end
-		case strings.HasPrefix(text[i:], `"""`):
-			if i = blockEnd(text, i+3); i < len(text) && text[i] == '"' {
-				return i, "Invalid block string: a quote directly after its end."
-			}
-		case c == '"':
-			end, bad := stringEnd(text, i+1)
-			if bad >= 0 {
-				return bad, "Invalid Unicode escape sequence: half of a surrogate pair."
-			}
-			i = end
-		default:
-			i++
+		kind, end := lexeme(text, i)
+		next := byte(' ')
+		if end < len(text) {
+			next = text[end]
 		}
+		switch {
+		case kind == broken && text[i] == '"':
+			_, bad := stringEnd(text, i+1)
+			return bad, "Invalid Unicode escape sequence: half of a surrogate pair."
+		case kind == broken: // the parser has passed over it
+			end = i + 1
+		case kind != value:
+		case text[i] != '"':
+			if isNameStart(next) || next == '.' {
+				return end, "Invalid number: it must not be followed by a name or a dot."
+			}
+		case next == '"' && strings.HasPrefix(text[i:], `"""`):
+			return end, "Invalid block string: a quote directly after its end."
+		}
+		i = end
 	}
 	return -1, ""
+}
+
+// Kinds of lexemes. Punctuation is its own kind.
+const (
+	broken  byte = 0
+	ignored byte = ' '
+	name    byte = 'a'
+	value   byte = '0' // a number or a string
+	spread  byte = '.'
+)
+
+// lexeme returns the kind of what begins at an offset, and where it ends: beyond the text, if it has no end.
+func lexeme(text string, i int) (kind byte, end int) {
+	c := text[i]
+	switch {
+	case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',':
+		return ignored, i + 1
+	case isNameStart(c):
+		for i++; i < len(text) && (isNameStart(text[i]) || isDigit(text[i])); i++ {
+		}
+		return name, i
+	case isDigit(c) || c == '-':
+		return value, numberEnd(text, i)
+	case c == '#':
+		if length := strings.IndexAny(text[i:], "\n\r"); length >= 0 {
+			return ignored, i + length
+		}
+		return ignored, len(text)
+	case strings.HasPrefix(text[i:], `"""`):
+		return value, blockEnd(text, i+3)
+	case c == '"':
+		if end, bad := stringEnd(text, i+1); bad < 0 {
+			return value, end
+		}
+	case strings.HasPrefix(text[i:], "..."):
+		return spread, i + 3
+	case strings.IndexByte("!$&():=@[]{}|", c) >= 0:
+		return c, i + 1
+	}
+	return broken, i
 }
 
 func isNameStart(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'z' || c == '_' }
 
 func isDigit(c byte) bool { return c >= '0' && c <= '9' }
 
-// numberEnd returns the offset after the number that begins at i, after its sign.
+// numberEnd returns the offset after the number that begins at i.
 func numberEnd(text string, i int) int {
+	if text[i] == '-' {
+		i++
+	}
 	digits := func() {
 		for i < len(text) && isDigit(text[i]) {
 			i++

@@ -2,7 +2,6 @@ package gql
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 )
@@ -46,8 +45,7 @@ const (
 // overLimits returns an error of code LIMIT_EXCEEDED for the first place at which the text has too much, nil if there is none
 // or the text is no document.
 func overLimits(text string, lim Limits) *Error {
-	var room [24]selection // for the usual depth without the heap
-	o := outline{lim: lim, start: -1, open: room[:0]}
+	o := outline{lim: lim, start: -1, open: make([]selection, 0, 8)} // the usual depth
 	for i := 0; i < len(text); {
 		kind, end := lexeme(text, i)
 		if end > len(text) {
@@ -97,7 +95,7 @@ func (o *outline) take(kind byte, text string, at int) {
 		o.begin()
 	case kind == '}':
 		o.end()
-	case kind == '.':
+	case kind == spread:
 		o.expects = aFragment
 	case kind == '@':
 		o.inline = o.inline || o.expects == aFragment
@@ -105,7 +103,7 @@ func (o *outline) take(kind byte, text string, at int) {
 	case kind == ':' && len(o.open) > 0: // the name before was an alias, and the field is still to come
 		o.fields--
 		o.object().fields--
-	case kind == 'a':
+	case kind == name:
 		o.name(text, at)
 	}
 }
@@ -166,50 +164,6 @@ func (o *outline) end() {
 	if last == 0 {
 		o.start, o.fields = -1, 0
 	}
-}
-
-// Kinds of lexemes that are not punctuation, which has its own byte.
-const (
-	broken  = 0
-	ignored = ' '
-)
-
-// lexeme returns the kind of what begins at an offset and where it ends: a name is 'a', any other value is '0', a spread is '.'.
-func lexeme(text string, i int) (kind byte, end int) {
-	c := text[i]
-	switch {
-	case c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',':
-		return ignored, i + 1
-	case isNameStart(c):
-		for i++; i < len(text) && (isNameStart(text[i]) || isDigit(text[i])); i++ {
-		}
-		return 'a', i
-	case isDigit(c) || c == '-':
-		return '0', numberEnd(text, i+1)
-	case c == '#':
-		if end := strings.IndexAny(text[i:], "\n\r"); end >= 0 {
-			return ignored, i + end
-		}
-		return ignored, len(text)
-	case c == '"':
-		return stringLexeme(text, i)
-	case strings.HasPrefix(text[i:], "..."):
-		return '.', i + 3
-	case strings.IndexByte("!$&():=@[]{}|", c) >= 0:
-		return c, i + 1
-	}
-	return broken, i
-}
-
-func stringLexeme(text string, i int) (kind byte, end int) {
-	if strings.HasPrefix(text[i:], `"""`) {
-		return '0', blockEnd(text, i+3)
-	}
-	end, bad := stringEnd(text, i+1)
-	if bad >= 0 {
-		return broken, i
-	}
-	return '0', end
 }
 
 // What is said of a limit, with the limit.

@@ -67,7 +67,7 @@ func (s *Schema) parse(text string, lim Limits) (*Document, []*Error) {
 	return s.convert(text, tree), nil
 }
 
-// parseDocument checks the text's size and syntax.
+// parseDocument checks the size, the limits as far as the text shows them, and the syntax.
 func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 	start := []Location{{1, 1}}
 	if len(text) > lim.Bytes {

@@ -51,7 +51,7 @@ type dispatch struct {
 	out     observe.Dispatch
 }
 
-// memberBatch is how many members are served before joins and leaves get a chance: some 100 µs. With 256, an event to thousands beside many
+// memberBatch is how many members are served before joins and leaves get a chance: some 300 µs. With 256, an event to thousands beside many
 // joins took 1.4 times as long, since the lock went to those who had waited a millisecond, and the dispatch to the end of a run queue.
 const memberBatch = 1024
 

@@ -39,10 +39,11 @@ type line struct {
 	prev, next *line
 }
 
-// job is a call of the engine for a message of that size.
+// job is a call of the engine for a message of that size. It runs under base for at most the pool's timeout.
 type job struct {
 	run  func(context.Context)
 	size int
+	base context.Context
 }
 
 func (p *pool) init(cfg *HostConfig) {
@@ -54,13 +55,20 @@ func (p *pool) init(cfg *HostConfig) {
 
 // do queues a job of a client, nil: of one that has no others; false means that too many wait or that the pool is closed.
 func (p *pool) do(client *Driver, size int, run func(context.Context)) bool {
+	return p.queue(client, job{run, size, p.ctx})
+}
+
+// later queues a job that nobody waits for, such as one that tells an operator of the end of a connection.
+func (p *pool) later(run func(context.Context)) bool { return p.queue(nil, job{run, 0, p.late}) }
+
+func (p *pool) queue(client *Driver, j job) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.waiting >= p.limit || p.bytes+size > p.most {
+	if p.closed || p.waiting >= p.limit || p.bytes+j.size > p.most {
 		return false
 	}
 	p.waiting++
-	p.bytes += size
+	p.bytes += j.size
 	l := p.lines[client]
 	if l == nil {
 		l = &line{client: client}
@@ -69,7 +77,7 @@ func (p *pool) do(client *Driver, size int, run func(context.Context)) bool {
 			p.lines[client] = l
 		}
 	}
-	l.jobs = append(l.jobs, job{run, size})
+	l.jobs = append(l.jobs, j)
 	if p.running < p.workers {
 		p.running++
 		p.wg.Add(1)
@@ -82,27 +90,27 @@ func (p *pool) work() {
 	defer p.wg.Done()
 	var turn shift.Shift
 	for {
-		run := p.take()
-		if run == nil {
+		j, ok := p.take()
+		if !ok {
 			return
 		}
-		ctx, cancel := context.WithTimeout(p.ctx, p.timeout)
-		run(ctx)
+		ctx, cancel := context.WithTimeout(j.base, p.timeout)
+		j.run(ctx)
 		cancel()
 		turn.Pause() // many jobs in a row must not delay who waits for events
 	}
 }
 
-// take returns the oldest job of the client whose turn it is; nil ends the worker.
-func (p *pool) take() func(context.Context) {
+// take returns the oldest job of the client whose turn it is; without one the worker ends.
+func (p *pool) take() (oldest job, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	l := p.first
 	if l == nil {
 		p.running--
-		return nil
+		return job{}, false
 	}
-	oldest := l.jobs[l.head]
+	oldest = l.jobs[l.head]
 	l.jobs[l.head] = job{}
 	l.head++
 	p.waiting--
@@ -117,7 +125,7 @@ func (p *pool) take() func(context.Context) {
 		clear(l.jobs[n:])
 		l.jobs, l.head = l.jobs[:n], 0
 	}
-	return oldest.run
+	return oldest, true
 }
 
 // linkLocked puts a line behind all others.
@@ -143,15 +151,6 @@ func (p *pool) unlinkLocked(l *line) {
 
 // grace is how long what was begun with later may take once the pool is closed.
 const grace = 2 * time.Second
-
-// later queues a job that nobody waits for, such as one that tells an operator of the end of a connection.
-func (p *pool) later(run func(context.Context)) bool {
-	return p.do(nil, 0, func(context.Context) {
-		ctx, cancel := context.WithTimeout(p.late, p.timeout)
-		defer cancel()
-		run(ctx)
-	})
-}
 
 func (p *pool) close() {
 	p.mu.Lock()
