@@ -14,7 +14,9 @@ import (
 func TestMuchAfterClose(t *testing.T) {
 	backends(t, Options{}, func(t *testing.T, p *Poller) {
 		o := newOwner()
-		o.onBytes = func(o *owner, _ []byte) { o.Control(queue.Control{Kind: queue.Close, Code: 1009, Data: []byte("too long")}) }
+		o.onBytes = func(o *owner, _ []byte) {
+			o.Control(queue.Control{Kind: queue.Close, Code: 1009, Data: []byte("too long")})
+		}
 		c := connect(t, p, o, Registration{})
 		if _, err := c.Write([]byte("head")); err != nil {
 			t.Fatal(err)
