@@ -10,6 +10,7 @@ func FuzzParse(f *testing.F) {
 	for _, text := range []string{
 		`{"token_id":"j"}`, `{"user_id":"u","tenant_id":"t","issued_before":"2026-11-28T12:00:00Z"}`, `{"issued_before":"2026-11-28T12:00:00.5+01:00","more":1}`,
 		`{"issued_before":"0000-01-01T00:00:00+01:00"}`, `{"issued_before":"9999-12-31T23:59:59-05:00"}`, `{} {}`, `{"token_id":"j"}]`, `null`, `{"token_id":1}`, `{"token_id":"\ud800"}`,
+		`{"token_id":"j","issued_before":"2026-11-28T12:00:00+00:01"}`,
 	} {
 		f.Add([]byte(text))
 	}

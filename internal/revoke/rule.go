@@ -79,7 +79,7 @@ func (r *Rule) Append(dst []byte) []byte {
 	return append(dst, text...)
 }
 
-// Parse reads what Append writes.
+// Parse reads what Append writes. Its times are in UTC, so that equal rules are equal by ==.
 func Parse(text []byte) (Rule, error) { return parse(text, false) }
 
 // ParseRequest reads a rule that somebody asks for: members that are not known are refused.
@@ -99,7 +99,7 @@ func parse(text []byte, strict bool) (r Rule, err error) {
 	}
 	r = Rule{TokenID: w.TokenID, UserID: w.UserID, TenantID: w.TenantID}
 	if w.IssuedBefore != nil {
-		r.IssuedBefore = *w.IssuedBefore
+		r.IssuedBefore = w.IssuedBefore.UTC()
 	}
 	return r, nil
 }
