@@ -63,21 +63,28 @@ var bomb = func() []byte {
 	return masked(0xc1, b.Bytes()[:b.Len()-4])
 }()
 
+// long is a message of 8 MiB, fragment one of 32 KiB that does not end: made once, for they are what whoever attacks does with his own processor.
+var (
+	long     = masked(0x81, make([]byte, 8<<20))
+	fragment = masked(0x01, make([]byte, 32<<10))
+	further  = masked(0x00, make([]byte, 32<<10))
+)
+
 var kinds = []kind{
 	{"upgrades and says nothing", true, upgraded, hold},
 	{"a frame byte by byte", true, upgraded, func(s *socket, _ string, step int) error {
 		return write(s, byteOf(string(masked(0x81, []byte(strings.Repeat(" ", 120)))), step))
 	}},
 	{"a message of 8 MiB", true, initialised, func(s *socket, _ string, _ int) error {
-		_, err := s.Write(masked(0x81, make([]byte, 8<<20)))
+		_, err := s.Write(long)
 		return err
 	}},
 	{"fragments without an end", true, initialised, func(s *socket, _ string, step int) error {
-		first := byte(0x01)
-		if step > 0 {
-			first = 0
+		some := further
+		if step == 0 {
+			some = fragment
 		}
-		_, err := s.Write(masked(first, make([]byte, 32<<10)))
+		_, err := s.Write(some)
 		return err
 	}},
 	{"subscribes to unknown documents", true, initialised, func(s *socket, _ string, step int) error {
