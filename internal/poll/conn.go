@@ -49,7 +49,7 @@ func (f flags) has(one flags) bool { return f&one != 0 }
 // states of a connection; they only grow.
 const (
 	stateOpen    uint32 = iota
-	stateClosing        // a close is on its way or written: input is discarded, the deadline is the linger
+	stateClosing        // a close is on its way or written: input is not used, the deadline is the linger
 	stateClosed
 )
 

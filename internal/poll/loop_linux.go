@@ -31,9 +31,15 @@ type sysShard struct {
 	file   *os.File // owns epfd
 	raw    syscall.RawConn
 	events [eventBatch]syscall.EpollEvent
-	n      int     // events of the last wait
-	again  []*Conn // connections with more to read than their turn allowed
-	spare  []*Conn
+	n      int      // events of the last wait
+	again  []unread // connections with more to read than their turn allowed
+	spare  []unread
+}
+
+// unread is a connection of which not all was read.
+type unread struct {
+	conn  *Conn
+	ended bool // the peer has ended its side
 }
 
 func (p *Poller) startShards() error {
@@ -115,10 +121,10 @@ func (s *shard) readLoop() {
 		}
 		again := s.sys.again
 		s.sys.again = s.sys.spare[:0]
-		for i, c := range again {
+		for i, u := range again {
 			turn.Pause()
-			again[i] = nil
-			s.read(c, buf, true)
+			again[i] = unread{}
+			s.read(u.conn, buf, u.ended)
 		}
 		s.sys.spare = again
 	}
@@ -160,10 +166,14 @@ func (s *shard) writable(c *Conn) {
 	}
 }
 
-// read takes what has arrived. A read that does not fill the buffer has emptied the socket, unless drain says
-// that an end or an error waits behind the bytes.
-func (s *shard) read(c *Conn, buf []byte, drain bool) {
+// read takes what has arrived. A read that does not fill the buffer has emptied the socket, unless the peer has ended its side: an end or
+// an error waits behind the bytes. From a connection that is closing nothing is taken before that: who goes on sending what nobody reads
+// has a full window then, and costs nothing until the linger is over.
+func (s *shard) read(c *Conn, buf []byte, ended bool) {
 	for range maxReads {
+		if !ended && c.state.Load() != stateOpen {
+			return
+		}
 		n, errno := c.recv(buf)
 		switch {
 		case errno == syscall.EINTR:
@@ -183,31 +193,22 @@ func (s *shard) read(c *Conn, buf []byte, drain bool) {
 			if c.state.Load() == stateOpen {
 				c.owner.OnBytes(buf[:n])
 			}
-			if n < len(buf) && !drain {
+			if n < len(buf) && !ended {
 				return
 			}
 		}
 	}
-	s.sys.again = append(s.sys.again, c)
+	s.sys.again = append(s.sys.again, unread{c, ended})
 }
 
-// unread is where bytes go that nobody reads any more: the kernel does not even copy them, as tcp(7) says of MSG_TRUNC, and so the
-// pages of this are never touched. Other sockets of the system write into it.
-var unread [1 << 20]byte
-
-// recv reads once, if the descriptor is open. Once the connection is closing, what comes is dropped: the peer reads the reason sooner
-// if all it has written is taken, and who is refused may have written much.
+// recv reads once, if the descriptor is open.
 func (c *Conn) recv(buf []byte) (int, syscall.Errno) {
 	c.io.Lock()
 	defer c.io.Unlock()
 	if c.fd < 0 {
 		return 0, syscall.EAGAIN
 	}
-	flags := 0
-	if c.state.Load() == stateClosing {
-		buf, flags = unread[:], syscall.MSG_TRUNC
-	}
-	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(flags), 0, 0)
+	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
 	if errno == 0 && c.flags.has(flagFailed) && n > 0 {
 		return 0, syscall.ECONNRESET
 	}
