@@ -71,6 +71,7 @@ func signed(t *testing.T) []attack {
 		{"claim twice", hs(`{"alg":"HS256"}`, payload[:len(payload)-1]+`,"sub":"admin"}`), identity.Malformed},
 		{"claim twice, escaped", hs(`{"alg":"HS256"}`, payload[:len(payload)-1]+`,"s\u0075b":"admin"}`), identity.Malformed},
 		{"claim twice, deep", hs(`{"alg":"HS256"}`, payload[:len(payload)-1]+`,"a":[{"b":1,"b":2}]}`), identity.Malformed},
+		{"names that some take for one", hs(`{"alg":"HS256"}`, payload[:len(payload)-1]+`,"\ud800":1,"\udfff":2}`), identity.Malformed},
 		{"deep nesting", hs(`{"alg":"HS256"}`, payload[:len(payload)-1]+`,"a":`+strings.Repeat("[", 100)+strings.Repeat("]", 100)+`}`), identity.Malformed},
 		{"cut claims", hs(`{"alg":"HS256"}`, payload[:len(payload)-1]), identity.Malformed},
 		{"something after the claims", hs(`{"alg":"HS256"}`, payload+"x"), identity.Malformed},

@@ -3,8 +3,10 @@ package jwtauth
 import (
 	"crypto/rsa"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // FuzzKeySet reads what an address of JWK sets may answer: no key is taken for an algorithm with a shared secret, and none that is weak.
@@ -37,4 +39,59 @@ func FuzzKeySet(f *testing.F) {
 			}
 		}
 	})
+}
+
+// FuzzInspect reads header and claims of tokens: what is taken says the same to other readers of JSON.
+func FuzzInspect(f *testing.F) {
+	for _, part := range [][2]string{
+		{`{"alg":"HS256","typ":"JWT","kid":"a"}`, `{"sub":"u","tenant_id":"t","iat":1,"exp":2}`},
+		{`{"alg":"HS256","\u0061lg":"HS256"}`, `{"a":[{"b":1,"b":2}]}`},
+		{`{"alg":"RS256","kid":"\ud800"}`, `{"\ud800":1,"\udfff":2}`},
+		{` {"alg" : "ES256"} `, `[]`}, {`{"alg":"HS256","crit":[]}`, `{"sub":"u"}{}`}, {`null`, "{\"\xff\":1}"},
+	} {
+		f.Add(part[0], part[1])
+	}
+	f.Fuzz(func(t *testing.T, head, claims string) {
+		h, err := inspect(b64(head)+"."+b64(claims)+".c2lnbmF0dXJl", []string{"HS256", "RS256", "ES256"})
+		if err != nil {
+			return
+		}
+		var members, rest map[string]json.RawMessage
+		if err := errors.Join(json.Unmarshal([]byte(head), &members), json.Unmarshal([]byte(claims), &rest)); err != nil {
+			t.Fatalf("%q, %q: %v", head, claims, err)
+		}
+		var other struct{ Alg, Kid string }
+		if err := json.Unmarshal(members["alg"], &other.Alg); err != nil {
+			t.Fatalf("%q: %v", head, err)
+		}
+		if kid, ok := members["kid"]; ok && json.Unmarshal(kid, &other.Kid) != nil {
+			t.Fatalf("%q: kid", head)
+		}
+		if other.Alg != h.alg || other.Kid != h.kid && utf8.ValidString(h.kid) { // of half a surrogate pair others make U+FFFD
+			t.Fatalf("%q: %+v, others read %+v", head, h, other)
+		}
+		for text, all := range map[string]map[string]json.RawMessage{head: members, claims: rest} {
+			if n := names(t, text); n != len(all) {
+				t.Fatalf("%q: %d members, %d names", text, n, len(all))
+			}
+		}
+	})
+}
+
+// names counts the members of a JSON object, whatever their names.
+func names(t *testing.T, text string) (n int) {
+	dec := json.NewDecoder(strings.NewReader(text))
+	if _, err := dec.Token(); err != nil {
+		t.Fatal(err)
+	}
+	for ; dec.More(); n++ {
+		var value json.RawMessage
+		if _, err := dec.Token(); err != nil {
+			t.Fatal(err)
+		}
+		if err := dec.Decode(&value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
 }

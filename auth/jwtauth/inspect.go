@@ -1,14 +1,13 @@
 package jwtauth
 
 import (
-	"bytes"
 	"encoding/base64"
-	"encoding/json"
-	"io"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
 
 // header is what is used of a token's header.
@@ -31,23 +30,23 @@ func inspect(token string, algorithms []string) (h header, err error) {
 	if len(parts) != 3 {
 		return h, malformed("not three parts")
 	}
-	head, err := object(parts[0])
-	if err != nil {
+	var head, claims jsontape.Tape
+	if err := object(&head, parts[0]); err != nil {
 		return h, err
 	}
-	if _, err := object(parts[1]); err != nil {
+	if err := object(&claims, parts[1]); err != nil {
 		return h, err
 	}
 	if strings.ContainsAny(parts[2], "\r\n") { // base64 leaves them out: one signature would have many texts
 		return h, malformed("not base64url")
 	}
 	for _, member := range []string{"crit", "b64", "cty", "zip", "enc"} {
-		if _, ok := head[member]; ok {
+		if head.Member(jsontape.Root, member) != jsontape.None {
 			return h, malformed("header member " + member + " is not supported")
 		}
 	}
-	if raw, ok := head["typ"]; ok {
-		typ, err := text(raw, "typ")
+	if r := head.Member(jsontape.Root, "typ"); r != jsontape.None {
+		typ, err := text(&head, r, "typ")
 		if err != nil {
 			return h, err
 		}
@@ -55,12 +54,12 @@ func inspect(token string, algorithms []string) (h header, err error) {
 			return h, malformed("typ is not that of an access token")
 		}
 	}
-	if raw, ok := head["kid"]; ok {
-		if h.kid, err = text(raw, "kid"); err != nil || len(h.kid) > maxKeyID || h.kid == "" {
+	if r := head.Member(jsontape.Root, "kid"); r != jsontape.None {
+		if h.kid, err = text(&head, r, "kid"); err != nil || len(h.kid) > maxKeyID || h.kid == "" {
 			return h, malformed("kid is not a string of 1 to 256 bytes")
 		}
 	}
-	if h.alg, err = text(head["alg"], "alg"); err != nil {
+	if h.alg, err = text(&head, head.Member(jsontape.Root, "alg"), "alg"); err != nil {
 		return h, err
 	}
 	if !slices.Contains(algorithms, h.alg) {
@@ -72,65 +71,43 @@ func inspect(token string, algorithms []string) (h header, err error) {
 // tokenTypes are the values of typ that are taken (in lower case): RFC 7519 and RFC 9068.
 var tokenTypes = []string{"jwt", "application/jwt", "at+jwt", "application/at+jwt"}
 
-func text(raw json.RawMessage, member string) (s string, err error) {
-	if len(raw) == 0 || raw[0] != '"' || json.Unmarshal(raw, &s) != nil {
+func text(t *jsontape.Tape, r jsontape.Ref, member string) (string, error) {
+	if t.Kind(r) != jsontape.String {
 		return "", malformed("header member " + member + " is not a string")
 	}
-	return s, nil
-}
-
-// object decodes one part of a token: base64url without padding of a JSON object in which no name occurs
-// twice, at any depth.
-func object(part string) (map[string]json.RawMessage, error) {
-	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
-	if err != nil || strings.ContainsAny(part, "\r\n") {
-		return nil, malformed("not base64url")
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.UseNumber()
-	first, err := dec.Token()
-	if err != nil || first != json.Delim('{') {
-		return nil, malformed("not a JSON object")
-	}
-	if !unique(dec, '{', 1) {
-		return nil, malformed("not JSON, nested too deep, or a member occurs twice")
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, malformed("something follows the JSON object")
-	}
-	var members map[string]json.RawMessage
-	if json.Unmarshal(raw, &members) != nil {
-		return nil, malformed("not a JSON object")
-	}
-	return members, nil
+	return string(t.Text(r, nil)), nil
 }
 
 // maxClaimDepth is how deep claims may nest.
 const maxClaimDepth = 32
 
-// unique reads the rest of an object or array and reports whether it is JSON without repeated names.
-func unique(dec *json.Decoder, open json.Delim, depth int) bool {
-	if depth > maxClaimDepth {
+// object decodes one part of a token: base64url without padding of a JSON object in which no name occurs
+// twice, at any depth.
+func object(t *jsontape.Tape, part string) error {
+	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
+	if err != nil || strings.ContainsAny(part, "\r\n") {
+		return malformed("not base64url")
+	}
+	if t.Parse(raw, jsontape.Limits{Depth: maxClaimDepth, Bytes: MaxTokenBytes}) != nil || t.Kind(jsontape.Root) != jsontape.Object {
+		return malformed("not a JSON object, or nested too deep")
+	}
+	if !unique(t, jsontape.Root) {
+		return malformed("a member occurs twice")
+	}
+	return nil
+}
+
+// unique reports whether each object in a value has each name once, whoever reads it: some take halves of surrogate pairs for one another.
+func unique(t *jsontape.Tape, r jsontape.Ref) bool {
+	if t.Duplicate(r) != jsontape.None {
 		return false
 	}
-	names := map[string]bool{}
-	for dec.More() {
-		if open == '{' {
-			name, err := dec.Token()
-			text, ok := name.(string)
-			if err != nil || !ok || names[text] {
-				return false
-			}
-			names[text] = true
-		}
-		value, err := dec.Token()
-		if err != nil {
-			return false
-		}
-		if d, ok := value.(json.Delim); ok && !unique(dec, d, depth+1) {
+	object := t.Kind(r) == jsontape.Object
+	var buf [64]byte
+	for c := t.First(r); c != jsontape.None; c = t.After(r, c) {
+		if object && !utf8.Valid(t.NameText(c, buf[:0])) || !unique(t, c) {
 			return false
 		}
 	}
-	_, err := dec.Token() // the end of the object or array
-	return err == nil
+	return true
 }
