@@ -71,26 +71,40 @@ func (st *stream) kill(cause error) {
 		st.cause = cause
 	}
 	st.mu.Unlock()
-	nc := st.nc
-	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS: no farewell, which could block
-		nc = t.NetConn()
-	}
-	if t, ok := nc.(interface{ Socket() net.Conn }); ok {
-		nc = t.Socket()
-	}
+	nc := st.bare() // of TLS no farewell, which could block
 	if t, ok := nc.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
 	_ = nc.Close()
 }
 
+// bare is the socket below the connection, if there is one.
+func (st *stream) bare() net.Conn {
+	nc := st.nc
+	if t, ok := nc.(interface{ NetConn() net.Conn }); ok { // TLS
+		nc = t.NetConn()
+	}
+	if t, ok := nc.(interface{ Socket() net.Conn }); ok {
+		nc = t.Socket()
+	}
+	return nc
+}
+
+// restBytes is how much of what a peer sends to a connection that is closing is decrypted: its own farewell.
+const restBytes = 64 << 10
+
 // readLoop hands over what the peer sends, and ends the connection.
 func (st *stream) readLoop(first []byte) {
-	c := st.c
+	c, nc, rest := st.c, st.nc, 0
 	st.deliver(first)
 	buf := make([]byte, streamBytes)
 	for {
-		n, err := st.nc.Read(buf)
+		n, err := nc.Read(buf)
+		if c.state.Load() != stateOpen {
+			if rest += n; rest > restBytes { // nobody reads it: until the end is all that it waits for
+				nc = st.bare()
+			}
+		}
 		st.deliver(buf[:n])
 		if err != nil {
 			if err == io.EOF && c.owesClose() {

@@ -7,18 +7,7 @@ import (
 	"bytes"
 	"testing"
 	"time"
-
-	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
-
-// refuse is an owner that closes as soon as anything comes.
-func refuse() *owner {
-	o := newOwner()
-	o.onBytes = func(o *owner, _ []byte) {
-		o.Control(queue.Control{Kind: queue.Close, Code: 1009, Data: []byte("too long")})
-	}
-	return o
-}
 
 // Who is refused in the middle of much that it writes reads the reason. Nothing of the rest is taken, and who does not leave is reset when
 // the linger is over.

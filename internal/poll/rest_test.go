@@ -1,0 +1,65 @@
+package poll
+
+import (
+	"bufio"
+	"net"
+	"sync/atomic"
+	"testing"
+
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
+
+// sealed stands for a TLS connection: it counts what it had to decrypt.
+type sealed struct {
+	*net.TCPConn
+	decrypted *atomic.Int64
+}
+
+func (s sealed) NetConn() net.Conn { return s.TCPConn }
+
+func (s sealed) Read(p []byte) (int, error) {
+	n, err := s.TCPConn.Read(p)
+	s.decrypted.Add(int64(n))
+	return n, err
+}
+
+// refuse is an owner that closes as soon as anything comes.
+func refuse() *owner {
+	o := newOwner()
+	o.onBytes = func(o *owner, _ []byte) {
+		o.Control(queue.Control{Kind: queue.Close, Code: 1009, Data: []byte("too long")})
+	}
+	return o
+}
+
+// What comes after the close is not decrypted, but for a little; the end is still seen.
+func TestRestIsNotDecrypted(t *testing.T) {
+	p, err := New(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	server, client := pair(t)
+	defer client.Close()
+	o := refuse()
+	var decrypted atomic.Int64
+	if err := p.Register(&o.Conn, o, Registration{Conn: sealed{server, &decrypted}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Write([]byte("head")); err != nil {
+		t.Fatal(err)
+	}
+	if got := readLine(t, bufio.NewReader(client)); got != "close 1009 too long" {
+		t.Errorf("got %q", got)
+	}
+	if _, err := client.Write(make([]byte, 1<<20)); err != nil {
+		t.Error(err)
+	}
+	client.Close()
+	if err := <-o.closed; err != nil {
+		t.Errorf("OnClose(%v)", err)
+	}
+	if n := decrypted.Load(); n > restBytes+2*streamBytes {
+		t.Errorf("%d bytes were decrypted", n)
+	}
+}
