@@ -42,6 +42,7 @@ var decoders = []target{
 	{"internal/revoke", "FuzzParse", "rules of revocation"},
 	{"auth/webhook", "FuzzVerify", "signatures of webhooks"},
 	{"auth/jwtauth", "FuzzKeySet", "JWK sets"},
+	{"auth/jwtauth", "FuzzInspect", "headers and claims of JSON web tokens, beside another reader of JSON"},
 	{"bus/pgbus", "FuzzMessage", "rows of the outbox"},
 	{"internal/config", "FuzzLoad", "the configuration file"},
 	{"internal/embed", "FuzzConfig", "the configuration of an engine in a library"},
