@@ -81,7 +81,7 @@ func text(t *jsontape.Tape, r jsontape.Ref, member string) (string, error) {
 // maxClaimDepth is how deep claims may nest.
 const maxClaimDepth = 32
 
-// object decodes one part of a token: base64url without padding of a JSON object in which no name occurs
+// object decodes one part of a token: base64url without padding of a JSON object (RFC 8259, UTF-8) in which no name occurs
 // twice, at any depth.
 func object(t *jsontape.Tape, part string) error {
 	raw, err := base64.RawURLEncoding.Strict().DecodeString(part)
@@ -89,15 +89,16 @@ func object(t *jsontape.Tape, part string) error {
 		return malformed("not base64url")
 	}
 	if t.Parse(raw, jsontape.Limits{Depth: maxClaimDepth, Bytes: MaxTokenBytes}) != nil || t.Kind(jsontape.Root) != jsontape.Object {
-		return malformed("not a JSON object, or nested too deep")
+		return malformed("not a JSON object in UTF-8, or nested too deep")
 	}
 	if !unique(t, jsontape.Root) {
-		return malformed("a member occurs twice")
+		return malformed("a member occurs twice, or its name is no text")
 	}
 	return nil
 }
 
-// unique reports whether each object in a value has each name once, whoever reads it: some take halves of surrogate pairs for one another.
+// unique reports whether each object in a value has each name once, whoever reads it. A name with half a surrogate pair has none: other
+// readers make U+FFFD of each half, and one name of several.
 func unique(t *jsontape.Tape, r jsontape.Ref) bool {
 	if t.Duplicate(r) != jsontape.None {
 		return false

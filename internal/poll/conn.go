@@ -24,6 +24,7 @@ type Conn struct {
 	io    sync.Mutex // the I/O lock: guards what follows, to the blank line
 	fd    int32      // -1 once closed
 	flags flags
+	rest  uint8  // reads that were dropped while closing
 	code  uint16 // of the close, once it is taken from the queue
 
 	held atomic.Pointer[held] // frame that was cut by a full socket; written under the I/O lock
@@ -49,7 +50,7 @@ func (f flags) has(one flags) bool { return f&one != 0 }
 // states of a connection; they only grow.
 const (
 	stateOpen    uint32 = iota
-	stateClosing        // a close is on its way or written: input is not used, the deadline is the linger
+	stateClosing        // a close is on its way or written: input is dropped, the deadline is the linger
 	stateClosed
 )
 

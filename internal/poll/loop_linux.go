@@ -167,14 +167,10 @@ func (s *shard) writable(c *Conn) {
 }
 
 // read takes what has arrived. A read that does not fill the buffer has emptied the socket, unless the peer has ended its side: an end or
-// an error waits behind the bytes. From a connection that is closing nothing is taken before that: who goes on sending what nobody reads
-// has a full window then, and costs nothing until the linger is over.
+// an error waits behind the bytes.
 func (s *shard) read(c *Conn, buf []byte, ended bool) {
 	for range maxReads {
-		if !ended && c.state.Load() != stateOpen {
-			return
-		}
-		n, errno := c.recv(buf)
+		n, errno := c.recv(buf, ended)
 		switch {
 		case errno == syscall.EINTR:
 		case errno == syscall.EAGAIN:
@@ -201,18 +197,38 @@ func (s *shard) read(c *Conn, buf []byte, ended bool) {
 	s.sys.again = append(s.sys.again, unread{c, ended})
 }
 
-// recv reads once, if the descriptor is open.
-func (c *Conn) recv(buf []byte) (int, syscall.Errno) {
+// restReads is how many buffers of what comes once a connection is closing are dropped: 1 MiB. Who is refused in the middle of a message
+// reads the reason, and its end is seen at once, as it has no more than that on its way. From others nothing more is taken: their window
+// is full soon, and they are reset after restTime at the latest.
+const (
+	restReads = 64
+	restTime  = time.Second
+)
+
+// recv reads once, if the descriptor is open. What comes once the connection is closing is dropped: tcp(7) has MSG_TRUNC for that.
+func (c *Conn) recv(buf []byte, ended bool) (int, syscall.Errno) {
 	c.io.Lock()
 	defer c.io.Unlock()
-	if c.fd < 0 {
+	flags := 0
+	if c.state.Load() != stateOpen {
+		flags = syscall.MSG_TRUNC
+	}
+	if c.fd < 0 || flags != 0 && c.rest == restReads && !ended {
 		return 0, syscall.EAGAIN
 	}
-	n, _, errno := syscall.RawSyscall(syscall.SYS_READ, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)))
-	if errno == 0 && c.flags.has(flagFailed) && n > 0 {
+	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(flags), 0, 0)
+	if errno != 0 || n == 0 {
+		return int(n), errno
+	}
+	if c.flags.has(flagFailed) {
 		return 0, syscall.ECONNRESET
 	}
-	return int(n), errno
+	if flags != 0 && c.rest < restReads {
+		if c.rest++; c.rest == restReads {
+			c.shard.setDeadline(c.slot, min(c.shard.poller.linger, c.shard.poller.Ticks(restTime)))
+		}
+	}
+	return int(n), 0
 }
 
 // finish ends a connection. It runs on the shard's reader only, so OnClose comes after every other callback.

@@ -76,7 +76,7 @@ var (
 	// ErrClosed is the error of connections that a closing Poller ends, and of Register after that.
 	ErrClosed   = errors.New("poller closed")
 	errNoSocket = errors.New("register: a connection without a socket needs epoll")
-	// ErrReset is the error of connections ended by Abort, or because the peer did not read a close in time.
+	// ErrReset is the error of connections ended by Abort, or because the peer did not read a close in time or went on sending.
 	ErrReset = errors.New("connection reset by server")
 )
 
@@ -277,7 +277,7 @@ func (s *shard) sweep() {
 type Stats struct {
 	Open     int64 // connections now
 	Accepted int64 // connections registered
-	Resets   int64 // connections reset because the peer did not read a close in time
+	Resets   int64 // connections reset because the peer did not read a close in time or went on sending
 	Blocked  int64 // times that a socket was full
 	BytesIn  int64
 	BytesOut int64

@@ -2,9 +2,11 @@ package poll
 
 import (
 	"bufio"
+	"io"
 	"net"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
@@ -16,6 +18,9 @@ type sealed struct {
 }
 
 func (s sealed) NetConn() net.Conn { return s.TCPConn }
+
+// CloseWrite is an alert in TLS, and leaves the socket alone.
+func (s sealed) CloseWrite() error { return nil }
 
 func (s sealed) Read(p []byte) (int, error) {
 	n, err := s.TCPConn.Read(p)
@@ -34,7 +39,7 @@ func refuse() *owner {
 
 // What comes after the close is not decrypted, but for a little; the end is still seen.
 func TestRestIsNotDecrypted(t *testing.T) {
-	p, err := New(Options{})
+	p, err := New(Options{Linger: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,11 +54,16 @@ func TestRestIsNotDecrypted(t *testing.T) {
 	if _, err := client.Write([]byte("head")); err != nil {
 		t.Fatal(err)
 	}
-	if got := readLine(t, bufio.NewReader(client)); got != "close 1009 too long" {
+	in := bufio.NewReader(client)
+	if got := readLine(t, in); got != "close 1009 too long" {
 		t.Errorf("got %q", got)
 	}
 	if _, err := client.Write(make([]byte, 1<<20)); err != nil {
 		t.Error(err)
+	}
+	// Its own goodbye was not decrypted: it waits for the end of the socket.
+	if _, err := in.ReadByte(); err != io.EOF {
+		t.Errorf("read: %v", err)
 	}
 	client.Close()
 	if err := <-o.closed; err != nil {

@@ -90,19 +90,32 @@ func (st *stream) bare() net.Conn {
 	return nc
 }
 
-// restBytes is how much of what a peer sends to a connection that is closing is decrypted: its own farewell.
+// part ends this side of the socket, where the close is written: a peer that has said goodbye in TLS may wait for that.
+func (st *stream) part(nc net.Conn) {
+	select {
+	case <-st.quit:
+		if w, ok := nc.(interface{ CloseWrite() error }); ok {
+			_ = w.CloseWrite() // if it fails the reader finds out why
+		}
+	default:
+	}
+}
+
+// restBytes is how much is still decrypted of what comes once a connection is closing: enough for the peer's own close. Behind that only
+// the end of the socket counts.
 const restBytes = 64 << 10
 
 // readLoop hands over what the peer sends, and ends the connection.
 func (st *stream) readLoop(first []byte) {
-	c, nc, rest := st.c, st.nc, 0
+	c, nc, rest, bare := st.c, st.nc, 0, false
 	st.deliver(first)
 	buf := make([]byte, streamBytes)
 	for {
 		n, err := nc.Read(buf)
 		if c.state.Load() != stateOpen {
-			if rest += n; rest > restBytes { // nobody reads it: until the end is all that it waits for
-				nc = st.bare()
+			if rest += n; rest > restBytes && !bare {
+				nc, bare = st.bare(), true
+				st.part(nc)
 			}
 		}
 		st.deliver(buf[:n])

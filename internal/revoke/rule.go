@@ -79,12 +79,13 @@ func (r *Rule) Append(dst []byte) []byte {
 	return append(dst, text...)
 }
 
-// Parse reads what Append writes. Its times are in UTC, so that equal rules are equal by ==.
+// Parse reads what Append writes.
 func Parse(text []byte) (Rule, error) { return parse(text, false) }
 
 // ParseRequest reads a rule that somebody asks for: members that are not known are refused.
 func ParseRequest(text []byte) (Rule, error) { return parse(text, true) }
 
+// parse gives times in UTC, so that equal rules are equal by ==.
 func parse(text []byte, strict bool) (r Rule, err error) {
 	var w wire
 	dec := json.NewDecoder(bytes.NewReader(text))
