@@ -103,10 +103,10 @@ func unique(t *jsontape.Tape, r jsontape.Ref) bool {
 	if t.Duplicate(r) != jsontape.None {
 		return false
 	}
-	object := t.Kind(r) == jsontape.Object
+	named := t.Kind(r) == jsontape.Object
 	var buf [64]byte
 	for c := t.First(r); c != jsontape.None; c = t.After(r, c) {
-		if object && !utf8.Valid(t.NameText(c, buf[:0])) || !unique(t, c) {
+		if named && !utf8.Valid(t.NameText(c, buf[:0])) || !unique(t, c) {
 			return false
 		}
 	}

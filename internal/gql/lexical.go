@@ -23,7 +23,7 @@ func lexicalProblem(text string) (at int, message string) {
 			return bad, "Invalid Unicode escape sequence: half of a surrogate pair."
 		case kind == broken: // the parser has passed over it
 			end = i + 1
-		case kind != value:
+		case kind != aValue:
 		case text[i] != '"':
 			if isNameStart(next) || next == '.' {
 				return end, "Invalid number: it must not be followed by a name or a dot."
@@ -40,9 +40,9 @@ func lexicalProblem(text string) (at int, message string) {
 const (
 	broken  byte = 0
 	ignored byte = ' '
-	name    byte = 'a'
-	value   byte = '0' // a number or a string
-	spread  byte = '.'
+	aName   byte = 'a'
+	aValue  byte = '0' // a number or a string
+	aSpread byte = '.'
 )
 
 // lexeme returns the kind of what begins at an offset, and where it ends: beyond the text, if it has no end.
@@ -54,22 +54,22 @@ func lexeme(text string, i int) (kind byte, end int) {
 	case isNameStart(c):
 		for i++; i < len(text) && (isNameStart(text[i]) || isDigit(text[i])); i++ {
 		}
-		return name, i
+		return aName, i
 	case isDigit(c) || c == '-':
-		return value, numberEnd(text, i)
+		return aValue, numberEnd(text, i)
 	case c == '#':
 		if length := strings.IndexAny(text[i:], "\n\r"); length >= 0 {
 			return ignored, i + length
 		}
 		return ignored, len(text)
 	case strings.HasPrefix(text[i:], `"""`):
-		return value, blockEnd(text, i+3)
+		return aValue, blockEnd(text, i+3)
 	case c == '"':
 		if end, bad := stringEnd(text, i+1); bad < 0 {
-			return value, end
+			return aValue, end
 		}
 	case strings.HasPrefix(text[i:], "..."):
-		return spread, i + 3
+		return aSpread, i + 3
 	case strings.IndexByte("!$&():=@[]{}|", c) >= 0:
 		return c, i + 1
 	}

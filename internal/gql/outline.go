@@ -95,7 +95,7 @@ func (o *outline) take(kind byte, text string, at int) {
 		o.begin()
 	case kind == '}':
 		o.end()
-	case kind == spread:
+	case kind == aSpread:
 		o.expects = aFragment
 	case kind == '@':
 		o.inline = o.inline || o.expects == aFragment
@@ -103,7 +103,7 @@ func (o *outline) take(kind byte, text string, at int) {
 	case kind == ':' && len(o.open) > 0: // the name before was an alias, and the field is still to come
 		o.fields--
 		o.object().fields--
-	case kind == name:
+	case kind == aName:
 		o.name(text, at)
 	}
 }

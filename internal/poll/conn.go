@@ -24,7 +24,7 @@ type Conn struct {
 	io    sync.Mutex // the I/O lock: guards what follows, to the blank line
 	fd    int32      // -1 once closed
 	flags flags
-	rest  uint8  // reads that were dropped while closing
+	rest  uint8  // what was dropped while closing, in 4 KiB, up to maxRest
 	code  uint16 // of the close, once it is taken from the queue
 
 	held atomic.Pointer[held] // frame that was cut by a full socket; written under the I/O lock

@@ -5,6 +5,7 @@ package poll
 import (
 	"errors"
 	"io"
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -197,12 +198,13 @@ func (s *shard) read(c *Conn, buf []byte, ended bool) {
 	s.sys.again = append(s.sys.again, unread{c, ended})
 }
 
-// restReads is how many buffers of what comes once a connection is closing are dropped: 1 MiB. Who is refused in the middle of a message
-// reads the reason, and its end is seen at once, as it has no more than that on its way. From others nothing more is taken: their window
-// is full soon, and they are reset after restTime at the latest.
+// What comes once a connection is closing is dropped, up to maxRest times 4 KiB: 1 MiB. Who is refused in the middle of a message reads the
+// reason, and its end is seen at once, as it has no more than that on its way. From others nothing more is taken: their window is full soon,
+// and they are reset after restTime at the latest. Reads of less than 4 KiB do not count, for they delay nobody: who goes on speaking as
+// before has all of the linger.
 const (
-	restReads = 64
-	restTime  = time.Second
+	maxRest  = math.MaxUint8
+	restTime = time.Second
 )
 
 // recv reads once, if the descriptor is open. What comes once the connection is closing is dropped: tcp(7) has MSG_TRUNC for that.
@@ -213,7 +215,7 @@ func (c *Conn) recv(buf []byte, ended bool) (int, syscall.Errno) {
 	if c.state.Load() != stateOpen {
 		flags = syscall.MSG_TRUNC
 	}
-	if c.fd < 0 || flags != 0 && c.rest == restReads && !ended {
+	if c.fd < 0 || flags != 0 && c.rest == maxRest && !ended {
 		return 0, syscall.EAGAIN
 	}
 	n, _, errno := syscall.RawSyscall6(syscall.SYS_RECVFROM, uintptr(c.fd), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), uintptr(flags), 0, 0)
@@ -223,12 +225,20 @@ func (c *Conn) recv(buf []byte, ended bool) (int, syscall.Errno) {
 	if c.flags.has(flagFailed) {
 		return 0, syscall.ECONNRESET
 	}
-	if flags != 0 && c.rest < restReads {
-		if c.rest++; c.rest == restReads {
-			c.shard.setDeadline(c.slot, min(c.shard.poller.linger, c.shard.poller.Ticks(restTime)))
-		}
+	if flags != 0 {
+		c.dropLocked(int(n))
 	}
 	return int(n), 0
+}
+
+// dropLocked counts bytes that were dropped.
+func (c *Conn) dropLocked(n int) {
+	if c.rest == maxRest {
+		return
+	}
+	if c.rest = uint8(min(int(c.rest)+n>>12, maxRest)); c.rest == maxRest {
+		c.shard.setDeadline(c.slot, min(c.shard.poller.linger, c.shard.poller.Ticks(restTime)))
+	}
 }
 
 // finish ends a connection. It runs on the shard's reader only, so OnClose comes after every other callback.

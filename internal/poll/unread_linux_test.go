@@ -30,7 +30,7 @@ func TestMuchAfterClose(t *testing.T) {
 		if err := <-o.closed; !errors.Is(err, ErrReset) {
 			t.Errorf("OnClose(%v)", err)
 		}
-		if n := p.Stats().BytesIn; n > restReads*readBytes+int64(len("head")) {
+		if n := p.Stats().BytesIn; n > maxRest<<12+readBytes+int64(len("head")) {
 			t.Errorf("%d bytes were taken", n)
 		}
 	})
@@ -58,4 +58,36 @@ func TestSomeAfterClose(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Who says little after the reason, however often, has all of the linger.
+func TestLittleAfterClose(t *testing.T) {
+	backends(t, Options{Linger: time.Hour}, func(t *testing.T, p *Poller) {
+		if p.opts.Portable { // nothing is counted there
+			return
+		}
+		o := refuse()
+		c := connect(t, p, o, Registration{})
+		if _, err := c.Write([]byte("head")); err != nil {
+			t.Fatal(err)
+		}
+		if got := readLine(t, bufio.NewReader(c)); got != "close 1009 too long" {
+			t.Errorf("got %q", got)
+		}
+		for i := range int64(300) {
+			if _, err := c.Write([]byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			await(t, "a byte", func() bool { return p.Stats().BytesIn == int64(len("head"))+i+1 })
+		}
+		o.io.Lock()
+		if o.rest != 0 {
+			t.Errorf("%d bytes count for %d", 300, o.rest)
+		}
+		o.io.Unlock()
+		c.Close()
+		if err := <-o.closed; err != nil {
+			t.Errorf("OnClose(%v)", err)
+		}
+	})
 }
