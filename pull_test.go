@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -105,6 +106,23 @@ func TestDropsExtension(t *testing.T) {
 		}
 		if got := receive(t, s); got != want {
 			t.Errorf("%s: got %s, want %s", id, got, want)
+		}
+	}
+}
+
+// What an extension cannot be is refused, not taken for its absence.
+func TestExtensionsOfOtherTypes(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{})
+	for extensions, want := range map[string]string{
+		`{"drops":"true"}`:          "The extension drops is true or false.",
+		`{"drops":1,"resume":true}`: "The extension drops is true or false.",
+		`{"resume":1}`:              "The extension resume is true, or the cursor of a message as a string.",
+		`{"drops":null,"other":7}`:  "",
+		`{}`:                        "",
+	} {
+		_, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: "c", SubscriptionID: extensions, Query: `subscription { x }`, Extensions: []byte(extensions)})
+		if got := fmt.Sprint(err); want == "" && err != nil || !strings.Contains(got, want) {
+			t.Errorf("%s: %v", extensions, err)
 		}
 	}
 }

@@ -198,9 +198,9 @@ func (e *Engine) join(ctx context.Context, s *subscribing, req *session.Request)
 	}
 	e.observer.Checked(policy.Role, 1, 0)
 	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
-	resume := s.extensions(req, e.limits())
-	if resume != nil && resume.Invalid {
-		return nil, refused(code.BadUserInput, "The extension resume is true, or the cursor of a message as a string.")
+	resume, errs := s.extensions(req, e.limits())
+	if errs != nil {
+		return nil, errs
 	}
 	s.join.Cursors = resume != nil
 	if s.ask != nil {
@@ -233,15 +233,24 @@ var dropsName = jsontape.MakeName("drops")
 
 // extensions reads those of a subscribe that the engine knows: {"drops": true} and resume, which a transport may have
 // read elsewhere. The tape of the raw variables is free by now.
-func (s *subscribing) extensions(req *session.Request, lim *Limits) *session.Resume {
-	if len(req.Extensions) == 0 || s.raw.Parse(req.Extensions, lim.events()) != nil {
-		return req.Resume
+func (s *subscribing) extensions(req *session.Request, lim *Limits) (*session.Resume, []*gql.Error) {
+	resume := req.Resume
+	if len(req.Extensions) > 0 && s.raw.Parse(req.Extensions, lim.events()) == nil {
+		switch s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) {
+		case jsontape.True:
+			s.join.Extensions = true
+		case jsontape.Invalid, jsontape.Null, jsontape.False:
+		default:
+			return nil, refused(code.BadUserInput, "The extension drops is true or false.")
+		}
+		if resume == nil {
+			resume = session.ReadResume(&s.raw, jsontape.Root)
+		}
 	}
-	s.join.Extensions = s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) == jsontape.True
-	if req.Resume != nil {
-		return req.Resume
+	if resume != nil && resume.Invalid {
+		return nil, refused(code.BadUserInput, "The extension resume is true, or the cursor of a message as a string.")
 	}
-	return session.ReadResume(&s.raw, jsontape.Root)
+	return resume, nil
 }
 
 // deliveryKey is the part of @delivery that makes a queue policy.
