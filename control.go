@@ -48,11 +48,12 @@ const (
 // control is what the engine knows by the events of bus.ControlChannel.
 type control struct {
 	rules *revoke.Set
-	known atomic.Bool   // the channel was read from its start
-	told  chan struct{} // closed when known is set
-	kick  chan struct{} // 1 slot: connections are to be looked at again
-	reads chan struct{} // 1 slot: the channel is to be read from its start
-	begin sync.Once     // of the goroutine, which few engines need
+	fresh atomic.Pointer[revoke.Set] // those of them for which connections were not looked at yet, nil: none
+	known atomic.Bool                // the channel was read from its start
+	told  chan struct{}              // closed when known is set
+	kick  chan struct{}              // 1 slot: connections are to be looked at again
+	reads chan struct{}              // 1 slot: the channel is to be read from its start
+	begin sync.Once                  // of the goroutine, which few engines need
 	ctx   context.Context
 	stop  context.CancelFunc
 	ended chan struct{} // the goroutine has, or will never begin
@@ -214,8 +215,24 @@ func (e *Engine) enforce(rule revoke.Rule, since time.Time) {
 		e.log.Error("a revocation was not put in force: there are too many", "limit", maxRevocations+revocationSpare)
 		e.observer.Counted(observe.Revocations, "refused", 1)
 	case fresh:
+		e.control.renew(rule, time.Now(), since.Add(e.cfg.maxTokenLife()+clockSkew))
 		e.observer.Counted(observe.Revocations, "enforced", 1)
 		e.wakeControl(e.control.kick)
+	}
+}
+
+// renew adds a rule to the fresh ones.
+func (c *control) renew(rule revoke.Rule, now, until time.Time) {
+	for {
+		was := c.fresh.Load()
+		s := was
+		if s == nil {
+			s = revoke.NewSet(maxRevocations + revocationSpare)
+		}
+		s.Add(rule, now, until)
+		if c.fresh.CompareAndSwap(was, s) {
+			return
+		}
 	}
 }
 
@@ -227,10 +244,17 @@ func (e *Engine) revoked(who *identity.Identity, at time.Time) bool {
 // revokedText is what clients see whose credentials were revoked.
 const revokedText = "Forbidden: the credentials were revoked"
 
-// expel closes the connections whose credentials are refused, and ends the pulled subscriptions.
+// expel closes the connections whose credentials are refused, and ends the pulled subscriptions. Credentials that do not say when they were
+// issued were presented before the fresh rules, and after the others: those were asked when they were.
 func (e *Engine) expel() {
 	now := time.Now()
-	gone := func(who *identity.Identity) bool { return e.revoked(who, time.Time{}) }
+	fresh := e.control.fresh.Swap(nil)
+	gone := func(who *identity.Identity) bool {
+		if who.IssuedAt.IsZero() {
+			return fresh != nil && fresh.Matches(who, time.Time{})
+		}
+		return e.revoked(who, time.Time{})
+	}
 	n := 0
 	for _, s := range e.serving() {
 		n += s.dismiss(gone, session.CodeForbidden, revokedText)

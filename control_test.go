@@ -133,6 +133,52 @@ const (
 	closeRevoked = "close Forbidden: the credentials were revoked"
 )
 
+// Who came again after a revocation, with credentials that do not say when they were issued, stays when others are revoked, and goes with the
+// next one that names it.
+func TestRevocationsOneAfterTheOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, fraiseql.Config{})
+		sessions, err := e.Sessions(fraiseql.HandlerConfig{Authenticator: authenticate(func(c fraiseql.Credentials) (*fraiseql.Identity, error) {
+			who, _ := c.Bearer()
+			return &fraiseql.Identity{UserID: who, TenantID: "t"}, nil
+		})})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := func(step string, m member, want string) {
+			t.Helper()
+			if got := m.state(); got != want {
+				t.Errorf("%s: %s, want %s", step, got, want)
+			}
+		}
+		revoke := func(user string) {
+			t.Helper()
+			if err := e.Revoke(t.Context(), fraiseql.Revocation{UserID: user}); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Second)
+		}
+		first := join(t, sessions, "alice")
+		revoke("alice")
+		want("revoked", first, closeRevoked)
+		second := join(t, sessions, "alice")
+		pulled, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: "subscription { x { n } }", Identity: fraiseql.Identity{UserID: "alice", TenantID: "t"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		revoke("bob")
+		want("another is revoked", second, ack)
+		publish(t, e, "x", `{"n":1}`)
+		if text, err := pulled.Receive(t.Context()); err != nil || strings.Contains(string(text), "UNAUTHENTICATED") {
+			t.Errorf("pulled: %s, %v", text, err)
+		}
+		revoke("alice")
+		if got := second.state(); got != closeRevoked {
+			t.Errorf("revoked again: %s", got)
+		}
+	})
+}
+
 // A revocation on one node closes connections on all, and only those; whoever comes later with the same credentials is
 // refused on all, those that were begun later too; with fresh ones it is admitted.
 func TestRevocation(t *testing.T) {

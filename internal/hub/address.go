@@ -53,12 +53,17 @@ func rowAddress(t *jsontape.Tape, r jsontape.Ref, buf []byte) (policy.Address, [
 	return pathAddress(t, r, buf)
 }
 
-// pathAddress reads the value at a path that must be there.
+// pathAddress reads the value at a path that must be there. A number with a fraction or an exponent is none, as in the envelope: two of them
+// that differ can stand for the same double, and so for another's integer.
 func pathAddress(t *jsontape.Tape, r jsontape.Ref, buf []byte) (policy.Address, []byte) {
 	switch t.Kind(r) {
 	case jsontape.Invalid:
 		return policy.Address{Found: policy.Absent}, buf
-	case jsontape.String, jsontape.Number:
+	case jsontape.String:
+	case jsontape.Number:
+		if !t.IsInteger(r) {
+			return policy.Address{Found: policy.Invalid}, buf
+		}
 	default:
 		return policy.Address{Found: policy.Invalid}, buf
 	}

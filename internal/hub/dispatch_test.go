@@ -55,6 +55,10 @@ func TestAddressesSelectMembers(t *testing.T) {
 		{event.Event{TenantID: "a", Data: []byte(`{"id":1,"tenant_id":"b"}`)}, "", 9, 0},
 		{event.Event{TenantID: "z", Data: []byte(`{"id":1}`)}, "", 9, 0},
 		{event.Event{Data: []byte(`{"id":1,"tenant_id":true}`)}, "", 9, 0},
+		// numbers that a double takes for another's integer
+		{event.Event{Data: []byte(`{"id":1,"tenant_id":"a","user_id":1.00000000000000000001}`)}, "", 0, 9},
+		{event.Event{Data: []byte(`{"id":1,"tenant_id":"a","user_id":1.0}`)}, "", 0, 9},
+		{event.Event{Data: []byte(`{"id":1,"tenant_id":"a","user_id":1.0}`)}, "", 0, 9},
 	}
 	for i, c := range cases {
 		c.ev.Channel = "orders"
@@ -92,7 +96,7 @@ func TestOwnerListsAndLargeCells(t *testing.T) {
 	if w.denied(policy.Row) != 38 {
 		t.Errorf("denied %d, want 38", w.denied(policy.Row))
 	}
-	for _, data := range []string{`{"id":1}`, `{"id":1,"owners":null}`, `{"id":1,"owners":[]}`, `{"id":1,"owners":{"x":1}}`} {
+	for _, data := range []string{`{"id":1}`, `{"id":1,"owners":null}`, `{"id":1,"owners":[]}`, `{"id":1,"owners":{"x":1}}`, `{"id":1,"owners":[3.0,17e0]}`} {
 		if n := w.publish(event.Event{Channel: "owned", Data: []byte(data)}); n != 0 {
 			t.Errorf("%s reached %d", data, n)
 		}

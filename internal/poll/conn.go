@@ -111,6 +111,13 @@ func (s *shard) setDeadline(slot, ticks uint32) {
 	s.table.setDeadline(slot, ticks)
 }
 
+// hasten has the deadline of a slot at the latest after so many ticks.
+func (s *shard) hasten(slot, ticks uint32) {
+	if at := s.table.deadline(slot); at == 0 || at > s.poller.now.Load()+1+ticks {
+		s.setDeadline(slot, ticks)
+	}
+}
+
 // Abort resets the connection now, from any goroutine; OnClose(ErrReset) follows.
 func (c *Conn) Abort() {
 	if c.stream != nil {

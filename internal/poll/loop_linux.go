@@ -237,7 +237,7 @@ func (c *Conn) dropLocked(n int) {
 		return
 	}
 	if c.rest = uint8(min(int(c.rest)+n>>12, maxRest)); c.rest == maxRest {
-		c.shard.setDeadline(c.slot, min(c.shard.poller.linger, c.shard.poller.Ticks(restTime)))
+		c.shard.hasten(c.slot, c.shard.poller.Ticks(restTime))
 	}
 }
 

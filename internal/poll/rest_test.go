@@ -73,3 +73,51 @@ func TestRestIsNotDecrypted(t *testing.T) {
 		t.Errorf("%d bytes were decrypted", n)
 	}
 }
+
+// So it is where the close is still being written when too much has come.
+func TestRestBeforeTheClose(t *testing.T) {
+	p, err := New(Options{Linger: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	server, client := pair(t)
+	defer client.Close()
+	o := newOwner()
+	var decrypted atomic.Int64
+	if err := p.Register(&o.Conn, o, Registration{Conn: sealed{server, &decrypted}}); err != nil {
+		t.Fatal(err)
+	}
+	o.Control(queue.Control{Kind: queue.Text, Data: make([]byte, 32<<20)})
+	await(t, "a write that is under way", func() bool { return o.stream.held.Load() > 0 }) // nobody reads
+	o.Control(queue.Control{Kind: queue.Close, Code: 1009, Data: []byte("too long")})
+	if _, err := client.Write(make([]byte, 1<<20)); err != nil {
+		t.Error(err)
+	}
+	await(t, "too much", func() bool { return o.stream.rested.Load() })
+	if _, err := io.Copy(io.Discard, client); err != nil {
+		t.Errorf("read: %v", err)
+	}
+	client.Close()
+	if err := <-o.closed; err != nil {
+		t.Errorf("OnClose(%v)", err)
+	}
+}
+
+// What comes late does not make the linger longer.
+func TestHasten(t *testing.T) {
+	p, err := New(Options{Linger: time.Hour, Tick: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	o := newOwner()
+	connect(t, p, o, Registration{})
+	for _, tt := range []struct{ asked, hastened, want uint32 }{{5, 9, 5}, {9, 5, 5}, {0, 5, 5}} {
+		o.shard.setDeadline(o.slot, tt.asked)
+		o.shard.hasten(o.slot, tt.hastened)
+		if got := o.shard.table.deadline(o.slot) - p.now.Load() - 1; got != tt.want {
+			t.Errorf("%d, then %d at the latest: in %d ticks, want %d", tt.asked, tt.hastened, got, tt.want)
+		}
+	}
+}

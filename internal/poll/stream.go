@@ -22,6 +22,7 @@ type stream struct {
 	quit chan struct{} // closed when the writer has ended
 
 	held   atomic.Int64 // bytes that are being written
+	rested atomic.Bool  // nothing is decrypted any more
 	serial sync.Mutex   // one callback of the owner at a time
 
 	mu    sync.Mutex // guards cause
@@ -91,10 +92,10 @@ func (st *stream) bare() net.Conn {
 }
 
 // part ends this side of the socket, where the close is written: a peer that has said goodbye in TLS may wait for that.
-func (st *stream) part(nc net.Conn) {
+func (st *stream) part() {
 	select {
 	case <-st.quit:
-		if w, ok := nc.(interface{ CloseWrite() error }); ok {
+		if w, ok := st.bare().(interface{ CloseWrite() error }); ok {
 			_ = w.CloseWrite() // if it fails the reader finds out why
 		}
 	default:
@@ -115,7 +116,8 @@ func (st *stream) readLoop(first []byte) {
 		if c.state.Load() != stateOpen {
 			if rest += n; rest > restBytes && !bare {
 				nc, bare = st.bare(), true
-				st.part(nc)
+				st.rested.Store(true)
+				st.part()
 			}
 		}
 		st.deliver(buf[:n])
@@ -174,7 +176,12 @@ func (st *stream) finish(err error) {
 
 // writeLoop writes what waits, until the connection has ended or the close is out.
 func (st *stream) writeLoop() {
-	defer close(st.quit)
+	defer func() {
+		close(st.quit)
+		if st.rested.Load() {
+			st.part()
+		}
+	}()
 	var b batch
 	for {
 		select {

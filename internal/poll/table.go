@@ -95,6 +95,8 @@ func (t *table) setDeadline(slot, tick uint32) {
 	t.chunk(slot).deadlines[slot%chunkSlots].Store(tick)
 }
 
+func (t *table) deadline(slot uint32) uint32 { return t.chunk(slot).deadlines[slot%chunkSlots].Load() }
+
 // expired unsets and reports every deadline at or before now.
 func (t *table) expired(now uint32, f func(*Conn)) {
 	list := t.chunks.Load()

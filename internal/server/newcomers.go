@@ -48,6 +48,7 @@ type newcomer struct {
 	served atomic.Bool
 	known  atomic.Bool // proven
 	inside atomic.Bool
+	over   atomic.Bool // closed: whoever still reads does nothing with it, and leaves no more
 
 	watched int32 // its number there; it and gone are the lookout's
 	gone    bool
@@ -65,7 +66,7 @@ func (c *newcomer) Read(p []byte) (int, error) {
 	if n > 0 && !c.served.Load() && !c.known.Load() {
 		c.few.Enter()
 		c.inside.Store(true)
-		if c.served.Load() { // a handler has it meanwhile, and may keep it
+		if c.served.Load() || c.over.Load() { // a handler has it meanwhile and may keep it, or it was closed: HTTP/2 reads in a goroutine of its own
 			c.leave()
 		}
 	}
@@ -123,7 +124,18 @@ func (c *newcomer) SetDeadline(t time.Time) error {
 	return errors.Join(c.SetReadDeadline(t), c.Conn.SetWriteDeadline(t))
 }
 
+// CloseWrite ends this side, which net/http does before it closes a connection with a body that it has not read: else the answer to it may be
+// lost by a reset.
+func (c *newcomer) CloseWrite() error {
+	c.leave()
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
 func (c *newcomer) Close() error {
+	c.over.Store(true)
 	c.leave()
 	c.lookout.forget(c)
 	return c.Conn.Close()

@@ -42,6 +42,8 @@ func newEntrance(t *testing.T) *entrance {
 				if _, err := io.Copy(io.Discard, r.Body); err != nil {
 					http.Error(w, err.Error(), http.StatusBadRequest)
 				}
+			case "/hold": // the answer says nothing of closing, and net/http gives up on the body
+				w.Header().Set("Connection", "close")
 			case "/hijack":
 				echo(w)
 			}
@@ -222,4 +224,42 @@ func TestTurnOfAConnectionThatEnds(t *testing.T) {
 			far.Close()
 		}
 	})
+}
+
+// So does one that is closed while its reader still waits for the turn: HTTP/2 reads in a goroutine that nobody hears of any more.
+func TestTurnOfAConnectionThatWasClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		few := shift.NewFew(1)
+		few.Enter()
+		near, far := net.Pipe()
+		defer far.Close()
+		c := &newcomer{Conn: near, few: few}
+		read := make(chan error)
+		go func() {
+			_, err := c.Read(make([]byte, 1))
+			read <- err
+		}()
+		if _, err := far.Write([]byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // it waits for its turn
+		c.Close()
+		few.Leave()
+		if err := <-read; err != nil {
+			t.Error(err)
+		}
+		few.Enter() // free
+		few.Leave()
+	})
+}
+
+// Who is refused in the middle of a body reads the answer and an end, no reset.
+func TestRefusalOfABodyEnds(t *testing.T) {
+	e := newEntrance(t)
+	c := e.dial(t)
+	c.send("POST /hold HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n" + strings.Repeat("x", 400<<10))
+	c.answer(http.StatusOK)
+	if _, err := io.Copy(io.Discard, c.in); err != nil {
+		t.Error(err)
+	}
 }

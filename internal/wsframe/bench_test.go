@@ -2,6 +2,7 @@ package wsframe
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -38,5 +39,24 @@ func BenchmarkAppendHeader(b *testing.B) {
 	dst := make([]byte, 0, 16)
 	for b.Loop() {
 		dst = AppendHeader(dst[:0], Text, 300)
+	}
+}
+
+func BenchmarkInflate(b *testing.B) {
+	for _, size := range []int{200, 20_000} {
+		b.Run(strconv.Itoa(size), func(b *testing.B) {
+			var text []byte
+			for i := 0; len(text) < size; i++ {
+				text = strconv.AppendInt(append(text, `{"id":`...), int64(i*7919), 10)
+			}
+			p, dst := deflate(b, text), make([]byte, 0, 2*size)
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := AppendInflated(dst, p, 1<<20); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

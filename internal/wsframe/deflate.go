@@ -89,12 +89,36 @@ func isWindow(value string) bool {
 // tail ends a message so that it can be inflated: what RFC 7692, 7.2.2, wants, and an empty last block.
 const tail = "\x00\x00\xff\xff\x01\x00\x00\xff\xff"
 
+// maxEnds is how many of a message's blocks may say that they are the last (RFC 7692, 7.2.3.4): behind each the inflater begins again, which
+// costs more than the two bytes that such a block takes.
+const maxEnds = 16
+
 // inflater inflates one message at a time.
 type inflater struct {
-	in      bytes.Reader
-	end     strings.Reader
+	in      source
 	z       io.ReadCloser
+	ends    int
 	scratch [4 << 10]byte
+}
+
+// source is a message and what ends it. Its bytes are read one by one, so that it is known where a last block ends.
+type source struct {
+	message bytes.Reader
+	end     strings.Reader
+}
+
+func (s *source) ReadByte() (byte, error) {
+	if b, err := s.message.ReadByte(); err == nil {
+		return b, nil
+	}
+	return s.end.ReadByte()
+}
+
+func (s *source) Read(p []byte) (int, error) {
+	if s.message.Len() > 0 {
+		return s.message.Read(p)
+	}
+	return s.end.Read(p)
 }
 
 var inflaters = sync.Pool{New: func() any {
@@ -140,9 +164,15 @@ func AppendInflated(dst, p []byte, limit int) ([]byte, error) {
 
 // begin starts with a message.
 func (f *inflater) begin(p []byte) error {
-	f.in.Reset(p)
-	f.end.Reset(tail)
-	if err := f.z.(flate.Resetter).Reset(io.MultiReader(&f.in, &f.end), nil); err != nil {
+	f.in.message.Reset(p)
+	f.in.end.Reset(tail)
+	f.ends = 0
+	return f.restart()
+}
+
+// restart goes on at the next byte as at a beginning.
+func (f *inflater) restart() error {
+	if f.z.(flate.Resetter).Reset(&f.in, nil) != nil {
 		return ErrDeflate
 	}
 	return nil
@@ -154,8 +184,12 @@ func (f *inflater) fill(dst []byte) (n int, ended bool, err error) {
 		k, err := f.z.Read(dst[n:])
 		n += k
 		switch {
-		case err == io.EOF:
+		case err == io.EOF && f.in.message.Len() == 0:
 			return n, true, nil
+		case err == io.EOF: // a last block, behind which there are others
+			if f.ends++; f.ends > maxEnds || f.restart() != nil {
+				return n, false, ErrDeflate
+			}
 		case err != nil:
 			return n, false, ErrDeflate
 		}

@@ -277,3 +277,40 @@ func FuzzAgreeDeflate(f *testing.F) {
 		}
 	})
 }
+
+// A message may consist of streams that end: what stands behind one belongs to it, as far as it is one.
+func TestSeveralLastBlocks(t *testing.T) {
+	ended := func(text string) []byte {
+		var b bytes.Buffer
+		w, err := flate.NewWriter(&b, flate.BestCompression)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	long := strings.Repeat("0123456789", 2000)
+	for name, tt := range map[string]struct {
+		message []byte
+		want    string
+		err     error
+	}{
+		"one":               {ended("a"), "a", nil},
+		"with its padding":  {append(ended("a"), 0), "a", nil},
+		"two":               {append(ended("a"), ended(long)...), "a" + long, nil},
+		"and one that goes": {append(ended(long), deflate(t, []byte("b"))...), long + "b", nil},
+		"none behind":       {append(ended("a"), "\xff\xff\xff"...), "", ErrDeflate},
+		"too many":          {bytes.Repeat(ended(""), maxEnds+2), "", ErrDeflate},
+		"too long together": {append(ended(long), ended(long+long)...), "", ErrTooBig},
+	} {
+		got, err := AppendInflated(nil, tt.message, 50_000)
+		if string(got) != tt.want || !errors.Is(err, tt.err) {
+			t.Errorf("%s: %d bytes, %v", name, len(got), err)
+		}
+	}
+}
