@@ -67,8 +67,8 @@ type Audience struct {
 // The reasons are constants: an event that is denied costs no allocation.
 const (
 	reasonNoTenant        = "the event has no tenant, so nobody could see it: set tenant_id, or broadcast: true if it is meant for everybody"
-	reasonTenantInvalid   = "data.tenant_id must be a non-empty string or an integer, since the row filter reads it"
-	reasonUserInvalid     = "data.user_id must be a non-empty string or an integer, since the row filter reads it"
+	reasonTenantInvalid   = "data.tenant_id must be a non-empty string or an integer without fraction and exponent, since the row filter reads it"
+	reasonUserInvalid     = "data.user_id must be a non-empty string or an integer without fraction and exponent, since the row filter reads it"
 	reasonTenantDiffers   = "data.tenant_id differs from the tenant_id of the envelope"
 	reasonUserDiffers     = "data.user_id differs from the user_id of the envelope"
 	reasonBroadcastTenant = "the event is a broadcast, but the row filter finds data.tenant_id"
