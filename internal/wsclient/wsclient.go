@@ -100,7 +100,11 @@ type OperationError struct {
 
 func (e *OperationError) Error() string {
 	var list []struct {
-		Message    string `json:"message"`
+		Message   string `json:"message"`
+		Locations []struct {
+			Line   int `json:"line"`
+			Column int `json:"column"`
+		} `json:"locations"`
 		Extensions struct {
 			Code string `json:"code"`
 		} `json:"extensions"`
@@ -111,6 +115,10 @@ func (e *OperationError) Error() string {
 	texts := make([]string, len(list))
 	for i, refusal := range list {
 		texts[i] = refusal.Message
+		if len(refusal.Locations) > 0 {
+			at := refusal.Locations[0]
+			texts[i] = fmt.Sprintf("line %d, column %d: %s", at.Line, at.Column, refusal.Message)
+		}
 		if refusal.Extensions.Code != "" {
 			texts[i] += " (" + refusal.Extensions.Code + ")"
 		}

@@ -133,7 +133,8 @@ func TestOperationError(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`[{"message":"m"}]`: "subscription refused: m",
-		`[{"message":"m","extensions":{"code":"C"}},{"message":"n"}]`: "subscription refused: m (C); n",
+		`[{"message":"m","extensions":{"code":"C"}},{"message":"n"}]`:                                                                          "subscription refused: m (C); n",
+		`[{"message":"m","locations":[{"line":2,"column":7},{"line":3,"column":1}],"extensions":{"code":"C"}},{"message":"n","locations":[]}]`: "subscription refused: line 2, column 7: m (C); n",
 		`[]`:  "subscription refused: []",
 		`"x"`: `subscription refused: "x"`,
 	} {
