@@ -59,6 +59,15 @@ func (op Op) String() string { return ops[op].match }
 // WhereName returns the operator's name as a member of a @where input.
 func (op Op) WhereName() string { return ops[op].where }
 
+// WhereNames returns the operators' names as members of a @where input.
+func WhereNames() []string {
+	names := make([]string, len(ops))
+	for i := range ops {
+		names[i] = ops[i].where
+	}
+	return names
+}
+
 // ParseOp reads a value of enum MatchOp.
 func ParseOp(name string) (op Op, ok bool) {
 	for i := range ops {
