@@ -6,7 +6,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
-// Op is an operator of MatchOp (CONTRACT 4).
+// Op is an operator of MatchOp (docs/reference/directives.md).
 type Op uint8
 
 const (

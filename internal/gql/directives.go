@@ -11,7 +11,7 @@ import (
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// ownDirectives is CONTRACT 4's list.
+// ownDirectives is the list of docs/reference/directives.md.
 const ownDirectives = `
 directive @source(channel: String, types: [String!]) on FIELD_DEFINITION
 directive @match(path: String, op: MatchOp = EQ) on ARGUMENT_DEFINITION

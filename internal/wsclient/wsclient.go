@@ -142,7 +142,7 @@ type handlerError struct{ err error }
 
 func (e *handlerError) Error() string { return e.err.Error() }
 
-// finalCodes end a subscription (PROTOCOLS.md 1, column of the graphql-ws client). 1xxx are looked at apart.
+// finalCodes end a subscription, as they do in the npm client graphql-ws. 1xxx are looked at apart.
 var finalCodes = map[int]bool{4004: true, 4005: true, 4400: true, 4401: true, 4406: true, 4409: true, 4429: true, 4500: true}
 
 // Retryable reports whether a client should connect again after a close with that code: what the npm client

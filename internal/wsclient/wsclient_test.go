@@ -61,7 +61,7 @@ func TestDelivers(t *testing.T) {
 	}
 }
 
-// TestCloses goes through the codes of PROTOCOLS.md 1: the client comes back, or ends with the code.
+// TestCloses goes through the codes of closes: the client comes back, or ends with the code.
 func TestCloses(t *testing.T) {
 	for code, retried := range map[int]bool{
 		1001: true, 1012: true, 1013: true, 1014: true,
