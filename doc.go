@@ -18,7 +18,7 @@
 //		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
 //	})
 //
-// Engine.Close ends every subscription and connection and waits; its context says for how long.
+// Engine.Close ends every subscription and connection, and waits.
 //
 // The module is had by go get github.com/fraiseql/fraiseql-go or, until a version is published, by a replace in go.mod
 // onto a checkout.
