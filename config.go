@@ -63,7 +63,7 @@ type Config struct {
 // SchemaSource is one SDL text; Name (a file name) appears in errors.
 type SchemaSource struct{ Name, Text string }
 
-// Isolation is security.isolation of CONTRACT 3.
+// Isolation is security.isolation of docs/security.md.
 type Isolation uint8
 
 const (
@@ -85,7 +85,7 @@ const (
 	RowFilterBoth
 )
 
-// Security holds the settings of CONTRACT 3.
+// Security holds the settings of docs/security.md.
 type Security struct {
 	Isolation Isolation
 	RowFilter RowFilter

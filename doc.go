@@ -6,14 +6,22 @@
 // bus, by default one in memory; resolvers; limits. Engine.Handler is the http.Handler that clients connect to
 // with graphql-transport-ws. Engine.Publish takes events:
 //
+//	import "github.com/fraiseql/fraiseql-go"
+//
 //	engine, err := fraiseql.New(fraiseql.Config{
 //		Schema: []fraiseql.SchemaSource{{Name: "schema.graphql", Text: sdl}},
 //	})
+//	defer engine.Close(ctx)
 //	handler, err := engine.Handler(fraiseql.HandlerConfig{Authenticator: auth})
 //	http.Handle("/graphql", handler)
 //	receipt, err := engine.Publish(ctx, fraiseql.Event{
 //		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
 //	})
+//
+// Engine.Close ends every subscription and connection, and waits.
+//
+// The module is had by go get github.com/fraiseql/fraiseql-go or, until a version is published, by a replace in go.mod
+// onto a checkout.
 //
 // A host that owns the WebSockets itself hands their messages to a Session of Engine.Sessions and sends what it takes
 // from there. Without a transport, Engine.Register makes subscriptions whose messages are pulled: Subscription.Next

@@ -75,7 +75,7 @@ func TestPublishReachesSubscriber(t *testing.T) {
 	}
 }
 
-// The snippet of CONTRACT 8, as the engine sees it.
+// Without a schema, as a snippet of a host has it.
 func TestSchemalessSnippet(t *testing.T) {
 	e := newEngine(t, fraiseql.Config{})
 	_, err := e.Register(t.Context(), fraiseql.Registration{

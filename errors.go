@@ -17,7 +17,7 @@ type Location = gql.Location
 
 // Error is one reason why a request was refused. Its text is safe to show to clients.
 type Error struct {
-	// Code is one of CONTRACT 7's table, see docs/reference/errors.md.
+	// Code is one of the table in docs/reference/errors.md.
 	Code    string
 	Message string
 	// Locations are places in the document, where the error has any.

@@ -18,7 +18,7 @@ import (
 // Skip from a resolver means: no message for this event.
 var Skip = hub.ErrSkip
 
-// Resolver computes the value of a root field, once per group of equal subscriptions and event (CONTRACT 5). It has
+// Resolver computes the value of a root field, once per group of equal subscriptions and event (docs/security.md). It has
 // exactly one of Resolve and Deferred.
 //
 // A subscription uses its own resolver, else that of its root field, else that of the type of each event; events

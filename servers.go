@@ -52,7 +52,7 @@ func (e *Engine) addServer(s server) error {
 	return nil
 }
 
-// Codes of closes that clients answer by connecting again (PROTOCOLS 1).
+// Codes of closes that clients answer by connecting again (docs/reference/protocol.md).
 const (
 	// CloseGoingAway is 1001.
 	CloseGoingAway = 1001

@@ -4,7 +4,7 @@ package event
 
 import "time"
 
-// Event is one fact about a channel (CONTRACT 2). An empty string means that the member is absent: values
+// Event is one fact about a channel (docs/reference/http.md). An empty string means that the member is absent: values
 // are never empty. Data is the text of one JSON object; it is not modified after publishing.
 type Event struct {
 	Channel      string

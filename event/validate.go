@@ -23,7 +23,7 @@ const CodeInvalidValue = "INVALID_VALUE"
 
 // Error says what is wrong with an event. Its text is safe to show to whoever published it.
 type Error struct {
-	Code    string // of CONTRACT 7, nearly always INVALID_VALUE
+	Code    string // of docs/reference/errors.md, nearly always INVALID_VALUE
 	Member  string // of the envelope; empty when it is the event as a whole
 	Message string // does not repeat the member
 	Index   int    // of the event within its batch, 0 for a single one
@@ -71,7 +71,7 @@ func nameErrors(member string) *textErrors {
 	}
 }
 
-// Validate checks the envelope by the rules of CONTRACT 2 and returns the first thing that is wrong. An
+// Validate checks the envelope by the rules of docs/reference/http.md and returns the first thing that is wrong. An
 // absent id or timestamp is right: Publish fills them in. The content of Data is not looked at, only that
 // there is some. It does not allocate: the errors are shared, and must be copied before they are changed.
 func (e *Event) Validate() *Error {

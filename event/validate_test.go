@@ -105,7 +105,7 @@ func TestInvalidEvents(t *testing.T) {
 	}
 }
 
-// simpleChannel is the rule as the contract has it, in other words.
+// simpleChannel is the rule as docs/reference/http.md has it, in other words.
 func simpleChannel(s string) bool {
 	if len(s) < 1 || len(s) > 255 || !utf8.ValidString(s) || strings.HasPrefix(s, "__") || strings.HasPrefix(s, "$") {
 		return false

@@ -3,7 +3,7 @@ package identity
 
 import "time"
 
-// Identity is what authentication found out about a connection (CONTRACT 3). It is immutable once a
+// Identity is what authentication found out about a connection (docs/security.md). It is immutable once a
 // connection carries it. Empty strings mean absent, and absent equals nothing.
 type Identity struct {
 	UserID       string

@@ -30,7 +30,7 @@ func AddressOf(text string) Address {
 	return Address{Found: Value, Text: text}
 }
 
-// Rules are the settings of CONTRACT 3 that decide an event's audience. The zero value is isolation
+// Rules are the settings of docs/security.md that decide an event's audience. The zero value is isolation
 // addressed without a row filter.
 type Rules struct {
 	// Strict: an event without a tenant reaches nobody unless it is a broadcast.

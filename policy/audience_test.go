@@ -157,7 +157,7 @@ func TestFederationAllows(t *testing.T) {
 	}
 }
 
-// federationRule is the sentence of the contract.
+// federationRule is the sentence of docs/security.md.
 func federationRule(ef, es, f, s string) bool {
 	type pair struct{ event, id string }
 	eventHas, idHas, shared := false, false, 0

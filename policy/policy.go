@@ -1,4 +1,4 @@
-// Package policy holds the five security checks of CONTRACT 3. Everything in it fails closed: what is
+// Package policy holds the five security checks of docs/security.md. Everything in it fails closed: what is
 // missing, unknown or of the wrong type denies. It depends on event and identity only and does not allocate
 // on the path of an event.
 //

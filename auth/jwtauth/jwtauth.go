@@ -1,4 +1,4 @@
-// Package jwtauth turns JSON Web Tokens into identities (CONTRACT 7). It fails closed: a token is accepted
+// Package jwtauth turns JSON Web Tokens into identities (docs/security.md). It fails closed: a token is accepted
 // only when its algorithm is allowed and fits the kind of key, its signature verifies, it has an expiry that
 // has not passed, issuer and audience are ours, and every claim that is mapped has the right type.
 //

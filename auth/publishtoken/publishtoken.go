@@ -1,4 +1,4 @@
-// Package publishtoken decides who may publish what (CONTRACT 7, publish tokens).
+// Package publishtoken decides who may publish what (docs/security.md, "Publishing").
 package publishtoken
 
 import (

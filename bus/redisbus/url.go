@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -162,13 +163,24 @@ func address(host, port string) (string, error) {
 	} else if strings.Contains(host, ":") {
 		return "", errors.New("must be host, host:port or [IPv6]:port")
 	}
-	if name == "" {
+	_, err := netip.ParseAddr(name)
+	switch {
+	case name == "":
 		return "", errors.New("is empty")
+	case strings.HasPrefix(host, "[") && err != nil:
+		return "", errors.New("must be host, host:port or [IPv6]:port")
+	case err != nil && strings.ContainsFunc(name, notInHost):
+		return "", errors.New("holds a character that no host has")
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return "", errors.New("the port must be a number from 1 to 65535")
 	}
 	return net.JoinHostPort(name, port), nil
+}
+
+// notInHost reports what a name that is looked up cannot hold.
+func notInHost(r rune) bool {
+	return r <= ' ' || r == 0x7f || strings.ContainsRune("[]<>{}()|\\^`\"',;%*", r)
 }
 
 func (c *config) setPath(path string) error {

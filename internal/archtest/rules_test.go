@@ -118,13 +118,33 @@ var unfinished = regexp.MustCompile(strings.Join([]string{
 	`/ro` + `ot/`, `/wo` + `rk/`, `/ho` + `me/[a-z]+/`, `/tmp/bash` + `_jobs`, `registry\.npm` + `js`, `files\.python` + `hosted`,
 }, "|"))
 
+// absent finds names of documents that are not in the tree: who reads them can look up nothing.
+var absent = regexp.MustCompile(strings.Join([]string{
+	`\bCON` + `TRACT\b`, `\bDES` + `IGN( [0-9]|\.md)`, `\bPROTO` + `COLS(:| [0-9]|\.md)`,
+	`\bENG` + `INE( [0-9]|\.md)`, `\bPYT` + `HON\.md`, `\bSTY` + `LE( [0-9]|\.md)`,
+}, "|"))
+
 // textFiles are the extensions whose content is checked for unfinished.
 var textFiles = map[string]bool{
 	".go": true, ".py": true, ".js": true, ".mjs": true, ".md": true, ".json": true, ".yaml": true, ".yml": true,
-	".html": true, ".css": true, ".graphql": true, ".sh": true, ".txt": true, ".toml": true, "": true,
+	".c": true, ".h": true, ".ts": true, ".tsx": true, ".sql": true, ".pyi": true, ".html": true, ".css": true, ".graphql": true, ".sh": true, ".txt": true, ".toml": true, "": true,
 }
 
-// TestNothingUnfinishedOrMachineBound checks the text of the tree's files. Lock files too: they name versions
+// TestNamesOfAbsentDocumentsAreFound tries absent itself.
+func TestNamesOfAbsentDocumentsAreFound(t *testing.T) {
+	for _, name := range []string{"CON" + "TRACT", "DES" + "IGN", "PROTO" + "COLS", "ENG" + "INE", "PYT" + "HON", "STY" + "LE"} {
+		if text := "see " + name + ".md, section 1"; !absent.MatchString(text) {
+			t.Errorf("%q is not found", text)
+		}
+	}
+	for _, text := range []string{"PROTO" + `COLS = ["x"]`, "a con" + "tract", "docs/guides/python.md", "docs/reference/protocol.md"} {
+		if found := absent.FindString(text); found != "" {
+			t.Errorf("%q is found in %q", found, text)
+		}
+	}
+}
+
+// TestNothingUnfinishedOrMachineBound checks the text of the tree's files, and that documents they name are there. Lock files too: they name versions
 // and hashes, never the host that served them.
 func TestNothingUnfinishedOrMachineBound(t *testing.T) {
 	top := root(t)
@@ -139,6 +159,9 @@ func TestNothingUnfinishedOrMachineBound(t *testing.T) {
 		for number, line := range bytes.Split(text, []byte("\n")) {
 			if found := unfinished.Find(line); found != nil {
 				t.Errorf("%s:%d: contains %q", rel, number+1, found)
+			}
+			if found := absent.Find(line); found != nil {
+				t.Errorf("%s:%d: names %q, which is not here: name a page of docs", rel, number+1, found)
 			}
 		}
 		if path.Base(rel) == "package-lock.json" && bytes.Contains(text, []byte(`"resolved"`)) {

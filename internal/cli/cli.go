@@ -110,10 +110,14 @@ func Run(ctx context.Context, args []string, env *Env) (code int) {
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		return complain(env, args, &exit{exitUsage, err})
+		var failed *kong.ParseError
+		if errors.As(err, &failed) {
+			parsed = failed.Context
+		}
+		return complain(env, parsed, &exit{exitUsage, err})
 	}
 	parsed.BindTo(ctx, (*context.Context)(nil))
-	return complain(env, args, parsed.Run(env))
+	return complain(env, parsed, parsed.Run(env))
 }
 
 func newParser(env *Env) (*kong.Kong, error) {
@@ -128,8 +132,8 @@ func newParser(env *Env) (*kong.Kong, error) {
 	)
 }
 
-// complain prints an error and what to do next, and returns the exit code.
-func complain(env *Env, args []string, err error) int {
+// complain prints an error and what to do next, and returns the exit code; parsed is nil when nothing was.
+func complain(env *Env, parsed *kong.Context, err error) int {
 	if err == nil {
 		return 0
 	}
@@ -144,19 +148,11 @@ func complain(env *Env, args []string, err error) int {
 	}
 	env.say("fraiseql: %s", text)
 	if code == exitUsage {
-		command := ""
-		if len(args) > 0 && !strings.HasPrefix(args[0], "-") && known(args[0]) {
-			command = args[0] + " "
+		command := "fraiseql"
+		if parsed != nil && parsed.Selected() != nil {
+			command = parsed.Selected().FullPath()
 		}
-		env.say("Run `fraiseql %s--help` for how it is used.", command)
+		env.say("Run `%s --help` for how it is used.", command)
 	}
 	return code
-}
-
-func known(command string) bool {
-	switch command {
-	case "serve", "publish", "subscribe", "pg", "check", "bench", "version":
-		return true
-	}
-	return false
 }

@@ -42,7 +42,7 @@ A name with upper case or other characters is quoted as in SQL: --table '"Order 
 
 Examples:
 
-  fraiseql pg triggers --schema schema.graphql | psql app
+  fraiseql pg triggers --schema schema.graphql | psql -v ON_ERROR_STOP=1 app
   fraiseql pg triggers --table orders:channel=orders,type=order,tenant=tenant_id,hide=card_number`
 }
 

@@ -8,6 +8,8 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -69,7 +71,7 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 		return problems("schema or configuration", err)
 	}
 	if err := assembly.Listen(); err != nil {
-		return errors.Join(listenHint(err), closeEngine(assembly))
+		return errors.Join(listenHint(err, cfg), closeEngine(assembly))
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var background sync.WaitGroup
@@ -80,7 +82,7 @@ func (c *serveCommand) Run(ctx context.Context, env *Env) error {
 		background.Go(func() { runDemo(ctx, assembly.Engine, log) })
 	}
 	if cfg.Dev {
-		c.welcome(env, assembly.Addr(), cfg.TLS.CertFile != "")
+		c.welcome(env, assembly.Addr(), cfg)
 	}
 	err = assembly.Serve(ctx)
 	cancel()
@@ -160,23 +162,49 @@ func runDemo(ctx context.Context, engine *fraiseql.Engine, log *slog.Logger) {
 }
 
 // listenHint says what to do about a busy port.
-func listenHint(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w\nAnother program uses this port; choose another with --listen, such as --listen 127.0.0.1:4001", err)
+func listenHint(err error, cfg *config.Config) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return err
 	}
-	return err
+	flag, busy := "--listen", cfg.Listen
+	if strings.HasPrefix(err.Error(), "admin listener:") {
+		flag, busy = "--admin-listen", cfg.Admin.Listen
+	}
+	return fmt.Errorf("%w\nAnother program uses this port; choose another with %[2]s, such as %[2]s %[3]s", err, flag, another(busy, cfg.Listen, cfg.Admin.Listen))
+}
+
+// another returns an address of the same host whose port no address of taken has.
+func another(address string, taken ...string) string {
+	host, text, _ := net.SplitHostPort(address)
+	port, _ := strconv.Atoi(text) // config has refused what is none
+	used := map[string]bool{}
+	for _, t := range taken {
+		_, p, _ := net.SplitHostPort(t)
+		used[p] = true
+	}
+	step := 10
+	if port > 60_000 {
+		step = -step
+	}
+	for used[strconv.Itoa(port)] {
+		port += step
+	}
+	return net.JoinHostPort(host, strconv.Itoa(port))
 }
 
 // welcome tells a developer where to go.
-func (c *serveCommand) welcome(env *Env, addr string, tls bool) {
+func (c *serveCommand) welcome(env *Env, addr string, cfg *config.Config) {
 	host, port, _ := net.SplitHostPort(addr)
 	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
 		host = "127.0.0.1"
 	}
-	at, s := net.JoinHostPort(host, port), ""
-	if tls {
+	at, s, flag := net.JoinHostPort(host, port), "", "--dev"
+	if cfg.TLS.CertFile != "" {
 		s = "s"
 	}
+	if cfg.Demo {
+		flag = "--demo"
+	}
 	// The terminal may be gone; the server serves all the same.
-	_, _ = fmt.Fprintf(env.Stdout, "\n  open       http%[2]s://%[1]s/\n  subscribe  ws%[2]s://%[1]s/graphql\n  publish    http%[2]s://%[1]s/events\n\n  --dev: everything is open to whoever reaches this address. Ctrl-C stops.\n\n", at, s)
+	_, _ = fmt.Fprintf(env.Stdout, "\n  open       http%[2]s://%[1]s/\n  subscribe  ws%[2]s://%[1]s/graphql\n  publish    http%[2]s://%[1]s/events\n\n  %[3]s: everything is open to whoever reaches this address. Ctrl-C stops.\n\n", at, s, flag)
 }

@@ -81,7 +81,7 @@ func (c *subscribeCommand) Run(ctx context.Context, env *Env) error {
 	case errors.Is(err, errTime):
 		return nil
 	}
-	return c.explain(err)
+	return c.explain(err, cfg.Token != "" || len(c.Header) > 0)
 }
 
 func (c *subscribeCommand) config(env *Env) (wsclient.Config, error) {
@@ -139,8 +139,11 @@ func (c *subscribeCommand) variables() (json.RawMessage, error) {
 	}
 	all := map[string]json.RawMessage{}
 	if c.Variables != "" {
-		if err := json.Unmarshal([]byte(c.Variables), &all); err != nil || all == nil {
-			return nil, usage("--variables must be a JSON object, such as '{\"min\": 100}'")
+		if err := json.Unmarshal([]byte(c.Variables), &all); err != nil {
+			return nil, usage("--variables must be a JSON object, such as '{\"min\": 100}': %s", jsonProblem(err))
+		}
+		if all == nil {
+			return nil, usage("--variables must be a JSON object, such as '{\"min\": 100}', not null")
 		}
 	}
 	for name, value := range c.Var {
@@ -157,8 +160,21 @@ func (c *subscribeCommand) variables() (json.RawMessage, error) {
 	return json.Marshal(all)
 }
 
-// explain adds what to do, and the exit code.
-func (c *subscribeCommand) explain(err error) error {
+// jsonProblem says what is wrong with a text that is no JSON object, and where.
+func jsonProblem(err error) string {
+	var syntax *json.SyntaxError
+	var kind *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("%v, at byte %d", syntax, syntax.Offset)
+	case errors.As(err, &kind):
+		return "it is JSON of another kind: " + kind.Value
+	}
+	return err.Error()
+}
+
+// explain adds what to do, and the exit code; credentials: a token was given, or headers that may hold one.
+func (c *subscribeCommand) explain(err error, credentials bool) error {
 	var closed *wsclient.CloseError
 	var refused *wsclient.HandshakeError
 	var operation *wsclient.OperationError
@@ -167,6 +183,8 @@ func (c *subscribeCommand) explain(err error) error {
 		return nil
 	case errors.As(err, &operation):
 		return err
+	case errors.As(err, &closed) && closed.Code == 4403 && !credentials:
+		return fmt.Errorf("%w\nNo token was given: give one with --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
 	case errors.As(err, &closed) && closed.Code == 4403:
 		return fmt.Errorf("%w\nThe server refused the credentials, or what they stand for; give another token with --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
 	case errors.As(err, &closed) && !wsclient.Retryable(closed.Code):

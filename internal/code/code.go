@@ -1,4 +1,4 @@
-// Package code is the one table of the error codes that clients see (CONTRACT 7): in `extensions.code` of
+// Package code is the one table of the error codes that clients see: in `extensions.code` of
 // GraphQL errors, in `code` of HTTP errors and in Python's SubscriptionError.code. docs/reference/errors.md is
 // generated from it.
 package code
@@ -87,7 +87,7 @@ var table = []Entry{
 		"A fault of the server.", "Read the server's log; send it to the maintainers."},
 }
 
-// All returns the table in the order of the contract. The caller must not change it.
+// All returns the table in the order of docs/reference/errors.md. The caller must not change it.
 func All() []Entry { return table }
 
 // Lookup finds a code; ok is false when it is not in the table.

@@ -27,7 +27,7 @@ func TestTableIsComplete(t *testing.T) {
 		}
 	}
 	if len(seen) != 17 {
-		t.Errorf("%d codes, the contract has 17", len(seen))
+		t.Errorf("%d codes, want 17", len(seen))
 	}
 }
 

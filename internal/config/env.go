@@ -71,7 +71,7 @@ func flagSettings(src Source) ([]setting, Problems) {
 		case !known && isSection(path):
 			problems = append(problems, Problem{at, "", "is a section; set a key such as " + firstOf(path)})
 		case !known:
-			problems = append(problems, Problem{at, "", "unknown key" + suggestion(path, paths())})
+			problems = append(problems, Problem{at, "", unknownKey(path)})
 		case k.Secret:
 			problems = append(problems, Problem{at, "", secretHint(k)})
 		default:

@@ -152,7 +152,7 @@ func (f *file) unknown(line int, path string, value *yaml.Node, section bool) {
 	case path == "dev" || path == "dev_any_address" || path == "demo":
 		f.fail(line, path, "is a flag only: fraiseql serve --%s", strings.ReplaceAll(path, "_", "-"))
 	default:
-		f.fail(line, path, "unknown key%s", suggestion(path, paths()))
+		f.fail(line, path, "%s", unknownKey(path))
 	}
 }
 

@@ -109,3 +109,34 @@ func suggestion(name string, candidates []string) string {
 	}
 	return ""
 }
+
+// unknownKey is the problem of a key, or a section, that is not in the table.
+func unknownKey(path string) string { return "unknown key" + suggestion(path, names()) }
+
+// meantBy returns path, or what it looks like when it begins with neither a key nor a section.
+func meantBy(path string) string {
+	top, rest, nested := strings.Cut(path, ".")
+	if _, ok := find(top); ok || isSection(top) {
+		return path
+	}
+	if near := nearest(top, names()); near != "" && nested {
+		return near + "." + rest
+	} else if near != "" {
+		return near
+	}
+	return path
+}
+
+// names are the keys of the table, and then their sections.
+func names() []string {
+	all := paths()
+	for i := range keys {
+		for p := keys[i].Path; strings.Contains(p, "."); {
+			p = p[:strings.LastIndexByte(p, '.')]
+			if !slices.Contains(all, p) {
+				all = append(all, p)
+			}
+		}
+	}
+	return all
+}

@@ -15,18 +15,23 @@ var (
 	publicAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
 
+// tokenKeys verify tokens.
+var tokenKeys = []string{"auth.jwt.secret", "auth.jwt.secret_file", "auth.jwt.public_key_file", "auth.jwt.jwks_url"}
+
 const minSecret, minToken = 32, 16
 
 func (v *check) jwt() {
 	j := &v.Config.Auth.JWT
 	given := []string{}
-	for _, p := range []string{"auth.jwt.secret", "auth.jwt.secret_file", "auth.jwt.public_key_file", "auth.jwt.jwks_url"} {
+	for _, p := range tokenKeys {
 		if v.set(p) {
 			given = append(given, p)
 		}
 	}
 	if len(given) == 0 {
-		v.orphans()
+		if !v.authBroken() {
+			v.orphans()
+		}
 		return
 	}
 	if len(given) > 1 && !v.bad["auth.jwt.secret_file"] {
@@ -59,7 +64,7 @@ func (v *check) jwt() {
 func (v *check) orphans() {
 	for i := range keys {
 		if p := keys[i].Path; strings.HasPrefix(p, "auth.jwt.") && v.set(p) {
-			v.fail(p, "has no effect without auth.jwt.secret_file, auth.jwt.public_key_file or auth.jwt.jwks_url")
+			v.fail(p, "has no effect without auth.jwt.secret, auth.jwt.secret_file, auth.jwt.public_key_file or auth.jwt.jwks_url")
 		}
 	}
 }
@@ -100,7 +105,7 @@ func (v *check) algorithms(key string) {
 // open refuses a server that would be open, or closed to everybody.
 func (v *check) open() {
 	c := &v.Config
-	if c.Auth.JWT.Configured() || v.bad["auth.anonymous"] || v.jwtBroken() {
+	if c.Auth.JWT.Configured() || v.authBroken() || v.jwtMeant() {
 		return
 	}
 	switch {
@@ -118,10 +123,13 @@ func (v *check) open() {
 	}
 }
 
-// jwtBroken reports whether a key for tokens was meant but could not be read.
-func (v *check) jwtBroken() bool {
-	for _, p := range []string{"auth.jwt.secret", "auth.jwt.secret_file", "auth.jwt.public_key_file", "auth.jwt.jwks_url"} {
-		if v.bad[p] || v.set(p) {
+// jwtMeant reports whether a key for tokens was given, be it one that is refused.
+func (v *check) jwtMeant() bool { return slices.ContainsFunc(tokenKeys, v.set) }
+
+// authBroken reports whether a key of auth could not be read, or was misspelt: what it should have said is not known.
+func (v *check) authBroken() bool {
+	for p := range v.bad {
+		if meant := meantBy(p); meant == "auth" || strings.HasPrefix(meant, "auth.") {
 			return true
 		}
 	}

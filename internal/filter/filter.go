@@ -1,8 +1,8 @@
 // Package filter compiles what a subscription asks for into predicates on an event's tape. Constants are
 // fixed when a subscription is made; matching an event allocates nothing.
 //
-// The value at the path is coerced as a result of the argument's leaf type and then compared (CONTRACT 4,
-// "Comparison"). What is missing, null or cannot be coerced makes every operator false, except the exact
+// The value at the path is coerced as a result of the argument's leaf type and then compared (docs/reference/directives.md,
+// "Filters"). What is missing, null or cannot be coerced makes every operator false, except the exact
 // negations NE, NOT_IN and NOT_CONTAINS, and EXISTS: false. A list where a leaf is compared cannot be
 // coerced, except to custom scalars and without a schema; CONTAINS, NOT_CONTAINS and CONTAINS_ANY look into
 // it. EXISTS does not coerce: anything but null exists.

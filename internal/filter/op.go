@@ -6,7 +6,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
 )
 
-// Op is an operator of MatchOp (CONTRACT 4).
+// Op is an operator of MatchOp (docs/reference/directives.md).
 type Op uint8
 
 const (
@@ -58,6 +58,15 @@ func (op Op) String() string { return ops[op].match }
 
 // WhereName returns the operator's name as a member of a @where input.
 func (op Op) WhereName() string { return ops[op].where }
+
+// WhereNames returns the operators' names as members of a @where input.
+func WhereNames() []string {
+	names := make([]string, len(ops))
+	for i := range ops {
+		names[i] = ops[i].where
+	}
+	return names
+}
 
 // ParseOp reads a value of enum MatchOp.
 func ParseOp(name string) (op Op, ok bool) {

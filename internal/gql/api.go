@@ -50,7 +50,7 @@ func (l Limits) withDefaults() Limits {
 
 // Error is a GraphQL request error: what a client may see.
 type Error struct {
-	Code      string // of the table in CONTRACT 7
+	Code      string // of the table in docs/reference/errors.md
 	Message   string
 	Locations []Location
 	Path      []any // string or int

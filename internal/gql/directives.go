@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/parser"
 )
 
-// ownDirectives is CONTRACT 4's list.
+// ownDirectives is the list of docs/reference/directives.md.
 const ownDirectives = `
 directive @source(channel: String, types: [String!]) on FIELD_DEFINITION
 directive @match(path: String, op: MatchOp = EQ) on ARGUMENT_DEFINITION
@@ -143,7 +144,7 @@ func (l *loader) take(list *ast.DirectiveList, loc ast.DirectiveLocation, on any
 		}
 		def := own().directives[name]
 		if !slices.Contains(def.Locations, loc) {
-			l.errorAt(d.Position, fmt.Sprintf("@%s may not stand on %s", d.Name, locationText(loc)))
+			l.errorAt(d.Position, fmt.Sprintf("@%s may not stand on %s; it stands on %s", d.Name, locationText(loc), locationTexts(def.Locations)))
 			continue
 		}
 		if l.taken(on, name) != nil {
@@ -185,6 +186,14 @@ func locationText(loc ast.DirectiveLocation) string {
 	return "an object type"
 }
 
+func locationTexts(locs []ast.DirectiveLocation) string {
+	texts := make([]string, len(locs))
+	for i, loc := range locs {
+		texts[i] = locationText(loc)
+	}
+	return strings.Join(texts, ", ")
+}
+
 // directiveArguments checks the arguments of a use against the definition and applies defaults.
 func (l *loader) directiveArguments(d *ast.Directive, def *ast.DirectiveDefinition) (map[string]*ast.Value, bool) {
 	args, ok := map[string]*ast.Value{}, true
@@ -192,13 +201,13 @@ func (l *loader) directiveArguments(d *ast.Directive, def *ast.DirectiveDefiniti
 		argDef := def.Arguments.ForName(a.Name)
 		switch {
 		case argDef == nil:
-			l.errorAt(a.Position, fmt.Sprintf("@%s has no argument %s", d.Name, a.Name))
+			l.errorAt(a.Position, fmt.Sprintf("@%s has no argument %s%s", d.Name, a.Name, argumentHint(a.Name, def)))
 			ok = false
 		case args[a.Name] != nil:
 			l.errorAt(a.Position, fmt.Sprintf("@%s gives argument %s twice", d.Name, a.Name))
 			ok = false
 		case !constFits(a.Value, argDef.Type):
-			l.errorAt(a.Position, fmt.Sprintf("argument %s of @%s must be %s, not %s", a.Name, d.Name, argDef.Type, a.Value))
+			l.errorAt(a.Position, fmt.Sprintf("argument %s of @%s must be %s, not %s%s", a.Name, d.Name, argDef.Type, a.Value, valueHint(a.Value, argDef.Type)))
 			ok = false
 		default:
 			args[a.Name] = a.Value
@@ -215,6 +224,31 @@ func (l *loader) directiveArguments(d *ast.Directive, def *ast.DirectiveDefiniti
 		}
 	}
 	return args, ok
+}
+
+// argumentHint says which arguments a directive has.
+func argumentHint(name string, def *ast.DirectiveDefinition) string {
+	if len(def.Arguments) == 0 {
+		return "; it takes none"
+	}
+	names := make([]string, len(def.Arguments))
+	for i, a := range def.Arguments {
+		names[i] = a.Name
+	}
+	return "; it takes " + strings.Join(names, ", ") + "." + didYouMean("", name, names)
+}
+
+// valueHint says which values an enum of ours has, "" for other types.
+func valueHint(v *ast.Value, t *ast.Type) string {
+	enum := own().enums[t.NamedType]
+	if enum == nil {
+		return ""
+	}
+	names := make([]string, len(enum.EnumValues))
+	for i, e := range enum.EnumValues {
+		names[i] = e.Name
+	}
+	return "; its values are " + strings.Join(names, ", ") + "." + didYouMean("the enum value", v.Raw, names)
 }
 
 // constFits reports whether a constant is of a type of ownDirectives.

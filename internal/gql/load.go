@@ -162,7 +162,7 @@ func withPrelude(doc *ast.SchemaDocument) *ast.SchemaDocument {
 	return full
 }
 
-// supplyQuery gives a schema without a query root an empty one (CONTRACT 4). The parser refuses objects
+// supplyQuery gives a schema without a query root an empty one (docs/reference/directives.md). The parser refuses objects
 // without fields, so it gets one that build drops again.
 func (l *loader) supplyQuery(doc *ast.SchemaDocument) {
 	names := map[string]bool{}

@@ -30,7 +30,7 @@ type Position struct {
 	Column int
 }
 
-// Schema is a loaded schema with the directives of CONTRACT 4 resolved. Immutable.
+// Schema is a loaded schema with the directives of docs/reference/directives.md resolved. Immutable.
 type Schema struct {
 	// Generation differs between any two schemas loaded by a process.
 	Generation  uint64
@@ -163,7 +163,7 @@ type Source struct {
 // Overflow is what happens when a subscription's queue is full.
 type Overflow uint8
 
-// The policies of CONTRACT 6; close is the default.
+// The policies of docs/delivery.md; close is the default.
 const (
 	OverflowClose Overflow = iota
 	OverflowDropOldest
@@ -179,7 +179,7 @@ type Delivery struct {
 	MaxBytes    int
 }
 
-// Access is what a caller needs (CONTRACT 3, check 5). The zero value is open. All parts must hold.
+// Access is what a caller needs (check rbac of docs/security.md). The zero value is open. All parts must hold.
 type Access struct {
 	Authenticated bool
 	Scopes        [][][]string // each @requiresScopes that applies: an OR of ANDs

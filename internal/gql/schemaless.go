@@ -24,7 +24,7 @@ var untypedTree = sync.OnceValue(func() *ast.Schema {
 	return tree
 })
 
-// Schemaless returns the schema that knows no types (CONTRACT 4, "Without a schema"): every root field exists,
+// Schemaless returns the schema that knows no types (docs/reference/directives.md, "Without a schema"): every root field exists,
 // its name is the channel, arguments and selections are free. Only the standard's scalars have a meaning, in
 // the definitions of variables; values of other type names are any JSON. It is one for the whole process.
 func Schemaless() *Schema { return schemaless() }

@@ -2,6 +2,7 @@ package gql
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -81,7 +82,11 @@ func (w *whereCheck) object(t, payload *Type) {
 func (w *whereCheck) member(in *Argument, t, payload *Type) {
 	named := in.Type.Name()
 	if in.Type.Elem != nil || named.Kind != InputType {
-		w.report(in, t, fmt.Sprintf("it needs an input object of operators or of nested members, not %s", in.Type))
+		problem := fmt.Sprintf("it needs an input object of operators or of nested members, not %s", in.Type)
+		if _, ok := WhereOp(in.Name); ok {
+			problem = fmt.Sprintf("it is an operator, but not all members of %s are", t.Name)
+		}
+		w.report(in, t, problem+operatorHint(in.Name, t))
 		return
 	}
 	if named.WhereLeaf() {
@@ -99,6 +104,26 @@ func (w *whereCheck) member(in *Argument, t, payload *Type) {
 		}
 	}
 	w.object(named, inner)
+}
+
+// operatorHint names the operators that a member looks like; where no other member is one, only those a letter away, for
+// age is near gte.
+func operatorHint(name string, t *Type) string {
+	among := slices.ContainsFunc(t.Inputs, func(in *Argument) bool { _, ok := WhereOp(in.Name); return ok })
+	var near []string
+	for _, op := range filter.WhereNames() {
+		d := editDistance(name, op)
+		if d == 0 {
+			return ""
+		}
+		if among || d == 1 && len(name) > 2 {
+			near = append(near, op)
+		}
+	}
+	if hint := didYouMean("the operator", name, near); hint != "" {
+		return "." + hint
+	}
+	return ""
 }
 
 func (w *whereCheck) leaf(t *Type) {

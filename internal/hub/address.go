@@ -12,7 +12,7 @@ import (
 // Addressing reads off an event whom it is for: the envelope, and the members of data that the row filter
 // names. It is used at publishing doors and in the hub alike.
 type Addressing struct {
-	// Strict, RowTenant and RowUser are the settings of CONTRACT 3.
+	// Strict, RowTenant and RowUser are the settings of docs/security.md.
 	Strict, RowTenant, RowUser bool
 }
 

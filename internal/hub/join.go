@@ -148,7 +148,7 @@ func (j *Join) allocate() *Subscription {
 }
 
 // appendKey appends what a group's members have in common: plan, variables, mask, and for a resolver's result
-// as much of the identity as it may depend on (CONTRACT 5).
+// as much of the identity as it may depend on (docs/security.md).
 func (j *Join) appendKey(dst []byte) []byte {
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(uintptr(unsafe.Pointer(j.Plan))))
 	dst = binary.AppendUvarint(dst, uint64(j.Mask))

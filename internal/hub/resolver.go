@@ -65,7 +65,7 @@ func (t *Types) Of(eventType string) *Resolver {
 }
 
 // appendResolver appends to a group's key what the result of a resolver is shared by: the resolver itself, and as
-// much of the identity as the result may depend on (CONTRACT 5). The zero in front keeps such keys apart from
+// much of the identity as the result may depend on (docs/security.md). The zero in front keeps such keys apart from
 // those without a resolver, where the JSON text of the variables stands.
 func (j *Join) appendResolver(dst []byte) []byte {
 	aware := false

@@ -12,7 +12,7 @@ import (
 // short lock.
 //
 // Only valid documents enter, by Put. A document that differs from a known one in white space, commas and
-// comments only shares its plan, so that its subscribers share groups (CONTRACT 5): Get knows exact texts,
+// comments only shares its plan, so that its subscribers share groups (docs/architecture.md): Get knows exact texts,
 // Find compares tokens. Texts are compared in full, the hash has a seed of this process.
 type Cache struct {
 	seed   maphash.Seed

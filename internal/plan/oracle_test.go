@@ -69,7 +69,7 @@ func (m whereMaker) event() map[string]any {
 	return out
 }
 
-// holds evaluates a filter on decoded JSON, as the contract words it.
+// holds evaluates a filter on decoded JSON, as docs/reference/directives.md words it.
 func holds(where map[string]any, data any, leaf func(path string, ops map[string]any, value any) bool, path string) bool {
 	for name, value := range where {
 		if value == nil {

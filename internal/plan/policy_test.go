@@ -226,7 +226,7 @@ func TestMask(t *testing.T) {
 	}
 }
 
-// TestFilteringByAMaskedFieldIsRefused is the sentence of the contract: who may not read may not filter.
+// TestFilteringByAMaskedFieldIsRefused is the sentence of docs/reference/directives.md: who may not read may not filter.
 func TestFilteringByAMaskedFieldIsRefused(t *testing.T) {
 	s := mustSchema(t, strings.Replace(accessSDL, "type Ghost implements Node", "type Ghost", 1))
 	for _, document := range []string{

@@ -36,7 +36,7 @@ func (r *report) add(code, message string) {
 	}
 }
 
-// append writes `,"errors":[…]`: message, path and code, no locations (CONTRACT 4). Messages name parts of the
+// append writes `,"errors":[…]`: message, path and code, no locations. Messages name parts of the
 // schema, never values of the event.
 func (r *report) append(dst []byte) []byte {
 	dst = append(dst, `,"errors":[`...)

@@ -114,7 +114,7 @@ func usesVariables(f *gql.FieldSelection) bool {
 }
 
 // require adds what a selected field needs: its own access, that of the type it stands in and of the type it
-// returns, and through an interface the same in every possible type (CONTRACT 3, check 5).
+// returns, and through an interface the same in every possible type (check rbac of docs/security.md).
 func (w *walker) require(f *gql.Field) {
 	a := &w.plan.access
 	a.addType(f.Parent)

@@ -10,7 +10,7 @@ import (
 // anyValue copies JSON.
 var anyValue = &scalar.Leaf{Kind: scalar.Custom}
 
-// untyped compiles a field without a schema (CONTRACT 4): without a selection its value is copied whole; with
+// untyped compiles a field without a schema (docs/reference/directives.md): without a selection its value is copied whole; with
 // one, lists are mapped and a missing member is null. A type condition holds if the value has no __typename or
 // an equal one.
 func (c *compiler) untyped(fields []*gql.FieldSelection, lists [][]gql.Selection) value {

@@ -46,7 +46,7 @@ type Item struct {
 // channel's turn.
 type Sink interface{ Wake(q *Queue) }
 
-// Overflow is what happens to a message that finds its queue full (CONTRACT 6).
+// Overflow is what happens to a message that finds its queue full (docs/delivery.md).
 type Overflow uint8
 
 const (
@@ -111,7 +111,7 @@ type Limits struct {
 const (
 	defaultConnBytes = 16 << 20
 	defaultControl   = 256
-	// CodeSlowConsumer closes a connection whose client does not keep up (PROTOCOLS 1: clients retry it).
+	// CodeSlowConsumer closes a connection whose client does not keep up (clients retry it).
 	CodeSlowConsumer = 4290
 )
 

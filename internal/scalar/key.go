@@ -11,7 +11,7 @@ import (
 const notText = 0xff
 
 // AppendKey appends the canonical form of r coerced as a result: two values are equal exactly when their
-// canonical forms are the same bytes (CONTRACT 4, "Comparison"). ok is false for null, missing and what
+// canonical forms are the same bytes (docs/reference/directives.md, "Filters"). ok is false for null, missing and what
 // cannot be coerced; dst is then returned as it was.
 //
 // Strings, IDs and enums are their unescaped text; numbers their one exact decimal text (1, 1.0 and 1e0 are

@@ -32,7 +32,7 @@ const (
 	spillsAtOnce              = 16
 )
 
-// events is POST /events (CONTRACT 7).
+// events is POST /events (docs/reference/http.md).
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 	p := &publish{s: s, w: w, r: r}
 	p.run()

@@ -13,7 +13,7 @@ const (
 	live1 = ready + subscribe1 + "\nsub 1\n"
 )
 
-// TestProtocol has the rules of graphql-transport-ws, one case for each (PROTOCOLS: section 1). Messages that
+// TestProtocol has the rules of graphql-transport-ws, one case for each (docs/conformance.md). Messages that
 // are not well formed are in TestMalformed.
 func TestProtocol(t *testing.T) {
 	for _, group := range [][]protocolCase{initCases, pingCases, subscribeCases, preparingCases, heldCases, queryCases, completeCases, reuseCases, lateCases, closeCases} {

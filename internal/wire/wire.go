@@ -1,4 +1,4 @@
-// Package wire is the JSON form of events: strict at publishing doors, lenient on a bus (CONTRACT 2).
+// Package wire is the JSON form of events: strict at publishing doors, lenient on a bus (docs/reference/http.md).
 //
 // At a door an event is an object with the members channel, type and data, and optionally id, tenant_id,
 // user_id, federation_id, service_name, broadcast and timestamp. Anything else, anything twice and anything

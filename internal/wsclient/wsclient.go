@@ -100,7 +100,11 @@ type OperationError struct {
 
 func (e *OperationError) Error() string {
 	var list []struct {
-		Message    string `json:"message"`
+		Message   string `json:"message"`
+		Locations []struct {
+			Line   int `json:"line"`
+			Column int `json:"column"`
+		} `json:"locations"`
 		Extensions struct {
 			Code string `json:"code"`
 		} `json:"extensions"`
@@ -111,6 +115,10 @@ func (e *OperationError) Error() string {
 	texts := make([]string, len(list))
 	for i, refusal := range list {
 		texts[i] = refusal.Message
+		if len(refusal.Locations) > 0 {
+			at := refusal.Locations[0]
+			texts[i] = fmt.Sprintf("line %d, column %d: %s", at.Line, at.Column, refusal.Message)
+		}
 		if refusal.Extensions.Code != "" {
 			texts[i] += " (" + refusal.Extensions.Code + ")"
 		}
@@ -134,7 +142,7 @@ type handlerError struct{ err error }
 
 func (e *handlerError) Error() string { return e.err.Error() }
 
-// finalCodes end a subscription (PROTOCOLS.md 1, column of the graphql-ws client). 1xxx are looked at apart.
+// finalCodes end a subscription, as they do in the npm client graphql-ws. 1xxx are looked at apart.
 var finalCodes = map[int]bool{4004: true, 4005: true, 4400: true, 4401: true, 4406: true, 4409: true, 4429: true, 4500: true}
 
 // Retryable reports whether a client should connect again after a close with that code: what the npm client

@@ -61,7 +61,7 @@ func TestDelivers(t *testing.T) {
 	}
 }
 
-// TestCloses goes through the codes of PROTOCOLS.md 1: the client comes back, or ends with the code.
+// TestCloses goes through the codes of closes: the client comes back, or ends with the code.
 func TestCloses(t *testing.T) {
 	for code, retried := range map[int]bool{
 		1001: true, 1012: true, 1013: true, 1014: true,
@@ -133,7 +133,8 @@ func TestOperationError(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		`[{"message":"m"}]`: "subscription refused: m",
-		`[{"message":"m","extensions":{"code":"C"}},{"message":"n"}]`: "subscription refused: m (C); n",
+		`[{"message":"m","extensions":{"code":"C"}},{"message":"n"}]`:                                                                          "subscription refused: m (C); n",
+		`[{"message":"m","locations":[{"line":2,"column":7},{"line":3,"column":1}],"extensions":{"code":"C"}},{"message":"n","locations":[]}]`: "subscription refused: line 2, column 7: m (C); n",
 		`[]`:  "subscription refused: []",
 		`"x"`: `subscription refused: "x"`,
 	} {

@@ -203,7 +203,7 @@ func (h *Handler) EachConn(f func(c *queue.Conn, owed int)) {
 
 // Drain refuses new connections from now on, closes the open ones with code and reason after what waits for
 // them, in random order spread evenly over window, and waits until all are gone. With ctx over it returns its
-// error and leaves the rest to Poller.Close. Clients retry 1001, 1012 and 1013 (PROTOCOLS 1).
+// error and leaves the rest to Poller.Close. Clients retry 1001, 1012 and 1013 (docs/reference/protocol.md).
 func (h *Handler) Drain(ctx context.Context, window time.Duration, code uint16, reason string) error {
 	h.drain.Lock()
 	defer h.drain.Unlock()

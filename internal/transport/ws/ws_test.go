@@ -80,7 +80,7 @@ func TestFrameSizes(t *testing.T) {
 	})
 }
 
-// Violations of WebSocket and of graphql-transport-ws close with the code that PROTOCOLS.md names.
+// Violations of WebSocket and of graphql-transport-ws close with the code that docs/reference/protocol.md names.
 func TestCloseCodes(t *testing.T) {
 	big := strings.Repeat("x", 2000)
 	cases := []struct {
