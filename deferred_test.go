@@ -203,6 +203,7 @@ func TestSetResolverRefuses(t *testing.T) {
 		{chatSDL, "anything", says("x"), ""},
 		{"", "anything", says("x"), ""},
 		{typed, "y", says("x"), `set resolver "y": the schema has no such root field, and no root field takes events of such a type`},
+		{chatSDL, "Subscription.message", says("x"), `set resolver "Subscription.message": name the root field alone, "message"`},
 		{"", "", says("x"), `set resolver "": the name is required and must not be empty`},
 		{chatSDL, "a b", says("x"), `set resolver "a b": the name contains white space`},
 		{chatSDL, "message", fraiseql.Resolver{}, `set resolver "message": a resolver has exactly one of Resolve and Deferred`},

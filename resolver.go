@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
@@ -105,6 +106,9 @@ func (e *Engine) checkResolverName(name string) error {
 	s := e.schema.Load().Schema
 	if !s.Schemaless && isRootField(s, name) {
 		return nil
+	}
+	if field, ok := strings.CutPrefix(name, "Subscription."); ok {
+		return fmt.Errorf("name the root field alone, %q", field)
 	}
 	if err := event.ValidateType(name); err != nil {
 		return errors.New("the name " + err.Message)

@@ -3,6 +3,7 @@ package pgbus
 import (
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 )
 
@@ -94,4 +95,21 @@ func TestAnOwnerWithoutPrivileges(t *testing.T) {
 	conn := connect(t, url)
 	runSQL(t, conn, url+"&schema=own", `SELECT {schema}.publish('c', 't', '{}')`)
 	c.next(t)
+}
+
+// TestInstalledInSeveralDatabasesAtOnce: roles are the server's, whoever makes them first.
+func TestInstalledInSeveralDatabasesAtOnce(t *testing.T) {
+	var urls []string
+	for range 6 {
+		urls = append(urls, server.URL("postgres", server.Database(t))+"&schema=together")
+	}
+	var wg sync.WaitGroup
+	for _, url := range urls {
+		wg.Go(func() {
+			if done, err := Install(t.Context(), url); err != nil || len(done.Warnings) > 0 {
+				t.Errorf("%v %q", err, done.Warnings)
+			}
+		})
+	}
+	wg.Wait()
 }

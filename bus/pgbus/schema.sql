@@ -328,7 +328,11 @@ DECLARE role text;
 BEGIN
   FOREACH role IN ARRAY ARRAY[{publisher}, {reader}, {node}] LOOP
     IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role) THEN
-      EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+      BEGIN
+        EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+      EXCEPTION WHEN duplicate_object OR unique_violation THEN
+        NULL; -- another database of this server is installed at the same time: roles are the server's
+      END;
     END IF;
   END LOOP;
   EXECUTE format('GRANT USAGE ON SCHEMA {schema} TO %I, %I, %I', {publisher}, {reader}, {node});
