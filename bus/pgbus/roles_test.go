@@ -3,7 +3,6 @@ package pgbus
 import (
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 )
 
@@ -97,19 +96,23 @@ func TestAnOwnerWithoutPrivileges(t *testing.T) {
 	c.next(t)
 }
 
-// TestInstalledInSeveralDatabasesAtOnce: roles are the server's, whoever makes them first.
-func TestInstalledInSeveralDatabasesAtOnce(t *testing.T) {
-	var urls []string
-	for range 6 {
-		urls = append(urls, server.URL("postgres", server.Database(t))+"&schema=together")
+// TestInstalledInTwoDatabasesAtOnce installs while another database of the server has made the roles and not committed yet.
+func TestInstalledInTwoDatabasesAtOnce(t *testing.T) {
+	name := server.Database(t)
+	other := server.URL("postgres", "postgres")
+	first, looks := connect(t, other), connect(t, other)
+	runSQL(t, first, other, `BEGIN`)
+	runSQL(t, first, other, `CREATE ROLE together_publisher`)
+	installed := make(chan error, 1)
+	go func() {
+		_, err := Install(t.Context(), server.URL("postgres", name)+"&schema=together")
+		installed <- err
+	}()
+	until(t, "the second waits for the first", func() bool {
+		return len(runSQL(t, looks, other, `SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = '`+name+`'`)) == 1
+	})
+	runSQL(t, first, other, `COMMIT`)
+	if err := <-installed; err != nil {
+		t.Error(err)
 	}
-	var wg sync.WaitGroup
-	for _, url := range urls {
-		wg.Go(func() {
-			if done, err := Install(t.Context(), url); err != nil || len(done.Warnings) > 0 {
-				t.Errorf("%v %q", err, done.Warnings)
-			}
-		})
-	}
-	wg.Wait()
 }
