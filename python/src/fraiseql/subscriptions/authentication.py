@@ -8,7 +8,6 @@ import functools
 import inspect
 import json
 import logging
-import os
 import traceback
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Union
@@ -161,21 +160,9 @@ def _give_up(task: asyncio.Task[None]) -> None:
     task.cancel()
 
 
-_IDENTITY = Identity.__post_init__.__code__.co_filename
-_PACKAGE = os.path.dirname(_IDENTITY)
-
-
 def _refuse(executor: SubscriptionExecutor, call_id: int, error: Exception) -> None:
-    """Refuse a client.
-
-    The text of what was raised may hold its credentials: the log gets type and place alone. What `Identity` says of members names
-    them and their types, never a value.
-    """
+    """Refuse a client. The text of what was raised may hold its credentials: the log gets type and place alone."""
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if os.path.dirname(frame.filename) != _PACKAGE and not frame.filename.startswith("<")]
-    place = f" at {theirs[-1].filename}:{theirs[-1].lineno}" if theirs else ""
-    if frames and frames[-1].filename == _IDENTITY:
-        _log.warning("auth_handler gave no identity%s: %s: the connection is refused", place, error)
-    else:
-        _log.warning("auth_handler raised %s%s, the connection is refused", type(error).__name__, place)
+    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
+    _log.warning("auth_handler raised %s at %s, the connection is refused", type(error).__name__, place)
     loops.answer(executor, call_id, loops.REFUSED, None)
