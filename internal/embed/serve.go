@@ -92,6 +92,9 @@ func cannotListen(address string, err error) error {
 	if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) {
 		return bad("host", "cannot listen on "+address+": "+unknown.Err)
 	}
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return bad("port", "cannot listen on "+address+": "+syscall.EADDRINUSE.Error()+"; choose another, or 0 for a free one")
+	}
 	if number := syscall.Errno(0); errors.As(err, &number) {
 		err = number
 	}

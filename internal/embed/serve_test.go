@@ -139,7 +139,7 @@ func TestServeRefusals(t *testing.T) {
 		`{"host":"127.0.0.1"}`:                   "anonymous: nobody could connect",
 		`{"anonymous":true,"port":-1}`:           "port: must be between 0 and 65535",
 		`{"anonymous":true,"origins":["x"]}`:     `origins: "x" is not scheme://host[:port]`,
-		`{"anonymous":true,"port":` + port + `}`: "host: cannot listen on 127.0.0.1:" + port + ": address already in use",
+		`{"anonymous":true,"port":` + port + `}`: "port: cannot listen on 127.0.0.1:" + port + ": address already in use; choose another, or 0 for a free one",
 	} {
 		_, _, err := e.Serve(nil, []byte(config))
 		if err == nil {
