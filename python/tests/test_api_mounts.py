@@ -153,6 +153,26 @@ def test_no_handler(manager: SubscriptionManager, make: Any) -> None:
         add_subscription_routes(Starlette(), manager)
 
 
+@pytest.mark.parametrize("make", [create_subscription_router, create_subscription_app, SubscriptionRouterFactory.create])
+def test_paths_that_no_request_has(manager: SubscriptionManager, make: Any) -> None:
+    with pytest.raises(ValueError, match=r"""^path begins with /, such as "/graphql", not 'graphql'$"""):
+        make(manager, "graphql", anonymous=True)
+    with pytest.raises(ValueError, match="path begins with /"):
+        make(manager, "", anonymous=True, streams=True)
+    with pytest.raises(TypeError, match="path is a str, not NoneType"):
+        make(manager, None, anonymous=True)
+    with pytest.raises(ValueError, match="path begins with /"):
+        add_subscription_routes(Router(), manager, "graphql", anonymous=True)
+
+
+@pytest.mark.anyio
+async def test_a_prefix_alone(manager: SubscriptionManager) -> None:
+    app = FastAPI()
+    app.include_router(create_subscription_router(manager, "", anonymous=True), prefix="/api")
+    async with Socket(app, path="/api") as ws:
+        await ws.init()
+
+
 @contextmanager
 def running(app: Any, loop: Any) -> Iterator[int]:
     """A real server in a thread; its port."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from fastapi import APIRouter
 from fraiseql.integrations.asgi import SubscriptionApp
-from fraiseql.integrations.starlette import stream_routes, web_socket
+from fraiseql.integrations.starlette import check_path, stream_routes, web_socket
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from fraiseql.subscriptions.hooks import Hooks
@@ -55,9 +55,11 @@ def create_subscription_router(
         The router.
 
     Raises:
-        ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
+        ValueError: There is no handler and `anonymous` is not True, or the path or a number cannot be right.
         TypeError: An argument has the wrong type.
     """
+    if path != "" or streams:  # without one the route has the prefix of include_router
+        check_path(path)
     mounted = SubscriptionApp(
         manager,
         auth_handler,
@@ -119,7 +121,7 @@ class SubscriptionRouterFactory:
             The router.
 
         Raises:
-            ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
+            ValueError: There is no handler and `anonymous` is not True, or the path or a number cannot be right.
             TypeError: An argument has the wrong type.
         """
         return create_subscription_router(

@@ -55,9 +55,10 @@ def add_subscription_routes(
         legacy_graphql_ws: Speak the subprotocol graphql-ws of npm subscriptions-transport-ws with clients that know no other.
 
     Raises:
-        ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
+        ValueError: There is no handler and `anonymous` is not True, or the path or a number cannot be right.
         TypeError: An argument has the wrong type.
     """
+    check_path(path)
     mounted = SubscriptionApp(
         manager,
         auth_handler,
@@ -74,6 +75,22 @@ def add_subscription_routes(
     app.routes.append(WebSocketRoute(path, web_socket(mounted), name="subscriptions"))
     if streams:
         app.routes.extend(stream_routes(mounted, path))
+
+
+def check_path(path: str) -> None:
+    """Refuse a path that no request has.
+
+    Args:
+        path: Path of a route.
+
+    Raises:
+        ValueError: It does not begin with a slash.
+        TypeError: It is no str.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"path is a str, not {type(path).__name__}")
+    if not path.startswith("/"):
+        raise ValueError(f'path begins with /, such as "/graphql", not {path!r}')
 
 
 def web_socket(mounted: SubscriptionApp) -> Callable[[WebSocket], Awaitable[None]]:
@@ -150,7 +167,7 @@ def create_subscription_app(
         The application.
 
     Raises:
-        ValueError: There is no handler and `anonymous` is not True, or a number cannot be right.
+        ValueError: There is no handler and `anonymous` is not True, or the path or a number cannot be right.
         TypeError: An argument has the wrong type.
     """
     app = Starlette()
