@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 from fraiseql.subscriptions import (
@@ -12,12 +13,23 @@ from fraiseql.subscriptions import (
     RateLimited,
     SlowConsumer,
     SubscriptionExecutor,
+    SubscriptionManager,
 )
 from orders import SCHEMA, USERS, message
 
 
 def drain(executor: SubscriptionExecutor, subscription: str) -> list[bytes]:
     return list(iter(lambda: executor.next_event(subscription), None))
+
+
+@pytest.mark.parametrize("make", [SubscriptionExecutor, SubscriptionManager])
+@pytest.mark.parametrize("value", ["strict", "", 7, 0, False, ["x"], [("isolation", "strict")]])
+def test_settings_are_dicts(make: Any, value: Any) -> None:
+    kind = type(value).__name__
+    with pytest.raises(TypeError, match=rf'^security is a dict such as {{"isolation": "strict"}}, not {kind}$'):
+        make(security=value)
+    with pytest.raises(TypeError, match=rf'^limits is a dict such as {{"queue_messages": 100}}, not {kind}$'):
+        make(limits=value)
 
 
 class TestSecurity:

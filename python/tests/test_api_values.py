@@ -258,7 +258,8 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("limits", "why"),
         [
-            ({"queue_message": 1}, "unknown key 'queue_message'; allowed are .*queue_messages"),
+            ({"queue_message": 1}, "^limits: unknown key 'queue_message'; did you mean 'queue_messages'\\? Allowed are con"),
+            ({7: 1}, "^limits: unknown key '7'; allowed are "),
             ({"queue_messages": -1}, "must not be negative"),
             ({"queue_messages": 1.5}, "a whole number, not 1.5"),
             ({"queue_messages": True}, "a whole number, not True"),
@@ -292,11 +293,11 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("security", "why"),
         [
-            ({"isolate": "strict"}, "unknown key 'isolate'; allowed are isolation, row_filter, scope"),
+            ({"isolate": "strict"}, "'isolate'; did you mean 'isolation'\\? Allowed are isolation, row_filter, scope"),
             ({"isolation": "none"}, "one of strict, addressed, not 'none'"),
             ({"row_filter": []}, "one of none, tenant, user, both"),
             ({"scope": ["user"]}, "keys user and tenant"),
-            ({"scope": {"users": ["a"]}}, "unknown key 'users'; allowed are user, tenant"),
+            ({"scope": {"users": ["a"]}}, "unknown key 'users'; did you mean 'user'\\? Allowed are user, tenant"),
             ({"scope": {"user": "owner"}}, "list of names"),
             ({"scope": {"user": []}}, "list of names"),
             ({"scope": {"user": [1]}}, "list of names"),
@@ -361,7 +362,7 @@ class TestIdentity:
     @pytest.mark.parametrize(
         ("answer", "kind", "why"),
         [
-            ({"user": "u"}, TypeError, "unknown key 'user'; allowed are user_id, tenant_id"),
+            ({"user": "u"}, TypeError, "unknown key 'user'; did you mean 'user_id'\\? Allowed are user_id, tenant_id"),
             ("u", TypeError, "returns an Identity or a dict, not str"),
             (None, TypeError, "not NoneType"),
             ({"user_id": 1.5}, TypeError, "user_id is a str, not float"),

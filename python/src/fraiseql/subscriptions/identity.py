@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import datetime
 import json
+import traceback
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-__all__ = ["Identity"]
+from fraiseql.subscriptions.settings import unknown
+
+__all__ = ["Identity", "told"]
 
 
 @dataclass(frozen=True)
@@ -110,7 +113,9 @@ class Identity:
         known = tuple(field.name for field in fields(cls))
         for key in answer:
             if key not in known:
-                raise TypeError(f"auth_handler: unknown key {key!r}; allowed are {', '.join(known)}")
+                # What is no name, or a long one, may be a value that got into the wrong place.
+                shown = key if type(key) is str and key.isidentifier() and len(key) <= 40 else f"<{type(key).__name__}>"
+                raise TypeError(f"auth_handler: {unknown(shown, known)}")
         return cls(**answer)
 
     def _json(self) -> bytes:
@@ -128,6 +133,22 @@ class Identity:
             if moment is not None:
                 document[name] = moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         return json.dumps(document).encode()
+
+
+def told(error: Exception) -> str | None:
+    """Look whether an error is of the checks of this module: their texts name members and types, never values.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        Its text; None where somebody else raised it.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if type(error) not in (TypeError, ValueError) or not frames or frames[-1].f_globals is not globals():
+        return None
+    text = str(error)  # built-in functions have no frames: what they raised here begins in another way
+    return text if text.startswith(("Identity: ", "auth_handler")) else None
 
 
 def _plain(name: str, value: str | int) -> str:

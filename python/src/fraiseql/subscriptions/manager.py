@@ -20,7 +20,7 @@ from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
 from fraiseql.subscriptions.schema import SchemaSetter
 from fraiseql.subscriptions.server import Closed, Server, listen
-from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document
+from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document, table
 
 if TYPE_CHECKING:
     from fraiseql.integrations.adapter import WebSocketAdapter
@@ -90,7 +90,7 @@ class SubscriptionManager(Drainer, Revoker, SchemaSetter):
             "config": config,
             "schema": schema,
             "security": security,
-            "limits": {**PRODUCTION_LIMITS, **(limits or {})},
+            "limits": {**PRODUCTION_LIMITS, **table("limits", limits)},
             "naming": naming,
             "introspection": introspection,
         }

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from fraiseql.subscriptions.config import EventBusConfig
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+__all__ = ["LIMITS", "PRODUCTION_LIMITS", "SECURITY", "engine_document", "read_schema", "seconds", "table", "unknown"]
 
-__all__ = ["LIMITS", "PRODUCTION_LIMITS", "SECURITY", "engine_document", "read_schema", "seconds"]
+Value = TypeVar("Value")
 
 SECURITY: dict[str, tuple[str, ...] | None] = {
     "isolation": ("strict", "addressed"),
@@ -65,8 +65,49 @@ PRODUCTION_LIMITS: dict[str, int | float] = {
 """What a manager bounds unless `limits` says otherwise: it serves clients that nobody has chosen."""
 
 
-def _unknown(what: str, key: object, allowed: tuple[str, ...]) -> ValueError:
-    return ValueError(f"{what}: unknown key {key!r}; allowed are {', '.join(allowed)}")
+_EXAMPLES = {"limits": '{"queue_messages": 100}', "security": '{"isolation": "strict"}'}
+
+
+def unknown(key: str, allowed: Iterable[str]) -> str:
+    """Say that a key is none of those that there are.
+
+    Args:
+        key: The key.
+        allowed: Those that there are.
+
+    Returns:
+        The text, with the key that may have been meant.
+    """
+    import difflib
+
+    listed = tuple(allowed)
+    near = difflib.get_close_matches(key, listed, 1)
+    hint = f"did you mean {near[0]!r}? Allowed are" if near else "allowed are"
+    return f"unknown key {key!r}; {hint} {', '.join(listed)}"
+
+
+def _unknown(what: str, key: object, allowed: Iterable[str]) -> ValueError:
+    return ValueError(f"{what}: {unknown(key if isinstance(key, str) else repr(key), allowed)}")
+
+
+def table(name: str, value: Mapping[str, Value] | None) -> dict[str, Value]:
+    """Check that an argument is a dict.
+
+    Args:
+        name: The argument, `limits` or `security`.
+        value: Its value.
+
+    Returns:
+        A copy, empty for None.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name} is a dict such as {_EXAMPLES[name]}, not {type(value).__name__}")
+    return dict(value)
 
 
 def check_limits(limits: Mapping[str, int | float] | None) -> dict[str, int | float]:
@@ -79,10 +120,11 @@ def check_limits(limits: Mapping[str, int | float] | None) -> dict[str, int | fl
         A copy.
 
     Raises:
+        TypeError: It is no dict.
         ValueError: A key is unknown, or a value cannot be right.
     """
     out: dict[str, int | float] = {}
-    for key, value in dict(limits or {}).items():
+    for key, value in table("limits", limits).items():
         if key not in LIMITS:
             raise _unknown("limits", key, LIMITS)
         fraction = key in _FRACTIONS
@@ -106,12 +148,13 @@ def check_security(security: Mapping[str, Any] | None) -> dict[str, Any]:
         A copy.
 
     Raises:
+        TypeError: It is no dict.
         ValueError: A key is unknown, or a value cannot be right.
     """
     out: dict[str, Any] = {}
-    for key, value in dict(security or {}).items():
+    for key, value in table("security", security).items():
         if key not in SECURITY:
-            raise _unknown("security", key, tuple(SECURITY))
+            raise _unknown("security", key, SECURITY)
         choices = SECURITY[key]
         if choices is not None and value not in choices:
             raise ValueError(f"security: {key} is one of {', '.join(choices)}, not {value!r}")
@@ -120,8 +163,6 @@ def check_security(security: Mapping[str, Any] | None) -> dict[str, Any]:
 
 
 def _scope(value: object) -> dict[str, list[str]]:
-    from collections.abc import Mapping
-
     if not isinstance(value, Mapping):
         raise ValueError("security: scope has the keys user and tenant")
     out: dict[str, list[str]] = {}
