@@ -79,6 +79,60 @@ class TestAuthentication:
         assert len(caplog.records) == 1
         assert "s3cret" not in caplog.text
 
+    @pytest.mark.parametrize(
+        ("answer", "text"),
+        [
+            (
+                {"user_id": "s3cret", "tenantid": "s3cret"},
+                "auth_handler: unknown key 'tenantid'; did you mean 'tenant_id'? Allowed",
+            ),
+            ({"Bearer s3cret": 1}, "auth_handler: unknown key '<str>'; allowed are user_id, "),
+            ({7: "s3cret"}, "auth_handler: unknown key '<int>'; allowed are user_id, "),
+            ("s3cret", "auth_handler returns an Identity or a dict, not str: the connection is refused"),
+            ({"user_id": ["s3cret"]}, "Identity: user_id is a str, not list: the connection is refused"),
+        ],
+    )
+    @pytest.mark.parametrize("waits", [False, True])
+    async def test_the_log_says_what_is_wrong_with_an_answer(
+        self, manager: SubscriptionManager, answer: Any, text: str, waits: bool, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def later(params: dict[str, Any], request: Request) -> Any:
+            return answer
+
+        await self.refused(manager, later if waits else lambda params, request: answer)
+        assert caplog.records[0].getMessage().startswith(text)
+        assert "s3cret" not in caplog.text
+
+    async def test_the_log_says_where_a_handler_raised(
+        self, manager: SubscriptionManager, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def ours(params: dict[str, Any], request: Request) -> Identity:
+            return Identity(user_id=params)  # type: ignore[arg-type]
+
+        def headers(params: dict[str, Any], request: Request) -> Any:
+            return request.headers["s3cret"]
+
+        def none() -> None:
+            pass
+
+        for handler in (ours, headers, none, lambda params, request: {"roles": map(int, ["s3cret"])}):
+            await self.refused(manager, handler)
+        texts = [record.getMessage() for record in caplog.records]
+        lines = [__file__ + f":{handler.__code__.co_firstlineno + 1}" for handler in (ours, headers)]
+        assert texts == [
+            f"Identity: user_id is a str, not dict (at {lines[0]}): the connection is refused",
+            f"auth_handler raised KeyError at {lines[1]}, the connection is refused",
+            "auth_handler raised TypeError at its call or answer, the connection is refused",
+            "auth_handler raised ValueError at its call or answer, the connection is refused",
+        ]
+
+    @staticmethod
+    async def refused(manager: SubscriptionManager, handler: Any) -> None:
+        async with Socket(SubscriptionApp(manager, handler)) as socket:
+            await socket.accepted()
+            socket.send({"type": "connection_init", "payload": {"token": "s3cret"}})
+            assert (await socket.closed())[0] == 4403
+
     async def test_anonymous_by_answer(self, manager: SubscriptionManager) -> None:
         async with Socket(SubscriptionApp(manager, lambda params, request: None, anonymous=True)) as socket:
             await socket.init()

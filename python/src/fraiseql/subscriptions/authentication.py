@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, Union
 
 from fraiseql.subscriptions import loops
-from fraiseql.subscriptions.identity import Identity
+from fraiseql.subscriptions.identity import Identity, told
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions import SubscriptionExecutor
@@ -161,8 +161,24 @@ def _give_up(task: asyncio.Task[None]) -> None:
 
 
 def _refuse(executor: SubscriptionExecutor, call_id: int, error: Exception) -> None:
-    """Refuse a client. The text of what was raised may hold its credentials: the log gets type and place alone."""
-    frames = traceback.extract_tb(error.__traceback__)
-    place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "?"
-    _log.warning("auth_handler raised %s at %s, the connection is refused", type(error).__name__, place)
+    """Refuse a client. The text of what was raised may hold its credentials: the log gets type and place alone.
+
+    Unless it is what `Identity` says of an answer.
+    """
+    text, place = told(error), _place(error)
+    if text is None:
+        _log.warning(
+            "auth_handler raised %s at %s, the connection is refused", type(error).__name__, place or "its call or answer"
+        )
+    else:
+        _log.warning("%s%s: the connection is refused", text, f" (at {place})" if place else "")
     loops.answer(executor, call_id, loops.REFUSED, None)
+
+
+def _place(error: Exception) -> str | None:
+    """Say where something was raised: the innermost place outside of this package."""
+    place = None
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if not str(frame.f_globals.get("__name__")).startswith("fraiseql."):
+            place = f"{frame.f_code.co_filename}:{line}"
+    return place
