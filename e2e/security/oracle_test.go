@@ -37,10 +37,13 @@ type address struct {
 	text    string
 }
 
-// addressOf reads a value: a non-empty string, or an integer.
+// addressOf reads a value: a non-empty string, or an integer that is written as one.
 func addressOf(v any, present bool) address {
 	a := address{present: present}
 	a.text, a.valid = scalarText(v)
+	if n, ok := v.(json.Number); ok && strings.ContainsAny(n.String(), ".eE") {
+		a.valid = false
+	}
 	a.valid = a.valid && a.text != ""
 	return a
 }

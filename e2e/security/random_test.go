@@ -329,7 +329,7 @@ func (d dice) member(list []string, name, value string, n int) []string {
 	}
 	switch d.IntN(12) {
 	case 0:
-		return append(list, fmt.Sprintf(`%q:%s`, name, d.pick("null", "true", "1.5", "[]", "{}", `[""]`, `""`, "-1e3")))
+		return append(list, fmt.Sprintf(`%q:%s`, name, d.pick("null", "true", "1.5", "[]", "{}", `[""]`, `""`, "-1e3", "7.0", "7e0")))
 	case 1:
 		return append(list, fmt.Sprintf(`%q:%s`, name, d.pick("7", "5", "1")))
 	case 2:
