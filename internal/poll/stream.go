@@ -108,14 +108,14 @@ const restBytes = 64 << 10
 
 // readLoop hands over what the peer sends, and ends the connection.
 func (st *stream) readLoop(first []byte) {
-	c, nc, rest, bare := st.c, st.nc, 0, false
+	c, nc, rest := st.c, st.nc, 0
 	st.deliver(first)
 	buf := make([]byte, streamBytes)
 	for {
 		n, err := nc.Read(buf)
 		if c.state.Load() != stateOpen {
-			if rest += n; rest > restBytes && !bare {
-				nc, bare = st.bare(), true
+			if rest += n; rest > restBytes && !st.rested.Load() {
+				nc = st.bare()
 				st.rested.Store(true)
 				st.part()
 			}
