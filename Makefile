@@ -6,7 +6,7 @@
 #              (guard-update: commit what they take now)
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
-# make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), some five hours on a quiet machine, and write it
+# make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), some three hours on a quiet machine, and write it
 #              (bench-core: what the aims are about, in a quarter of an hour; BENCH_ARGS=-short: seconds, to see that it works; a part: bench/peers/README.md; bench-docs: write it from bench/results)
 # make bench-bus  measure what docs/reference/bus-benchmarks.md shows, a quarter of an hour on a quiet machine, and write it
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)

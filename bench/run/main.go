@@ -3,7 +3,7 @@
 // machine and the exact commands into a folder below bench/results, and BENCHMARKS.md from the newest runs that are
 // complete and were not disturbed: of each scenario and system it shows the newest one that has it.
 //
-//	go run ./bench/run            everything, some five hours
+//	go run ./bench/run            everything, some three hours
 //	go run ./bench/run -only peers -compare A1,D -peers fraiseql,floor
 //	                              a part of it
 //	go run ./bench/run -short     seconds, to see that it works; never published

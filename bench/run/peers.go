@@ -40,6 +40,10 @@ const (
 // pythons are the systems inside Python, ours and others, which comparisons of their own are about.
 var pythons = []string{"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
 
+// interpreted are those of them that execute in Python for each subscriber. The rates of other comparisons are many times
+// what they hold; P1 and P2 are within their reach.
+var interpreted = []string{"strawberry", "ariadne", "graphql-core"}
+
 // peers are all systems, ours first.
 var peers = []peer{
 	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", "", nil},

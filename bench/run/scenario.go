@@ -100,7 +100,7 @@ func (r *recorder) round(ctx context.Context, round int) error {
 			_, err := r.run(ctx, record{Scenario: idle, Round: round}, r.args("--idle", "-c", "10000"))
 			return err
 		}},
-		{slow, r.slowPair},
+		{slow, r.slowPairs},
 		{asHeld, r.saturate},
 		{many, r.manyConnections},
 	} {
@@ -114,7 +114,18 @@ func (r *recorder) round(ctx context.Context, round int) error {
 	return nil
 }
 
-// slowPair measures without and with a stalled client, every other round the other way round. The warm-up is long
+// slowPairs measures twice a round, as the aim is about ten pairs.
+func (r *recorder) slowPairs(ctx context.Context, round int) error {
+	if r.o.short {
+		return r.slowPair(ctx, round)
+	}
+	if err := r.slowPair(ctx, 2*round-1); err != nil {
+		return err
+	}
+	return r.slowPair(ctx, 2*round)
+}
+
+// slowPair measures without and with a stalled client, every other pair the other way round. The warm-up is long
 // enough for the socket of the stalled client to be full: what is measured begins when its queue begins to fill, and
 // lasts until it overflowed and the server gave the client up.
 func (r *recorder) slowPair(ctx context.Context, round int) error {
