@@ -90,6 +90,12 @@ func algorithmsOf(key any) []string {
 	return nil
 }
 
+// CheckPublicKey says what New would say about Config.PublicKey, without its place; nil: it can be used.
+func CheckPublicKey(text []byte) error {
+	_, err := parsePEM(text)
+	return err
+}
+
 // parsePEM reads a public key or a certificate's.
 func parsePEM(text []byte) (any, error) {
 	block, rest := pem.Decode(text)

@@ -174,17 +174,24 @@ func (b *Bus) Established(ctx context.Context, channel string) error {
 
 // beginRead returns the channels of interest and notes that they are being read: nil and false where there are so
 // many that everything is read.
-func (b *Bus) beginRead() (channels []string, some bool) {
+func (b *Bus) beginRead() (channels []string, some bool, version uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.interest.reading = b.interest.version
 	if len(b.interest.channels) > maxFilter {
-		return nil, false
+		return nil, false, b.interest.version
 	}
 	for c := range b.interest.channels {
 		channels = append(channels, c)
 	}
-	return channels, true
+	return channels, true, b.interest.version
+}
+
+// version is that of the interest now.
+func (b *Bus) version() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.interest.version
 }
 
 // endRead says that a read is over, and whether the reader knows where it stands.
@@ -211,10 +218,13 @@ func (b *Bus) wanted() []string {
 }
 
 // wants reports whether a channel is of interest.
-func (b *Bus) wants(channel []byte) bool {
+func (b *Bus) wants(channel []byte) bool { return b.since(channel) > 0 }
+
+// since is the version of the interest that a channel came with; 0: it is of none.
+func (b *Bus) since(channel []byte) uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.interest.channels[string(channel)] > 0
+	return b.interest.channels[string(channel)]
 }
 
 // delivery is what a shard does next: messages, or a gap before those that follow.

@@ -51,7 +51,10 @@
 // reconnect (a server that lost its newest transactions, as after the promotion of a follower that was behind) or after
 // the table was replaced by an older one (pg_restore --clean). A follower that had everything keeps the epoch: cursors go on. A
 // transaction that the server lost before any node had read it leaves no trace, in the outbox as in the tables that it
-// wrote to; synchronous_standby_names rules that out.
+// wrote to; synchronous_standby_names rules that out. The numbers of lost transactions are given to others: after a promotion or
+// a restart a node reads again from the newest event that it had handed over, so what those publish is not taken for read. A
+// channel that came to be of interest after that event is told of a gap if something of it is found that may be older, and every
+// channel is where nothing had been handed over yet when another server was promoted.
 //
 // Restore with --single-transaction, or with the nodes stopped or install=off: a node that connects between the
 // dropping and the making of the schema would make it.

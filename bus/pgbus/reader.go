@@ -54,6 +54,7 @@ type reader struct {
 	told     uint64 // up to which transaction is to be read, after notifications
 	stand           // while it reads; else the relay has it
 	table    uint64 // what the connection reads; 0: not known yet
+	doubt           // after a reconnect
 
 	began time.Time     // the last read
 	chase time.Duration // until the next read of what is held back; 0: nothing is
@@ -103,14 +104,11 @@ func (r *reader) connect(ctx context.Context) error {
 	}
 	r.s, r.limit, r.table = s, pageRows, 0
 	s.interruptible(r.b.ctx)
-	r.stand = r.b.relay.take()
 	if err := r.prepare(ctx); err != nil {
 		return err
 	}
-	if r.located {
-		if err := r.verify(ctx); err != nil {
-			return err
-		}
+	if err := r.verify(ctx); err != nil {
+		return err
 	}
 	r.told = everything // whatever came while nobody listened
 	r.b.change(func(s *bus.Status) {
@@ -160,28 +158,6 @@ func (r *reader) prepare(ctx context.Context) error {
 	}
 	return nil
 }
-
-// verify looks for the newest event that was handed over. A server that lost its newest transactions gives their
-// numbers to others: what is there then is another epoch.
-func (r *reader) verify(ctx context.Context) error {
-	rows, err := query(ctx, r.s.conn, fill(`SELECT m.epoch, pg_snapshot_xmax(pg_current_snapshot()) > $1::xid8
-  AND (EXISTS (SELECT FROM {schema}.outbox o WHERE (o.xid, o.id) = ($2::xid8, $3::bigint) AND o.event_id = $4)
-    OR ($2::xid8, $3::bigint) <= greatest((m.pruned_xid, m.pruned_id), (m.control_xid, m.control_id), (m.node_xid, m.node_id)))
-FROM {schema}.meta m`, r.b.schema), decimal(r.at.xid), decimal(r.last.xid), decimal(r.last.id), r.lastID)
-	if err != nil {
-		return explain(err)
-	}
-	if len(rows) != 1 || rows[0][1] == "t" || rows[0][0] != decimal(r.epoch) {
-		return nil // where the epoch has changed already, the next read says so
-	}
-	r.b.log.Warn("PostgreSQL has lost transactions whose events were delivered: a new epoch begins", "schema", r.b.schema)
-	if _, err := query(ctx, r.s.conn, fill(`SELECT {schema}.renew($1)`, r.b.schema), rows[0][0]); err != nil {
-		return explain(err)
-	}
-	return nil
-}
-
-func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
 // disconnect notes why there is no connection.
 func (r *reader) disconnect(ctx context.Context, err error) {
@@ -285,7 +261,7 @@ func (r *reader) listen(ctx context.Context, until time.Time) error {
 
 // read reads one page and hands it over. more: the page was full.
 func (r *reader) read(ctx context.Context) (more bool, err error) {
-	channels, some := r.b.beginRead()
+	channels, some, version := r.b.beginRead()
 	r.stand = r.b.relay.take()
 	defer func() {
 		if err == nil {
@@ -305,7 +281,7 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 	result := r.s.conn.ExecStatement(context.Background(), r.question,
 		[][]byte{xid8Value(r.at.xid), int8Value(int64(r.at.id)), textArray(channels), boolValue(!some), int8Value(limit)},
 		binaryForm, binaryForm)
-	p := page{r: r, all: !some}
+	p := page{r: r, all: !some, version: version}
 	for result.NextRow() && p.err == nil {
 		p.row(result.Values())
 	}
@@ -335,14 +311,15 @@ const errReplaced = told("the outbox was replaced by another one, as a restore d
 
 // page is one read on its way.
 type page struct {
-	r      *reader
-	all    bool // events of channels without interest are among them
-	err    error
-	headed bool
-	held   bool // committed events are held back
-	skip   bool // the rest is not taken: another epoch has begun, or there are enough bytes
-	rows   int64
-	end    place // everything before it was visible to the read
+	r       *reader
+	all     bool   // events of channels without interest are among them
+	version uint64 // of the interest that it goes by
+	err     error
+	headed  bool
+	held    bool // committed events are held back
+	skip    bool // the rest is not taken: another epoch has begun, or there are enough bytes
+	rows    int64
+	end     place // everything before it was visible to the read
 
 	pending [shards][]delivery
 	bytes   int
@@ -394,16 +371,15 @@ func (p *page) head(row [][]byte) error {
 	p.held = row[colBroadcast][0] != 0
 	p.end = place{xmin - 1, wholly}
 	r.b.horizon.see(xmin, n[0])
-	if epoch := n[1]; !r.located || r.epoch != epoch {
+	if epoch := n[1]; !r.located || r.epoch != epoch || r.unproven {
 		if p.skip = true; r.located {
 			p.gaps(func(string) bool { return true }, event.Position{Epoch: epoch, Major: p.end.xid, Minor: p.end.id})
 		}
-		r.epoch, r.at, r.last, r.lastID = epoch, p.end, place{}, ""
-		r.located = true
+		r.begin(epoch, p.end)
 		return nil
 	}
 	for i, of := range []func(string) bool{ordinary, control, bus.IsNode} {
-		if pruned := (place{n[2+2*i], n[3+2*i]}); r.at.before(pruned) {
+		if pruned := (place{n[2+2*i], n[3+2*i]}); r.at.before(pruned) && r.stood.before(pruned) {
 			p.gaps(of, event.Position{Epoch: r.epoch, Major: pruned.xid, Minor: pruned.id})
 		}
 	}
@@ -438,19 +414,26 @@ func (p *page) take(row [][]byte) error {
 	if len(row) != columns || len(row[colXID]) != 8 || len(row[colID]) != 8 {
 		return errRow
 	}
-	at := place{binary.BigEndian.Uint64(row[colXID]), binary.BigEndian.Uint64(row[colID])}
-	if !p.r.at.before(at) || !p.last.before(at) {
+	r, at := p.r, place{binary.BigEndian.Uint64(row[colXID]), binary.BigEndian.Uint64(row[colID])}
+	if !r.at.before(at) || !p.last.before(at) {
 		return fmt.Errorf("%w: events out of order", errRow)
 	}
 	p.last = at
-	if p.all && !p.r.b.wants(row[colChannel]) {
+	if p.all && !r.b.wants(row[colChannel]) {
+		return nil
+	}
+	switch r.known(at, row[colChannel]) {
+	case skipped:
+		return nil
+	case doubtful:
+		p.gapAt(row[colChannel], at)
 		return nil
 	}
 	if versionOf(row) != Version { // of a later release, which this one cannot read
-		p.gap(string(row[colChannel]), event.Position{Epoch: p.r.epoch, Major: at.xid, Minor: at.id})
+		p.gapAt(row[colChannel], at)
 		return nil
 	}
-	m, err := message(row, p.r.epoch)
+	m, err := message(row, r.epoch)
 	if err != nil {
 		return err
 	}
@@ -475,7 +458,7 @@ func (p *page) finish(limit int64) (more bool) {
 		}
 	}
 	if p.newest != (place{}) {
-		r.last, r.lastID = p.newest, p.newestID
+		r.last, r.lastID, r.lastOf = p.newest, p.newestID, p.version
 	}
 	large := p.bytes >= pageBytes
 	more = limit > 0 && (p.rows == limit || large)

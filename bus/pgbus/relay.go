@@ -31,6 +31,7 @@ type stand struct {
 	// last is the newest event that was handed over, to be found again after a reconnect.
 	last   place
 	lastID string
+	lastOf uint64 // the interest that it was taken by
 }
 
 // relay delivers what this node has written itself without reading it from the server again, where that is known to be what
@@ -180,6 +181,7 @@ func (l *relay) deliverLocked(o *entry) bool {
 	b := l.b
 	var lists [shards][]bus.Message
 	last, lastID, n := l.stand.last, l.stand.lastID, 0
+	version := b.version()
 	for _, r := range o.group {
 		for row := range r.each(o.xid, o.ids[n:]) {
 			n++
@@ -205,7 +207,9 @@ func (l *relay) deliverLocked(o *entry) bool {
 			b.shards[shard] <- delivery{messages: list}
 		}
 	}
-	l.stand.at, l.stand.last, l.stand.lastID = place{o.xid, wholly}, last, lastID
+	if l.stand.at = (place{o.xid, wholly}); l.stand.last != last {
+		l.stand.last, l.stand.lastID, l.stand.lastOf = last, lastID, version
+	}
 	b.horizon.pass(o.xid)
 	l.passed++
 	return true
@@ -228,6 +232,13 @@ func (l *relay) put(s stand) {
 	defer l.mu.Unlock()
 	l.stand, l.reading, l.pending = s, false, time.Time{}
 	l.advanceLocked()
+}
+
+// place notes where the reader stands before it reads.
+func (l *relay) place(s stand) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.stand = s
 }
 
 // part is for a connection that is no more: everything is read, by another one.

@@ -60,3 +60,26 @@ func TestReload(t *testing.T) {
 		server.Kill()
 	}
 }
+
+// TestWatchOfWhatWasRefused mends a reload where it was wrong: in a file that only the refused configuration names.
+func TestWatchOfWhatWasRefused(t *testing.T) {
+	dir := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		name = filepath.Join(dir, name)
+		if err := os.WriteFile(name+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(name+".new", name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("a.graphql", `type Subscription { orders: Order }`)
+	put("order.graphql", `type Order { id: ID! }`)
+	put("fraiseql.yaml", "schema: [a.graphql, order.graphql]\nreload.watch: true\n")
+	server := testkit.Serve(t, "--dev", "--config", filepath.Join(dir, "fraiseql.yaml"))
+	put("fraiseql.yaml", "schema: [a.graphql, other.graphql]\nreload.watch: true\n")
+	server.AwaitOutput("other.graphql")
+	put("other.graphql", `type Order { id: ID! note: String }`)
+	server.AwaitOutput("reloaded")
+}

@@ -8,7 +8,7 @@ credentials=()
 [ -n "${FRAISEQL_TOKEN:-}" ] && credentials=(-H "Authorization: Bearer $FRAISEQL_TOKEN")
 
 post() { # content type; the body comes from standard input
-  curl -sS --fail-with-body -X POST "$url" "${credentials[@]}" -H "Content-Type: $1" --data-binary @-
+  curl -sS --fail-with-body -X POST "$url" ${credentials[@]+"${credentials[@]}"} -H "Content-Type: $1" --data-binary @-
   echo
 }
 

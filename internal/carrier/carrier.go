@@ -75,6 +75,13 @@ func (p *Opener) Check(rawURL string) error {
 	return u.adapter.check(u.rest)
 }
 
+// Bare returns a URL without the parameters that every bus has, as the packages of the single buses take it.
+func Bare(rawURL string) (string, error) {
+	u := parsed{rest: rawURL}
+	err := u.common()
+	return u.rest, err
+}
+
 // parsed is a URL without the parameters that every bus has.
 type parsed struct {
 	adapter *adapter

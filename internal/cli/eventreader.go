@@ -10,27 +10,35 @@ import (
 	"github.com/fraiseql/fraiseql-go/event"
 )
 
-// countingReader counts bytes and lines, for progress and messages.
+// countingReader counts bytes, for progress, and keeps why no more could be read.
 type countingReader struct {
-	in    io.Reader
-	bytes int64
+	in     io.Reader
+	bytes  int64
+	failed error
 }
 
 func (c *countingReader) Read(p []byte) (int, error) {
 	n, err := c.in.Read(p)
 	c.bytes += int64(n)
+	if err != nil && err != io.EOF {
+		c.failed = fmt.Errorf("read the input: %w", err)
+	}
 	return n, err
 }
 
 // eventReader reads events from JSON texts that follow each other: objects, arrays of objects, lines. It holds
 // one event at a time.
 type eventReader struct {
+	in      *countingReader
 	dec     *json.Decoder
 	inArray bool
 	count   int
 }
 
-func newEventReader(in io.Reader) *eventReader { return &eventReader{dec: json.NewDecoder(in)} }
+func newEventReader(in io.Reader) *eventReader {
+	kept := &countingReader{in: in}
+	return &eventReader{in: kept, dec: json.NewDecoder(kept)}
+}
 
 // next returns the next event on one line, with an id; io.EOF after the last.
 func (r *eventReader) next() ([]byte, error) {
@@ -59,9 +67,13 @@ func (r *eventReader) next() ([]byte, error) {
 	}
 }
 
-// peek returns the first byte of the next text. More skips white space and sees the end of the input as such.
+// peek returns the first byte of the next text. More skips white space and sees the end of the input as such, and the end
+// of what can be read as well.
 func (r *eventReader) peek() (byte, error) {
 	if !r.dec.More() {
+		if r.in.failed != nil {
+			return 0, r.fault(r.in.failed)
+		}
 		rest, err := io.ReadAll(r.dec.Buffered())
 		if err == nil && len(bytes.TrimSpace(rest)) == 0 {
 			return 0, io.EOF

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus/pgbus"
+	"github.com/fraiseql/fraiseql-go/internal/carrier"
 )
 
 // pgCommand is `fraiseql pg`.
@@ -34,13 +35,15 @@ func (d *database) url(required bool) (string, error) {
 	raw := d.Bus
 	if d.BusFile != "" {
 		if raw != "" {
-			return "", usage("give --bus or --bus-file, not both")
+			return "", usage("give one of --bus, --bus-file, FRAISEQL_BUS and FRAISEQL_BUS_FILE, not two")
 		}
 		text, err := os.ReadFile(d.BusFile)
 		if err != nil {
 			return "", fmt.Errorf("read the URL of the bus: %w", err)
 		}
-		raw = strings.TrimSpace(string(text))
+		if raw = strings.TrimSpace(string(text)); raw == "" {
+			return "", usage("%s is empty: it should hold the URL of the bus", d.BusFile)
+		}
 	}
 	switch {
 	case raw == "" && required:
@@ -48,7 +51,11 @@ func (d *database) url(required bool) (string, error) {
 	case raw == "":
 		return "", nil
 	}
-	if err := pgbus.Check(raw); err != nil {
+	raw, err := carrier.Bare(raw)
+	if err == nil {
+		err = pgbus.Check(raw)
+	}
+	if err != nil {
 		return "", usage("%w", err)
 	}
 	return raw, nil

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -183,6 +184,21 @@ func TestEventReader(t *testing.T) {
 		}
 		if diff := cmp.Diff(c.want, got); diff != "" {
 			t.Errorf("%q: %s", c.in, diff)
+		}
+	}
+}
+
+// TestEventReaderThatBreaks has what is read from fail between two events: that is not the end.
+func TestEventReaderThatBreaks(t *testing.T) {
+	broken := errors.New("the disk is gone")
+	for _, before := range []string{"", `{"id":"a"}` + "\n", `[{"id":"a"},`, `{"id":"a"}{"id"`} {
+		r := newEventReader(io.MultiReader(strings.NewReader(before), iotest.ErrReader(broken)))
+		var err error
+		for err == nil {
+			_, err = r.next()
+		}
+		if !errors.Is(err, broken) {
+			t.Errorf("after %q: %v", before, err)
 		}
 	}
 }

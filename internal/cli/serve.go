@@ -23,6 +23,7 @@ import (
 // serveCommand is `fraiseql serve`.
 type serveCommand struct {
 	settings
+	tried []string // files of the configuration that was read last, be it one that was refused
 }
 
 // Help is shown below the flags.
@@ -98,13 +99,14 @@ func closeEngine(a *server.Assembly) error {
 	return a.Close(ctx)
 }
 
-// watched returns the names of the files that the configuration comes from; nil: they are not watched.
+// watched returns the names of the files that the configuration comes from, and those that one which was refused names: what
+// is wrong may be mended there. nil: they are not watched.
 func (c *serveCommand) watched(cfg *config.Config, assembly *server.Assembly) func() []string {
 	if !cfg.Reload.Watch {
 		return nil
 	}
 	return func() []string {
-		files := assembly.Files()
+		files := append(assembly.Files(), c.tried...)
 		if c.Config != "" {
 			files = append(files, c.Config)
 		}
@@ -116,6 +118,7 @@ func (c *serveCommand) watched(cfg *config.Config, assembly *server.Assembly) fu
 func (c *serveCommand) reload(env *Env, assembly *server.Assembly) (err error) {
 	defer func() { assembly.CountReload(err) }()
 	resolved, err := c.load(env)
+	c.tried = resolved.Config.Files()
 	if err != nil {
 		return fmt.Errorf("reload the configuration: %w", err)
 	}

@@ -25,7 +25,8 @@ func write(t *testing.T, text string) string {
 		"secret":        strings.Repeat("s", 40) + "\n",
 		"short":         "short\n",
 		"empty":         "",
-		"key.pem":       "-----BEGIN PUBLIC KEY-----",
+		"key.pem":       "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAI8raWjEJ8FcbIa0KGYQRxfFNw8peVwXSN4IJHQ2R0C8=\n-----END PUBLIC KEY-----\n",
+		"bus":           "redis://:p4ss@127.0.0.1:6379/0\n",
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
 			t.Fatal(err)
@@ -172,6 +173,8 @@ func TestWarnings(t *testing.T) {
 
 func TestPrintHidesSecretsAndReadsBack(t *testing.T) {
 	file := write(t, minimal+`
+bus_file: bus
+hooks: {on_connect.url: "https://hooks.example/", secret: a-secret-of-hooks-that-is-long}
 publish.tokens: [{token: 0123456789abcdef, channels: ["a*"], broadcast: true}, {token_file: secret}]
 security.scope.user: [user_id, "owner"]
 `)
@@ -184,7 +187,7 @@ security.scope.user: [user_id, "owner"]
 		t.Fatal(err)
 	}
 	text := out.String()
-	for _, secret := range []string{"0123456789abcdef", strings.Repeat("s", 40)} {
+	for _, secret := range []string{"0123456789abcdef", strings.Repeat("s", 40), "p4ss", "a-secret-of-hooks"} {
 		if strings.Contains(text, secret) {
 			t.Errorf("the secret %q is printed:\n%s", secret, text)
 		}
@@ -194,6 +197,9 @@ security.scope.user: [user_id, "owner"]
 			t.Errorf("%q is missing in\n%s", line, text)
 		}
 	}
+	if err := yaml.Unmarshal([]byte(text), new(any)); err != nil {
+		t.Errorf("what is printed is no YAML: %v\n%s", err, text)
+	}
 	again := write(t, strings.ReplaceAll(text, "***", "another-secret-16"))
 	back, err := Load(Source{File: again})
 	if err != nil {
@@ -201,6 +207,7 @@ security.scope.user: [user_id, "owner"]
 	}
 	a, b := r.Config, back.Config
 	a.Publish.Tokens, b.Publish.Tokens = nil, nil
+	a.Hooks.Secret, b.Hooks.Secret = "", ""
 	if diff := cmp.Diff(a, b); diff != "" {
 		t.Error(diff)
 	}

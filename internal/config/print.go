@@ -11,11 +11,14 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// hidden stands for a secret.
-const hidden = "***"
+// hidden stands for a secret; hiddenText is that as YAML, in which a * begins the name of an alias.
+const (
+	hidden     = "***"
+	hiddenText = `"` + hidden + `"`
+)
 
 // Print writes the resolved configuration as a file that could be read again, each value with the place it
-// came from, secrets as ***.
+// came from, secrets as "***".
 func (r *Resolved) Print(w io.Writer) error {
 	var b strings.Builder
 	section := []string{}
@@ -49,10 +52,7 @@ func (k *Key) show(c *Config) (value string, present bool) {
 	switch p := k.field(c).(type) {
 	case *string:
 		value, present = k.showText(*p), *p != ""
-		if k.Path == "bus" && c.BusFile != "" {
-			value = hidden
-		}
-		if k.Path == "auth.jwt.secret" && c.Auth.JWT.SecretFile != "" || k.Path == "admin.token" && c.Admin.TokenFile != "" || k.Path == "hooks.secret" && c.Hooks.SecretFile != "" || k.Path == "node.secret" && c.Node.SecretFile != "" {
+		if k.Path == "bus" && c.BusFile != "" || k.Path == "auth.jwt.secret" && c.Auth.JWT.SecretFile != "" || k.Path == "admin.token" && c.Admin.TokenFile != "" || k.Path == "hooks.secret" && c.Hooks.SecretFile != "" || k.Path == "node.secret" && c.Node.SecretFile != "" {
 			present = false // the file is shown
 		}
 	case *bool:
@@ -74,7 +74,7 @@ func (k *Key) show(c *Config) (value string, present bool) {
 
 func (k *Key) showText(s string) string {
 	if k.Secret {
-		return hidden
+		return hiddenText
 	}
 	if k.Type == URL {
 		return quote(redact(s))
@@ -158,7 +158,7 @@ func showList(items []string) string {
 func showTokens(tokens []Token) string {
 	shown := make([]string, len(tokens))
 	for i, t := range tokens {
-		s := "token: \"" + hidden + "\""
+		s := "token: " + hiddenText
 		if t.TokenFile != "" {
 			s = "token_file: " + strconv.Quote(t.TokenFile)
 		}

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/fraiseql/fraiseql-go/auth/jwtauth"
 )
 
 // algorithms by family of key.
@@ -41,8 +43,11 @@ func (v *check) jwt() {
 		v.fail(given[0], "has %d bytes; at least %d are needed (try: openssl rand -base64 48)", len(j.Secret), minSecret)
 	}
 	if j.PublicKeyFile != "" {
-		if info, err := os.Stat(j.PublicKeyFile); err != nil || info.IsDir() {
-			v.fail("auth.jwt.public_key_file", "cannot read %s", j.PublicKeyFile)
+		const path = "auth.jwt.public_key_file"
+		if text, err := os.ReadFile(j.PublicKeyFile); err != nil {
+			v.fail(path, "cannot read %s", j.PublicKeyFile)
+		} else if err := jwtauth.CheckPublicKey(text); err != nil {
+			v.fail(path, "%s: %s", j.PublicKeyFile, err)
 		}
 	}
 	v.jwks()
@@ -290,15 +295,24 @@ func (v *check) limits() {
 	if l.EventDepth > 1000 {
 		v.fail("limits.event_depth", "can be at most 1000")
 	}
-	if l.EventBytes > l.PublishBytes {
-		v.fail("limits.event_bytes", "is more than limits.publish_bytes: no such event could be published")
+	if l.QueueBytes > 1<<30 { // as fraiseql.Limits
+		v.fail("limits.queue_bytes", "can be at most 1GiB")
 	}
-	if l.DocumentBytes > l.MessageBytes {
-		v.fail("limits.document_bytes", "is more than limits.message_bytes: no such document could be sent")
-	}
+	v.within("event_bytes", l.EventBytes, "publish_bytes", l.PublishBytes, "no such event could be published")
+	v.within("document_bytes", l.DocumentBytes, "message_bytes", l.MessageBytes, "no such document could be sent")
+	v.within("queue_bytes", l.QueueBytes, "connection_queue_bytes", l.ConnectionQueueBytes, "a queue could never be full")
 	v.nested()
-	if l.QueueBytes > l.ConnectionQueueBytes {
-		v.fail("limits.queue_bytes", "is more than limits.connection_queue_bytes")
+}
+
+// within refuses a bound that is beyond another, which may not have been chosen: whichever was is named.
+func (v *check) within(part string, n int, whole string, most int, why string) {
+	part, whole = "limits."+part, "limits."+whole
+	switch {
+	case n <= most:
+	case v.set(whole) && !v.set(part):
+		v.fail(whole, "is less than %s, %s: %s; lower that too", part, showBytes(n), why)
+	default:
+		v.fail(part, "is more than %s, %s: %s", whole, showBytes(most), why)
 	}
 }
 

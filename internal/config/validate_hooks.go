@@ -47,7 +47,10 @@ func (v *check) networks(path string, texts []string) (list []netip.Prefix) {
 // hookSecret judges the secret that signs what hooks are sent.
 func (v *check) hookSecret() {
 	h := &v.Config.Hooks
-	const path = "hooks.secret"
+	path := "hooks.secret"
+	if h.SecretFile != "" {
+		path = "hooks.secret_file"
+	}
 	switch {
 	case v.bad["hooks.secret"] || v.bad["hooks.secret_file"]:
 	case h.Configured() && h.Secret == "":

@@ -27,6 +27,10 @@ func (v *check) http() {
 		}
 	}
 	if n.Secret != "" && len(n.Secret) < minNodeSecret {
-		v.fail("node.secret", "has %d bytes; at least %d are needed (try: openssl rand -hex 24)", len(n.Secret), minNodeSecret)
+		path := "node.secret"
+		if n.SecretFile != "" {
+			path = "node.secret_file"
+		}
+		v.fail(path, "has %d bytes; at least %d are needed (try: openssl rand -hex 24)", len(n.Secret), minNodeSecret)
 	}
 }
