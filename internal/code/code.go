@@ -53,9 +53,9 @@ type Entry struct {
 var table = []Entry{
 	{ParseFailed, statusBadRequest, 0, "`error` at subscribe",
 		"The document is not GraphQL.", "Look at `locations`; check quotes and brackets."},
-	{ValidationFailed, statusUnprocessableEntity, 0, "`error` at subscribe; HTTP 400, or 200 for `application/json` (422: `graphql_http: draft`)",
+	{ValidationFailed, statusUnprocessableEntity, 0, "`error` at subscribe; over HTTP so with `graphql_http: draft`, else 400, or 200 for `application/json`",
 		"The document breaks a rule of the standard or does not fit the schema.", "Compare it with the schema; a subscription has exactly one root field and no `@skip` or `@include` there."},
-	{OperationResolution, statusUnprocessableEntity, 0, "`error` at subscribe; HTTP 400, or 200 for `application/json` (422: `graphql_http: draft`)",
+	{OperationResolution, statusUnprocessableEntity, 0, "`error` at subscribe; over HTTP so with `graphql_http: draft`, else 400, or 200 for `application/json`",
 		"The document holds no operation of that name, or several and none was named.", "Send `operationName`."},
 	{BadUserInput, statusBadRequest, 0, "`error` at subscribe; HTTP 400, 405 and 415 of the publish API",
 		"A variable, an argument or a member of the request cannot be read.", "The message names it (`member`, `index`); correct the value."},

@@ -172,7 +172,7 @@ var bad = []struct {
 	{"publish bytes", jwt + "limits.publish_bytes: 17MiB", []string{`F:6: limits.publish_bytes: can be at most 16MiB`}},
 	{"publish events", jwt + "limits.publish_events: 10001", []string{`F:6: limits.publish_events: can be at most 10000`}},
 	{"memory smaller than a request", jwt + "limits.publish_memory: 1MiB", []string{`F:6: limits.publish_memory: is less than limits.publish_bytes: a request of that size could never be taken`}},
-	{"event larger than a request", jwt + "limits.event_bytes: 17MiB", []string{`F:6: limits.event_bytes: is more than limits.publish_bytes, 1MiB: no such event could be published`}},
+	{"event larger than a request", jwt + "limits.event_bytes: 17MiB", []string{`F:6: limits.event_bytes: is more than limits.publish_bytes, 16MiB: no such event could be published`}},
 	{"requests smaller than an event", jwt + "limits.publish_bytes: 64KiB", []string{`F:6: limits.publish_bytes: is less than limits.event_bytes, 1MiB: no such event could be published; lower that too`}},
 	{"document larger than a message", jwt + "limits.document_bytes: 2MiB", []string{`F:6: limits.document_bytes: is more than limits.message_bytes, 1MiB: no such document could be sent`}},
 	{"messages smaller than a document", jwt + "limits.message_bytes: 32KiB", []string{`F:6: limits.message_bytes: is less than limits.document_bytes, 64KiB: no such document could be sent; lower that too`}},
