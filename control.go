@@ -23,13 +23,16 @@ type Revocation struct {
 	TokenID  string
 	UserID   string
 	TenantID string
-	// IssuedBefore refuses credentials that were issued before. Zero: with a TokenID whenever, else the time of the call.
+	// IssuedBefore refuses credentials that were issued before. Zero: with a TokenID whenever, else the time of the call,
+	// beyond which it may be by five minutes at most, as clocks differ.
 	IssuedBefore time.Time
 }
 
 // ErrTooManyRevocations refuses a revocation beyond 100,000 that are in force. Ask for more at once: a user or a tenant
 // rather than each token.
 var ErrTooManyRevocations = &Error{Code: code.LimitExceeded, Message: "There are as many revocations in force as there may be."}
+
+var errFutureRevocation = &Error{Code: code.InvalidValue, Message: "issued_before must not be in the future: credentials that are not issued yet cannot be revoked"}
 
 const (
 	maxRevocations = 100_000
@@ -41,7 +44,8 @@ const (
 	controlPage  = 1000
 	controlWait  = 2 * time.Second
 	controlRetry = time.Second
-	// clockSkew is how much longer than Config.MaxTokenLife a revocation is kept: clocks differ, and tokens have a leeway.
+	// clockSkew is how much longer than Config.MaxTokenLife a revocation is kept, and how far ahead its time may be: clocks
+	// differ, and tokens have a leeway.
 	clockSkew = 5 * time.Minute
 )
 
@@ -280,6 +284,9 @@ func (e *Engine) Revoke(ctx context.Context, r Revocation) error {
 	rule := revoke.Rule(r)
 	if err := rule.Validate(); err != nil {
 		return &Error{Code: code.InvalidValue, Message: err.Error()}
+	}
+	if r.IssuedBefore.After(now.Add(clockSkew)) { // it would be forgotten before what it names has ended
+		return errFutureRevocation
 	}
 	if e.closed.Load() {
 		return bus.ErrClosed

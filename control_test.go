@@ -346,6 +346,11 @@ func TestRefusedRevocations(t *testing.T) {
 	if err := e.Revoke(t.Context(), fraiseql.Revocation{UserID: strings.Repeat("x", 5000)}); !errors.As(err, &refused) || refused.Code != "INVALID_VALUE" {
 		t.Errorf("got %v", err)
 	}
+	for ahead, want := range map[time.Duration]string{72 * time.Hour: "INVALID_VALUE", 6 * time.Minute: "INVALID_VALUE", 4 * time.Minute: ""} {
+		if err := e.Revoke(t.Context(), fraiseql.Revocation{UserID: "u", IssuedBefore: time.Now().Add(ahead)}); codeOf(err) != want {
+			t.Errorf("%v ahead: %v", ahead, err)
+		}
+	}
 	if err := e.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
