@@ -36,7 +36,7 @@ var errFutureRevocation = &Error{Code: code.InvalidValue, Message: "issued_befor
 
 const (
 	maxRevocations = 100_000
-	// revocationSpare is how many more are taken from other nodes, which ask for the last ones at the same time.
+	// revocationSpare is how many more are taken: others, here and on other nodes, ask for the last ones at the same time.
 	revocationSpare = 10_000
 	revocationType  = "revocation"
 	// controlPage is how many control events are read at a time, controlWait how long whoever presents credentials waits
@@ -211,8 +211,8 @@ func (e *Engine) heed(m *bus.Message) {
 	e.enforce(rule, m.Event.Timestamp)
 }
 
-// enforce refuses what a rule names, from now until all of it has ended.
-func (e *Engine) enforce(rule revoke.Rule, since time.Time) {
+// enforce refuses what a rule names, from now until all of it has ended; false: there are too many.
+func (e *Engine) enforce(rule revoke.Rule, since time.Time) bool {
 	fresh, ok := e.control.rules.Add(rule, time.Now(), since.Add(e.cfg.maxTokenLife()+clockSkew))
 	switch {
 	case !ok:
@@ -223,6 +223,7 @@ func (e *Engine) enforce(rule revoke.Rule, since time.Time) {
 		e.observer.Counted(observe.Revocations, "enforced", 1)
 		e.wakeControl(e.control.kick)
 	}
+	return ok
 }
 
 // renew adds a rule to the fresh ones.
@@ -291,13 +292,15 @@ func (e *Engine) Revoke(ctx context.Context, r Revocation) error {
 	if e.closed.Load() {
 		return bus.ErrClosed
 	}
-	if e.control.rules.Full(now) {
+	if e.control.rules.Full(&rule, maxRevocations, now) {
 		return ErrTooManyRevocations
 	}
 	m := bus.Message{Event: event.Event{Channel: bus.ControlChannel, Type: revocationType, Data: rule.Append(nil), Timestamp: now, UID: event.NewIDAt(now)}}
 	if _, err := e.bus.Publish(ctx, []bus.Message{m}); err != nil {
 		return errors.Join(errors.New("publish a revocation"), err)
 	}
-	e.enforce(rule, now) // here at once, whenever it comes back
+	if !e.enforce(rule, now) { // here at once, whenever it comes back
+		return ErrTooManyRevocations
+	}
 	return nil
 }
