@@ -185,11 +185,14 @@ func (e *Engine) readControl(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if at.IsZero() && !page.Complete && bus.Describe(e.bus).Durable { // others promise nothing
+			e.log.Error("the bus has lost revocations that may be in force: revoke again what must not be admitted", "since", time.Now().Add(-e.cfg.maxTokenLife()))
+		}
 		for i := range page.Messages {
 			e.heed(&page.Messages[i])
 			at = page.Messages[i].Position
 		}
-		if len(page.Messages) < controlPage {
+		if len(page.Messages) == 0 || at == page.Head { // a page may be short for what it weighs
 			return nil
 		}
 	}

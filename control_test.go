@@ -1,8 +1,11 @@
 package fraiseql_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +32,8 @@ type node struct {
 	*network
 	handler atomic.Pointer[bus.Handler]
 	away    atomic.Bool // history cannot be read
+	lost    atomic.Bool // some of it, though it was to outlive the process
+	most    int         // events of a page, 0: as many as are asked for
 }
 
 func newNetwork(t *testing.T) *network {
@@ -69,7 +74,18 @@ func (n *node) History(ctx context.Context, channel string, after event.Position
 	if n.away.Load() {
 		return bus.Page{}, bus.ErrUnavailable
 	}
-	return n.Bus.History(ctx, channel, after, limit)
+	if n.most > 0 {
+		limit = min(limit, n.most)
+	}
+	page, err := n.Bus.History(ctx, channel, after, limit)
+	page.Complete = page.Complete && !n.lost.Load()
+	return page, err
+}
+
+func (n *node) Describe() bus.Description {
+	d := n.Bus.Describe()
+	d.Durable = n.lost.Load()
+	return d
 }
 
 func (n *node) Close(context.Context) error { return nil }
@@ -268,6 +284,34 @@ func TestRevocationIsKeptAsLongAsTokensLive(t *testing.T) {
 		}
 		if got := join(t, sessions, "u3/t1/j3/26h").state(); got != ack {
 			t.Errorf("when no such credentials can be valid any more: %s", got)
+		}
+	})
+}
+
+// Pages that are shorter than what was asked for are not the end, and what the bus has lost is told.
+func TestRevocationsInShortPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t)
+		first := newEngine(t, fraiseql.Config{Bus: net.node()})
+		for i := range 5 {
+			if err := first.Revoke(t.Context(), fraiseql.Revocation{UserID: fmt.Sprint("u", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, lost := range []bool{false, true} {
+			var log bytes.Buffer
+			short := net.node()
+			short.most = 2
+			short.lost.Store(lost)
+			late := newEngine(t, fraiseql.Config{Bus: short, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))})
+			for i := range 5 {
+				if _, err := late.Register(t.Context(), registration(fmt.Sprintf("u%d/t/j/1m", i))); codeOf(err) != "UNAUTHENTICATED" {
+					t.Errorf("u%d: %v", i, err)
+				}
+			}
+			if told := strings.Contains(log.String(), "revoke again"); told != lost || !late.Ready() {
+				t.Errorf("lost %v, log %q, ready %v", lost, log.String(), late.Ready())
+			}
 		}
 	})
 }
