@@ -314,11 +314,10 @@ func (e *Engine) admitEvents(r *rates[string], batch []bus.Message) *PublishErro
 		for to < len(batch) && batch[to].Event.TenantID == tenant {
 			to++
 		}
-		if err := e.admitTenant(r, tenant, to-from); err != nil {
+		if err := e.admitRun(r, batch, from, to); err != nil {
 			for i := range from {
 				r.giveBack(batch[i].Event.TenantID, 1)
 			}
-			err.Index = from
 			return err
 		}
 		from = to
@@ -326,16 +325,28 @@ func (e *Engine) admitEvents(r *rates[string], batch []bus.Message) *PublishErro
 	return nil
 }
 
-func (e *Engine) admitTenant(r *rates[string], tenant string, n int) *PublishError {
-	if burst := r.burst; n > burst {
-		e.limited("publish_rate")
-		return &PublishError{Code: code.RateLimited, Message: fmt.Sprintf("%d events of one tenant at once are more than its burst of %d: send fewer at a time", n, burst)}
+// admitRun judges events of one tenant that follow one another in a batch.
+func (e *Engine) admitRun(r *rates[string], batch []bus.Message, from, to int) *PublishError {
+	tenant, wait := batch[from].Event.TenantID, time.Duration(0)
+	if to-from <= r.burst {
+		if wait = r.take(tenant, to-from); wait == 0 {
+			return nil
+		}
 	}
-	if wait := r.take(tenant, n); wait > 0 {
-		e.limited("publish_rate")
-		return &PublishError{Code: code.RateLimited, Message: "too many events of one tenant in a short time, try again in " + seconds(wait), RetryAfter: wait}
+	e.limited("publish_rate")
+	if n := eventsOf(batch, tenant); n > r.burst { // no wait is long enough
+		return &PublishError{Index: from, Code: code.RateLimited, Message: fmt.Sprintf("%d events of one tenant at once are more than its burst of %d: send fewer at a time", n, r.burst)}
 	}
-	return nil
+	return &PublishError{Index: from, Code: code.RateLimited, Message: "too many events of one tenant in a short time, try again in " + seconds(wait), RetryAfter: wait}
+}
+
+func eventsOf(batch []bus.Message, tenant string) (n int) {
+	for i := range batch {
+		if batch[i].Event.TenantID == tenant {
+			n++
+		}
+	}
+	return n
 }
 
 // seconds writes a time as clients read it, rounded up to a tenth.
