@@ -2,6 +2,7 @@ package fraiseql_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -185,6 +186,22 @@ func TestConnectRate(t *testing.T) {
 			t.Errorf("%v", seen.n)
 		}
 	})
+}
+
+// Bounds that nobody counts for cannot be set: those that were to change are named, and no others.
+func TestBoundsThatNobodyCountsFor(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{Limits: fraiseql.Limits{ConnectionsPerIP: 1}})
+	for _, tt := range []struct {
+		limits fraiseql.Limits
+		left   []string
+	}{
+		{fraiseql.Limits{SubscriptionsPerUser: 5, ConnectionsPerTenant: 3, ConnectionsPerIP: 7}, []string{"SubscriptionsPerUser", "ConnectionsPerTenant"}},
+		{fraiseql.Limits{}, nil},
+	} {
+		if left, err := e.SetLimits(tt.limits); err != nil || !slices.Equal(left, tt.left) {
+			t.Errorf("%v, %v, want %v", left, err, tt.left)
+		}
+	}
 }
 
 // An address that has as many connections as it may have does not use up the rate of all, and who is refused for the rate
