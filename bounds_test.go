@@ -2,6 +2,7 @@ package fraiseql_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -183,6 +184,55 @@ func TestConnectRate(t *testing.T) {
 		}
 		if seen.n["connect_rate"] != 2880 {
 			t.Errorf("%v", seen.n)
+		}
+	})
+}
+
+// Bounds that nobody counts for cannot be set: those that were to change are named, and no others.
+func TestBoundsThatNobodyCountsFor(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{Limits: fraiseql.Limits{ConnectionsPerIP: 1}})
+	for _, tt := range []struct {
+		limits fraiseql.Limits
+		left   []string
+	}{
+		{fraiseql.Limits{SubscriptionsPerUser: 5, ConnectionsPerTenant: 3, ConnectionsPerIP: 7}, []string{"SubscriptionsPerUser", "ConnectionsPerTenant"}},
+		{fraiseql.Limits{}, nil},
+	} {
+		if left, err := e.SetLimits(tt.limits); err != nil || !slices.Equal(left, tt.left) {
+			t.Errorf("%v, %v, want %v", left, err, tt.left)
+		}
+	}
+}
+
+// An address that has as many connections as it may have does not use up the rate of all, and who is refused for the rate
+// is not counted.
+func TestConnectRateBesideARefusedAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sessions, seen := bounded(t, fraiseql.Limits{ConnectRate: 10, ConnectionsPerIP: 1})
+		open := func(remote string) bool {
+			s, err := sessions.Open(fraiseql.SessionRequest{RemoteAddr: remote}, func() {})
+			if err == nil {
+				t.Cleanup(s.Close)
+			}
+			return err == nil
+		}
+		for i := range 1001 {
+			if got := open("192.0.2.1:1"); got != (i == 0) {
+				t.Fatalf("connection %d: admitted %v", i, got)
+			}
+		}
+		if !open("192.0.2.2:1") {
+			t.Error("another address is refused")
+		}
+		for range 98 {
+			open("127.0.0.1:1")
+		}
+		if open("192.0.2.3:1") || seen.n["connect_rate"] != 1 || seen.n["connections_per_ip"] != 1000 {
+			t.Errorf("%v", seen.n)
+		}
+		<-time.After(time.Second)
+		if !open("192.0.2.3:1") {
+			t.Error("who was refused for the rate is counted")
 		}
 	})
 }

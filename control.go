@@ -23,7 +23,8 @@ type Revocation struct {
 	TokenID  string
 	UserID   string
 	TenantID string
-	// IssuedBefore refuses credentials that were issued before. Zero: with a TokenID whenever, else the time of the call.
+	// IssuedBefore refuses credentials that were issued before. Zero: with a TokenID whenever, else the time of the call,
+	// beyond which it may be by five minutes at most, as clocks differ.
 	IssuedBefore time.Time
 }
 
@@ -31,9 +32,11 @@ type Revocation struct {
 // rather than each token.
 var ErrTooManyRevocations = &Error{Code: code.LimitExceeded, Message: "There are as many revocations in force as there may be."}
 
+var errFutureRevocation = &Error{Code: code.InvalidValue, Message: "issued_before must not be in the future: credentials that are not issued yet cannot be revoked"}
+
 const (
 	maxRevocations = 100_000
-	// revocationSpare is how many more are taken from other nodes, which ask for the last ones at the same time.
+	// revocationSpare is how many more are taken: others, here and on other nodes, ask for the last ones at the same time.
 	revocationSpare = 10_000
 	revocationType  = "revocation"
 	// controlPage is how many control events are read at a time, controlWait how long whoever presents credentials waits
@@ -41,7 +44,8 @@ const (
 	controlPage  = 1000
 	controlWait  = 2 * time.Second
 	controlRetry = time.Second
-	// clockSkew is how much longer than Config.MaxTokenLife a revocation is kept: clocks differ, and tokens have a leeway.
+	// clockSkew is how much longer than Config.MaxTokenLife a revocation is kept, and how far ahead its time may be: clocks
+	// differ, and tokens have a leeway.
 	clockSkew = 5 * time.Minute
 )
 
@@ -181,11 +185,14 @@ func (e *Engine) readControl(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if at.IsZero() && !page.Complete && bus.Describe(e.bus).Durable { // others promise nothing
+			e.log.Error("the bus has lost revocations that may be in force: revoke again what must not be admitted", "since", time.Now().Add(-e.cfg.maxTokenLife()))
+		}
 		for i := range page.Messages {
 			e.heed(&page.Messages[i])
 			at = page.Messages[i].Position
 		}
-		if len(page.Messages) < controlPage {
+		if len(page.Messages) == 0 || at == page.Head { // a page may be short for what it weighs
 			return nil
 		}
 	}
@@ -207,8 +214,8 @@ func (e *Engine) heed(m *bus.Message) {
 	e.enforce(rule, m.Event.Timestamp)
 }
 
-// enforce refuses what a rule names, from now until all of it has ended.
-func (e *Engine) enforce(rule revoke.Rule, since time.Time) {
+// enforce refuses what a rule names, from now until all of it has ended; false: there are too many.
+func (e *Engine) enforce(rule revoke.Rule, since time.Time) bool {
 	fresh, ok := e.control.rules.Add(rule, time.Now(), since.Add(e.cfg.maxTokenLife()+clockSkew))
 	switch {
 	case !ok:
@@ -219,6 +226,7 @@ func (e *Engine) enforce(rule revoke.Rule, since time.Time) {
 		e.observer.Counted(observe.Revocations, "enforced", 1)
 		e.wakeControl(e.control.kick)
 	}
+	return ok
 }
 
 // renew adds a rule to the fresh ones.
@@ -281,16 +289,21 @@ func (e *Engine) Revoke(ctx context.Context, r Revocation) error {
 	if err := rule.Validate(); err != nil {
 		return &Error{Code: code.InvalidValue, Message: err.Error()}
 	}
+	if r.IssuedBefore.After(now.Add(clockSkew)) { // it would be forgotten before what it names has ended
+		return errFutureRevocation
+	}
 	if e.closed.Load() {
 		return bus.ErrClosed
 	}
-	if e.control.rules.Full(now) {
+	if e.control.rules.Full(&rule, maxRevocations, now) {
 		return ErrTooManyRevocations
 	}
 	m := bus.Message{Event: event.Event{Channel: bus.ControlChannel, Type: revocationType, Data: rule.Append(nil), Timestamp: now, UID: event.NewIDAt(now)}}
 	if _, err := e.bus.Publish(ctx, []bus.Message{m}); err != nil {
 		return errors.Join(errors.New("publish a revocation"), err)
 	}
-	e.enforce(rule, now) // here at once, whenever it comes back
+	if !e.enforce(rule, now) { // here at once, whenever it comes back
+		return ErrTooManyRevocations
+	}
 	return nil
 }

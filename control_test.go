@@ -1,8 +1,11 @@
 package fraiseql_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +32,8 @@ type node struct {
 	*network
 	handler atomic.Pointer[bus.Handler]
 	away    atomic.Bool // history cannot be read
+	lost    atomic.Bool // some of it, though it was to outlive the process
+	most    int         // events of a page, 0: as many as are asked for
 }
 
 func newNetwork(t *testing.T) *network {
@@ -69,7 +74,18 @@ func (n *node) History(ctx context.Context, channel string, after event.Position
 	if n.away.Load() {
 		return bus.Page{}, bus.ErrUnavailable
 	}
-	return n.Bus.History(ctx, channel, after, limit)
+	if n.most > 0 {
+		limit = min(limit, n.most)
+	}
+	page, err := n.Bus.History(ctx, channel, after, limit)
+	page.Complete = page.Complete && !n.lost.Load()
+	return page, err
+}
+
+func (n *node) Describe() bus.Description {
+	d := n.Bus.Describe()
+	d.Durable = n.lost.Load()
+	return d
 }
 
 func (n *node) Close(context.Context) error { return nil }
@@ -272,6 +288,34 @@ func TestRevocationIsKeptAsLongAsTokensLive(t *testing.T) {
 	})
 }
 
+// Pages that are shorter than what was asked for are not the end, and what the bus has lost is told.
+func TestRevocationsInShortPages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t)
+		first := newEngine(t, fraiseql.Config{Bus: net.node()})
+		for i := range 5 {
+			if err := first.Revoke(t.Context(), fraiseql.Revocation{UserID: fmt.Sprint("u", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, lost := range []bool{false, true} {
+			var log bytes.Buffer
+			short := net.node()
+			short.most = 2
+			short.lost.Store(lost)
+			late := newEngine(t, fraiseql.Config{Bus: short, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelError}))})
+			for i := range 5 {
+				if _, err := late.Register(t.Context(), registration(fmt.Sprintf("u%d/t/j/1m", i))); codeOf(err) != "UNAUTHENTICATED" {
+					t.Errorf("u%d: %v", i, err)
+				}
+			}
+			if told := strings.Contains(log.String(), "revoke again"); told != lost || !late.Ready() {
+				t.Errorf("lost %v, log %q, ready %v", lost, log.String(), late.Ready())
+			}
+		}
+	})
+}
+
 func registration(token string) fraiseql.Registration {
 	who, _ := byToken(fraiseql.Credentials{Authorization: "Bearer " + token})
 	return fraiseql.Registration{ConnectionID: "c", SubscriptionID: token, Query: "subscription { x { n } }", Identity: *who}
@@ -345,6 +389,11 @@ func TestRefusedRevocations(t *testing.T) {
 	var refused *fraiseql.Error
 	if err := e.Revoke(t.Context(), fraiseql.Revocation{UserID: strings.Repeat("x", 5000)}); !errors.As(err, &refused) || refused.Code != "INVALID_VALUE" {
 		t.Errorf("got %v", err)
+	}
+	for ahead, want := range map[time.Duration]string{72 * time.Hour: "INVALID_VALUE", 6 * time.Minute: "INVALID_VALUE", 4 * time.Minute: ""} {
+		if err := e.Revoke(t.Context(), fraiseql.Revocation{UserID: "u", IssuedBefore: time.Now().Add(ahead)}); codeOf(err) != want {
+			t.Errorf("%v ahead: %v", ahead, err)
+		}
 	}
 	if err := e.Close(t.Context()); err != nil {
 		t.Fatal(err)

@@ -190,11 +190,13 @@ func TestPublishRate(t *testing.T) {
 		expect("bbcca", "RATE_LIMITED", 4, 100*time.Millisecond)
 		expect("bbbbcccc", "", 0, 0) // of those nothing was taken
 		expect("ddddd", "RATE_LIMITED", 0, 0)
+		expect("efefefefe", "RATE_LIMITED", 8, 0) // no more than one at a time, but too many for ever
+		expect("eeeeffff", "", 0, 0)
 		expect("    ", "", 0, 0) // events without a tenant are one tenant's
 		expect(" ", "RATE_LIMITED", 0, 100*time.Millisecond)
 		<-time.After(time.Second)
 		expect("abc aa", "", 0, 0)
-		if m := e.Metrics(); m.Events != 4+8+4+6 {
+		if m := e.Metrics(); m.Events != 4+8+8+4+6 {
 			t.Errorf("%d events", m.Events)
 		}
 	})

@@ -1,6 +1,7 @@
 package fraiseql_test
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -9,6 +10,9 @@ import (
 	"time"
 
 	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/bus/membus"
+	"github.com/fraiseql/fraiseql-go/event"
 )
 
 // A pulled subscription whose credentials end says so, after what was queued; one that is completed before does not.
@@ -56,6 +60,46 @@ func TestExpiryOfPulledSubscriptions(t *testing.T) {
 		}
 		if n := e.Stats().Subscriptions; n != 0 {
 			t.Errorf("%d subscriptions", n)
+		}
+	})
+}
+
+// lingering is a bus whose history takes a while.
+type lingering struct {
+	*membus.Bus
+	takes atomic.Int64 // a time.Duration
+}
+
+func (l *lingering) History(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error) {
+	<-time.After(time.Duration(l.takes.Load()))
+	return l.Bus.History(ctx, channel, after, limit)
+}
+
+// A subscription whose credentials end while it is resumed ends, too.
+func TestExpiryWhileResumed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := &lingering{Bus: membus.New(membus.Options{})}
+		e := newEngine(t, fraiseql.Config{Bus: slow})
+		s, err := e.Register(t.Context(), fraiseql.Registration{
+			ConnectionID: "c", SubscriptionID: "s", Query: "subscription { items { id } }", Identity: fraiseql.Identity{UserID: "u", ExpiresAt: time.Now().Add(3 * time.Second)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow.takes.Store(int64(5 * time.Second))
+		if err := s.Resume(t.Context(), ""); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		for {
+			text, err := s.Receive(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.Contains(string(text), "UNAUTHENTICATED") {
+				return
+			}
 		}
 	})
 }

@@ -101,6 +101,9 @@ func (s *Subscription) Resume(ctx context.Context, cursor string) error {
 	if e.revoked(j.Identity, at) {
 		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
 	}
+	if end := j.Identity.ExpiresAt; !end.IsZero() && !time.Now().Before(end) { // the timer may have found the old one
+		s.expire()
+	}
 	return nil
 }
 

@@ -66,25 +66,39 @@ func (e *Engine) setQueues(l *Limits) {
 	e.perConnection.Store(int64(l.SubscriptionsPerConnection))
 }
 
-// setAccounts changes what users, tenants and addresses may use, and returns the names of those bounds that nobody counts.
+// setAccounts changes what users, tenants and addresses may use, and returns the names of those bounds that nobody counts
+// and that differ.
 func (e *Engine) setAccounts(old, l *Limits) (left []string) {
 	a := &e.accounts
-	if users := []int{l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser}; a.users.canSet(users...) {
-		a.users.set(users...)
-	} else {
-		left = append(left, "ConnectionsPerUser", "SubscriptionsPerUser", "FieldsPerUser")
-		l.ConnectionsPerUser, l.SubscriptionsPerUser, l.FieldsPerUser = old.ConnectionsPerUser, old.SubscriptionsPerUser, old.FieldsPerUser
+	left = setLedger(a.users, left,
+		kept{"ConnectionsPerUser", &l.ConnectionsPerUser, old.ConnectionsPerUser}, kept{"SubscriptionsPerUser", &l.SubscriptionsPerUser, old.SubscriptionsPerUser},
+		kept{"FieldsPerUser", &l.FieldsPerUser, old.FieldsPerUser})
+	left = setLedger(a.tenants, left,
+		kept{"ConnectionsPerTenant", &l.ConnectionsPerTenant, old.ConnectionsPerTenant}, kept{"SubscriptionsPerTenant", &l.SubscriptionsPerTenant, old.SubscriptionsPerTenant})
+	return setLedger(a.addresses, left, kept{"ConnectionsPerIP", &l.ConnectionsPerIP, old.ConnectionsPerIP})
+}
+
+// kept is a bound that stays what it was if nobody counts.
+type kept struct {
+	name string
+	n    *int
+	old  int
+}
+
+// setLedger changes the bounds of a ledger, or puts them back and appends the names of those that were to change.
+func setLedger(to *ledger, left []string, bounds ...kept) []string {
+	limits := make([]int, len(bounds))
+	for i, b := range bounds {
+		limits[i] = *b.n
 	}
-	if tenants := []int{l.ConnectionsPerTenant, l.SubscriptionsPerTenant}; a.tenants.canSet(tenants...) {
-		a.tenants.set(tenants...)
-	} else {
-		left = append(left, "ConnectionsPerTenant", "SubscriptionsPerTenant")
-		l.ConnectionsPerTenant, l.SubscriptionsPerTenant = old.ConnectionsPerTenant, old.SubscriptionsPerTenant
+	if to.canSet(limits...) {
+		to.set(limits...)
+		return left
 	}
-	if a.addresses.canSet(l.ConnectionsPerIP) {
-		a.addresses.set(l.ConnectionsPerIP)
-	} else {
-		left, l.ConnectionsPerIP = append(left, "ConnectionsPerIP"), old.ConnectionsPerIP
+	for _, b := range bounds {
+		if *b.n != b.old {
+			left, *b.n = append(left, b.name), b.old
+		}
 	}
 	return left
 }

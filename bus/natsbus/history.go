@@ -27,7 +27,8 @@ const (
 // events than limit when they are large together (16 MiB); Head tells whether that was all. Complete is what the stream
 // can prove: its first message is not beyond the position asked for, and none inside was deleted behind it. What was
 // trimmed may have been of other channels: Complete may be false though nothing of this channel is missing, never the
-// other way round. In core mode nothing is held: the page is empty and Complete only at the newest position.
+// other way round. The start of $control means all that must be kept: what age alone has taken is not missing. In core
+// mode nothing is held: the page is empty and Complete only at the newest position.
 func (b *Bus) History(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error) {
 	s, err := b.bounded(ctx)
 	if err != nil {
@@ -92,7 +93,7 @@ func (s *session) history(ctx context.Context, channel string, after event.Posit
 	if now.epoch != before.epoch { // what was read may be of either
 		return bus.Page{Head: position(now.epoch, partition, now.last)}, nil
 	}
-	page.Complete = known && !now.missing(after.Minor)
+	page.Complete = known && (!now.missing(after.Minor) || k == control && after.IsZero() && now.ages)
 	if page.Complete && now.deleted > 0 {
 		page.Complete, err = s.whole(ctx, k, after.Minor, head)
 	}

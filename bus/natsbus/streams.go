@@ -136,6 +136,7 @@ type state struct {
 	first, last uint64    // sequences
 	newest      time.Time // when the server stored the last
 	deleted     int       // messages deleted one by one, inside
+	ages        bool      // it refuses what it has no room for: only age takes its oldest, and who may purge it
 	roomy       bool      // its limits are so wide that a reader who waits for a message gets it before they drop it
 }
 
@@ -159,7 +160,7 @@ func roomy(c *jetstream.StreamConfig) bool {
 func stateOf(info *jetstream.StreamInfo) state {
 	return state{
 		created: info.Created, epoch: epochOf(info), first: info.State.FirstSeq, last: info.State.LastSeq, newest: info.State.LastTime, deleted: info.State.NumDeleted,
-		roomy: roomy(&info.Config),
+		ages: info.Config.Discard == jetstream.DiscardNew, roomy: roomy(&info.Config),
 	}
 }
 

@@ -169,8 +169,8 @@ typedef struct {
  *
  * int64 fq_revoke(int64 engine, fq_text *revocation, fq_out *out)
  *   Refuses credentials from now on, on every node of the bus, and closes connections that were opened with them.
- *   revocation: JSON object with token_id, user_id, tenant_id and issued_before (RFC 3339, or seconds since 1970), for
- *   which everything that is there must hold; without the first three, everybody: true. Waits for the bus.
+ *   revocation: JSON object with token_id, user_id, tenant_id and issued_before (RFC 3339, or seconds since 1970, not in
+ *   the future), for which everything that is there must hold; without the first three, everybody: true. Waits for the bus.
  *
  * int64 fq_schema_set(int64 engine, fq_text *schema, fq_out *out)
  *   Puts another schema in the place of that of an engine. schema: JSON object with the member schema of an engine's

@@ -311,6 +311,9 @@ func expect(members []*Subscription, i int) {
 func (c *channel) serveUsersLocked(d *dispatch, cell *cell, federated bool) int {
 	served := 0
 	visit := func(s *Subscription) {
+		if s.joined >= d.seq { // while the lock was let go: nobody has counted it
+			return
+		}
 		served++
 		if federated && d.prepare(cell.group) {
 			if d.serve(cell.group, s); cell.group.cursors {

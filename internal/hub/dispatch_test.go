@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"testing"
 
+	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/observe"
@@ -104,6 +105,32 @@ func TestOwnerListsAndLargeCells(t *testing.T) {
 	subs[3].Complete()
 	if n := w.publish(event.Event{Channel: "owned", Data: []byte(`{"id":1,"owners":["3","5"]}`)}); n != 1 {
 		t.Errorf("after a leave: enqueued for %d, want 1", n)
+	}
+}
+
+// Who joins while a dispatch lets joins in is not one of those that the event was checked for.
+func TestWhoJoinsMeanwhileIsNotCounted(t *testing.T) {
+	for _, others := range []int{0, flatMembers} {
+		w := newWorld(t, Addressing{})
+		p := w.plan(`subscription { order { id } }`)
+		first, late := w.join(newConn(), p, `{}`, user("u")), w.join(newConn(), p, `{}`, user("u"))
+		for i := range others {
+			w.join(newConn(), p, `{}`, user(fmt.Sprint(i)))
+		}
+		c, d := first.channel, newDispatch(w.hub)
+		m := &bus.Message{Event: event.Event{Channel: "orders", Type: "t", UserID: "u", Data: []byte(orderData)}}
+		d.begin(m)
+		if why := d.open(m); why != "" {
+			t.Fatal(why)
+		}
+		c.mu.Lock()
+		c.seq++
+		d.seq, d.aud, d.budget, late.joined = c.seq, d.base, memberBatch, c.seq
+		served := c.serveUsersLocked(d, first.cell, true)
+		c.mu.Unlock()
+		if served != 1 || first.Len() != 1 || late.Len() != 0 {
+			t.Errorf("beside %d others: %d served, %d and %d messages", others, served, first.Len(), late.Len())
+		}
 	}
 }
 

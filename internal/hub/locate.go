@@ -116,6 +116,7 @@ func (r *replay) loseUnderTurn(head event.Position) (p progress, told bool) {
 	defer c.turn.Unlock()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r.adoptLocked() // it may join below
 	if r.sub.Ended() {
 		c.follow.abandonLocked(r)
 		return ended, false

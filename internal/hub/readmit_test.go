@@ -122,6 +122,33 @@ func TestReadmitWithResultsDue(t *testing.T) {
 	}
 }
 
+// A replay that gives up on history, and joins, is by then what it was changed to since its step began.
+func TestReadmitBeforeALoss(t *testing.T) {
+	w, _ := onCarrier(t, 1)
+	j := w.request(newConn(), w.plan(ordersQuery), `{}`, user("u"))
+	j.Cursors = true
+	r, errs := w.hub.newReplay(j)
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	s, fresh := &r.sub.Subscription, &identity.Identity{UserID: "u", Roles: []string{"r"}}
+	r.losses = maxLosses - 1
+	if errs := w.hub.Readmit(s, fresh, allow(1)); errs != nil {
+		t.Fatal(errs)
+	}
+	if p, told := r.loseUnderTurn(event.Position{}); p != ended || !told {
+		t.Fatalf("progress %d, told %v", p, told)
+	}
+	j.Mask = 1
+	if s.Identity() != fresh || s.cell == nil || s.cell.group.key != string(j.appendKey(nil)) {
+		t.Errorf("it joined as %+v, or in another group", s.Identity())
+	}
+	s.Complete()
+	if channels, groups, n := w.hub.Sizes(); channels+groups+n != 0 {
+		t.Errorf("%d channels, %d groups, %d subscriptions are left", channels, groups, n)
+	}
+}
+
 // Events lose and repeat nothing while identities change.
 func TestReadmitBesideEvents(t *testing.T) {
 	w := newWorld(t, Addressing{})

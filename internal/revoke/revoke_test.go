@@ -73,7 +73,22 @@ func TestSetIsBounded(t *testing.T) {
 			t.Errorf("%d: fresh %v, ok %v, %d rules", i, fresh, ok, s.Len())
 		}
 	}
-	if s.Full(noon.Add(2*time.Hour)) || s.Full(noon.Add(4*time.Hour)) || s.Len() != 0 {
+	for i, tt := range []struct {
+		rule  Rule
+		limit int
+		now   time.Duration
+		full  bool
+	}{
+		{Rule{TokenID: "a"}, 2, 2 * time.Hour, false},
+		{Rule{TokenID: "a"}, 1, 2 * time.Hour, true},
+		{Rule{IssuedBefore: noon.Add(1)}, 1, 2 * time.Hour, false}, // is one with that which is there
+		{Rule{TokenID: "a"}, 1, 4 * time.Hour, false},
+	} {
+		if full := s.Full(&tt.rule, tt.limit, noon.Add(tt.now)); full != tt.full {
+			t.Errorf("%d: full %v", i, full)
+		}
+	}
+	if s.Len() != 0 {
 		t.Errorf("%d rules are left", s.Len())
 	}
 }

@@ -34,12 +34,12 @@ func NewSet(limit int) *Set { return &Set{limit: limit} }
 // Len is the number of rules.
 func (s *Set) Len() int { return int(s.count.Load()) }
 
-// Full reports whether Add would refuse another rule at that time.
-func (s *Set) Full(now time.Time) bool {
+// Full reports whether there are limit rules at that time, r not among them.
+func (s *Set) Full(r *Rule, limit int, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked(now)
-	return s.Len() >= s.limit
+	return s.Len() >= limit && s.sameLocked(r) == nil
 }
 
 // Add puts a rule in force until a time. fresh is false for one that is in force already, or over; ok is false when the
@@ -51,12 +51,7 @@ func (s *Set) Add(r Rule, now, until time.Time) (fresh, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expireLocked(now)
-	list := s.listLocked(&r)
-	for i := range list {
-		e := &list[i]
-		if e.TokenID != r.TokenID || e.UserID != r.UserID || e.TenantID != r.TenantID || e.IssuedBefore.IsZero() != r.IssuedBefore.IsZero() {
-			continue
-		}
+	if e := s.sameLocked(&r); e != nil {
 		if until.After(e.until) {
 			e.until = until
 		}
@@ -68,7 +63,7 @@ func (s *Set) Add(r Rule, now, until time.Time) (fresh, ok bool) {
 	if s.Len() >= s.limit {
 		return false, false
 	}
-	s.storeLocked(&r, append(list, entry{r, until}))
+	s.storeLocked(&r, append(s.listLocked(&r), entry{r, until}))
 	s.count.Add(1)
 	if s.earliest.IsZero() || until.Before(s.earliest) {
 		s.earliest = until
@@ -94,6 +89,18 @@ func match(list []entry, who *identity.Identity, at time.Time) bool {
 		}
 	}
 	return false
+}
+
+// sameLocked returns the rule with which r is one, nil if there is none.
+func (s *Set) sameLocked(r *Rule) *entry {
+	list := s.listLocked(r)
+	for i := range list {
+		e := &list[i]
+		if e.TokenID == r.TokenID && e.UserID == r.UserID && e.TenantID == r.TenantID && e.IssuedBefore.IsZero() == r.IssuedBefore.IsZero() {
+			return e
+		}
+	}
+	return nil
 }
 
 // listLocked returns the rules beside which r belongs.

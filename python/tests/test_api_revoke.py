@@ -29,8 +29,10 @@ async def test_clients_of_a_mount_are_closed() -> None:
         assert (await ann.closed())[0] == 4403
         bob.send({"type": "ping"})
         assert await bob.json() == {"type": "pong"}
-    later = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=1)
-    await manager.revoke(everybody=True, issued_before=later)
+    now = datetime.datetime.now(datetime.timezone.utc)
+    await manager.revoke(everybody=True, issued_before=now)
+    with pytest.raises(ValueError, match="issued_before must not be in the future"):
+        await manager.revoke(everybody=True, issued_before=now + datetime.timedelta(hours=1))
     manager.close()
 
 

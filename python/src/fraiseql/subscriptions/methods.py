@@ -154,8 +154,8 @@ class Methods(_native.Executor):
             token_id: The credentials of this id (`Identity.token_id`).
             user_id: Those of a user.
             tenant_id: Those of a tenant; with a user, both must be equal.
-            issued_before: Those that were issued before, as an aware datetime or seconds since 1970. None is now, or
-                whenever with a `token_id`.
+            issued_before: Those that were issued before, as an aware datetime or seconds since 1970, not in the future.
+                None is now, or whenever with a `token_id`.
             everybody: Those of everybody, when nobody is named.
 
         Raises:

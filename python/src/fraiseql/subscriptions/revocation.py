@@ -83,7 +83,7 @@ class Revoker:
             token_id: The credentials of this id.
             user_id: Those of a user.
             tenant_id: Those of a tenant.
-            issued_before: Those that were issued before; None is now, or whenever with a `token_id`.
+            issued_before: Those that were issued before, not in the future; None is now, or whenever with a `token_id`.
             everybody: Those of everybody, when nobody is named.
 
         Raises:
