@@ -16,15 +16,16 @@ import (
 
 const (
 	peerTimeout = 5 * time.Second
-	// peerConns bounds the connections to one node.
+	// peerConns bounds the connections to one node for what is answered once. Those of streams admit bounds.
 	peerConns = 256
 )
 
 // forwarder hands requests to the node that their stream lives on. Where that is comes from a token that this node's
 // own secret has signed, never from a client.
 type forwarder struct {
-	name      string
-	transport *http.Transport
+	name string
+	// Streams last: they must not take the connections of what is answered once.
+	answers, streams *http.Transport
 
 	mu     sync.Mutex
 	open   map[*context.CancelFunc]struct{}
@@ -34,10 +35,15 @@ type forwarder struct {
 
 func (f *forwarder) init(name string) {
 	f.name, f.open = name, make(map[*context.CancelFunc]struct{})
-	f.transport = &http.Transport{
+	f.answers, f.streams = newTransport(), newTransport()
+	f.answers.MaxConnsPerHost = peerConns
+}
+
+func newTransport() *http.Transport {
+	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: peerTimeout}).DialContext,
 		TLSHandshakeTimeout: peerTimeout, ResponseHeaderTimeout: answerTimeout,
-		MaxConnsPerHost: peerConns, MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
+		MaxIdleConnsPerHost: 8, IdleConnTimeout: time.Minute,
 		DisableCompression: true,
 	}
 }
@@ -80,7 +86,8 @@ func (f *forwarder) close() {
 		end()
 	}
 	f.wg.Wait()
-	f.transport.CloseIdleConnections()
+	f.answers.CloseIdleConnections()
+	f.streams.CloseIdleConnections()
 }
 
 // serve forwards a request and its answer, stream or not. Host stays the client's, by which the other node judges the
@@ -97,7 +104,7 @@ func (f *forwarder) serve(x *exchange, t *token) {
 		return
 	}
 	defer x.h.leave(address, nil)
-	ctx, cancel := context.WithCancel(x.r.Context())
+	ctx, cancel, transport := f.way(x)
 	defer cancel()
 	if !f.enter(&cancel) {
 		x.refuse(busy())
@@ -106,7 +113,7 @@ func (f *forwarder) serve(x *exchange, t *token) {
 	defer f.leave(&cancel)
 	x.leavable(cancel) // what waits for the client waits at the other node
 	proxy := httputil.ReverseProxy{
-		Transport: f.transport, FlushInterval: -1,
+		Transport: transport, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = peer.Scheme, peer.Host
 			r.Out.Host = r.In.Host
@@ -121,6 +128,16 @@ func (f *forwarder) serve(x *exchange, t *token) {
 	// The answer may last; whoever has no deadlines needs none lifted.
 	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
 	proxy.ServeHTTP(x.w, x.r.WithContext(ctx))
+}
+
+// way is how a request gets to another node. What asks for no stream has an end, also while all connections are taken.
+func (f *forwarder) way(x *exchange) (context.Context, context.CancelFunc, *http.Transport) {
+	if x.accept.events && x.r.Method != http.MethodDelete {
+		ctx, cancel := context.WithCancel(x.r.Context())
+		return ctx, cancel, f.streams
+	}
+	ctx, cancel := context.WithTimeout(x.r.Context(), x.h.cfg.BodyTimeout+answerTimeout)
+	return ctx, cancel, f.answers
 }
 
 // nobody takes what the proxy would log: the client is told, and addresses of clients are in it.

@@ -1,0 +1,98 @@
+package gqlhttp
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/fraiseql/fraiseql-go/internal/poll"
+)
+
+var nodeSecret = bytes.Repeat([]byte("s"), minSecret)
+
+// nodes starts two nodes that forward to each other.
+func nodes(t *testing.T, start func(*httptest.Server)) (a, b *fixture) {
+	t.Helper()
+	var both [2]*fixture
+	for i := range both {
+		both[i] = serveOn(t, poll.Options{}, func(c *Config) { c.Node = Node{Name: fmt.Sprint("n", i), Secret: nodeSecret} }, start)
+		h := both[i].handler
+		node, err := Node{Name: h.node.name, Secret: nodeSecret, Address: both[i].server.URL}.check()
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.node = node
+	}
+	return both[0], both[1]
+}
+
+// Two nodes that share a secret forward what belongs to the other: to a client they are one.
+func TestForward(t *testing.T) {
+	a, b := nodes(t, func(s *httptest.Server) { s.Start() })
+	token := a.reserve("Authorization: me")
+	me := "Authorization: me"
+	b.expectStatus("an operation at the other node", 202, post("", op("a", "orders"), token, me))
+	b.expectStatus("an id in use", 409, post("", op("a", "orders"), token, me))
+	b.expectStatus("somebody else", 403, post("", op("b", "orders"), token))
+	b.expectStatus("a forged token", 421, post("", op("b", "orders"), token[:len(token)-1]+"_", me))
+	b.expectStatus("a request that was forwarded", 421, post("", op("b", "orders"), token, me, forwardedHeader+": x"))
+	b.expectStatus("a foreign page", 403, post("", op("b", "orders"), token, me, "Origin: https://evil.example"))
+	if b.engine.live("orders") != 0 {
+		t.Error("it began at the wrong node")
+	}
+	s := b.open(get("/graphql", "Accept: text/event-stream", token, me))
+	a.engine.publish("orders", `1`)
+	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
+	name := streamHeader + strings.TrimPrefix(token, tokenHeader)
+	b.expectStatus("fresh credentials", 200, method("POST", "/graphql", name, me))
+	b.expectStatus("those of somebody else", 403, method("POST", "/graphql", name, "Authorization: you"))
+	b.expectStatus("those that are wrong", 401, method("POST", "/graphql", name, "Authorization: wrong"))
+	b.expectStatus("a forged name", 421, method("POST", "/graphql", name[:len(name)-1]+"_", me))
+	b.expectStatus("stop", 200, method("DELETE", "/graphql?operationId=a", token, me))
+	if a.engine.live("orders") != 0 {
+		t.Error("still live")
+	}
+	done := make(chan error)
+	go func() { done <- b.handler.Drain(t.Context(), 0) }()
+	if _, err := s.end(); err == nil {
+		t.Error("the stream is complete")
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	a.gone()
+
+	token = a.reserve()
+	a.server.Close()
+	fresh := serve(t, poll.Options{}, func(c *Config) { c.Node = Node{Name: "n2", Secret: nodeSecret} })
+	fresh.expectStatus("a node that is gone", 503, post("", op("a", "orders"), token))
+}
+
+// Streams that are forwarded take no connection from what is answered once.
+func TestForwardManyStreams(t *testing.T) {
+	a, b := nodes(t, func(s *httptest.Server) { s.Start() })
+	caller, token := a.dial(), ""
+	for range peerConns {
+		caller.send(method("PUT", "/graphql"))
+		res := caller.answer()
+		body, err := io.ReadAll(res.Body)
+		if err != nil || res.StatusCode != http.StatusCreated {
+			t.Fatalf("%s %s %v", res.Status, body, err)
+		}
+		token = tokenHeader + ": " + string(body)
+		b.open(get("/graphql", "Accept: text/event-stream", token))
+	}
+	b.expectStatus("an operation at the other node", 202, post("", op("a", "orders"), token))
+	for accept, lasts := range map[string]bool{"": false, "text/event-stream": true} {
+		x := &exchange{h: b.handler, r: httptest.NewRequest(http.MethodPost, "/graphql", nil), accept: parseAccept([]string{accept})}
+		ctx, cancel, _ := b.handler.forward.way(x)
+		cancel()
+		if _, ends := ctx.Deadline(); ends == lasts {
+			t.Errorf("%q: has a time limit: %v", accept, ends)
+		}
+	}
+}
