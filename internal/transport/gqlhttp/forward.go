@@ -120,6 +120,10 @@ func (f *forwarder) serve(x *exchange, t *token) {
 			r.SetXForwarded()
 			r.Out.Header.Set(forwardedHeader, f.name)
 		},
+		ModifyResponse: func(res *http.Response) error {
+			x.replaceHeader(res.Header)
+			return nil
+		},
 		ErrorHandler: func(http.ResponseWriter, *http.Request, error) {
 			x.refuse(&refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the node of that stream is not in reach: reserve another one", retry: true})
 		},
@@ -138,6 +142,16 @@ func (f *forwarder) way(x *exchange) (context.Context, context.CancelFunc, *http
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.h.cfg.BodyTimeout+answerTimeout)
 	return ctx, cancel, f.answers
+}
+
+// replaceHeader takes out what was set around this handler and around that of the other node: browsers refuse an answer with
+// two Access-Control-Allow-Origin. What is a list by nature adds up.
+func (x *exchange) replaceHeader(by http.Header) {
+	for name := range by {
+		if name != "Vary" && name != "Set-Cookie" {
+			x.w.Header().Del(name)
+		}
+	}
 }
 
 // nobody takes what the proxy would log: the client is told, and addresses of clients are in it.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -93,6 +94,38 @@ func TestForwardManyStreams(t *testing.T) {
 		cancel()
 		if _, ends := ctx.Deadline(); ends == lasts {
 			t.Errorf("%q: has a time limit: %v", accept, ends)
+		}
+	}
+}
+
+// What is set around both nodes is there once, and what each adds is kept.
+func TestForwardedHeaders(t *testing.T) {
+	a, b := nodes(t, func(s *httptest.Server) {
+		h := s.Config.Handler
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Access-Control-Allow-Origin", "https://app.example")
+			w.Header().Add("Vary", "Origin")
+			w.Header().Add("Set-Cookie", "node="+s.Listener.Addr().String())
+			w.Header().Set("X-Outer", "kept")
+			if r.Header.Get(forwardedHeader) != "" {
+				w.Header().Del("X-Outer")
+			}
+			h.ServeHTTP(w, r)
+		})
+		s.Start()
+	})
+	token := a.reserve()
+	operation, _ := b.ask(post("", op("a", "orders"), token))
+	stream := b.open(get("/graphql", "Accept: text/event-stream", token))
+	for _, res := range []*http.Response{operation, stream.res} {
+		if got := res.Header.Values("Access-Control-Allow-Origin"); len(got) != 1 {
+			t.Errorf("Access-Control-Allow-Origin: %q", got)
+		}
+		if got := res.Header.Values("Set-Cookie"); len(got) != 2 {
+			t.Errorf("Set-Cookie: %q", got)
+		}
+		if got := res.Header.Values("Vary"); !slices.Contains(got, "Origin") || res.Header.Get("X-Outer") != "kept" {
+			t.Errorf("%v", res.Header)
 		}
 	}
 }
