@@ -118,6 +118,7 @@ func (f *forwarder) serve(x *exchange, t *token) {
 			r.Out.URL.Scheme, r.Out.URL.Host = peer.Scheme, peer.Host
 			r.Out.Host = r.In.Host
 			r.SetXForwarded()
+			setScheme(r)
 			r.Out.Header.Set(forwardedHeader, f.name)
 		},
 		ModifyResponse: func(res *http.Response) error {
@@ -142,6 +143,19 @@ func (f *forwarder) way(x *exchange) (context.Context, context.CancelFunc, *http
 	}
 	ctx, cancel := context.WithTimeout(x.r.Context(), x.h.cfg.BodyTimeout+answerTimeout)
 	return ctx, cancel, f.answers
+}
+
+// setScheme tells the other node what this one knows of the client's scheme. Where TLS ends before it, a proxy may have said.
+func setScheme(r *httputil.ProxyRequest) {
+	if r.In.TLS != nil {
+		return
+	}
+	switch scheme := r.In.URL.Scheme; scheme {
+	case "http", "https":
+		r.Out.Header.Set("X-Forwarded-Proto", scheme)
+	default:
+		r.Out.Header.Del("X-Forwarded-Proto")
+	}
 }
 
 // replaceHeader takes out what was set around this handler and around that of the other node: browsers refuse an answer with
