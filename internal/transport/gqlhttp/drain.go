@@ -25,7 +25,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 	}
 	var ends []func()
 	h.each(func(c *conn) { ends = append(ends, c.dismiss) })
-	ends = append(ends, h.forward.ends()...)
+	ends = append(ends, h.forward.ends(flowLinger)...)
 	rand.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
 	if err := poll.Spread(ctx, window, len(ends), func(i int) { ends[i](); ends[i] = nil }); err != nil {
 		return err

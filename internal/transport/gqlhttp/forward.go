@@ -28,13 +28,13 @@ type forwarder struct {
 	answers, streams *http.Transport
 
 	mu     sync.Mutex
-	open   map[*context.CancelFunc]struct{}
+	open   map[*passage]struct{}
 	closed bool
 	wg     sync.WaitGroup
 }
 
 func (f *forwarder) init(name string) {
-	f.name, f.open = name, make(map[*context.CancelFunc]struct{})
+	f.name, f.open = name, make(map[*passage]struct{})
 	f.answers, f.streams = newTransport(), newTransport()
 	f.answers.MaxConnsPerHost = peerConns
 }
@@ -49,31 +49,31 @@ func newTransport() *http.Transport {
 }
 
 // enter counts a request in; ok is false once the handler is closed.
-func (f *forwarder) enter(cancel *context.CancelFunc) (ok bool) {
+func (f *forwarder) enter(p *passage) (ok bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return false
 	}
-	f.open[cancel] = struct{}{}
+	f.open[p] = struct{}{}
 	f.wg.Add(1)
 	return true
 }
 
-func (f *forwarder) leave(cancel *context.CancelFunc) {
+func (f *forwarder) leave(p *passage) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.open, cancel)
+	delete(f.open, p)
 	f.wg.Done()
 }
 
-// ends returns what ends each request that is being forwarded.
-func (f *forwarder) ends() []func() {
+// ends returns what ends each request that is being forwarded; see passage.end.
+func (f *forwarder) ends(linger time.Duration) []func() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	list := make([]func(), 0, len(f.open))
-	for cancel := range f.open {
-		list = append(list, *cancel)
+	for p := range f.open {
+		list = append(list, func() { p.end(linger) })
 	}
 	return list
 }
@@ -82,7 +82,7 @@ func (f *forwarder) close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
-	for _, end := range f.ends() {
+	for _, end := range f.ends(0) {
 		end()
 	}
 	f.wg.Wait()
@@ -106,12 +106,14 @@ func (f *forwarder) serve(x *exchange, t *token) {
 	defer x.h.leave(address, nil)
 	ctx, cancel, transport := f.way(x)
 	defer cancel()
-	if !f.enter(&cancel) {
+	p := &passage{cancel, newFlow(x.w)}
+	if !f.enter(p) {
 		x.refuse(busy())
 		return
 	}
-	defer f.leave(&cancel)
-	x.leavable(cancel) // what waits for the client waits at the other node
+	defer f.leave(p)
+	defer p.flow.done()
+	x.leavable(func() { p.end(flowLinger) }) // what waits for the client waits at the other node
 	proxy := httputil.ReverseProxy{
 		Transport: transport, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
@@ -130,9 +132,42 @@ func (f *forwarder) serve(x *exchange, t *token) {
 		},
 		ErrorLog: nobody,
 	}
-	// The answer may last; whoever has no deadlines needs none lifted.
-	_ = http.NewResponseController(x.w).SetWriteDeadline(time.Time{})
-	proxy.ServeHTTP(x.w, x.r.WithContext(ctx))
+	p.flow.within(0) // the answer may last
+	proxy.ServeHTTP(patient{x.w, p.flow}, x.r.WithContext(ctx))
+}
+
+// passage is a request that is being forwarded.
+type passage struct {
+	cancel context.CancelFunc
+	flow   *flow
+}
+
+// end breaks the request off. A client that does not read has so much time to take what is being written.
+func (p *passage) end(linger time.Duration) {
+	p.cancel()
+	p.flow.hurry(time.Now().Add(linger))
+}
+
+// patient is a response that bounds each write: nothing else ends one whose client does not read, as the node that has the
+// stream sees only that this one does.
+type patient struct {
+	http.ResponseWriter
+	flow *flow
+}
+
+func (w patient) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+func (w patient) Write(p []byte) (int, error) {
+	w.flow.within(answerTimeout)
+	defer w.flow.within(0)
+	return w.ResponseWriter.Write(p)
+}
+
+// FlushError is what an http.ResponseController calls.
+func (w patient) FlushError() error {
+	w.flow.within(answerTimeout)
+	defer w.flow.within(0)
+	return w.flow.control.Flush()
 }
 
 // way is how a request gets to another node. What asks for no stream has an end, also while all connections are taken.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/poll"
 )
@@ -127,5 +128,87 @@ func TestForwardedHeaders(t *testing.T) {
 		if got := res.Header.Values("Vary"); !slices.Contains(got, "Origin") || res.Header.Get("X-Outer") != "kept" {
 			t.Errorf("%v", res.Header)
 		}
+	}
+}
+
+// Closing ends what is forwarded to a client that does not read, though the node that had the stream has cut it long since.
+func TestForwardToASlowClient(t *testing.T) {
+	a, b := nodes(t, func(s *httptest.Server) { s.Start() })
+	a.engine.policy.Messages = 10
+	token := a.reserve()
+	a.expectStatus("an operation", 202, post("", op("a", "orders"), token))
+	b.open(get("/graphql", "Accept: text/event-stream", token))
+	payload := `"` + strings.Repeat("x", 256<<10) + `"`
+	await(t, "the slow one is cut", func() bool { return a.engine.publish("orders", payload) == 0 })
+	a.gone()
+	closed := make(chan struct{})
+	go func() { b.handler.Close(); close(closed) }()
+	await(t, "closed", func() bool {
+		select {
+		case <-closed:
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+// deadlines is a response that notes which deadlines it is given, and when it is written to.
+type deadlines struct {
+	http.ResponseWriter
+	said []string
+}
+
+func (d *deadlines) SetWriteDeadline(until time.Time) error {
+	switch left := time.Until(until); {
+	case until.IsZero():
+		d.said = append(d.said, "none")
+	case left > flowLinger:
+		d.said = append(d.said, "long")
+	default:
+		d.said = append(d.said, "short")
+	}
+	return nil
+}
+
+func (d *deadlines) Write(p []byte) (int, error) {
+	d.said = append(d.said, "write")
+	return len(p), nil
+}
+
+func (d *deadlines) FlushError() error {
+	d.said = append(d.said, "flush")
+	return nil
+}
+
+// Each write has its time, until one is the last.
+func TestForwardedWritesAreBounded(t *testing.T) {
+	d := &deadlines{}
+	p := &passage{func() {}, newFlow(d)}
+	w := patient{d, p.flow}
+	write := func() {
+		if _, err := w.Write([]byte("x")); err != nil {
+			t.Error(err)
+		}
+		if err := http.NewResponseController(w).Flush(); err != nil {
+			t.Error(err)
+		}
+	}
+	write()
+	p.end(flowLinger)
+	write()
+	if got, want := strings.Join(d.said, " "), "long write none long flush none short write flush"; got != want {
+		t.Errorf("%s, want %s", got, want)
+	}
+
+	a, b := nodes(t, func(s *httptest.Server) { s.Start() })
+	r := httptest.NewRequest(http.MethodPost, "/graphql", strings.NewReader("{}"))
+	r.Header.Set("Content-Type", "application/json")
+	name, token, _ := strings.Cut(a.reserve(), ": ")
+	r.Header.Set(name, token)
+	d = &deadlines{ResponseWriter: httptest.NewRecorder()}
+	b.handler.ServeHTTP(d, r)
+	if got := strings.Join(d.said, " "); !strings.Contains(got, "long write none") {
+		t.Errorf("a request that is forwarded: %s", got)
 	}
 }
