@@ -74,14 +74,17 @@ Examples:
 
 // Run measures.
 func (c *benchCommand) Run(ctx context.Context, env *Env) error {
-	if c.Connections < 1 || c.Subscriptions < 1 || c.Rooms < 1 || c.Publishers < 1 || c.Rate <= 0 || c.Payload < 0 || c.Window < 0 || c.Duration <= 0 {
-		return usage("counts, --rate and --duration must be more than 0")
+	if err := c.check(); err != nil {
+		return err
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	cfg, err := c.config(env)
 	if err != nil {
 		return err
+	}
+	if err := validate(cfg); err != nil {
+		return usage("%w", err)
 	}
 	if cfg.URL == "" {
 		server, err := startServer(ctx, env, c.schema())
@@ -108,6 +111,31 @@ func (c *benchCommand) Run(ctx context.Context, env *Env) error {
 	}
 	_, err = fmt.Fprint(env.Stdout, result.Text())
 	return errors.Join(err, result.Err())
+}
+
+// check refuses what no server can be asked for, and what the one that is started for the run does not serve.
+func (c *benchCommand) check() error {
+	switch {
+	case c.Connections < 1 || c.Subscriptions < 1 || c.Rooms < 1 || c.Publishers < 1 || c.Rate <= 0 || c.Payload < 0 || c.Window < 0 || c.Duration <= 0:
+		return usage("counts, --rate and --duration must be more than 0")
+	case c.URL != "":
+		return nil
+	case c.Tenants:
+		return usage("--tenants needs --url: the server that bench starts has no tenants")
+	case c.Spread > 1:
+		return usage("--spread needs --url: the fields of the server that bench starts take no range")
+	case c.Protocol == string(loadgen.Centrifuge):
+		return usage("--protocol %s needs --url: the server that bench starts speaks GraphQL", c.Protocol)
+	}
+	return nil
+}
+
+// validate checks a configuration before its server is there.
+func validate(cfg loadgen.Config) error {
+	if cfg.URL == "" {
+		cfg.URL = "http://127.0.0.1"
+	}
+	return cfg.Validate()
 }
 
 func (c *benchCommand) config(env *Env) (loadgen.Config, error) {

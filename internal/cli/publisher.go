@@ -31,7 +31,17 @@ const (
 	retryBase  = 200 * time.Millisecond
 	retryMax   = 5 * time.Second
 	maxAnswer  = 1 << 20
+	// maxRedirects are followed.
+	maxRedirects = 5
 )
+
+// client follows no redirect that makes a GET of a POST.
+var client = &http.Client{CheckRedirect: func(next *http.Request, via []*http.Request) error {
+	if next.Method != http.MethodPost || len(via) > maxRedirects {
+		return http.ErrUseLastResponse
+	}
+	return nil
+}}
 
 // all sends every event of a reader. Nothing of a batch with a text that can't be read is sent.
 func (p *publisher) all(ctx context.Context, in *eventReader) error {
@@ -62,6 +72,7 @@ func (p *publisher) all(ctx context.Context, in *eventReader) error {
 // outcome is the answer to one request.
 type outcome struct {
 	status     int
+	location   string // where a redirect leads
 	accepted   int
 	retryAfter time.Duration
 	problems   []struct {
@@ -138,7 +149,7 @@ func (p *publisher) request(ctx context.Context, lines [][]byte, deadline time.T
 	if p.token != "" {
 		req.Header.Set("Authorization", "Bearer "+p.token)
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := client.Do(req)
 	if err != nil {
 		return out, fmt.Errorf("publish to %s: %w", p.url, late(reason(err), patience))
 	}
@@ -152,6 +163,9 @@ func (p *publisher) request(ctx context.Context, lines [][]byte, deadline time.T
 		Errors   json.RawMessage `json:"errors"`
 	}
 	out.status = res.StatusCode
+	if to, err := res.Location(); err == nil {
+		out.location = to.String()
+	}
 	if json.Unmarshal(text, &answer) == nil {
 		out.accepted = max(0, answer.Accepted)
 		// What is not a list of errors is left out of the message.
@@ -182,10 +196,12 @@ func reason(err error) error {
 // refused says what is wrong and what to do about it.
 func (p *publisher) refused(out outcome) error {
 	err := out.error(p.accepted)
-	switch out.status {
-	case http.StatusUnauthorized:
+	switch {
+	case out.status == http.StatusUnauthorized:
 		return fmt.Errorf("%w\nGive a publish token of the server: --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
-	case http.StatusNotFound:
+	case out.status/100 == 3 && out.location != "":
+		return fmt.Errorf("%w\n--url %s redirects to %s: give that as --url", err, p.url, out.location)
+	case out.status == http.StatusNotFound, len(out.problems) == 0: // POST /events says what is wrong
 		return fmt.Errorf("%w\nIs --url %s the address of a FraiseQL server?", err, p.url)
 	}
 	return err

@@ -110,6 +110,49 @@ func TestPublishGivesUp(t *testing.T) {
 	}
 }
 
+// What is no FraiseQL server is told as that: a redirect with where it leads.
+func TestPublishElsewhere(t *testing.T) {
+	for _, c := range []struct {
+		name, location string
+		status         int
+		stderr         string
+	}{
+		{"moved", "/other/events", 301, "redirects to http://%s/other/events: give that as --url"},
+		{"found", "https://events.example/", 302, "redirects to https://events.example/: give that as --url"},
+		{"see other", "/other", 303, "redirects to http://%s/other: give that as --url"},
+		{"redirect to nowhere", "", 301, "301 Moved Permanently\nIs --url http://%s/events the address of a FraiseQL server?"},
+		{"a page", "", 200, "200 OK\nIs --url http://%s/events the address of a FraiseQL server?"},
+		{"no POST", "", 405, "405 Method Not Allowed\nIs --url http://%s/events the address of a FraiseQL server?"},
+		{"redirect that is followed", "/events/", 308, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			host := ""
+			code, out, errs := publish(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				body, _ := io.ReadAll(r.Body)
+				if r.URL.Path == "/events/" && r.Method == http.MethodPost && string(body) == input(1) {
+					w.WriteHeader(202)
+					_, _ = io.WriteString(w, `{"accepted":1}`)
+					return
+				}
+				host = r.Host
+				if c.location != "" {
+					w.Header().Set("Location", c.location)
+				}
+				w.WriteHeader(c.status)
+			}), input(1))
+			if c.stderr == "" {
+				if code != 0 || out != "{\"accepted\":1}\n" {
+					t.Errorf("%d %q %q", code, out, errs)
+				}
+				return
+			}
+			if want := strings.ReplaceAll(c.stderr, "%s", host); code != 1 || out != "" || !strings.Contains(errs, want) {
+				t.Errorf("%d %q %q, want %q", code, out, errs, want)
+			}
+		})
+	}
+}
+
 // A server that never answers is not waited for longer than --wait says.
 func TestPublishBreaksOffARequest(t *testing.T) {
 	srv := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {

@@ -189,6 +189,8 @@ func (c *subscribeCommand) explain(err error, credentials bool) error {
 		return fmt.Errorf("%w\nThe server refused the credentials, or what they stand for; give another token with --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
 	case errors.As(err, &closed) && !wsclient.Retryable(closed.Code):
 		return err
+	case errors.As(err, &refused) && refused.Status < 500 && refused.Status != http.StatusNotFound && refused.Reason != "":
+		return err
 	case errors.As(err, &refused) && refused.Status < 500:
 		return fmt.Errorf("%w\nIs --url %s the address of a FraiseQL server?", err, c.URL)
 	}

@@ -180,6 +180,16 @@ func setTime(d *time.Duration, value time.Duration) {
 	}
 }
 
+// Validate reports what does not belong together, as Run does before it begins.
+func (c Config) Validate() error {
+	c = c.withDefaults()
+	server, err := c.validate()
+	if err == nil && c.Publish == nil && !strings.HasPrefix(c.PublishURL, "tcp://") {
+		_, err = newHTTPPublisher(&c, server, c.PublishURL)
+	}
+	return err
+}
+
 // validate checks what belongs together and returns the address of the server.
 func (c *Config) validate() (*url.URL, error) {
 	u, err := url.Parse(c.URL)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/internal/config"
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
 
 // behind runs a server that trusts loopback proxies and tells what its GraphQL handler sees.
@@ -81,6 +83,29 @@ func TestSchemeOfTheRequestLineSaysNothing(t *testing.T) {
 	answer, err := io.ReadAll(conn)
 	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 200 ") {
 		t.Errorf("answered %q", answer)
+	}
+}
+
+// A page of the server's own host gets through whichever node its request comes to, also where TLS ends before both.
+func TestForwardedBehindTLS(t *testing.T) {
+	front := testkit.NewBalancer(t) // has an address before the node behind it
+	text := withJWT + "proxy.trusted: [127.0.0.0/8]\nnode.secret: " + secret + "\nnode.address: http://" + front.Addr + "\n"
+	home, other := assemble(t, config.Source{}, text+"node.name: home\n"), assemble(t, config.Source{}, text+"node.name: other\n")
+	front.SetTargets(home.addr)
+	with := []string{"Authorization", "Bearer " + sign(t, nil), "Content-Type", js, "X-Forwarded-For", "203.0.113.7", "X-Forwarded-Host", "api.example", "Origin", "https://api.example"}
+	name := send(t, "PUT", "http://"+home.addr+"/graphql", "", append(with, "X-Forwarded-Proto", "https")...)
+	if name.status != 201 {
+		t.Fatalf("a reservation: %d %s", name.status, name.body)
+	}
+	with = append(with, "X-GraphQL-Event-Stream-Token", name.body)
+	for i, c := range []struct {
+		proto  []string
+		status int
+	}{{[]string{"X-Forwarded-Proto", "https"}, 202}, {nil, 202}, {[]string{"X-Forwarded-Proto", "http"}, 403}} {
+		body := fmt.Sprintf(`{"query":"subscription { orders { id } }","extensions":{"operationId":"%d"}}`, i)
+		if got := send(t, "POST", "http://"+other.addr+"/graphql", body, append(with, c.proto...)...); got.status != c.status {
+			t.Errorf("%v: %d %s, want %d", c.proto, got.status, got.body, c.status)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
+	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
@@ -46,6 +47,36 @@ func TestRevocationOverHTTP(t *testing.T) {
 		if !strings.Contains(metrics, want) {
 			t.Errorf("no %s in the metrics", want)
 		}
+	}
+}
+
+// A single connection ends with the credentials of one of its operations, also while its stream is not open yet.
+func TestRevocationBeforeTheStream(t *testing.T) {
+	s := assemble(t, config.Source{}, withJWT)
+	url := "http://" + s.addr + "/graphql"
+	with := func(id string, more ...string) []string {
+		token := sign(t, func(c jwt.MapClaims) { c["jti"], c["iat"] = id, time.Now().Unix() })
+		return append(more, "Authorization", "Bearer "+token, "Content-Type", js)
+	}
+	reserve := func() (name string) {
+		name = send(t, "PUT", url, "", with("a")...).body
+		got := send(t, "POST", url, `{"query":"subscription { orders { id } }","extensions":{"operationId":"1"}}`, with("b", "X-GraphQL-Event-Stream-Token", name)...)
+		if got.status != 202 {
+			t.Fatalf("an operation: %d %s", got.status, got.body)
+		}
+		return name
+	}
+	opened, reserved := reserve(), reserve()
+	stream := s.body("GET", "", with("a", "X-GraphQL-Event-Stream-Token", opened, "Accept", "text/event-stream")...)
+	if err := s.Engine.Revoke(t.Context(), fraiseql.Revocation{TokenID: "b"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := stream.end(); got != "breaks off" {
+		t.Errorf("the stream that is open: %s", got)
+	}
+	s.awaitSubscriptions(0)
+	if got := send(t, "GET", url, "", with("a", "X-GraphQL-Event-Stream-Token", reserved, "Accept", "text/event-stream")...); got.status != 404 {
+		t.Errorf("the stream that is not: %d %s", got.status, got.body)
 	}
 }
 

@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/coder/websocket"
 )
@@ -91,7 +95,7 @@ func (r *run) dial(ctx context.Context) (*websocket.Conn, error) {
 	case err == nil:
 		return conn, nil
 	case response != nil && response.StatusCode != 101:
-		return nil, &HandshakeError{Status: response.StatusCode}
+		return nil, &HandshakeError{Status: response.StatusCode, Reason: reason(response)}
 	case response != nil:
 		return nil, &ProtocolError{"the WebSocket handshake is not valid"}
 	default:
@@ -100,6 +104,38 @@ func (r *run) dial(ctx context.Context) (*websocket.Conn, error) {
 		}
 		return nil, &connectError{err}
 	}
+}
+
+// reason is why a handshake was refused: the messages of a list of errors, or a text. The library keeps the first kilobyte.
+func reason(response *http.Response) string {
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return ""
+	}
+	var answer struct {
+		Errors []struct {
+			Message string `json:"message"`
+		} `json:"errors"`
+	}
+	text := ""
+	if err := json.Unmarshal(body, &answer); err == nil {
+		messages := make([]string, len(answer.Errors))
+		for i, e := range answer.Errors {
+			messages[i] = e.Message
+		}
+		text = strings.Join(messages, "; ")
+	}
+	kind, _, _ := strings.Cut(response.Header.Get("Content-Type"), ";")
+	if text == "" && (kind == "text/plain" || kind == "application/json") {
+		text = string(body)
+	}
+	printable := func(c rune) rune {
+		if !unicode.IsPrint(c) || c == utf8.RuneError {
+			return ' '
+		}
+		return c
+	}
+	return strings.Join(strings.Fields(strings.Map(printable, text)), " ")
 }
 
 // open sends connection_init and subscribe, with the acknowledgement between them.

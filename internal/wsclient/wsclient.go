@@ -87,10 +87,17 @@ func (e *CloseError) Error() string {
 }
 
 // HandshakeError is an HTTP answer other than 101.
-type HandshakeError struct{ Status int }
+type HandshakeError struct {
+	Status int
+	Reason string // printable, as the body says; empty for a page
+}
 
 func (e *HandshakeError) Error() string {
-	return fmt.Sprintf("the server refused the WebSocket handshake with HTTP status %d %s", e.Status, http.StatusText(e.Status))
+	text := fmt.Sprintf("the server refused the WebSocket handshake with HTTP status %d %s", e.Status, http.StatusText(e.Status))
+	if e.Reason != "" {
+		text += ": " + e.Reason
+	}
+	return text
 }
 
 // OperationError is an `error` message: the server refused or ended the subscription.

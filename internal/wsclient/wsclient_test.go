@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -178,6 +179,30 @@ func TestHandshakeStatus(t *testing.T) {
 		var refused *HandshakeError
 		if want := map[bool]int{true: 3, false: 1}[retried]; !errors.As(err, &refused) || refused.Status != status || count != want {
 			t.Errorf("status %d: %d attempts, want %d, error %v", status, count, want, err)
+		}
+	}
+}
+
+// TestHandshakeReason tells what the server says of its refusal, as far as it may stand in a terminal.
+func TestHandshakeReason(t *testing.T) {
+	const refused = "the server refused the WebSocket handshake with HTTP status 403 Forbidden"
+	for _, c := range []struct{ kind, body, want string }{
+		{"application/json", `{"errors":[{"code":"FORBIDDEN","message":"pages of this origin may not connect; add it to ` + "`origins`" + `"}]}`, refused + ": pages of this origin may not connect; add it to `origins`"},
+		{"application/json; charset=utf-8", `{"errors":[{"message":"a\u001b[31m\nb"},{"message":"ü"}]}`, refused + ": a [31m b; ü"},
+		{"application/json", `{"error":1}`, refused + `: {"error":1}`},
+		{"text/plain; charset=utf-8", "no\x1b[2J\xff\x00 entry\n", refused + ": no [2J entry"},
+		{"text/html", "<html>no</html>", refused},
+		{"", "", refused},
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", c.kind)
+			w.WriteHeader(403)
+			_, _ = io.WriteString(w, c.body)
+		}))
+		_, err := collect(t, Config{URL: s.URL, Attempts: 1})
+		s.Close()
+		if err == nil || err.Error() != c.want {
+			t.Errorf("%s %q: %v, want %s", c.kind, c.body, err, c.want)
 		}
 	}
 }

@@ -25,7 +25,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 	}
 	var ends []func()
 	h.each(func(c *conn) { ends = append(ends, c.dismiss) })
-	ends = append(ends, h.forward.ends()...)
+	ends = append(ends, h.forward.ends(flowLinger)...)
 	rand.Shuffle(len(ends), func(i, j int) { ends[i], ends[j] = ends[j], ends[i] })
 	if err := poll.Spread(ctx, window, len(ends), func(i int) { ends[i](); ends[i] = nil }); err != nil {
 		return err
@@ -44,29 +44,24 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 func (h *Handler) Dismiss(gone func(*identity.Identity) bool, code uint16) int {
 	var found []*conn
 	h.each(func(c *conn) {
-		if c.of(gone) {
+		if c.single == nil && gone(c.sub.Identity()) {
 			found = append(found, c)
 		}
 	})
 	for _, c := range found {
 		c.end(code)
 	}
-	for _, s := range h.singles.list() {
-		if gone(s.who.Load()) && s.lapse() {
-			found = append(found, s.conn)
+	n := len(found)
+	for _, s := range h.singles.list() { // also those whose stream is not open, or is just being opened: they may have operations
+		if s.of(gone) {
+			s.Shut(code, "")
+			n++
 		}
 	}
-	return len(found)
+	return n
 }
 
-// of reports whether one of the identities behind a stream is gone.
-func (c *conn) of(gone func(*identity.Identity) bool) bool {
-	if c.single != nil {
-		return c.single.of(gone)
-	}
-	return gone(c.sub.Identity())
-}
-
+// of reports whether one of the identities behind a single connection is gone.
 func (s *single) of(gone func(*identity.Identity) bool) bool {
 	return gone(s.who.Load()) || slices.ContainsFunc(s.subscriptions(), func(sub *hub.Subscription) bool { return gone(sub.Identity()) })
 }

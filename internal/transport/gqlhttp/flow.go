@@ -19,7 +19,8 @@ const (
 	flowLinger = 5 * time.Second
 )
 
-// flow is a stream that the handler's goroutine writes: over HTTP/2, and where a connection cannot be taken over.
+// flow is a stream that the handler's goroutine writes: over HTTP/2, where a connection cannot be taken over, and what is
+// forwarded.
 type flow struct {
 	wake chan struct{} // 1 slot
 	w    http.ResponseWriter
@@ -55,6 +56,20 @@ func (f *flow) hurry(until time.Time) {
 	f.cut = true
 	// Without deadlines the peer's own patience is the bound.
 	_ = f.control.SetWriteDeadline(until)
+}
+
+// within gives each write from now on so much time, 0: any, unless hurry has bounded them.
+func (f *flow) within(d time.Duration) {
+	until := time.Time{}
+	if d > 0 {
+		until = time.Now().Add(d)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.control != nil && !f.cut {
+		// Whoever has no deadlines needs none lifted, and its own patience is the bound.
+		_ = f.control.SetWriteDeadline(until)
+	}
 }
 
 // done forgets the response, which must not be used once the handler has returned.

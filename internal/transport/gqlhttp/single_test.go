@@ -1,7 +1,6 @@
 package gqlhttp
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"strings"
@@ -273,59 +272,6 @@ func TestDrainOfSingles(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-}
-
-// Two nodes that share a secret forward what belongs to the other: to a client they are one.
-func TestForward(t *testing.T) {
-	secret := bytes.Repeat([]byte("s"), 32)
-	var nodes [2]*fixture
-	for i := range nodes {
-		nodes[i] = serve(t, poll.Options{}, func(c *Config) { c.Node = Node{Name: fmt.Sprint("n", i), Secret: secret} })
-		h := nodes[i].handler
-		node, err := Node{Name: h.node.name, Secret: secret, Address: nodes[i].server.URL}.check()
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.node = node
-	}
-	a, b := nodes[0], nodes[1]
-	token := a.reserve("Authorization: me")
-	me := "Authorization: me"
-	b.expectStatus("an operation at the other node", 202, post("", op("a", "orders"), token, me))
-	b.expectStatus("an id in use", 409, post("", op("a", "orders"), token, me))
-	b.expectStatus("somebody else", 403, post("", op("b", "orders"), token))
-	b.expectStatus("a forged token", 421, post("", op("b", "orders"), token[:len(token)-1]+"_", me))
-	b.expectStatus("a request that was forwarded", 421, post("", op("b", "orders"), token, me, forwardedHeader+": x"))
-	b.expectStatus("a foreign page", 403, post("", op("b", "orders"), token, me, "Origin: https://evil.example"))
-	if b.engine.live("orders") != 0 {
-		t.Error("it began at the wrong node")
-	}
-	s := b.open(get("/graphql", "Accept: text/event-stream", token, me))
-	a.engine.publish("orders", `1`)
-	s.expect("event: next\ndata: {\"id\":\"a\",\"payload\":{\"data\":1}}\n\n")
-	name := streamHeader + strings.TrimPrefix(token, tokenHeader)
-	b.expectStatus("fresh credentials", 200, method("POST", "/graphql", name, me))
-	b.expectStatus("those of somebody else", 403, method("POST", "/graphql", name, "Authorization: you"))
-	b.expectStatus("those that are wrong", 401, method("POST", "/graphql", name, "Authorization: wrong"))
-	b.expectStatus("a forged name", 421, method("POST", "/graphql", name[:len(name)-1]+"_", me))
-	b.expectStatus("stop", 200, method("DELETE", "/graphql?operationId=a", token, me))
-	if a.engine.live("orders") != 0 {
-		t.Error("still live")
-	}
-	done := make(chan error)
-	go func() { done <- b.handler.Drain(t.Context(), 0) }()
-	if _, err := s.end(); err == nil {
-		t.Error("the stream is complete")
-	}
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-	a.gone()
-
-	token = a.reserve()
-	a.server.Close()
-	fresh := serve(t, poll.Options{}, func(c *Config) { c.Node = Node{Name: "n2", Secret: secret} })
-	fresh.expectStatus("a node that is gone", 503, post("", op("a", "orders"), token))
 }
 
 // Without a shared secret the answer says which node it is.

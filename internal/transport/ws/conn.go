@@ -70,8 +70,9 @@ func (c *conn) Acknowledged(who *identity.Identity) {
 	if at == 0 {
 		return
 	}
-	// The next look is when the time for connection_init is over; later, when the peer was silent, which may be long.
-	if left, wait := time.Until(who.ExpiresAt), c.handler.times.Load().init; left < wait || before != 0 && at < before {
+	// Whoever had no end may have no next look either: judging the credentials can last longer than connection_init may take,
+	// and silence need not be looked for. Otherwise it is in time for the end that was known.
+	if left, wait := time.Until(who.ExpiresAt), c.handler.times.Load().init; before == 0 || left < wait || at < before {
 		c.out.SetDeadline(max(min(left, wait), 1))
 	}
 }
@@ -222,7 +223,8 @@ func (c *conn) OnDeadline() {
 			next = min(next, alive)
 		}
 	}
-	if at := c.expires.Load(); at != 0 {
+	at := c.expires.Load()
+	if at != 0 {
 		left := int64(at) - time.Now().Unix()
 		if left <= 0 {
 			c.endNow(session.CodeForbidden, "Forbidden: credentials have expired")
@@ -233,6 +235,9 @@ func (c *conn) OnDeadline() {
 		}
 	}
 	c.out.SetDeadlineTicks(next)
+	if c.expires.Load() != at { // Acknowledged may have set one that is gone now
+		c.out.SetDeadline(1)
+	}
 }
 
 // checkSilence pings a silent peer, ends one that stays silent, and returns the ticks to the next look.

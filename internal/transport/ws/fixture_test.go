@@ -27,12 +27,16 @@ func TestMain(m *testing.M) { os.Exit(testkit.NoLeaks(m)) }
 type engine struct {
 	policy queue.Policy
 	who    identity.Identity
+	hold   chan struct{} // if set, Authenticate waits for it
 
 	mu   sync.Mutex
 	subs map[string][]*hub.Subscription
 }
 
 func (e *engine) Authenticate(_ context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
+	if e.hold != nil {
+		<-e.hold
+	}
 	if h.Authorization == "wrong" || strings.Contains(string(payload), "wrong") {
 		return nil, session.ErrForbidden
 	}

@@ -262,6 +262,22 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// So do those that took longer to be judged than a client may take for connection_init, also where nobody is pinged.
+func TestExpiryAfterASlowCheck(t *testing.T) {
+	opts := poll.Options{Tick: time.Millisecond}
+	backends(t, opts, func(c *Config) { c.InitTimeout = 10 * time.Millisecond }, func(t *testing.T, f *fixture) {
+		f.engine.hold = make(chan struct{})
+		c, late := f.dial(text(`{"type":"connection_init"}`)), f.dial()
+		late.want("close 4408 Connection initialisation timeout", "end")
+		f.engine.who.ExpiresAt = time.Now().Add(500 * time.Millisecond)
+		close(f.engine.hold)
+		if err := c.nc.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		c.want(`{"type":"connection_ack"}`, "close 4403 Forbidden: credentials have expired", "end")
+	})
+}
+
 // With TLS in the process goroutines serve the connection; a stalled one is reset all the same.
 func TestTLS(t *testing.T) {
 	f := start(t, poll.Options{Tick: time.Millisecond, Linger: 10 * time.Millisecond}, nil, true)
