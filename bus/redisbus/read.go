@@ -122,7 +122,7 @@ func (r *reader) run() {
 
 // session reads over one connection until it breaks (the error) or there is nothing to read (nil).
 func (r *reader) session() error {
-	if !r.anything() {
+	if r.rests() {
 		return nil
 	}
 	c, release := (*r.bus.client.Load()).Dedicate()
@@ -157,7 +157,7 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 		}
 		r.seen.Store(asked)
 		if len(set) == 0 {
-			if !r.anything() {
+			if r.rests() {
 				return nil
 			}
 			select { // every queue is full
@@ -174,14 +174,13 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 	return nil
 }
 
-// anything reports whether a partition is wanted.
-func (r *reader) anything() bool {
+// rests reports whether no partition is wanted. None is read any more then: whoever wants one again wakes the reader.
+func (r *reader) rests() bool {
+	rests := true
 	for _, p := range r.parts {
-		if p.wanted() {
-			return true
-		}
+		rests = p.abandon() && rests
 	}
-	return false
+	return rests
 }
 
 // verify proves, before anything is read over a new connection, that what was read is still there. It begins a new
