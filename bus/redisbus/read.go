@@ -3,11 +3,12 @@ package redisbus
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bus"
 )
 
 // reader reads partitions with one blocking XREAD on a connection of its own. There is one for all partitions, and in a
@@ -348,7 +349,7 @@ func (r *reader) unblockLoop(done <-chan struct{}) {
 			ctx, cancel := context.WithTimeout(r.bus.ctx, visitTime)
 			err := c.Do(ctx, c.B().ClientUnblock().ClientId(n).Build()).Error()
 			cancel()
-			if err != nil && permanent(err) && strings.HasPrefix(err.Error(), "NOPERM") {
+			if err != nil && causeOf(err) == bus.Denied {
 				r.bus.reports.unblock(r.bus.o.Logger)
 			}
 			select {

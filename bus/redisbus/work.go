@@ -104,6 +104,9 @@ func (w *worker) run(ctx context.Context) error {
 		if time.Since(began) > time.Second {
 			wait = backoff{}
 		}
+		if wait.tries == 0 && causeOf(err) == bus.Denied { // nobody else meets it who would say so
+			w.bus.o.Logger.Warn("redis: no work is given out", "stream", w.part.stream, "problem", describe(err))
+		}
 		w.bus.pauseIn(ctx, wait.next())
 	}
 	return ctx.Err()
