@@ -115,11 +115,9 @@ func (c *core) subscribing() {
 		case <-c.bus.ctx.Done():
 			return
 		}
-		c.bus.mu.Lock()
-		s := c.bus.current
-		c.bus.mu.Unlock()
-		if s == nil {
-			continue // connected does it
+		s, err := c.bus.live(c.bus.ctx) // connected may have looked too early
+		if err != nil {
+			return
 		}
 		if err := c.sync(s); err != nil {
 			c.bus.log.Warn("cannot subscribe", "bus", "nats", "problem", describe(err))

@@ -48,3 +48,20 @@ func TestASubscriptionOfTheConnectionBefore(t *testing.T) {
 	publishAll(t, b, numbered("second", 0, 1))
 	await(t, "the event has come", func() bool { return k.count() == 1 })
 }
+
+// TestInterestBeforeTheConnectionCounts says what is wanted when a new connection has subscribed to what was wanted before,
+// but is not the bus's yet.
+func TestInterestBeforeTheConnectionCounts(t *testing.T) {
+	server := testkit.StartNATS(t)
+	b := open(t, server.URL("mode=core"), bus.Options{})
+	s, err := b.dial()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { s.nc.Close(); <-s.gone }()
+	b.Interest("c", true)
+	b.running.Go(b.core.subscribing)
+	await(t, "it is noticed", func() bool { return len(b.core.poke) == 0 })
+	b.report(s, "", "")
+	await(t, "it is subscribed to", func() bool { return subscribed(b.core, "c") })
+}
