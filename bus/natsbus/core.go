@@ -115,11 +115,9 @@ func (c *core) subscribing() {
 		case <-c.bus.ctx.Done():
 			return
 		}
-		c.bus.mu.Lock()
-		s := c.bus.current
-		c.bus.mu.Unlock()
-		if s == nil {
-			continue // connected does it
+		s, err := c.bus.live(c.bus.ctx) // connected may have looked too early
+		if err != nil {
+			return
 		}
 		if err := c.sync(s); err != nil {
 			c.bus.log.Warn("cannot subscribe", "bus", "nats", "problem", describe(err))
@@ -133,6 +131,15 @@ func (c *core) connected(s *session) error { return c.sync(s) }
 
 // sync subscribes to what is wanted and not subscribed to, ends what is left, and waits until the server has it all.
 func (c *core) sync(s *session) error {
+	subs, err := c.subscribe(s)
+	if err != nil {
+		return err
+	}
+	return c.take(s, subs)
+}
+
+// subscribe does what sync says and returns the new subscriptions, by token.
+func (c *core) subscribe(s *session) (map[string]*nats.Subscription, error) {
 	c.mu.Lock()
 	left := c.left
 	c.left = nil
@@ -152,17 +159,24 @@ func (c *core) sync(s *session) error {
 		sp := c.bus.config.spec(kindOf(name))
 		sub, err := s.nc.ChanSubscribe(sp.subject(tok), c.lanes[c.laneOf(tok)].queue)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		subs[tok] = sub
 	}
 	ctx, cancel := context.WithTimeout(c.bus.ctx, apiTimeout)
 	defer cancel()
-	if err := s.nc.FlushWithContext(ctx); err != nil {
-		return err
-	}
+	return subs, s.nc.FlushWithContext(ctx)
+}
+
+// take notes subscriptions that the server has.
+func (c *core) take(s *session, subs map[string]*nats.Subscription) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	select {
+	case <-s.gone: // lost may have been called before: nobody would subscribe to these again
+		return errGone
+	default:
+	}
 	for tok, sub := range subs {
 		w := c.wanted[tok]
 		if w == nil || w.sub != nil { // no longer wanted, or subscribed to meanwhile

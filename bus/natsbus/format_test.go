@@ -136,6 +136,41 @@ func TestOtherProgramsPublish(t *testing.T) {
 	}
 }
 
+// TestHeadersLikeTheServers publishes events with headers that the server uses in what it says itself: they mean nothing, live
+// and in the history.
+func TestHeadersLikeTheServers(t *testing.T) {
+	server := testkit.StartNATS(t)
+	b := open(t, server.URL(""), bus.Options{PublishTimeout: 2 * time.Second})
+	k := attach(t, b, "c")
+	nc, _ := plain(t, server.Addr)
+	send := func(data string, header nats.Header) {
+		header["Fraiseql-Type"] = []string{"t"}
+		if err := nc.PublishMsg(&nats.Msg{Subject: "fraiseql.c", Header: header, Data: []byte(data)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send("{}", nats.Header{})
+	send("{}", nats.Header{"Status": {"paid"}})
+	send("{}", nats.Header{"Status": {"404"}})
+	send("{}", nats.Header{"Nats-Sequence": {"1"}, "Nats-Time-Stamp": {"yesterday"}})
+	send("{}", nats.Header{"Nats-Sequence": {"1000"}, "Nats-Time-Stamp": {"2026-11-28T12:00:00Z"}})
+	send("", nats.Header{"Status": {"503"}}) // no event, for it has no data
+	send("", nats.Header{"Status": {"409"}, "Description": {"Consumer Deleted"}})
+	send("{}", nats.Header{})
+	await(t, "all have come", func() bool { return k.count() == 6 })
+	page, err := b.History(t.Context(), "c", event.Position{}, 100)
+	if err != nil || !page.Complete {
+		t.Errorf("history: complete %v, %v", page.Complete, err)
+	}
+	if diff := cmp.Diff(k.messages(), page.Messages); diff != "" {
+		t.Errorf("live and in the history: %s", diff)
+	}
+	page, err = b.History(t.Context(), "c", k.messages()[3].Position, 100)
+	if err != nil || !page.Complete || len(page.Messages) != 2 {
+		t.Errorf("the rest of the history: %d events, complete %v, %v", len(page.Messages), page.Complete, err)
+	}
+}
+
 // TestTheFormatIsAsDocumented reads what the bus writes as another program would.
 func TestTheFormatIsAsDocumented(t *testing.T) {
 	server := testkit.StartNATS(t)

@@ -231,13 +231,15 @@ func (r *pageReader) batch(ctx context.Context, head uint64, n int) error {
 
 // take reads one answer; not more: the batch has ended.
 func (r *pageReader) take(m *nats.Msg, head uint64) (more bool, err error) {
+	number := added(m, nats.JSSequence)
 	switch status := value(m, "Status"); {
+	case number != "": // a message, whatever its publisher calls Status
 	case status == "204" || status == "404":
 		return false, nil
 	case status != "":
 		return false, fmt.Errorf("direct get: %s %.100s", status, value(m, "Description"))
 	}
-	seq, err := strconv.ParseUint(value(m, nats.JSSequence), 10, 64)
+	seq, err := strconv.ParseUint(number, 10, 64)
 	if err != nil {
 		return false, errors.New("direct get: an answer without a sequence")
 	}
@@ -245,7 +247,7 @@ func (r *pageReader) take(m *nats.Msg, head uint64) (more bool, err error) {
 		return true, nil
 	}
 	r.last = seq
-	at, err := time.Parse(time.RFC3339Nano, value(m, nats.JSTimeStamp))
+	at, err := time.Parse(time.RFC3339Nano, added(m, nats.JSTimeStamp))
 	if err != nil {
 		return false, errors.New("direct get: an answer without a time")
 	}

@@ -221,6 +221,14 @@ func value(m *nats.Msg, name string) string {
 	return ""
 }
 
+// added returns a header that the server adds, as it stands: behind what a publisher may call the same.
+func added(m *nats.Msg, name string) string {
+	if v := m.Header[name]; len(v) > 0 {
+		return v[len(v)-1]
+	}
+	return ""
+}
+
 // reader reads headers, each once, unescapes them, and remembers whether one could not be.
 type reader struct {
 	header nats.Header

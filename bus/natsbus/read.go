@@ -261,12 +261,9 @@ func (p *puller) ask() error {
 // take handles what came to the inbox.
 func (p *puller) take(ctx context.Context, m *nats.Msg) error {
 	p.heard = true
-	if len(m.Data) == 0 && m.Header != nil && value(m, "Status") != "" {
-		return p.status(m)
-	}
 	d, ok := parseDelivery(m.Reply)
-	if !ok {
-		return errRestart
+	if !ok { // what a publisher calls Status is none
+		return p.status(m)
 	}
 	if d.consumerSeq != p.expect+1 {
 		return errRestart // lost on its way: the new consumer begins behind what was delivered

@@ -274,10 +274,11 @@ type problem string
 
 func (p problem) Error() string { return string(p) }
 
-// transient are the first words of Redis' errors that go away by themselves.
+// transient are the first words of Redis' errors that go away by themselves, or that an operator may mend while we run.
 var transient = map[string]bool{
 	"LOADING": true, "READONLY": true, "MASTERDOWN": true, "CLUSTERDOWN": true, "TRYAGAIN": true, "OOM": true, "MISCONF": true,
 	"NOREPLICAS": true, "BUSY": true, "UNBLOCKED": true, "MOVED": true, "ASK": true, "NOGOODSLAVE": true, "NOMASTERLINK": true,
+	"NOAUTH": true, "WRONGPASS": true, "NOPERM": true,
 }
 
 // permanent reports whether Redis has answered, and will answer the same next time.
@@ -289,8 +290,17 @@ func permanent(err error) bool {
 	if !answered {
 		return false
 	}
-	word, _, _ := strings.Cut(r.Error(), " ")
+	word := wordOf(r)
 	return !r.IsNil() && !transient[word] && !strings.Contains(r.Error(), "max number of clients")
+}
+
+// wordOf is the first word of what Redis has answered. That a user may not do something is told in another way of a script.
+func wordOf(r *rueidis.RedisError) string {
+	if strings.HasPrefix(r.Error(), "The user executing the script") {
+		return "NOPERM"
+	}
+	word, _, _ := strings.Cut(r.Error(), " ")
+	return word
 }
 
 // cause keeps the code of an error of Redis, not its text, which may name a user or a key.
@@ -299,7 +309,7 @@ func cause(err error) error { return bus.Because(causeOf(err), problem(describe(
 // causeOf is the cause of an error for publishers.
 func causeOf(err error) bus.Cause {
 	if r, ok := rueidis.IsRedisErr(err); ok {
-		word, _, _ := strings.Cut(r.Error(), " ")
+		word := wordOf(r)
 		switch {
 		case word == "NOAUTH", word == "WRONGPASS":
 			return bus.BadLogin
@@ -326,7 +336,7 @@ func describe(err error) string {
 		return string(p)
 	}
 	if r, ok := rueidis.IsRedisErr(err); ok {
-		word, _, _ := strings.Cut(r.Error(), " ")
+		word := wordOf(r)
 		if text, ok := answers[word]; ok {
 			return text
 		}

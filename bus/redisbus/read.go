@@ -3,11 +3,12 @@ package redisbus
 import (
 	"context"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
+
+	"github.com/fraiseql/fraiseql-go/bus"
 )
 
 // reader reads partitions with one blocking XREAD on a connection of its own. There is one for all partitions, and in a
@@ -122,7 +123,7 @@ func (r *reader) run() {
 
 // session reads over one connection until it breaks (the error) or there is nothing to read (nil).
 func (r *reader) session() error {
-	if !r.anything() {
+	if r.rests() {
 		return nil
 	}
 	c, release := (*r.bus.client.Load()).Dedicate()
@@ -157,7 +158,7 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 		}
 		r.seen.Store(asked)
 		if len(set) == 0 {
-			if !r.anything() {
+			if r.rests() {
 				return nil
 			}
 			select { // every queue is full
@@ -174,14 +175,13 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 	return nil
 }
 
-// anything reports whether a partition is wanted.
-func (r *reader) anything() bool {
+// rests reports whether no partition is wanted. None is read any more then: whoever wants one again wakes the reader.
+func (r *reader) rests() bool {
+	rests := true
 	for _, p := range r.parts {
-		if p.wanted() {
-			return true
-		}
+		rests = p.abandon() && rests
 	}
-	return false
+	return rests
 }
 
 // verify proves, before anything is read over a new connection, that what was read is still there. It begins a new
@@ -349,7 +349,7 @@ func (r *reader) unblockLoop(done <-chan struct{}) {
 			ctx, cancel := context.WithTimeout(r.bus.ctx, visitTime)
 			err := c.Do(ctx, c.B().ClientUnblock().ClientId(n).Build()).Error()
 			cancel()
-			if err != nil && permanent(err) && strings.HasPrefix(err.Error(), "NOPERM") {
+			if err != nil && causeOf(err) == bus.Denied {
 				r.bus.reports.unblock(r.bus.o.Logger)
 			}
 			select {

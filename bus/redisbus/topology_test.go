@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"strings"
 	"testing"
@@ -170,6 +171,51 @@ func TestAClusterReadsOneSlotAtATime(t *testing.T) {
 	answer, err := server.Try("XREAD", "STREAMS", "{fraiseql:0}:e", "{fraiseql:1}:e", "0", "0")
 	if !strings.Contains(fmt.Sprint(answer, err), "CROSSSLOT") {
 		t.Errorf("two partitions were read with one command: %q, %v", answer, err)
+	}
+}
+
+// TestWantedAgainAfterACut ends the interest in a partition of a cluster, which has a reader of its own, while its connection is
+// broken: who wants it afterwards gets what is published from then on.
+func TestWantedAgainAfterACut(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{Cluster: true})
+	proxy := testkit.NewProxy(t, server.Addr)
+	_, port, err := net.SplitHostPort(proxy.Addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.Do("CONFIG", "SET", "cluster-announce-port", port)
+	server.Do("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+	server.Await("cluster_state:ok", "CLUSTER", "INFO")
+	a, b := open(t, "redis+cluster://"+proxy.Addr), open(t, "redis+cluster://"+proxy.Addr)
+	c := newCollector("orders")
+	attach(t, a, c)
+	sendAll(t, b, "orders", 1, 1)
+	c.last(t, 1)
+	proxy.Cut()
+	a.Interest("orders", false)
+	awaitRest(t, a.home("orders"))
+	proxy.Restore()
+	a.Interest("orders", true)
+	if err := a.Established(t.Context(), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	sendAll(t, b, "orders", 2, 2)
+	c.last(t, 2)
+}
+
+// awaitRest waits until a partition is not read any more.
+func awaitRest(t *testing.T, p *partition) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for _, captured := p.place(); captured; _, captured = p.place() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("it is still held to be read")
+		}
 	}
 }
 

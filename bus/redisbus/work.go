@@ -38,6 +38,7 @@ type worker struct {
 	made  bool // the group was made, or found, before
 	count int64
 	claim time.Time // when to look for what dead consumers left
+	fresh time.Time // when what is held here was given out, or its claim renewed
 }
 
 const (
@@ -104,6 +105,9 @@ func (w *worker) run(ctx context.Context) error {
 		if time.Since(began) > time.Second {
 			wait = backoff{}
 		}
+		if wait.tries == 0 && causeOf(err) == bus.Denied { // nobody else meets it who would say so
+			w.bus.o.Logger.Warn("redis: no work is given out", "stream", w.part.stream, "problem", describe(err))
+		}
 		w.bus.pauseIn(ctx, wait.next())
 	}
 	return ctx.Err()
@@ -141,10 +145,8 @@ func (w *worker) session(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		for i := range entries {
-			if err := w.handle(ctx, &entries[i]); err != nil {
-				return err
-			}
+		if err := w.handleAll(ctx, entries); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -179,9 +181,20 @@ func (w *worker) next(c rueidis.DedicatedClient) ([]rueidis.RedisMessage, error)
 	return list.ToArray()
 }
 
-// handle works on one entry that was given to this consumer.
-func (w *worker) handle(ctx context.Context, raw *rueidis.RedisMessage) error {
-	at, fields, err := split(raw)
+// handleAll works on entries that were given to this consumer, one after the other.
+func (w *worker) handleAll(ctx context.Context, entries []rueidis.RedisMessage) error {
+	w.fresh = time.Now()
+	for i := range entries {
+		if err := w.handle(ctx, entries[i:]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// handle works on the first of the entries that are held here.
+func (w *worker) handle(ctx context.Context, held []rueidis.RedisMessage) error {
+	at, fields, err := split(&held[0])
 	if err != nil {
 		return err
 	}
@@ -199,7 +212,7 @@ func (w *worker) handle(ctx context.Context, raw *rueidis.RedisMessage) error {
 		return w.acknowledge(at)
 	}
 	w.count = 1 // what is not begun here should be another's
-	if err := w.call(ctx, &m, at); err != nil {
+	if err := w.call(ctx, &m, held); err != nil {
 		if ctx.Err() != nil {
 			return w.giveBack(at)
 		}
@@ -209,18 +222,21 @@ func (w *worker) handle(ctx context.Context, raw *rueidis.RedisMessage) error {
 	return w.acknowledge(at)
 }
 
-// call runs fn and renews the claim while it does.
-func (w *worker) call(ctx context.Context, m *bus.Message, at id) error {
+// call runs fn and renews the claims to all that is held while it does: what waits here must not go to another, either.
+func (w *worker) call(ctx context.Context, m *bus.Message, held []rueidis.RedisMessage) error {
 	done := make(chan struct{})
 	renewed := make(chan struct{})
 	go func() {
 		defer close(renewed)
-		tick := time.NewTicker(w.bus.cfg.claim / 3)
-		defer tick.Stop()
+		each := w.bus.cfg.claim / 3
+		timer := time.NewTimer(time.Until(w.fresh.Add(each))) // many short calls are as long as a long one
+		defer timer.Stop()
 		for {
 			select {
-			case <-tick.C:
-				w.reclaim(at, 0)
+			case <-timer.C:
+				w.fresh = time.Now()
+				w.reclaim(idsOf(held), 0)
+				timer.Reset(time.Until(w.fresh.Add(each)))
 			case <-done:
 				return
 			}
@@ -230,18 +246,29 @@ func (w *worker) call(ctx context.Context, m *bus.Message, at id) error {
 	return w.fn(ctx, m)
 }
 
-// reclaim sets for how long nobody has worked on an entry. That it fails means that another may begin it, too.
-func (w *worker) reclaim(at id, idle time.Duration) {
+// idsOf returns the ids of entries.
+func idsOf(entries []rueidis.RedisMessage) []string {
+	ids := make([]string, 0, len(entries))
+	for i := range entries {
+		if at, _, err := split(&entries[i]); err == nil {
+			ids = append(ids, at.String())
+		}
+	}
+	return ids
+}
+
+// reclaim sets for how long nobody has worked on entries. That it fails means that another may begin them, too.
+func (w *worker) reclaim(ids []string, idle time.Duration) {
 	ctx, cancel := context.WithTimeout(w.bus.ctx, w.bus.cfg.claim/3)
 	defer cancel()
 	c := *w.bus.client.Load()
-	_ = c.Do(ctx, c.B().Xclaim().Key(w.part.stream).Group(w.group).Consumer(w.consumer).MinIdleTime("0").Id(at.String()).
+	_ = c.Do(ctx, c.B().Xclaim().Key(w.part.stream).Group(w.group).Consumer(w.consumer).MinIdleTime("0").Id(ids...).
 		Idle(idle.Milliseconds()).Justid().Build()).Error()
 }
 
 // giveBack lets others have an entry at once.
 func (w *worker) giveBack(at id) error {
-	w.reclaim(at, w.bus.cfg.claim)
+	w.reclaim([]string{at.String()}, w.bus.cfg.claim)
 	return nil
 }
 
@@ -282,10 +309,8 @@ func (w *worker) adopt(ctx context.Context, c rueidis.DedicatedClient) error {
 		if err != nil {
 			return err
 		}
-		for i := range entries {
-			if err := w.handle(ctx, &entries[i]); err != nil {
-				return err
-			}
+		if err := w.handleAll(ctx, entries); err != nil {
+			return err
 		}
 		if cursor, err = answer[0].ToString(); err != nil || cursor == "0-0" {
 			return err

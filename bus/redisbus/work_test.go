@@ -3,8 +3,10 @@ package redisbus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/internal/testkit"
@@ -192,6 +194,63 @@ func TestWorkThatTakesLongIsNotTaken(t *testing.T) {
 	close(leave)
 	if got := <-long.numbers; got != 1 {
 		t.Errorf("got %d", got)
+	}
+}
+
+// TestWorkThatWaitsIsNotTaken has a node hold thirteen events at once, which it works on for three claims: no other node begins
+// those that wait.
+func TestWorkThatWaitsIsNotTaken(t *testing.T) {
+	const turns, held = 150, 13 // of 10 ms each
+	for name, each := range map[string]int{"behind a long call": turns, "behind short ones": turns / (held - 1)} {
+		t.Run(name, func(t *testing.T) {
+			server := testkit.StartRedis(t, testkit.RedisOptions{})
+			base := "redis://" + server.Addr + "?claim=500ms"
+			publisher := open(t, base)
+			entered, leave := make(chan int, held+1), make(chan struct{}, held+1)
+			slow := workWith(t, open(t, base), "g", "orders", func(ctx context.Context, m *bus.Message) error {
+				entered <- number(m)
+				select {
+				case <-leave:
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			})
+			send(t, publisher, numbered("orders", 0))
+			<-entered
+			sendAll(t, publisher, neighbour(publisher, "orders"), 1, 1+2+8) // after others' entries a node takes more at a time
+			sendAll(t, publisher, "orders", 1, held)
+			leave <- struct{}{}
+			<-entered
+			quick := work(t, open(t, base), "g", "orders")
+			tick := time.NewTicker(10 * time.Millisecond)
+			defer tick.Stop()
+			for i := 1; i <= turns; i++ {
+				<-tick.C
+				if i%each == 0 {
+					leave <- struct{}{}
+				}
+				send(t, publisher, numbered("orders", held+i))
+				if got := <-quick.numbers; got != held+i {
+					t.Fatalf("the other node worked on %d, want %d", got, held+i)
+				}
+			}
+			close(leave)
+			for n := range held + 1 {
+				if got := <-slow.numbers; got != n {
+					t.Fatalf("worked on %d, want %d", got, n)
+				}
+			}
+		})
+	}
+}
+
+// neighbour is another channel of a channel's partition.
+func neighbour(b *node, channel string) string {
+	for i := 0; ; i++ {
+		if name := fmt.Sprint("else", i); b.home(name) == b.home(channel) {
+			return name
+		}
 	}
 }
 

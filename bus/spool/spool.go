@@ -134,9 +134,9 @@ func (b *Bus) run(ctx context.Context) {
 
 // flush publishes until nothing waits or ctx ends.
 func (b *Bus) flush(ctx context.Context) {
-	pause := firstPause
+	pause, most := firstPause, batchEvents
 	for ctx.Err() == nil {
-		batch := b.head()
+		batch := b.head(most)
 		if len(batch) == 0 {
 			return
 		}
@@ -144,11 +144,15 @@ func (b *Bus) flush(ctx context.Context) {
 		b.remove(r.Accepted)
 		switch {
 		case err == nil:
-			pause = firstPause
+			pause, most = firstPause, min(2*most, batchEvents)
 			continue
 		case errors.Is(err, bus.ErrClosed):
 			return
 		case !errors.Is(err, bus.ErrUnavailable) && ctx.Err() == nil:
+			if len(batch) > 1 { // which of them it is shows when it is alone: a carrier may take all or nothing
+				most = 1
+				continue
+			}
 			// The carrier will never take this one: it must not hold up those behind it.
 			b.log.Error("an event that waited for the bus was refused by it", "error", err)
 			b.remove(1)
@@ -162,11 +166,11 @@ func (b *Bus) flush(ctx context.Context) {
 	}
 }
 
-// head returns the oldest messages that wait. They stay there until the bus has acknowledged them.
-func (b *Bus) head() []bus.Message {
+// head returns the oldest messages that wait, some at most. They stay there until the bus has acknowledged them.
+func (b *Bus) head(most int) []bus.Message {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]bus.Message(nil), b.waiting[:min(len(b.waiting), batchEvents)]...)
+	return append([]bus.Message(nil), b.waiting[:min(len(b.waiting), most)]...)
 }
 
 func (b *Bus) remove(n int) {

@@ -23,6 +23,7 @@ type away struct {
 	since      time.Time
 	tried      chan struct{} // told of each attempt without a carrier
 	poison     string        // id of an event that the carrier never takes
+	whole      bool          // it takes all of a batch or nothing
 }
 
 func newAway() *away {
@@ -58,6 +59,9 @@ func (a *away) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, e
 	}
 	for i := range batch {
 		if batch[i].Event.ID == a.poison {
+			if a.whole {
+				i = 0
+			}
 			r, _ := a.Bus.Publish(ctx, batch[:i])
 			return r, errors.New("refused by the carrier")
 		}
@@ -103,7 +107,15 @@ func publishAll(t *testing.T, b bus.Bus, from, to int) {
 }
 
 func TestWhatWaitedArrivesInOrder(t *testing.T) {
+	for name, whole := range map[string]bool{"in part": false, "as a whole": true} {
+		t.Run(name, func(t *testing.T) { testWhatWaited(t, whole) })
+	}
+}
+
+// testWhatWaited has a carrier that never takes event 500, nor, if that is asked for, what comes with it.
+func testWhatWaited(t *testing.T, whole bool) {
 	inner := newAway()
+	inner.whole = whole
 	b := New(inner, 1<<20, nil)
 	c := &collector{want: 999, full: make(chan struct{})}
 	if err := b.Attach(t.Context(), c); err != nil {

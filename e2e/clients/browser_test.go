@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -230,6 +231,23 @@ func TestDevPage(t *testing.T) {
 
 	p.evaluate(`byId("document").value = "subscription { nothing }", byId("operation").requestSubmit(), true`)
 	p.await(`byId("problem").innerText.startsWith("GRAPHQL_VALIDATION_FAILED: line 1, column 16")`)
+	if problems := p.problems(); len(problems) > 0 {
+		t.Errorf("the browser complained: %q", problems)
+	}
+}
+
+// TestDevPageOfWrappedTypes shows fields whose types are lists within lists.
+func TestDevPageOfWrappedTypes(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "schema.graphql")
+	schema := `
+type Reading { grid: [[Float!]!]! cube: [[[Float!]!]!]! }
+type Subscription { readings: Reading! @source(channel: "readings") }`
+	if err := os.WriteFile(file, []byte(schema), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := testkit.Serve(t, "--dev", "--schema", file)
+	p := startBrowser(t).open(server.URL("/graphql"))
+	p.await(`byId("document").value.includes("readings {\n    grid\n    cube\n  }")`)
 	if problems := p.problems(); len(problems) > 0 {
 		t.Errorf("the browser complained: %q", problems)
 	}

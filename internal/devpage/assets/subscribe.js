@@ -9,7 +9,8 @@ const client = new GraphQLClient(location.pathname, {
 });
 
 // The schema's subscription fields, with what a first document needs of their types.
-const typeRef = "kind name ofType { kind name ofType { kind name ofType { kind name ofType { kind name } } } }";
+const wrappings = 7; // [[[T!]!]!]! has as many
+const typeRef = "kind name ofType { ".repeat(wrappings) + "kind name" + " }".repeat(wrappings);
 const introspection = `{
   __schema {
     subscriptionType { name }

@@ -1,0 +1,65 @@
+package redisbus
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/fraiseql/fraiseql-go/bus"
+	"github.com/fraiseql/fraiseql-go/bus/spool"
+	"github.com/fraiseql/fraiseql-go/internal/testkit"
+)
+
+// wantUnavailable publishes what is refused for now.
+func wantUnavailable(t *testing.T, b bus.Bus, cause bus.Cause) {
+	t.Helper()
+	r, err := b.Publish(t.Context(), []bus.Message{numbered("refused", 1)})
+	if r.Accepted != 0 || !errors.Is(err, bus.ErrUnavailable) || bus.CauseOf(err) != cause {
+		t.Errorf("published %d: %v (%s)", r.Accepted, err, bus.CauseOf(err))
+	}
+}
+
+// TestAnotherPassword has a server whose password is another one for a while: what is published meanwhile waits.
+func TestAnotherPassword(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{Password: "first"})
+	inner := open(t, "redis://:first@"+server.Addr)
+	b := spool.New(inner, 1<<20, nil)
+	t.Cleanup(func() { _ = b.Close(context.Background()) })
+	c := newCollector("orders")
+	attach(t, b, c)
+	sendAll(t, b, "orders", 1, 1)
+	c.last(t, 1)
+	server.Do("CONFIG", "SET", "requirepass", "second")
+	server.Do("-a", "second", "CLIENT", "KILL", "TYPE", "normal")
+	wantUnavailable(t, inner, bus.BadLogin)
+	for n := 2; n <= 11; n++ {
+		if _, err := b.Publish(t.Context(), []bus.Message{numbered("orders", n)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wantUnavailable(t, inner, bus.BadLogin)
+	server.Do("-a", "second", "CONFIG", "SET", "requirepass", "first")
+	c.last(t, 11)
+	c.wantAll(t, 1, 11)
+}
+
+// TestPermittedLater gives a user a permission after it was needed: who published may try again, and who works goes on.
+func TestPermittedLater(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{Users: []string{"app on >secret ~* &* +@all -xreadgroup"}})
+	b := open(t, "redis://app:secret@"+server.Addr)
+	w := work(t, b, "g", "orders")
+	server.Do("ACL", "SETUSER", "app", "-xadd")
+	wantUnavailable(t, b, bus.Denied)
+	wantUnavailable(t, open(t, "redis://app:secret@"+server.Addr+"?prefix=new"), bus.Denied) // what may not be founded
+	server.Do("ACL", "SETUSER", "app", "+xadd", "+xreadgroup")
+	send(t, b, numbered("orders", 7))
+	select {
+	case n := <-w.numbers:
+		if n != 7 {
+			t.Errorf("worked on %d", n)
+		}
+	case <-time.After(patience):
+		t.Error("no work is given out")
+	}
+}
