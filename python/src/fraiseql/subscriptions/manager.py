@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import functools
 import itertools
 import os
@@ -16,6 +18,7 @@ from fraiseql.subscriptions.authentication import AuthHandler, check_handler
 from fraiseql.subscriptions.connections import Connector, Key
 from fraiseql.subscriptions.drain import Drainer
 from fraiseql.subscriptions.endpoint import Endpoint, option_document
+from fraiseql.subscriptions.errors import SubscriptionError
 from fraiseql.subscriptions.hooks import Hooks, check_hooks
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
@@ -241,7 +244,8 @@ class SubscriptionManager(Connector, Drainer, Revoker, SchemaSetter):
             resume=resume,
         )
         if self._remote:  # it waits until the bus brings what is published from now on
-            return await asyncio.get_running_loop().run_in_executor(None, register)
+            complete = functools.partial(self.executor.complete_subscription, subscription_id, connection_id)
+            return await _registered(register, complete)
         return register()
 
     async def publish_event(
@@ -467,3 +471,23 @@ class SubscriptionManager(Connector, Drainer, Revoker, SchemaSetter):
         server = listen(self.executor, document, path, handler, anonymous, hooks)
         self._servers.append(server)
         return server
+
+
+async def _registered(register: Callable[[], str], complete: Callable[[], object]) -> str:
+    """Register in another thread. If nobody waits for it any more the subscription is completed: nobody else would do so."""
+    registered: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def run() -> str:
+        known = register()
+        registered.set_result(None)
+        return known
+
+    def left(_: object) -> None:
+        with contextlib.suppress(SubscriptionError):  # the engine was closed
+            complete()
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, run)
+    except asyncio.CancelledError:
+        registered.add_done_callback(left)  # at once, or when the thread comes to it
+        raise
