@@ -1,4 +1,4 @@
-"""Event loops that end while the engine waits for them."""
+"""Event loops that end, or stand still, while the engine waits for them."""
 
 from __future__ import annotations
 
@@ -76,3 +76,28 @@ def test_a_loop_that_ends_with_work_under_way(executor: SubscriptionExecutor, ho
     if how == "is closed":
         asyncio.run(attend())
     assert done.wait(WAIT)
+
+
+def test_calls_go_to_a_loop_that_runs(executor: SubscriptionExecutor) -> None:
+    done: list[object] = []
+
+    async def attend() -> None:
+        executor._aside().attend()
+
+    async def work(event: Any) -> None:
+        done.append(asyncio.get_running_loop())
+
+    async def main() -> None:
+        def begins() -> bool:
+            publish(executor, 0)
+            return bool(done)
+
+        with executor.work("mails", work, group="mailer"):
+            await until(begins)
+        assert done[0] is asyncio.get_running_loop()
+
+    idle = asyncio.new_event_loop()
+    idle.run_until_complete(attend())
+    asyncio.run(main())
+    idle.run_until_complete(idle.shutdown_asyncgens())
+    idle.close()

@@ -79,7 +79,7 @@ class Loops:
         with self._lock:
             self._boxes[loop] = box
             told = self._calls() if self._calls is not None else None
-        if told is None or not told.open or told.loop is None:
+        if not _hears(told):
             self.tell_calls(box)
         self._leave(lambda one: one.is_closed())
         return box
@@ -114,8 +114,9 @@ class Loops:
         self._leave(gone.__contains__)
         if not lost:
             return
+        rest.sort(key=_hears, reverse=True)
         try:
-            if rest:
+            if rest and (_hears(rest[0]) or not self._attending):
                 self.tell_calls(rest[0])
             elif self._attending:
                 self._attend_aside()
@@ -309,6 +310,12 @@ class Loops:
             desk.ask(executor, call_id, question)
         elif not call_in(home, lambda: desk.ask(executor, call_id, question)):
             answer(executor, call_id, FAILED, b"closed")
+
+
+def _hears(box: Mailbox | None) -> bool:
+    """Whether the loop of a mailbox runs."""
+    loop = box.loop if box is not None and box.open else None
+    return loop is not None and loop.is_running()
 
 
 def answer(executor: SubscriptionExecutor, call_id: int, how: int, value: bytes | None) -> None:
