@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import itertools
+import os
 import threading
 from typing import Any
 
 import pytest
 from asgi import until
-from fraiseql.subscriptions import SubscriptionExecutor
+from fraiseql.subscriptions import SubscriptionError, SubscriptionExecutor
 from test_api_work import WAIT, publish
 
 
@@ -101,3 +103,23 @@ def test_calls_go_to_a_loop_that_runs(executor: SubscriptionExecutor) -> None:
     asyncio.run(main())
     idle.run_until_complete(idle.shutdown_asyncgens())
     idle.close()
+
+
+@pytest.mark.anyio
+async def test_no_descriptors_are_left(executor: SubscriptionExecutor, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[tuple[int, int]] = []
+    mailbox = executor._mailbox
+
+    def noted() -> tuple[int, int]:
+        made.append(mailbox())
+        return made[-1]
+
+    def fails(fd: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(executor, "_mailbox", noted)
+    monkeypatch.setattr(os, "dup", fails)
+    with pytest.raises(OSError, match="Too many open files"):
+        executor._aside().mailbox(asyncio.get_running_loop())
+    with pytest.raises(SubscriptionError, match="no such handle"):
+        executor._mailbox_take(made[0][0])

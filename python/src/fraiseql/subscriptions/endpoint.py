@@ -44,7 +44,7 @@ _STOPS = (CLOSE, 1001, b"the server stops")
 _BYTES = 65536
 """Taken from the engine at once; what waits beyond it stays in the queues, within their bounds."""
 
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^/?#@\s\[\]]+\]|[^/?#@\s:\[\]]+)(?::[0-9]*)?")
 
 Engine = Union["SubscriptionManager", SubscriptionExecutor]
 Text = Union[str, bytes]
@@ -304,15 +304,18 @@ class Endpoint:
         with self._lock:
             if self._sessions is None or self._sessions[0]() is not executor:
                 document, aside = dict(self._options), executor._aside()
-                loop = asyncio.get_running_loop()
+                loop, token = asyncio.get_running_loop(), 0
                 if self._hooks is not None:
                     token = aside.mailbox(loop).new_token()
                     aside.desks[token] = Desk(loop, self._hooks)
                     document.update(hooks_document(self._hooks, token))
                 try:
                     group = executor._sessions(json.dumps(document).encode())
-                except InvalidQuery as error:
-                    raise InvalidConfig.of(error) from None
+                except BaseException as error:
+                    aside.desks.pop(token, None)
+                    if isinstance(error, InvalidQuery):
+                        raise InvalidConfig.of(error) from None
+                    raise
                 self._sessions = (weakref.ref(executor), group)
             return self._sessions[1]
 
