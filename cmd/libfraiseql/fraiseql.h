@@ -60,7 +60,7 @@ typedef struct {
 
 typedef struct {
   /* Calls that wait for fq_calls_take. Read it atomically. On the memory bus those that a publish caused are here when
-   * fq_publish returns, and no mailbox is told of them: whoever publishes takes them. */
+   * fq_publish returns, and no mailbox is told of them: whoever publishes takes them, without work. */
   uint32_t calls;
 } fq_shared;
 
@@ -151,7 +151,7 @@ typedef struct {
  * int64 fq_resolver_set(int64 engine, fq_text *name, int64 token, int64 context, fq_out *out)
  *   name: root field or event type. Subscriptions made from now on use it.
  * int64 fq_calls_take(int64 engine, int64 max, fq_out *out)
- *   Calls to answer, each: int64 id, int64 kind, int64 token, then texts as uint32 length + bytes, length
+ *   Calls to answer, up to max, or up to -max without work when max is negative: that is for whoever publishes. Each: int64 id, int64 kind, int64 token, then texts as uint32 length + bytes, length
  *   0xffffffff = absent. Resolve: token of the resolver; event (JSON object of the envelope without data), data,
  *   variables, context. Authenticate: token of the session, or of the server's
  *   configuration; connection_init payload, request (JSON object). Work: token of the worker; event, data. Hook: token of

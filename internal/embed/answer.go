@@ -37,10 +37,15 @@ func (e *Engine) resolve(token int64, r *fraiseql.ResolveRequest) {
 	}
 }
 
-// AppendCalls appends up to limit calls that wait, in the form that fq_calls_take describes, and returns how many.
+// AppendCalls appends up to limit calls that wait, in the form that fq_calls_take describes, and returns how many. A
+// negative limit leaves out work, which is not for the thread that publishes.
 func (e *Engine) AppendCalls(dst []byte, limit int64) (calls []byte, n int64) {
+	works := limit > 0
+	if !works {
+		limit = -limit
+	}
 	for ; n < limit; n++ {
-		c := e.queue.next()
+		c := e.queue.next(works)
 		if c == nil {
 			return dst, n
 		}

@@ -142,8 +142,9 @@ func (q *callQueue) dropLocked(c *call) {
 	}
 }
 
-// next marks the oldest call that was not taken, authentication and hooks before resolvers before work, and returns it; nil: none waits.
-func (q *callQueue) next() *call {
+// next marks the oldest call that was not taken, authentication and hooks before resolvers before work, if works says so, and returns it;
+// nil: none waits.
+func (q *callQueue) next(works bool) *call {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed {
@@ -151,7 +152,7 @@ func (q *callQueue) next() *call {
 	}
 	q.purgeLocked(time.Since(q.origin))
 	for _, list := range [...]*callList{&q.auths, &q.resolves, &q.works} {
-		if c := list.untaken; c != nil {
+		if c := list.untaken; c != nil && (works || list != &q.works) {
 			list.untaken, c.taken = c.next, true
 			q.countLocked(-1)
 			return c

@@ -14,6 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	fraiseql "github.com/fraiseql/fraiseql-go"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -34,7 +35,7 @@ func asks(t testing.TB, text []byte) (list []asked) {
 	for len(text) > 0 {
 		a := asked{word(), word(), word(), nil}
 		count := 4
-		if a.kind == CallAuthenticate {
+		if a.kind != CallResolve {
 			count = 2
 		}
 		for range count {
@@ -300,6 +301,30 @@ func TestCallsOfManyThreads(t *testing.T) {
 	}
 	if n := atomic.LoadUint32(e.queue.word); n != 0 || e.queue.resolves != (callList{}) {
 		t.Errorf("%d calls are left", n)
+	}
+}
+
+// Who publishes takes what its own publishing asks for, and is not to work: it may hold what the worker waits for.
+func TestCallsWithoutWork(t *testing.T) {
+	e := open(t, `{}`)
+	resolver(t, e, "users", 1, false)
+	subscribe(t, e, "s", users)
+	c := &call{engine: e, kind: CallWork, token: 6, event: &fraiseql.Event{Channel: "mails", Data: []byte(`{}`)}, reply: make(chan reply, 1)}
+	if !e.queue.add(c, true) {
+		t.Fatal("the engine is closed")
+	}
+	publish(t, e, `{"id":"1"}`)
+	if calls := take(t, e, -9); len(calls) != 1 || calls[0].kind != CallResolve {
+		t.Errorf("calls without work: %+v", calls)
+	}
+	if calls := take(t, e, -9); len(calls) != 0 {
+		t.Errorf("calls without work, again: %+v", calls)
+	}
+	if n := atomic.LoadUint32(e.queue.word); n != 1 {
+		t.Errorf("%d calls wait", n)
+	}
+	if calls := take(t, e, 9); len(calls) != 1 || calls[0].kind != CallWork || calls[0].token != 6 {
+		t.Errorf("calls: %+v", calls)
 	}
 }
 

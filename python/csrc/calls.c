@@ -415,13 +415,14 @@ int calls_may_nest(void) {
   return -1;
 }
 
-Py_ssize_t run_calls(Executor *self, int64_t max) {
+Py_ssize_t run_calls(Executor *self, int64_t max, bool work) {
   Py_ssize_t done = 0;
   nested++;
   while (done < max && self->phase == PHASE_OPEN && waiting(&self->shared->calls)) {
     char buffer[2048];
     fq_out out = OUT(buffer);
-    int64_t count = self->fq->calls_take(self->engine, max - done < BATCH ? max - done : BATCH, &out);
+    int64_t batch = max - done < BATCH ? max - done : BATCH;
+    int64_t count = self->fq->calls_take(self->engine, work ? batch : -batch, &out);
     if (count <= 0) {
       if (count == FQ_ERROR) raise_result(self, count, &out);
       if (count == FQ_ERROR) done = -1;
@@ -443,7 +444,7 @@ Py_ssize_t run_calls(Executor *self, int64_t max) {
 PyObject *executor_run_calls(PyObject *o, PyObject *args) {
   long long max;
   if (!PyArg_ParseTuple(args, "L:_run_calls", &max) || executor_ready((Executor *)o) < 0) return NULL;
-  Py_ssize_t done = run_calls((Executor *)o, max);
+  Py_ssize_t done = run_calls((Executor *)o, max, true);
   return done < 0 ? NULL : PyLong_FromSsize_t(done);
 }
 

@@ -305,7 +305,7 @@ static inline void resolvers_sweep(Executor *self) {
   if (self->dropped) resolvers_sweep_now(self);
 }
 int calls_may_nest(void); /* -1: a resolver publishes what makes a resolver publish, without end */
-Py_ssize_t run_calls(Executor *self, int64_t max); /* -1: an exception that is no Exception */
+Py_ssize_t run_calls(Executor *self, int64_t max, bool work); /* work: workers, too. -1: an exception that is no Exception */
 
 /* next.c */
 

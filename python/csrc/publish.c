@@ -67,13 +67,14 @@ static int read_event(writer *w, PyObject *const *given, fq_event *event, PyObje
   return read_data(w, given[DATA], &event->data);
 }
 
-/* Sync resolvers that this event waits for run now; a resolver that publishes does the same, one level further in. */
+/* Sync resolvers that this event waits for run now; a resolver that publishes does the same, one level further in. Workers
+ * do not: the publisher may hold what they wait for. */
 static PyObject *published(Executor *self, int64_t result, fq_out *out) {
   if (result < 0 && result != FQ_ACKNOWLEDGED) return raise_result(self, result, out);
   out_free(out);
   if (self->phase == PHASE_OPEN) {
     uint32_t calls = waiting(&self->shared->calls);
-    if (calls && run_calls(self, calls) < 0) return NULL;
+    if (calls && run_calls(self, calls, false) < 0) return NULL;
   }
   if (result == FQ_ACKNOWLEDGED) return Py_NewRef(Py_None);
   return PyLong_FromLongLong(result);

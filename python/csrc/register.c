@@ -130,6 +130,12 @@ static PyObject *keep(Executor *self, PyObject *const *ids, const fq_subscriptio
   return NULL;
 }
 
+/* Whether it has ended before it could be kept: without the GIL, another thread may have completed its connection, and
+ * made it anew. A record would then lead to the connection that is gone. */
+static bool ended_meanwhile(Executor *self, int64_t handle) {
+  return self->fq->watch(self->engine, handle, 0, 0) == FQ_ENDED;
+}
+
 static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription *s) {
   char buffer[1024];
   fq_out out = OUT(buffer);
@@ -137,7 +143,8 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   faults_guard();
   bool is_long = self->remote || s->query.len > LONG_QUERY || s->variables.len > LONG_VARIABLES ||
                  s->identity.len > LONG_VARIABLES || s->extensions.len; /* it waits for the bus, or reads history */
-  if (is_long && !self->taking) {
+  bool released = is_long && !self->taking;
+  if (released) {
     self->subscribing++;
     Py_BEGIN_ALLOW_THREADS
     handle = self->fq->subscribe(self->engine, s, &out);
@@ -146,14 +153,11 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   } else {
     handle = self->fq->subscribe(self->engine, s, &out);
   }
-  PyObject *result;
-  if (handle > 0) {
-    result = keep(self, ids, s, handle, &out);
-  } else {
-    if (s->resolver) resolver_release(self, s->resolver);
-    result = raise_result(self, handle, &out);
-  }
-  return result;
+  if (handle > 0 && !(released && ended_meanwhile(self, handle))) return keep(self, ids, s, handle, &out);
+  if (s->resolver) resolver_release(self, s->resolver);
+  if (handle <= 0) return raise_result(self, handle, &out);
+  out_free(&out);
+  return Py_NewRef(ids[1]);
 }
 
 static int texts(PyObject *const *given, PyObject *const *ids, fq_subscription *s) {

@@ -124,6 +124,8 @@ PyObject *executor_serve(PyObject *o, PyObject *config) {
   return result;
 }
 
+#define LONGEST_WINDOW 600 /* seconds, as in the engine, which would stop nothing */
+
 static void run_stop(job *j) { j->result = j->fq->serve_stop(j->engine, j->subject, j->window, &j->out); }
 
 PyObject *executor_serve_stop(PyObject *o, PyObject *args) {
@@ -131,8 +133,8 @@ PyObject *executor_serve_stop(PyObject *o, PyObject *args) {
   long long server;
   double seconds = 0;
   if (!PyArg_ParseTuple(args, "L|d:_serve_stop", &server, &seconds) || executor_serves(self) < 0) return NULL;
-  if (!(seconds >= 0 && seconds <= 86400)) {
-    PyErr_SetString(PyExc_ValueError, "window_seconds must be between 0 and 86400");
+  if (!(seconds >= 0 && seconds <= LONGEST_WINDOW)) {
+    PyErr_Format(PyExc_ValueError, "window_seconds must be between 0 and %d", LONGEST_WINDOW);
     return NULL;
   }
   job *j = job_new(run_stop);

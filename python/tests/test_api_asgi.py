@@ -210,9 +210,21 @@ async def test_foreign_origins(manager: SubscriptionManager, origin: str) -> Non
 async def test_bad_origins(manager: SubscriptionManager) -> None:
     with pytest.raises(TypeError, match="list of origins"):
         SubscriptionApp(manager, anonymous=True, origins="https://app.example")
-    for wrong in ("app.example", "https://app.example/", "https://user@app.example", "//app.example", "https://a b", ""):
+    wrong_ports = ("http://a:b", "http://a:80b", "http://a:1:2", "http://[::1", "http://[::1]x", "http://[::1]:x")
+    for wrong in (
+        *wrong_ports,
+        "app.example",
+        "https://app.example/",
+        "https://user@app.example",
+        "//app.example",
+        "https://a b",
+        "",
+    ):
         with pytest.raises(ValueError, match=r"origins: .* is not scheme"):
             SubscriptionApp(manager, anonymous=True, origins=["*", wrong])
+    right = ["http://a:80", "http://a:", "http://[::1]", "http://[::1]:8080", "https://ä.example", "app+x.1://a"]
+    async with Socket(SubscriptionApp(manager, anonymous=True, origins=right)) as socket:  # the engine agrees
+        await socket.init()
 
 
 async def test_an_engine_that_is_gone(

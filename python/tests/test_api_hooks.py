@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 from asgi import Exchange, Socket, until
 from fraiseql.integrations.asgi import SubscriptionApp
-from fraiseql.subscriptions import Hooks, Identity, Refused, Request, Subscribing, SubscriptionManager
+from fraiseql.subscriptions import Hooks, Identity, Refused, Request, Subscribing, SubscriptionError, SubscriptionManager
+from fraiseql.subscriptions.endpoint import Endpoint
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
@@ -242,3 +243,19 @@ async def test_without_hooks_and_without_identity() -> None:
     async with SubscriptionManager(hooks=hooks) as manager, Socket(SubscriptionApp(manager, anonymous=True)) as socket:
         await socket.init()
     assert seen == [Identity()]
+
+
+async def test_an_endpoint_that_cannot_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(config: bytes) -> int:
+        raise SubscriptionError("no")
+
+    async with SubscriptionManager(schema=SCHEMA) as manager:
+        desks = manager.executor._aside().desks
+        endpoint = Endpoint(manager, anonymous=True, hooks=Hooks(on_connect=lambda who: True))
+        with monkeypatch.context() as patched:
+            patched.setattr(manager.executor, "_sessions", fails)
+            with pytest.raises(SubscriptionError, match="no"):
+                endpoint.connect(None)
+            assert not desks
+        endpoint.connect(None).close()
+        assert len(desks) == 1

@@ -56,6 +56,25 @@ def test_a_function_works_in_the_background(caplog: pytest.LogCaptureFixture) ->
         worker.close()
 
 
+def test_a_publisher_does_not_work() -> None:
+    """It may hold what the worker waits for."""
+    begun, done = threading.Event(), threading.Event()
+    threads: set[int] = set()
+
+    def work(event: Any) -> None:
+        threads.add(threading.get_ident())
+        begun.set()
+        if event.data["n"] == 5000:
+            done.set()
+
+    with SubscriptionExecutor() as executor, executor.work("mails", work, group="mailer"):
+        until_begun(executor, begun)
+        for n in range(1, 5001):
+            publish(executor, n)
+        assert done.wait(WAIT)
+    assert threading.get_ident() not in threads
+
+
 @pytest.mark.anyio
 async def test_a_coroutine_function_works_in_the_loop() -> None:
     begun, done = threading.Event(), asyncio.Event()

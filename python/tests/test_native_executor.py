@@ -388,6 +388,33 @@ def test_an_executor_that_was_not_made() -> None:
         _native.Executor.__init__(executor, b"{}")
 
 
+def test_a_connection_that_ends_while_a_subscription_of_it_begins() -> None:
+    """A long document is registered without the GIL: its connection may be completed, and made anew, before its id is known."""
+    executor = SubscriptionExecutor(limits={"queue_messages": 1 << 20, "queue_bytes": 1 << 28, "connection_queue_bytes": 1 << 28})
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(30)  # the other thread goes on when this one waits
+    try:
+        for number in range(20):
+            executor.register_subscription("c", "first", query("a"))
+            fields = " ".join(f"field_{number}_{n}" for n in range(190))
+            parts = " ".join(f"part_{n} {{ {fields} }}" for n in range(9))
+            arguments = ("c", "long", f"subscription {{ a {{ {parts} }} }}")
+            thread = threading.Thread(target=executor.register_subscription, args=arguments)
+            thread.start()
+            while executor.publish_event("t", "a", {"n": 1}) == 1:
+                assert thread.is_alive()
+            assert executor.complete_connection("c")
+            executor.register_subscription("c", "second", query("a"))
+            thread.join()
+            assert executor.publish_event("t", "a", {"n": 1}) == 1
+            assert [id_ for id_, _ in executor.next_events("c")] == ["second"]
+            assert executor.complete_connection("c")
+            assert executor.publish_event("t", "a", {"n": 1}) == 0
+    finally:
+        sys.setswitchinterval(before)
+    executor.close()
+
+
 def test_messages_of_what_is_being_registered() -> None:
     """A long document is registered without the GIL: what comes for it meanwhile waits until its id is known."""
     executor = SubscriptionExecutor(limits={"queue_messages": 1 << 20, "queue_bytes": 1 << 28, "connection_queue_bytes": 1 << 28})

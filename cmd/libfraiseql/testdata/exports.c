@@ -118,6 +118,7 @@ static void work(int64_t engine, fq_shared *shared) {
   EXPECT(fq_mailbox_take(engine, mailbox, &token, 1) == 1 && token == FQ_TOKEN_CALLS && shared->calls == 1);
   for (int round = 0; round < 2; round++) { /* what failed comes again */
     EXPECT(readable(fd, 20000) || shared->calls == 1);
+    EXPECT(fq_calls_take(engine, -9, fresh()) == 0 && shared->calls == 1);
     EXPECT(fq_calls_take(engine, 9, fresh()) == 1 && i64(out.data + 8) == FQ_CALL_WORK && i64(out.data + 16) == 6);
     EXPECT(fq_call_answer(engine, i64(out.data), round ? FQ_ANSWER_VALUE : FQ_ANSWER_FAILED, &none, fresh()) == 1);
     if (!round) EXPECT(readable(fd, 20000) && fq_mailbox_take(engine, mailbox, &token, 1) == 1);

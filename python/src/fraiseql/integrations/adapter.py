@@ -18,6 +18,7 @@ from fraiseql.subscriptions.errors import AuthorizationFailed, SubscriptionError
 from fraiseql.subscriptions.pump import pump
 
 if TYPE_CHECKING:
+    from fraiseql.subscriptions.authentication import AuthHandler
     from websockets.asyncio.server import ServerConnection
 
 __all__ = ["WebSocketAdapter", "WebsocketsAdapter", "handle_connection"]
@@ -115,12 +116,16 @@ class WebSocketAdapter(abc.ABC):
             await self.send_json(json.loads(data))
 
 
-async def handle_connection(endpoint: Endpoint, adapter: WebSocketAdapter) -> None:
+async def handle_connection(endpoint: Endpoint, adapter: WebSocketAdapter, handler: AuthHandler | None = None) -> None:
     """Serve one client over an adapter until either side ends it.
 
     Args:
         endpoint: What its clients have in common.
         adapter: The WebSocket, not accepted yet.
+        handler: See `Endpoint.connect`.
+
+    Raises:
+        ValueError: There is a handler, and the endpoint asks none.
     """
     headers = {name.lower(): value for name, value in adapter.headers.items()}
     try:
@@ -131,6 +136,7 @@ async def handle_connection(endpoint: Endpoint, adapter: WebSocketAdapter) -> No
             origin=headers.get("origin"),
             host=headers.get("host"),
             remote_addr=adapter.remote_addr,
+            handler=handler,
         )
     except SubscriptionError as error:
         note_refusal(error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import functools
 import inspect
 import json
 import logging
@@ -99,9 +98,7 @@ class Door:
             answer = self._handler(payload or {}, self._request(request))
             if inspect.isawaitable(answer):
                 waiting = self._await(executor, call_id, answer)
-                self._task = executor._aside().start(waiting, self.loop)
-                if self._task is not None:
-                    self._task.add_done_callback(functools.partial(_ended, executor, call_id, answer))
+                self._task = executor._aside().start(waiting, self.loop, call_id, answer)
                 return
             text = self._read(answer)
         except Exception as error:
@@ -145,14 +142,6 @@ class Door:
         """Stop a handler that is still at it."""
         if self._task is not None:
             self._task.cancel()
-
-
-def _ended(executor: SubscriptionExecutor, call_id: int, answer: object, task: asyncio.Task[None]) -> None:
-    """Answer for a task that was cancelled before it began, and so could not: the engine waits for every answer."""
-    if task.cancelled():
-        loops.answer(executor, call_id, loops.FAILED, None)
-        if inspect.iscoroutine(answer):
-            answer.close()  # it may never have been awaited
 
 
 def _give_up(task: asyncio.Task[None]) -> None:

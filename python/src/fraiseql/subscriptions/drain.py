@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from fraiseql.subscriptions.settings import seconds
+from fraiseql.subscriptions.settings import window_seconds
 
 if TYPE_CHECKING:
     import weakref
@@ -36,13 +36,12 @@ class Drainer:
 
         Args:
             window: Seconds over which the closes are spread, with jitter, so that clients do not all come back at once; 0
-                closes them at once.
+                closes them at once, 600 are the most.
 
         Raises:
-            ValueError: The window is no number of seconds.
+            ValueError: The window is no number of seconds from 0 to 600. Nothing was closed.
         """
-        if window != 0:
-            window = seconds("window", window)
+        window = window_seconds(window)
         mounts, servers = list(self._mounted), list(self._servers)
         await asyncio.gather(*(one.drain(window) for one in mounts), *(one.close(window) for one in servers))
         self.close()

@@ -44,7 +44,7 @@ _STOPS = (CLOSE, 1001, b"the server stops")
 _BYTES = 65536
 """Taken from the engine at once; what waits beyond it stays in the queues, within their bounds."""
 
-_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/?#@\s]+")
+_ORIGIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:\[[^/?#@\s\[\]]+\]|[^/?#@\s:\[\]]+)(?::[0-9]*)?")
 
 Engine = Union["SubscriptionManager", SubscriptionExecutor]
 Text = Union[str, bytes]
@@ -197,6 +197,7 @@ class Endpoint:
         host: str | None = None,
         remote_addr: str | None = None,
         subprotocol: str = SUBPROTOCOL,
+        handler: AuthHandler | None = None,
     ) -> Connection:
         """Open a session for a client, in the running loop.
 
@@ -208,6 +209,7 @@ class Endpoint:
             host: The header Host.
             remote_addr: Address of the client.
             subprotocol: What `agree` has chosen.
+            handler: The `auth_handler` of this client, in the place of the endpoint's; None is the latter.
 
         Returns:
             The connection, which must be closed.
@@ -215,7 +217,10 @@ class Endpoint:
         Raises:
             AuthorizationFailed: A page of that origin may not connect.
             RateLimited: There are too many connections, or the engine stops.
+            ValueError: There is a handler, and the endpoint asks none: everybody is let in.
         """
+        if handler is not None and self._handler is None:
+            raise ValueError("handler: the endpoint was made without an auth_handler, and asks none")
         known = {
             "authorization": authorization,
             "cookie": cookie,
@@ -228,7 +233,7 @@ class Endpoint:
         given: dict[str, Any] = {name: value for name, value in known.items() if value}
         if subprotocol == LEGACY_SUBPROTOCOL:
             given["legacy"] = True
-        return self._connect(request, given)
+        return self._connect(request, given, handler)
 
     def agree(self, offered: Iterable[str]) -> str | None:
         """Choose the subprotocol of a WebSocket.
@@ -280,15 +285,17 @@ class Endpoint:
         known = {"method": method, "path": path, "query": query, "headers": pairs}
         return self._connect(request, {**known, "host": host or "", "remote_addr": remote_addr or ""})
 
-    def _connect(self, request: Any, known: dict[str, Any]) -> Connection:
+    def _connect(self, request: Any, known: dict[str, Any], handler: AuthHandler | None = None) -> Connection:
         if self._draining:
             raise RateLimited("The server is shutting down.", "RATE_LIMITED")
         executor = self._engine if isinstance(self._engine, SubscriptionExecutor) else self._engine.executor
         text = json.dumps(known).encode()
         door = None
         loop = asyncio.get_running_loop()
-        if self._handler is not None:
-            door = Door(loop, self._handler, self._anonymous, lambda _: request)
+        if handler is None:
+            handler = self._handler
+        if handler is not None:
+            door = Door(loop, handler, self._anonymous, lambda _: request)
         made = Connection(executor, self._session_group(executor), text, loop, door)
         self._open.add(made)
         return made
@@ -297,15 +304,18 @@ class Endpoint:
         with self._lock:
             if self._sessions is None or self._sessions[0]() is not executor:
                 document, aside = dict(self._options), executor._aside()
-                loop = asyncio.get_running_loop()
+                loop, token = asyncio.get_running_loop(), 0
                 if self._hooks is not None:
                     token = aside.mailbox(loop).new_token()
                     aside.desks[token] = Desk(loop, self._hooks)
                     document.update(hooks_document(self._hooks, token))
                 try:
                     group = executor._sessions(json.dumps(document).encode())
-                except InvalidQuery as error:
-                    raise InvalidConfig.of(error) from None
+                except BaseException as error:
+                    aside.desks.pop(token, None)
+                    if isinstance(error, InvalidQuery):
+                        raise InvalidConfig.of(error) from None
+                    raise
                 self._sessions = (weakref.ref(executor), group)
             return self._sessions[1]
 

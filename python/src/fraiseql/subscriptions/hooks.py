@@ -160,7 +160,8 @@ class Desk:
             name = asked["hook"]
             verdict = self._call(name, asked)
             if inspect.isawaitable(verdict):
-                executor._aside().start(self._await(executor, call_id, name, verdict), asyncio.get_running_loop())
+                waiting = self._await(executor, call_id, name, verdict)
+                executor._aside().start(waiting, asyncio.get_running_loop(), call_id, verdict)
                 return
             allowed = _read(name, verdict)
         except Exception as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import inspect
 import os
 import threading
 import weakref
@@ -42,7 +43,7 @@ class Loops:
         self._lock = threading.Lock()
         self._boxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
         self._calls: weakref.ref[Mailbox] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], tuple[int, object]] = {}  # the call that each answers, and what it awaits
         self._attending = False
         self._pid = os.getpid()
         self.listening: dict[int, object] = {}
@@ -78,8 +79,9 @@ class Loops:
         with self._lock:
             self._boxes[loop] = box
             told = self._calls() if self._calls is not None else None
-        if told is None or not told.open or told.loop is None:
+        if not _hears(told):
             self.tell_calls(box)
+        self._leave(lambda one: one.is_closed())
         return box
 
     def tell_calls(self, box: Mailbox) -> None:
@@ -100,21 +102,26 @@ class Loops:
         """
         with self._lock:
             rest = [one for one in self._boxes.values() if one is not box and one.open]
-            for loop, one in list(self._boxes.items()):
-                if one is box:
-                    del self._boxes[loop]
+            gone = [loop for loop, one in self._boxes.items() if one is box]
+            for loop in gone:
+                del self._boxes[loop]
             lost = self._calls is None or self._calls() in (box, None)
             if lost:
                 self._calls = None
         executor = self._executor()
-        if lost and executor is not None and not executor._closed:
-            try:
-                if rest:
-                    self.tell_calls(rest[0])
-                elif self._attending:
-                    self._attend_aside()
-            except SubscriptionError:
-                pass
+        if executor is None or executor._closed:
+            return
+        self._leave(gone.__contains__)
+        if not lost:
+            return
+        rest.sort(key=_hears, reverse=True)
+        try:
+            if rest and (_hears(rest[0]) or not self._attending):
+                self.tell_calls(rest[0])
+            elif self._attending:
+                self._attend_aside()
+        except SubscriptionError:
+            pass
 
     def close(self) -> None:
         """Wake everybody and stop what is under way. By any thread; loops do it when they come to it."""
@@ -181,14 +188,18 @@ class Loops:
             awaitable: What the resolver returned.
         """
         work = self._resolved(self.executor, call_id, awaitable)
-        self.start(work, None)
+        self.start(work, None, call_id, awaitable)
 
-    def start(self, work: Awaitable[None], loop: asyncio.AbstractEventLoop | None) -> asyncio.Task[None] | None:
-        """Start a task.
+    def start(
+        self, work: Awaitable[None], loop: asyncio.AbstractEventLoop | None, call_id: int, awaitable: object
+    ) -> asyncio.Task[None] | None:
+        """Start a task that answers a call. It counts as failed when the task cannot: it was cancelled, or its loop has ended.
 
         Args:
             work: Its coroutine.
             loop: Where; None chooses.
+            call_id: The call.
+            awaitable: What the coroutine awaits.
 
         Returns:
             The task if it was made in this thread.
@@ -198,22 +209,41 @@ class Loops:
         except RuntimeError:
             here = None
         if here is not None and loop in (None, here):
-            return self._spawn(here, work)
+            return self._spawn(here, work, call_id, awaitable)
         home = loop or self._home()
-        if not call_in(home, lambda: self._spawn(home, work), contextvars.copy_context()):
-            call_in(background.loop(), lambda: self._spawn(background.loop(), work))
+        if not call_in(home, lambda: self._spawn(home, work, call_id, awaitable), contextvars.copy_context()):
+            call_in(background.loop(), lambda: self._spawn(background.loop(), work, call_id, awaitable))
         return None
 
-    def _spawn(self, loop: asyncio.AbstractEventLoop, work: Awaitable[None]) -> asyncio.Task[None]:
+    def _spawn(
+        self, loop: asyncio.AbstractEventLoop, work: Awaitable[None], call_id: int, awaitable: object
+    ) -> asyncio.Task[None]:
         task: asyncio.Task[None] = loop.create_task(work)  # type: ignore[arg-type]
         with self._lock:
-            self._tasks.add(task)
+            self._tasks[task] = call_id, awaitable
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         with self._lock:
-            self._tasks.discard(task)
+            call_id, awaitable = self._tasks.pop(task, (0, None))
+        if call_id and task.cancelled():
+            self._failed(call_id)  # it may not have begun, and so have answered nothing
+            if inspect.iscoroutine(awaitable):
+                awaitable.close()  # it may never have been awaited
+
+    def _leave(self, ended: Callable[[asyncio.AbstractEventLoop], bool]) -> None:
+        """Answer for the tasks of loops that have ended: the engine waits for every answer."""
+        with self._lock:
+            left = [task for task in self._tasks if ended(task.get_loop())]
+            calls = [self._tasks.pop(task)[0] for task in left]
+        for call_id in calls:
+            self._failed(call_id)
+
+    def _failed(self, call_id: int) -> None:
+        executor = self._executor()
+        if executor is not None:
+            answer(executor, call_id, FAILED, None)
 
     async def _resolved(self, executor: SubscriptionExecutor, call_id: int, awaitable: Awaitable[Any]) -> None:
         try:
@@ -280,6 +310,12 @@ class Loops:
             desk.ask(executor, call_id, question)
         elif not call_in(home, lambda: desk.ask(executor, call_id, question)):
             answer(executor, call_id, FAILED, b"closed")
+
+
+def _hears(box: Mailbox | None) -> bool:
+    """Whether the loop of a mailbox runs."""
+    loop = box.loop if box is not None and box.open else None
+    return loop is not None and loop.is_running()
 
 
 def answer(executor: SubscriptionExecutor, call_id: int, how: int, value: bytes | None) -> None:

@@ -49,8 +49,12 @@ class Mailbox:
         self._targets: dict[int, Callable[[], None]] = {}
         self._fd = -1
         self.handle, fd = executor._mailbox()
-        # The loop watches a descriptor of our own: the engine may close its own at any time.
-        self._fd = os.dup(fd)
+        try:
+            # The loop watches a descriptor of our own: the engine may close its own at any time.
+            self._fd = os.dup(fd)
+        except OSError:  # there are too many
+            executor._mailbox_close(self.handle)
+            raise
         hook = _until_shutdown(weakref.ref(self))
         try:
             hook.asend(None).send(None)  # makes it one of those that the loop ends before it closes

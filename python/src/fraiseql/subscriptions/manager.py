@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import functools
 import itertools
 import os
@@ -13,8 +15,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from fraiseql.subscriptions import SubscriptionExecutor
 from fraiseql.subscriptions.authentication import AuthHandler, check_handler
+from fraiseql.subscriptions.connections import Connector, Key
 from fraiseql.subscriptions.drain import Drainer
 from fraiseql.subscriptions.endpoint import Endpoint, option_document
+from fraiseql.subscriptions.errors import SubscriptionError
 from fraiseql.subscriptions.hooks import Hooks, check_hooks
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
@@ -23,7 +27,6 @@ from fraiseql.subscriptions.server import Closed, Server, listen
 from fraiseql.subscriptions.settings import PRODUCTION_LIMITS, engine_document, table
 
 if TYPE_CHECKING:
-    from fraiseql.integrations.adapter import WebSocketAdapter
     from fraiseql.subscriptions.config import EventBusConfig
     from fraiseql.subscriptions.listen import Listener
 
@@ -43,7 +46,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-class SubscriptionManager(Drainer, Revoker, SchemaSetter):
+class SubscriptionManager(Connector, Drainer, Revoker, SchemaSetter):
     """One engine for an asyncio application, with resolvers, WebSockets and a server.
 
     Without a schema the engine starts when it is first needed. A manager that has not been used yet may be inherited
@@ -104,7 +107,7 @@ class SubscriptionManager(Drainer, Revoker, SchemaSetter):
         self._resolvers: dict[str, Callable[..., Any]] = {}
         self._servers: list[Server] = []
         self._mounted: weakref.WeakSet[Endpoint] = weakref.WeakSet()
-        self._endpoint: tuple[tuple[object, ...], Endpoint] | None = None
+        self._endpoints: dict[Key, Endpoint] = {}
         if schema is not None:
             self._executor()
 
@@ -241,7 +244,8 @@ class SubscriptionManager(Drainer, Revoker, SchemaSetter):
             resume=resume,
         )
         if self._remote:  # it waits until the bus brings what is published from now on
-            return await asyncio.get_running_loop().run_in_executor(None, register)
+            complete = functools.partial(self.executor.complete_subscription, subscription_id, connection_id)
+            return await _registered(register, complete)
         return register()
 
     async def publish_event(
@@ -402,36 +406,6 @@ class SubscriptionManager(Drainer, Revoker, SchemaSetter):
         """
         return lambda fn: self.register_resolver(name, fn)
 
-    async def handle_connection(
-        self,
-        adapter: WebSocketAdapter,
-        auth_handler: AuthHandler | None = None,
-        *,
-        anonymous: bool = False,
-        origins: Iterable[str] = (),
-        hooks: Hooks | None = None,
-    ) -> None:
-        """Serve one client over a WebSocket of any kind until either side ends it.
-
-        Args:
-            adapter: The WebSocket, not accepted yet; see `fraiseql.integrations.adapter`.
-            auth_handler: `auth_handler(connection_params, request)` says who the client is; without one the manager's
-                `auth` is asked. `request` is the adapter's.
-            anonymous: Let the client in without an identity.
-            origins: Origins of pages that may connect beside the own host.
-            hooks: Asked about the client; None are the manager's.
-
-        Raises:
-            ValueError: There is no handler and `anonymous` is not True.
-        """
-        from fraiseql.integrations.adapter import handle_connection
-
-        key = (auth_handler, anonymous, tuple(origins), hooks)
-        if self._endpoint is None or self._endpoint[0] != key:
-            made = Endpoint(self, auth_handler=auth_handler, anonymous=anonymous, origins=key[2], hooks=hooks)
-            self._endpoint = (key, made)
-        await handle_connection(self._endpoint[1], adapter)
-
     async def serve(
         self,
         host: str = "127.0.0.1",
@@ -497,3 +471,23 @@ class SubscriptionManager(Drainer, Revoker, SchemaSetter):
         server = listen(self.executor, document, path, handler, anonymous, hooks)
         self._servers.append(server)
         return server
+
+
+async def _registered(register: Callable[[], str], complete: Callable[[], object]) -> str:
+    """Register in another thread. If nobody waits for it any more the subscription is completed: nobody else would do so."""
+    registered: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+    def run() -> str:
+        known = register()
+        registered.set_result(None)
+        return known
+
+    def left(_: object) -> None:
+        with contextlib.suppress(SubscriptionError):  # the engine was closed
+            complete()
+
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, run)
+    except asyncio.CancelledError:
+        registered.add_done_callback(left)  # at once, or when the thread comes to it
+        raise

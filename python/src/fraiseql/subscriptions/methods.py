@@ -89,7 +89,7 @@ class Methods(_native.Executor):
         process of the group, in order, one at a time per process. It comes again, to this or another process, when
         the function raised or its process died: what it does should bear being done twice. A group begins with events
         that are published after it was first named. The function runs in a running event loop, else in a background
-        thread.
+        thread, never within `publish_event`.
 
         Args:
             channel: The channel.

@@ -11,6 +11,7 @@ from fraiseql.subscriptions.authentication import AuthHandler, Door
 from fraiseql.subscriptions.errors import InvalidConfig, InvalidQuery, SubscriptionError
 from fraiseql.subscriptions.hooks import Desk, Hooks, hooks_document
 from fraiseql.subscriptions.request import Request
+from fraiseql.subscriptions.settings import window_seconds
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions import SubscriptionExecutor
@@ -77,15 +78,20 @@ class Server:
         """Stop listening and close every connection with 1012, which makes clients come back. Idempotent.
 
         Args:
-            window: Seconds over which the closes are spread, so that clients do not all come back at once.
+            window: Seconds over which the closes are spread, so that clients do not all come back at once; 600 at most.
+
+        Raises:
+            ValueError: The window is no number of seconds from 0 to 600. Nothing was closed.
         """
+        window = window_seconds(window)
         handle, self._handle = self._handle, 0
         if handle:
             loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(None, self._executor._serve_stop, handle, float(window))
-            except (SubscriptionError, KeyError):
-                pass  # the engine is closed, and the server with it
+                await loop.run_in_executor(None, self._executor._serve_stop, handle, window)
+            except SubscriptionError as error:
+                if error.code not in ("CLOSED", "FORK"):  # else the server is gone with the engine
+                    raise
             finally:
                 self._executor._aside().doors.pop(self._token, None)
                 self._executor._aside().desks.pop(self._desk, None)

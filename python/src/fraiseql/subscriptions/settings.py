@@ -9,7 +9,18 @@ from typing import Any, TypeVar
 
 from fraiseql.subscriptions.config import EventBusConfig
 
-__all__ = ["LIMITS", "PRODUCTION_LIMITS", "SECURITY", "engine_document", "read_schema", "seconds", "table", "unknown"]
+__all__ = [
+    "LIMITS",
+    "LONGEST_WINDOW",
+    "PRODUCTION_LIMITS",
+    "SECURITY",
+    "engine_document",
+    "read_schema",
+    "seconds",
+    "table",
+    "unknown",
+    "window_seconds",
+]
 
 Value = TypeVar("Value")
 
@@ -64,6 +75,9 @@ PRODUCTION_LIMITS: dict[str, int | float] = {
 }
 """What a manager bounds unless `limits` says otherwise: it serves clients that nobody has chosen."""
 
+
+LONGEST_WINDOW = 600
+"""Seconds over which closes are spread at most. The engine refuses more."""
 
 _EXAMPLES = {"limits": '{"queue_messages": 100}', "security": '{"isolation": "strict"}'}
 
@@ -191,6 +205,23 @@ def seconds(name: str, value: Any) -> float:
     """
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 2**31:
         raise ValueError(f"{name} is a number of seconds above 0, not {value!r}")
+    return float(value)
+
+
+def window_seconds(value: Any) -> float:
+    """Check over how many seconds closes are spread.
+
+    Args:
+        value: The argument `window`.
+
+    Returns:
+        The value.
+
+    Raises:
+        ValueError: It is not a number of seconds from 0 to 600.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= LONGEST_WINDOW:
+        raise ValueError(f"window is a number of seconds from 0 to {LONGEST_WINDOW}, not {value!r}")
     return float(value)
 
 
