@@ -7,7 +7,7 @@
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), some three hours on a quiet machine, and write it
-#              (bench-core: what the aims are about, in a quarter of an hour; BENCH_ARGS=-short: seconds, to see that it works; a part: bench/peers/README.md; bench-docs: write it from bench/results)
+#              (bench-core: what the aims are about, in some twenty minutes; BENCH_ARGS=-short: seconds, to see that it works; a part: bench/peers/README.md; bench-docs: write it from bench/results)
 # make bench-bus  measure what docs/reference/bus-benchmarks.md shows, a quarter of an hour on a quiet machine, and write it
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME, a time or a number of inputs such as 20000x
@@ -128,8 +128,8 @@ fuzz-long:
 bench: $(if $(findstring -short,$(BENCH_ARGS)),,.venvs/bench/.fraiseql)
 	go run ./bench/run $(BENCH_ARGS)
 
-# What the aims are about, a quarter of an hour; of the rest the page keeps showing the last run. The slow client and the Go
-# benchmarks take another ten minutes: BENCH_ARGS of bench, see bench/peers/README.md.
+# What the aims are about, some twenty minutes; of the rest the page keeps showing the last run. The slow client and the Go
+# benchmarks take another quarter of an hour: BENCH_ARGS of bench, see bench/peers/README.md.
 BENCH_CORE = go run ./bench/run -wait 20s -rounds 5 -only peers
 BENCH_SIX = fraiseql,library,floor,centrifuge,gqlgen,graphql-ws
 bench-core:

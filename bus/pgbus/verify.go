@@ -13,7 +13,8 @@ import (
 // doubt is what the reader does not take for granted after the server was another one, or began anew: its newest
 // transactions may be lost, and their numbers are given to others.
 type doubt struct {
-	server, timeline string // which one it is; "": it does not say
+	// timeline and started are which server it is, and when it was started; "": it does not say.
+	timeline, started string
 	// stood is where the reader stood before. What is found up to there, behind the newest event that was handed over, was either
 	// of no interest when it was read, or was written since under a number that had been lost.
 	stood    place
@@ -71,14 +72,15 @@ func (r *reader) identify(ctx context.Context) (again, promoted bool, err error)
 	if err != nil && !errors.As(err, &refused) {
 		return false, false, explain(err)
 	}
-	server, timeline := "", ""
+	timeline, started := "", ""
 	if err == nil && len(rows) == 1 {
-		timeline, server = rows[0][0], rows[0][0]+" "+rows[0][1]
+		timeline, started = rows[0][0], rows[0][1]
 	}
-	if r.server != "" && server != "" {
-		again, promoted = server != r.server, timeline != r.timeline
+	if r.timeline != "" && timeline != "" {
+		promoted = timeline != r.timeline
+		again = promoted || started != r.started
 	}
-	r.server, r.timeline = server, timeline
+	r.timeline, r.started = timeline, started
 	return again, promoted, nil
 }
 
