@@ -149,6 +149,7 @@ func (s *Session) appendOutgoing(dst []Outgoing, items []queue.Item) []Outgoing 
 		case it.Queue != nil:
 			if it.Message.End {
 				s.driver.Ended(it.Queue)
+				s.driver.Written(it.Queue) // the host sends all that it takes
 			}
 			from := len(buf)
 			buf = s.appendItem(buf, it)

@@ -20,7 +20,7 @@ func (op *Operation) variableErrors(t *jsontape.Tape, raw jsontape.Ref) []*Error
 			switch {
 			case len(errs) < maxInputErrors:
 				errs = append(errs, &Error{Code: code.BadUserInput, Locations: at,
-					Message: fmt.Sprintf(`Variable "$%s" has invalid value%s: %s`, v.Name, pathText(path), message)})
+					Message: fmt.Sprintf(`Variable "$%s" has invalid value%s: %s`, clip(v.Name), pathText(path), message)})
 			case len(errs) == maxInputErrors:
 				errs = append(errs, &Error{Code: code.BadUserInput,
 					Message: "Too many errors processing variables, error limit reached. Execution aborted."})

@@ -151,6 +151,21 @@ func TestCoerceVariablesReportsAll(t *testing.T) {
 	}
 }
 
+// What is said about variables is not much longer than what was sent.
+func TestErrorsOfLongNames(t *testing.T) {
+	s := mustLoad(t, coerceSDL)
+	name := strings.Repeat("n", 30_000)
+	op := mustParse(t, s, `subscription($`+name+`: [Int]) { t { f(ii: 1, inll: 1, il: $`+name+`) } }`)
+	_, errs := op.CoerceVariables(nil, tapeOf(t, `{"`+name+`":[`+strings.Repeat(`"x",`, 49)+`1]}`), jsontape.Root)
+	length := 0
+	for _, e := range errs {
+		length += len(e.Message)
+	}
+	if len(errs) != 49 || length > 30_000 {
+		t.Errorf("%d errors of %d bytes", len(errs), length)
+	}
+}
+
 func TestCoerceArguments(t *testing.T) {
 	s := mustLoad(t, coerceSDL)
 	for _, c := range []struct{ variables, args, vars, want string }{

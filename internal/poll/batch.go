@@ -20,8 +20,9 @@ type batch struct {
 	total, skip int
 	// more says that something is left of what waited.
 	more bool
-	// closing says that the last item is the close: what came after it is discarded.
-	closing bool
+	// closing says that the last item is the close: what came after it is discarded. ending says that some item is the last of its
+	// subscription.
+	closing, ending bool
 }
 
 // insert is a payload that goes out after buf[:at].
@@ -49,7 +50,7 @@ func (b *batch) clear() {
 	clear(b.big)
 	clear(b.vecs)
 	b.items, b.ends, b.buf, b.big, b.vecs = b.items[:0], b.ends[:0], b.buf[:0], b.big[:0], b.vecs[:0]
-	b.closing = false
+	b.closing, b.ending = false, false
 	if cap(b.buf) > maxScratch {
 		b.buf = nil
 	}
@@ -63,8 +64,14 @@ func (b *batch) encode(f Framing) int {
 	other, _ := f.(PayloadFraming)
 	for i := range b.items {
 		it := &b.items[i]
+		if b.encodeText(f, it) {
+			outside += len(it.Control.Data)
+			b.ends = append(b.ends, len(b.buf)+outside)
+			continue
+		}
 		b.buf = f.AppendPrefix(b.buf, it)
 		if m := it.Message; m != nil {
+			b.ending = b.ending || m.End
 			payload := m.Payload
 			if other != nil {
 				payload = other.FramedPayload(it)
@@ -85,6 +92,32 @@ func (b *batch) encode(f Framing) int {
 		}
 	}
 	return len(b.buf) + outside
+}
+
+// encodeText builds the frame of a long text without a copy; false: it is none.
+func (b *batch) encodeText(f Framing, it *queue.Item) bool {
+	if it.Queue != nil || len(it.Control.Data) < bigPayload || it.Control.Kind != queue.Text {
+		return false
+	}
+	t, ok := f.(TextFraming)
+	if ok {
+		b.buf = t.AppendTextHeader(b.buf, len(it.Control.Data))
+		b.big = append(b.big, insert{len(b.buf), it.Control.Data})
+	}
+	return ok
+}
+
+// tell tells the owner of the subscriptions whose last message is among the first n items, which are out.
+func (b *batch) tell(f Framing, n int) {
+	t, ok := f.(EndFraming)
+	if !ok || !b.ending {
+		return
+	}
+	for i := range b.items[:n] {
+		if it := &b.items[i]; it.Message != nil && it.Message.End {
+			t.Written(it)
+		}
+	}
 }
 
 // vectors returns the bytes from offset skip on, in pieces.

@@ -60,16 +60,20 @@ type held struct {
 	off  int
 }
 
-// HeldBytes returns how many bytes of results were taken from the queue and wait to be written: those of a frame that a full
+// HeldBytes returns how many bytes of results and replies were taken from the queue and wait to be written: those of a frame that a full
 // socket has cut, or of a batch that a goroutine writes. Any goroutine may ask.
 func (c *Conn) HeldBytes() int {
 	if c.stream != nil {
 		return int(c.stream.held.Load())
 	}
-	if h := c.held.Load(); h != nil && h.item.Message != nil {
+	switch h := c.held.Load(); {
+	case h == nil:
+		return 0
+	case h.item.Message == nil:
+		return len(h.item.Control.Data)
+	default:
 		return len(h.item.Message.Payload)
 	}
-	return 0
 }
 
 // Outbound returns the queue of what goes to the peer.

@@ -58,6 +58,19 @@ type PayloadFraming interface {
 	FramedPayload(it *queue.Item) []byte
 }
 
+// TextFraming is a Framing whose long Text controls need not be copied.
+type TextFraming interface {
+	// AppendTextHeader appends what stands before the Data of a Text control of n bytes; nothing stands behind it.
+	AppendTextHeader(dst []byte, n int) []byte
+}
+
+// EndFraming is a Framing that is told when the last message of a subscription is out.
+type EndFraming interface {
+	// Written says that an item with Message.End, for which AppendPrefix was called, is wholly written and will not be asked
+	// for again.
+	Written(it *queue.Item)
+}
+
 // Owner is the protocol side of a connection.
 type Owner interface {
 	Framing

@@ -232,6 +232,7 @@ func (st *stream) write(b *batch) (more bool, err error) {
 		}
 	}
 	c.shard.stats.frames.Add(int64(len(b.items)))
+	b.tell(c.owner, len(b.items))
 	if b.closing {
 		return false, st.end()
 	}

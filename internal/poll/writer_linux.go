@@ -280,6 +280,7 @@ func (s *shard) settleLocked(c *Conn, b *batch, n int, errno syscall.Errno) bool
 		return !s.fullLocked(c, errno)
 	}
 	s.stats.frames.Add(int64(len(b.items)))
+	b.tell(c.owner, len(b.items))
 	if b.skip > 0 {
 		c.held.Store(nil)
 	}
@@ -312,6 +313,7 @@ func (s *shard) endLocked(c *Conn) {
 // the others return to their queues. It returns how many items were wholly written.
 func (c *Conn) keepLocked(b *batch, n int) int {
 	whole, off := b.written(n)
+	b.tell(c.owner, whole)
 	rest := b.items[whole:]
 	var cut *held
 	if off > 0 {

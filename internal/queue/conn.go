@@ -1,6 +1,9 @@
 package queue
 
-import "sync"
+import (
+	"slices"
+	"sync"
+)
 
 const (
 	connBusy    uint8 = 1 << iota // woken, and not emptied since
@@ -21,7 +24,7 @@ type Conn struct {
 	limits      *Limits
 	first, last *Queue   // ready list: subscriptions with messages
 	control     *control // nil most of the time
-	bytes       int64    // of queued results
+	bytes       int64    // of queued results and replies
 	ends        int32    // of pulled queues that have ended, until TellEnd has told so
 	flags       uint8
 }
@@ -29,6 +32,7 @@ type Conn struct {
 // control is what waits in front of the results.
 type control struct {
 	items []Control
+	bytes int64 // of items
 	// final closes the connection once the results are out.
 	final Control
 }
@@ -85,7 +89,7 @@ func (c *Conn) Closing() bool {
 }
 
 // Control queues a control message. After a Close, or Shut, it is discarded. A client that makes more of them
-// than the bound without reading is closed with 4290.
+// than the bounds of number and bytes without reading is closed with 4290; one always fits if nothing else waits.
 func (c *Conn) Control(m Control) {
 	c.mu.Lock()
 	if c.flags&(connShut|connClosing) != 0 {
@@ -95,7 +99,7 @@ func (c *Conn) Control(m Control) {
 	switch {
 	case m.Kind == Close:
 		c.closeLocked(m.Code, string(m.Data))
-	case c.control != nil && len(c.control.items) >= c.maxControl():
+	case c.control.full(&m, c.maxControl(), c.maxBytes()):
 		c.closeLocked(CodeSlowConsumer, "slow consumer: too many unread replies")
 	default:
 		c.controlLocked(m)
@@ -138,6 +142,46 @@ func (c *Conn) controlLocked(m Control) {
 		c.control = &control{}
 	}
 	c.control.items = append(c.control.items, m)
+	c.accountControlLocked(len(m.Data))
+}
+
+// full reports whether m must not wait beside what waits already.
+func (t *control) full(m *Control, messages int, bytes int64) bool {
+	if t == nil || len(t.items) == 0 {
+		return false
+	}
+	return len(t.items) >= messages || t.bytes+int64(len(m.Data)) > bytes
+}
+
+func (c *Conn) accountControlLocked(n int) {
+	c.control.bytes += int64(n)
+	c.bytes += int64(n)
+}
+
+// dropControlLocked forgets the control messages that wait.
+func (c *Conn) dropControlLocked() {
+	if c.control != nil {
+		c.bytes -= c.control.bytes
+		c.control = nil
+	}
+}
+
+// takeControlLocked appends the control messages that wait, until about maxBytes (0: all), and returns how many bytes they
+// have. all is false when some are left.
+func (c *Conn) takeControlLocked(dst []Item, maxBytes int) (items []Item, sum int, all bool) {
+	for i := range c.control.items {
+		if maxBytes > 0 && sum >= maxBytes {
+			rest := c.control.items[i:]
+			c.control.items = append(make([]Control, 0, len(rest)), rest...)
+			return dst, sum, false
+		}
+		m := c.control.items[i]
+		c.accountControlLocked(-len(m.Data))
+		sum += len(m.Data) + itemOverhead
+		dst = append(dst, Item{Control: m})
+	}
+	c.control.items = nil
+	return dst, sum, true
 }
 
 func (c *Conn) dropResultsLocked() {
@@ -148,21 +192,22 @@ func (c *Conn) dropResultsLocked() {
 }
 
 // Take appends what waits to dst, control messages first, then one message of each ready subscription in
-// turn, until about maxBytes of payload. more is true when something is left. When nothing is left the
-// connection is idle again: the next message wakes the sink.
+// turn, until about maxBytes of payload; 0: all control messages and no other. more is true when something is left. When
+// nothing is left the connection is idle again: the next message wakes the sink.
 func (c *Conn) Take(dst []Item, maxBytes int) (items []Item, more bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.flags&connShut != 0 {
 		return dst, false
 	}
+	sum := 0
 	if c.control != nil {
-		for _, m := range c.control.items {
-			dst = append(dst, Item{Control: m})
+		all := false
+		if dst, sum, all = c.takeControlLocked(dst, maxBytes); !all {
+			return dst, true
 		}
-		c.control.items = nil
 	}
-	for sum := 0; c.first != nil; {
+	for c.first != nil {
 		if sum >= maxBytes {
 			if c.flags&connAwaited != 0 {
 				c.tellRoomLocked()
@@ -226,8 +271,9 @@ func (c *Conn) Untake(items []Item) {
 	if c.control == nil {
 		c.control = &control{}
 	}
-	for i, j := 0, len(controls)-1; i < j; i, j = i+1, j-1 {
-		controls[i], controls[j] = controls[j], controls[i]
+	slices.Reverse(controls)
+	for i := range controls {
+		c.accountControlLocked(len(controls[i].Data))
 	}
 	c.control.items = append(controls, c.control.items...)
 }
@@ -271,10 +317,10 @@ func (c *Conn) Shut() {
 	defer c.mu.Unlock()
 	c.flags |= connShut
 	c.dropResultsLocked()
-	c.control = nil
+	c.dropControlLocked()
 }
 
-// Bytes returns how many bytes of results wait.
+// Bytes returns how many bytes of results and replies wait.
 func (c *Conn) Bytes() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -185,9 +185,57 @@ func TestTooManyControlMessages(t *testing.T) {
 	for i := range 5 {
 		c.Control(Control{Data: fmt.Append(nil, i)})
 	}
-	items, _ := c.Take(nil, 100)
+	items, _ := c.Take(nil, 1000)
 	if diff := cmp.Diff([]string{"0", "1", "close 4290"}, describe(items)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// Replies count for the bytes of a connection, and are taken a few at a time.
+func TestControlMessagesHaveABound(t *testing.T) {
+	c, _ := connected(&Limits{Bytes: 1000})
+	reply := Control{Kind: Text, Data: []byte(strings.Repeat("x", 600))}
+	long := Control{Kind: Text, Data: []byte(strings.Repeat("y", 5000))}
+	c.Control(long) // one always fits
+	if n := c.Bytes(); n != 5000 {
+		t.Errorf("%d bytes wait", n)
+	}
+	items, more := c.Take(nil, 1<<20)
+	if len(items) != 1 || more || c.Bytes() != 0 {
+		t.Fatalf("took %d, more %v, %d bytes are left", len(items), more, c.Bytes())
+	}
+	c.Untake(items)
+	if n := c.Bytes(); n != 5000 {
+		t.Errorf("%d bytes were given back", n)
+	}
+	c.Control(reply)
+	items, _ = c.Take(nil, 1<<20)
+	if len(items) != 2 || items[1].Control.Code != CodeSlowConsumer || c.Bytes() != 0 {
+		t.Errorf("took %v, %d bytes are left", describe(items), c.Bytes())
+	}
+
+	c, _ = connected(nil)
+	q := c.queue("q", Policy{Messages: 9})
+	for range 10 {
+		c.Control(reply)
+	}
+	q.Enqueue(text("result"))
+	c.CloseAfter(1001, "")
+	var order []string
+	for more := true; more; {
+		if items, more = c.Take(items[:0], 1000); len(items) > 2 {
+			t.Errorf("took %d at once", len(items))
+		}
+		order = append(order, describe(items)...)
+	}
+	if len(order) != 12 || c.Bytes() != 0 {
+		t.Errorf("took %q, %d bytes are left", order, c.Bytes())
+	}
+	c, _ = connected(nil)
+	c.Control(reply)
+	c.Shut()
+	if c.Bytes() != 0 {
+		t.Errorf("%d bytes after the end", c.Bytes())
 	}
 }
 

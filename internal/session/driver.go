@@ -96,6 +96,13 @@ func (d *Driver) Ended(q *queue.Queue) {
 	d.machine.Ended(q)
 }
 
+// Written says that such a message is out (see Machine.Written). Between the two nothing of it may be written anew.
+func (d *Driver) Written(q *queue.Queue) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.machine.Written(q)
+}
+
 // Identity is who the connection was authenticated as; nil before that and after the close.
 func (d *Driver) Identity() *identity.Identity {
 	d.mu.Lock()

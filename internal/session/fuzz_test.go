@@ -84,7 +84,12 @@ func (w *wireWorld) event(letter byte) {
 	case 'e':
 		if n := len(w.live); n > 0 {
 			m.Ended(&w.live[n-1].Queue)
+			m.Written(&w.live[n-1].Queue)
 			w.complete(w.live[n-1])
+		}
+	case 'p': // its end is not written before something else happens
+		if n := len(w.live); n > 0 {
+			m.Ended(&w.live[n-1].Queue)
 		}
 	case 'x':
 		w.apply(nil, m.Shut(nil, 1012, "restart"))

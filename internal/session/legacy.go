@@ -35,9 +35,9 @@ const (
 	connectError = `{"type":"connection_error","payload":{"message":`
 )
 
-// connectionError answers what is no message.
+// connectionError answers what is no message, with a reason as short as one of a close.
 func connectionError(dst []Action, reason string) []Action {
-	return append(dst, Action{Kind: Send, Data: append(jsontape.AppendQuoted([]byte(connectError), reason), '}', '}')})
+	return append(dst, Action{Kind: Send, Data: append(jsontape.AppendQuoted([]byte(connectError), CutReason(reason)), '}', '}')})
 }
 
 // farewell tells a client of the legacy protocol why the connection is about to be closed.

@@ -148,6 +148,15 @@ func TestLegacyProtocol(t *testing.T) {
 }
 
 // What waits for credentials is bounded, for one connection and for all.
+// What is no message is not sent back at length.
+func TestLegacyErrorsAreShort(t *testing.T) {
+	p := newLegacyPlayer(t, Options{})
+	actions := p.machine.Receive(nil, []byte(`{"type":"`+strings.Repeat("\x7f", 60_000)+`"}`), &p.tape)
+	if len(actions) != 1 || len(actions[0].Data) > 1000 {
+		t.Errorf("%d actions, the first with %d bytes", len(actions), len(actions[0].Data))
+	}
+}
+
 func TestLegacyEarlyIsBounded(t *testing.T) {
 	start := func(id int) []byte {
 		return fmt.Appendf(nil, `{"type":"start","id":"%d","payload":{"query":"%s"}}`, id, strings.Repeat(" ", 60<<10))

@@ -180,7 +180,7 @@ func (m *Machine) Acknowledged() bool { return m.state == acknowledged }
 func (m *Machine) Preparing() bool { return m.waiting > 0 && m.state != closed }
 
 // Operations is the number of active operations, those that are still being prepared included.
-func (m *Machine) Operations() int { return m.ops.len() }
+func (m *Machine) Operations() int { return m.ops.live() }
 
 // Receive takes a whole message of the client. tape is scratch: nothing of it, nor of message, is retained.
 func (m *Machine) Receive(dst []Action, message []byte, tape *jsontape.Tape) []Action {
@@ -223,14 +223,19 @@ func (m *Machine) subscribe(dst []Action, in *inbound, tape *jsontape.Tape, size
 	if m.state != acknowledged && !early {
 		return m.farewell(dst, CodeUnauthorized, "Unauthorized")
 	}
-	if m.ops.find(in.id) != nil {
+	o := m.ops.find(in.id)
+	if o != nil && !o.ended {
 		reason := "Subscriber for " + in.unescapedID() + " already exists"
 		if m.options.legacy {
 			return connectionError(dst, reason)
 		}
 		return m.Shut(dst, CodeSubscriberExists, reason)
 	}
-	if limit := m.options.subscriptions(); limit > 0 && m.ops.len() >= limit {
+	if o != nil { // the client has read its end, or completed it; what is not written of it must not come
+		dst = append(dst, Action{Kind: Complete, Subscription: o.sub})
+		m.ops.remove(o, in.id)
+	}
+	if limit := m.options.subscriptions(); limit > 0 && m.ops.len() >= limit && m.ops.live() >= limit {
 		return m.refuse(dst, in.id, "subscriptions_per_connection", code.TooManySubscriptions, "this connection has as many subscriptions as it may have")
 	}
 	weight := uint16(min(size, maxPreparing)>>10 + 1)
@@ -265,10 +270,10 @@ func (m *Machine) complete(dst []Action, id []byte) []Action {
 	if o == nil {
 		return dst
 	}
-	sub := o.sub
+	sub, ended := o.sub, o.ended
 	m.ops.remove(o, id)
 	var answer []byte
-	if m.options.legacy {
+	if m.options.legacy && !ended {
 		answer = AppendComplete(nil, id)
 	}
 	switch {
@@ -366,11 +371,20 @@ func (m *Machine) holds(req *Request, sub *hub.Subscription) bool {
 // Ended says that the last message of a subscription is about to be written: its id is free from now on. It
 // must be called before the write, because the client may use the id again as soon as it has read it. (A client
 // that completes the operation before it has read that message, and uses the id again at once, takes it for the
-// end of the new one. The protocol has no remedy: the message may be on the network already.)
+// end of the new one. The protocol has no remedy: the message may be on the network already.) Until Written the client may
+// complete the operation, or use its id again, so that what is not on the network does not come.
 func (m *Machine) Ended(q *queue.Queue) {
 	var scratch [64]byte
+	if o := m.ops.find(q.AppendID(scratch[:0])); o.has(q) {
+		o.ended = true
+	}
+}
+
+// Written says that the last message of a subscription, of which Ended told, is out.
+func (m *Machine) Written(q *queue.Queue) {
+	var scratch [64]byte
 	id := q.AppendID(scratch[:0])
-	if o := m.ops.find(id); o != nil && o.sub != nil && &o.sub.Queue == q {
+	if o := m.ops.find(id); o.has(q) && o.ended {
 		m.ops.remove(o, id)
 	}
 }

@@ -177,6 +177,25 @@ var closeCases = []protocolCase{
 		> nonsense
 		timeout
 		closed`},
+	{rule: "an end that is not written yet is taken back by complete", script: live1 + `
+		ending 1
+		> {"id":"1","type":"complete"}
+		< complete 1
+		> {"id":"1","type":"subscribe","payload":{"query":"subscription {b}"}}
+		< subscribe 1 subscription {b}`},
+	{rule: "and by another operation of the same id", script: live1 + `
+		ending 1
+		> {"id":"1","type":"subscribe","payload":{"query":"subscription {b}"}}
+		< complete 1
+		< subscribe 1 subscription {b}
+		ended 1
+		> {"id":"1","type":"subscribe","payload":{"query":"subscription {c}"}}
+		< close 4409 Subscriber for 1 already exists`},
+	{rule: "an end that is written is none's any more", script: live1 + `
+		ended 1
+		> {"id":"1","type":"complete"}
+		> {"id":"1","type":"subscribe","payload":{"query":"subscription {b}"}}
+		< subscribe 1 subscription {b}`},
 	{rule: "a reason is cut to 123 bytes", script: `
 		> {"type":"` + strings.Repeat("x", 200) + `"}
 		< close 4400 Unknown message type "` + strings.Repeat("x", 123-len(`Unknown message type "`))},

@@ -59,7 +59,7 @@ func (m *Machine) Refreshed(dst []Action, who *identity.Identity, err error) []A
 func (m *Machine) adopt(dst []Action, who *identity.Identity) []Action {
 	m.who = who
 	for o := range m.ops.all {
-		if o.sub != nil {
+		if o.sub != nil && !o.ended {
 			dst = append(dst, Action{Kind: Readmit, Subscription: o.sub})
 		}
 	}

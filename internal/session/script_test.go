@@ -115,8 +115,12 @@ func (p *player) input(line string) []Action {
 		return m.Subscribed(nil, p.request(n), Outcome{Errors: []byte(more)})
 	case "nothing":
 		return m.Subscribed(nil, p.request(n), Outcome{})
+	case "ending":
+		m.Ended(&p.sub(n).Queue)
+		return nil
 	case "ended":
 		m.Ended(&p.sub(n).Queue)
+		m.Written(&p.sub(n).Queue)
 		return nil
 	case "refresh":
 		return p.refreshed(first)

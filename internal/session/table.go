@@ -1,6 +1,9 @@
 package session
 
-import "github.com/fraiseql/fraiseql-go/internal/hub"
+import (
+	"github.com/fraiseql/fraiseql-go/internal/hub"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
+)
 
 // op is one active operation. Its JSON-escaped id is key, or, when key is empty, the id of sub.
 type op struct {
@@ -8,7 +11,11 @@ type op struct {
 	sub   *hub.Subscription // nil while the operation is being prepared
 	token uint32            // of the request: an id that is used again has another one
 	held  uint16            // KiB of its message
+	ended bool              // its last message is about to be written, see Machine.Ended
 }
+
+// has reports whether the operation, nil for none, has the subscription of a queue.
+func (o *op) has(q *queue.Queue) bool { return o != nil && o.sub != nil && &o.sub.Queue == q }
 
 func (o *op) is(id []byte) bool {
 	if o.key != "" {
@@ -44,6 +51,16 @@ func (t *table) len() int {
 	}
 	if t.more != nil {
 		n += len(t.more.ops)
+	}
+	return n
+}
+
+// live is len without those that have ended.
+func (t *table) live() (n int) {
+	for o := range t.all {
+		if !o.ended {
+			n++
+		}
 	}
 	return n
 }

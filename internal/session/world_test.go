@@ -200,6 +200,7 @@ func (p *peer) read() []string {
 		}
 		if it.Queue != nil && it.Message.End {
 			p.Ended(it.Queue)
+			p.Written(it.Queue)
 		}
 		texts = append(texts, string(AppendItem(nil, it)))
 	}

@@ -32,23 +32,23 @@ func AgreeDeflate(offers []string) (answer string, whole bool) {
 			if n++; n > maxOffers {
 				return "", false
 			}
-			if bits, ok := agreeOffer(offer); ok && bits == "15" {
+			switch bits, ok := agreeOffer(offer); {
+			case ok && bits == "":
 				return DeflateAnswer, true
-			} else if ok {
-				return DeflateAnswer + "; server_max_window_bits=" + bits, false
+			case ok: // who asks for a window is told (RFC 7692, 7.1.2.1)
+				return DeflateAnswer + "; server_max_window_bits=" + bits, bits == "15"
 			}
 		}
 	}
 	return "", false
 }
 
-// agreeOffer reads one offer: the window that the server may use, and whether it can be agreed to.
+// agreeOffer reads one offer: the window that the server is asked to use, "" for any, and whether it can be agreed to.
 func agreeOffer(offer string) (bits string, ok bool) {
 	name, parameters, _ := strings.Cut(offer, ";")
 	if !strings.EqualFold(strings.TrimSpace(name), "permessage-deflate") {
 		return "", false
 	}
-	bits = "15"
 	seen := map[string]bool{}
 	for p := range strings.SplitSeq(parameters, ";") {
 		if strings.TrimSpace(p) == "" {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestAgreeDeflate(t *testing.T) {
-	const small = DeflateAnswer + "; server_max_window_bits=10"
+	const small, large = DeflateAnswer + "; server_max_window_bits=10", DeflateAnswer + "; server_max_window_bits=15"
 	for offer, want := range map[string]string{
 		"permessage-deflate":                                                 DeflateAnswer,
 		"Permessage-Deflate; client_max_window_bits":                         DeflateAnswer,
@@ -20,7 +20,7 @@ func TestAgreeDeflate(t *testing.T) {
 		`permessage-deflate; client_max_window_bits="15"`:                    DeflateAnswer,
 		"permessage-deflate; server_no_context_takeover":                     DeflateAnswer,
 		"permessage-deflate; client_no_context_takeover":                     DeflateAnswer,
-		"permessage-deflate; server_max_window_bits=15":                      DeflateAnswer,
+		"permessage-deflate; server_max_window_bits=15":                      large,
 		"permessage-deflate; server_max_window_bits=10":                      small,
 		"permessage-deflate; server_max_window_bits":                         "",
 		"permessage-deflate; server_max_window_bits=7":                       "",
@@ -36,7 +36,7 @@ func TestAgreeDeflate(t *testing.T) {
 		"permessage-bzip2": "",
 		strings.Repeat("x,", 20) + "permessage-deflate": "",
 	} {
-		if got, whole := AgreeDeflate([]string{offer}); got != want || whole != (want == DeflateAnswer) {
+		if got, whole := AgreeDeflate([]string{offer}); got != want || whole != (want == DeflateAnswer || want == large) {
 			t.Errorf("%q: %q %v", offer, got, whole)
 		}
 	}

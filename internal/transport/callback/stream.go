@@ -145,29 +145,22 @@ func (s *Stream) run() {
 	label := "abrupt"
 	defer func() { s.gone(label) }()
 	defer s.h.cfg.Host.Guard(func() {})
-	var beats <-chan time.Time
-	if s.ask.interval > 0 {
-		ticker := time.NewTicker(s.ask.interval)
-		defer ticker.Stop()
-		beats = ticker.C
-	}
-	expiry, stop := s.expiry()
-	defer func() { stop() }()
+	c := s.clock()
+	defer c.stop()
 	for {
 		select {
 		case <-s.h.ctx.Done():
 			return
-		case <-expiry:
-			s.End(session.CodeForbidden)
+		case <-c.expiry.C:
+			s.expire(c)
 		case <-s.fresh:
-			stop()
-			expiry, stop = s.expiry()
-		case <-beats:
+			s.arm(c)
+		case <-c.beats:
 			if !s.check() {
 				return
 			}
 		case <-s.wake:
-			if ended, as := s.drain(beats); ended {
+			if ended, as := s.drain(c); ended {
 				label = as
 				return
 			}
@@ -175,17 +168,50 @@ func (s *Stream) run() {
 	}
 }
 
-func (s *Stream) expiry() (<-chan time.Time, func() bool) {
-	who := s.who.Load()
-	if who.ExpiresAt.IsZero() {
-		return nil, func() bool { return true }
-	}
-	timer := time.NewTimer(time.Until(who.ExpiresAt))
-	return timer.C, timer.Stop
+// clock is what a stream looks at while it posts.
+type clock struct {
+	beats  <-chan time.Time // for checks; nil: none
+	expiry *time.Timer      // of the credentials
+	ticker *time.Ticker     // of beats
 }
 
-// drain posts what waits, with checks in between.
-func (s *Stream) drain(beats <-chan time.Time) (ended bool, label string) {
+func (s *Stream) clock() *clock {
+	c := &clock{expiry: time.NewTimer(0)}
+	if s.ask.interval > 0 {
+		c.ticker = time.NewTicker(s.ask.interval)
+		c.beats = c.ticker.C
+	}
+	s.arm(c)
+	return c
+}
+
+// arm sets the time at which the credentials that are valid now end.
+func (s *Stream) arm(c *clock) {
+	if at := s.who.Load().ExpiresAt; at.IsZero() {
+		c.expiry.Stop()
+	} else {
+		c.expiry.Reset(time.Until(at))
+	}
+}
+
+// expire ends the stream, unless fresh credentials have come at the same time.
+func (s *Stream) expire(c *clock) {
+	if at := s.who.Load().ExpiresAt; at.IsZero() || time.Now().Before(at) {
+		s.arm(c)
+		return
+	}
+	s.End(session.CodeForbidden)
+}
+
+func (c *clock) stop() {
+	c.expiry.Stop()
+	if c.ticker != nil {
+		c.ticker.Stop()
+	}
+}
+
+// drain posts what waits, with checks in between, and as long as the credentials are valid.
+func (s *Stream) drain(c *clock) (ended bool, label string) {
 	var items []queue.Item
 	for more := true; more; {
 		items, more = s.out.Take(items[:0], 1)
@@ -196,7 +222,12 @@ func (s *Stream) drain(beats <-chan time.Time) (ended bool, label string) {
 		}
 		clear(items)
 		select {
-		case <-beats:
+		case <-c.expiry.C:
+			s.expire(c)
+			more = true // at least the close waits
+		case <-s.fresh:
+			s.arm(c)
+		case <-c.beats:
 			if !s.check() {
 				return true, "abrupt"
 			}

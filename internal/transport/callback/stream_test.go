@@ -31,6 +31,7 @@ type script struct {
 	mu      sync.Mutex
 	answers []int
 	got     []string // actions
+	delay   time.Duration
 }
 
 const hang = -1
@@ -47,6 +48,7 @@ func (s *script) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		status, s.answers = s.answers[0], s.answers[1:]
 	}
 	s.mu.Unlock()
+	<-time.After(s.delay)
 	if status == hang {
 		<-r.Context().Done()
 		return
@@ -171,6 +173,20 @@ func TestPostsThatFail(t *testing.T) {
 		if got := d.router.actions(); len(got) != tt.posts || slices.ContainsFunc(got, func(a string) bool { return a != "next" }) {
 			t.Errorf("%v: the router was sent %v", tt.answers, got)
 		}
+	}
+}
+
+// Credentials that end while results wait end the subscription between two of them.
+func TestExpiryBehindResults(t *testing.T) {
+	d := stage(t, 0)
+	d.router.delay = 50 * time.Millisecond
+	d.who.ExpiresAt = time.Now().Add(200 * time.Millisecond)
+	for range 90 {
+		d.sub.Enqueue(&queue.Message{Payload: []byte(`{"data":{}`)})
+	}
+	d.run(t)
+	if got := d.router.actions(); len(got) > 20 || got[len(got)-1] != "complete" {
+		t.Errorf("the router was sent %v", got)
 	}
 }
 

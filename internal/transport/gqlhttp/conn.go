@@ -380,10 +380,23 @@ func (c *conn) lookAgain(t time.Time) {
 		return
 	}
 	if c.flow != nil {
-		c.flow.wakeUp(&c.out.Conn)
+		c.expireFlow()
 	} else if left := time.Until(t); left < c.silence() {
 		c.out.SetDeadline(max(left, 1))
 	}
+}
+
+// expireFlow ends a stream that a goroutine writes, now or when its credentials do: the goroutine may wait for the client.
+func (c *conn) expireFlow() {
+	at := c.expires.Load()
+	if at == 0 {
+		return
+	}
+	if left := time.Until(time.Unix(int64(at), 0)); left > 0 {
+		c.flow.expireIn(left, c.expireFlow)
+		return
+	}
+	c.end(codeExpired)
 }
 
 // end ends the stream now, without what waits.

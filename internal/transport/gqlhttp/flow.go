@@ -29,6 +29,7 @@ type flow struct {
 	mu      sync.Mutex
 	control *http.ResponseController // nil once the handler returns
 	cut     bool                     // writes are bounded from now on
+	expiry  *time.Timer              // ends the stream with its credentials, also while a write waits; nil: never set
 }
 
 func newFlow(w http.ResponseWriter) *flow {
@@ -77,6 +78,22 @@ func (f *flow) done() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.control = nil
+	if f.expiry != nil {
+		f.expiry.Stop()
+	}
+}
+
+// expireIn calls expire after some time, in place of what was to be called before.
+func (f *flow) expireIn(d time.Duration, expire func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case f.control == nil:
+	case f.expiry == nil:
+		f.expiry = time.AfterFunc(d, expire)
+	default:
+		f.expiry.Reset(d)
+	}
 }
 
 // Leaver is a response whose client can be sent away from outside, alone, without the end of the request's context.
@@ -180,6 +197,7 @@ func (s *flows) serve(c *conn, x *exchange) {
 	_ = c.flow.control.SetWriteDeadline(time.Time{})
 	x.w.WriteHeader(http.StatusOK)
 	c.start()
+	c.expireFlow()
 	c.enrolled(x)
 	x.leavable(c.dismiss)
 	if code, err = c.write(x.name, x.r.Context().Done(), s.stop); code != codeDone {

@@ -147,6 +147,20 @@ func TestHTTP2Ends(t *testing.T) {
 	}
 }
 
+// Credentials end streams whose peers do not read, too.
+func TestHTTP2ExpiryOfAStalledStream(t *testing.T) {
+	f, c := serveH2(t, nil)
+	f.engine.mu.Lock()
+	f.engine.expires = time.Now().Add(time.Second)
+	f.engine.mu.Unlock()
+	f.h2(c, "POST", "text/event-stream", query("stalled")).opened()
+	f.engine.publish("stalled", `"`+strings.Repeat("x", 8<<20)+`"`)
+	f.gone()
+	if n := f.tally.count(observe.ConnectionsClosed, "4403"); n != 1 {
+		t.Errorf("%d closed with 4403, counted %v", n, f.tally.n)
+	}
+}
+
 // Closing ends streams whose peers do not read, too.
 func TestHTTP2Close(t *testing.T) {
 	f, c := serveH2(t, nil)

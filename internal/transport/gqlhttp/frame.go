@@ -59,10 +59,20 @@ func (c *conn) silent(it *queue.Item) bool {
 	return c.format == formatMultipart && it.Message.End && it.Message.Payload == nil
 }
 
+// Written implements poll.EndFraming.
+func (c *conn) Written(it *queue.Item) {
+	if c.single != nil {
+		c.single.written(it.Queue)
+	}
+}
+
 // ended says that the last message of a subscription is about to be written.
 func (c *conn) ended(q *queue.Queue) {
 	if c.single != nil {
 		c.single.ended(q)
+		if c.flow != nil { // nothing comes back from there
+			c.single.written(q)
+		}
 		return
 	}
 	c.out.CloseAfter(codeDone, "")

@@ -37,6 +37,17 @@ type single struct {
 type operation struct {
 	sub   *hub.Subscription
 	queue *queue.Queue
+	ended bool // its last message is about to be written: the id is free, and what is not on the network can be taken back
+}
+
+// complete takes back what was not written of an operation.
+func (o *operation) complete() {
+	switch {
+	case o.sub != nil:
+		o.sub.Complete()
+	case o.queue != nil:
+		o.queue.Complete()
+	}
 }
 
 // oncePolicy bounds the queue of a query: one result. What all hold together is the connection's bound.
@@ -229,8 +240,11 @@ func (x *exchange) operation(s *single) {
 		}
 		x.accepted(http.StatusAccepted)
 	case out.Result != nil:
-		s.answer(o, req, out.Result)
-		x.accepted(http.StatusAccepted)
+		if s.answer(o, req, out.Result) {
+			x.accepted(http.StatusAccepted)
+		} else {
+			x.accepted(http.StatusNoContent)
+		}
 	case out.Errors != nil:
 		s.drop(req.ID, o)
 		x.accept.once = formatResponse // graphql-sse: what is wrong with the operation answers the request with a 4xx
@@ -267,18 +281,39 @@ func operationID(extensions []byte) (string, *refusal) {
 
 // begin takes an operation in, which is not ready yet.
 func (s *single) begin(id string, o *operation) *refusal {
+	before, no := s.beginNow(id, o)
+	if before != nil {
+		before.complete()
+	}
+	return no
+}
+
+// beginNow is begin without the end of the operation that had the id before.
+func (s *single) beginNow(id string, o *operation) (before *operation, no *refusal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	switch {
-	case s.closed:
-		return bad(http.StatusNotFound, "the stream of that token has ended")
-	case s.ops[id] != nil:
-		return bad(http.StatusConflict, "there is an operation of that operationId already")
-	case s.handler.cfg.busy(len(s.ops)):
-		return &refusal{status: http.StatusTooManyRequests, code: code.TooManySubscriptions, message: "this stream has as many operations as it may have", retry: true, limit: "subscriptions_per_connection"}
+	if s.closed {
+		return nil, bad(http.StatusNotFound, "the stream of that token has ended")
+	}
+	if before = s.ops[id]; before != nil && !before.ended {
+		return nil, bad(http.StatusConflict, "there is an operation of that operationId already")
+	}
+	delete(s.ops, id)
+	if s.handler.cfg.busy(len(s.ops)) && s.handler.cfg.busy(s.liveLocked()) {
+		return before, &refusal{status: http.StatusTooManyRequests, code: code.TooManySubscriptions, message: "this stream has as many operations as it may have", retry: true, limit: "subscriptions_per_connection"}
 	}
 	s.ops[id] = o
-	return nil
+	return before, nil
+}
+
+// liveLocked is the number of operations that have not ended.
+func (s *single) liveLocked() (n int) {
+	for _, o := range s.ops {
+		if !o.ended {
+			n++
+		}
+	}
+	return n
 }
 
 // drop takes an operation out, unless another has its id. It reports whether it was there.
@@ -298,19 +333,20 @@ type gate struct {
 	op     *operation
 }
 
-// answer queues the one result of a query, unless it was stopped.
-func (s *single) answer(o *operation, req *session.Request, result []byte) {
+// answer queues the one result of a query, unless it was stopped: then it returns false.
+func (s *single) answer(o *operation, req *session.Request, result []byte) bool {
 	q := &queue.Queue{}
 	q.Init(&s.conn.out.Conn, &oncePolicy, req.EscapedID, false)
 	s.mu.Lock()
 	if s.ops[req.ID] != o {
 		s.mu.Unlock()
-		return
+		return false
 	}
 	o.queue = q
 	s.mu.Unlock()
 	q.Enqueue(&queue.Message{Payload: result[:len(result)-1]})
 	q.End(&queue.Message{End: true})
+	return true
 }
 
 // Begin implements session.Gate.
@@ -361,12 +397,8 @@ func (x *exchange) stop(s *single) {
 	o := s.ops[id]
 	delete(s.ops, id)
 	s.mu.Unlock()
-	switch {
-	case o == nil:
-	case o.sub != nil:
-		o.sub.Complete()
-	case o.queue != nil:
-		o.queue.Complete()
+	if o != nil {
+		o.complete()
 	}
 	x.accepted(http.StatusOK)
 }
@@ -375,8 +407,20 @@ func (x *exchange) stop(s *single) {
 func (s *single) ended(q *queue.Queue) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for id, o := range s.ops {
+	for _, o := range s.ops {
 		if o.queue == q {
+			o.ended = true
+			return
+		}
+	}
+}
+
+// written says that it is out.
+func (s *single) written(q *queue.Queue) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id, o := range s.ops {
+		if o.queue == q && o.ended {
 			delete(s.ops, id)
 			return
 		}

@@ -217,6 +217,25 @@ func TestStoppedBeforeReady(t *testing.T) {
 	}
 }
 
+// So is a query that is stopped before its answer is there.
+func TestQueryStoppedBeforeItsAnswer(t *testing.T) {
+	f := serve(t, poll.Options{}, nil)
+	token := f.reserve()
+	f.engine.hold = make(chan struct{})
+	c := f.dial()
+	c.send(post("", op("q", "{x}"), token))
+	await(t, "it is being prepared", func() bool {
+		f.engine.mu.Lock()
+		defer f.engine.mu.Unlock()
+		return f.engine.last != nil
+	})
+	f.expectStatus("stop", 200, method("DELETE", "/graphql?operationId=q", token))
+	close(f.engine.hold)
+	if res := c.answer(); res.StatusCode != http.StatusNoContent {
+		t.Errorf("%s", res.Status)
+	}
+}
+
 // An id is in use from the moment that its operation is asked for.
 func TestIDInPreparation(t *testing.T) {
 	f := serve(t, poll.Options{}, nil)

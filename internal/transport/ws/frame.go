@@ -69,6 +69,14 @@ func (c *conn) appendTail(dst []byte, it *queue.Item) []byte {
 	return session.AppendSuffix(dst, it)
 }
 
+// AppendTextHeader implements poll.TextFraming.
+func (c *conn) AppendTextHeader(dst []byte, n int) []byte {
+	return wsframe.AppendHeader(dst, wsframe.Text, n)
+}
+
+// Written implements poll.EndFraming.
+func (c *conn) Written(it *queue.Item) { c.driver.Written(it.Queue) }
+
 // appendControl appends the frame of a control item.
 func appendControl(dst []byte, m *queue.Control) []byte {
 	switch m.Kind {

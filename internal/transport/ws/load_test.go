@@ -257,6 +257,36 @@ func TestIDReuseAfterTheServersEnd(t *testing.T) {
 	})
 }
 
+// What the server had to send when it ended an operation does not reach another one of the same id, once the client has completed
+// the first: also where the end was about to be written, and the socket was full.
+func TestIDReuseBeforeTheServersEndIsWritten(t *testing.T) {
+	f := serve(t, poll.Options{}, nil)
+	c := f.initialised()
+	c.send(subscribe("a", "known"))
+	await(t, "subscribed", func() bool { return f.engine.live("known") == 1 })
+	f.engine.publish("known", `"`+strings.Repeat("x", 16<<20)+`"`)
+	var q *conn
+	f.handler.cfg.Poller.Each(func(o poll.Owner) { q = o.(*conn) })
+	await(t, "the socket is full", func() bool { return q.out.Bytes() == 0 && q.out.HeldBytes() > 0 })
+	f.engine.publish("known", `"stale"`)
+	f.engine.end("known", "")
+	var got []byte
+	for q.driver.Operations() == 1 && len(got) < 15<<20 { // until the writer has had the end in its hands
+		n, err := c.nc.Read(c.buf)
+		if got = append(got, c.buf[:n]...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.send(complete("a"), subscribe("a", "other"))
+	await(t, "subscribed again", func() bool { return f.engine.live("other") == 1 })
+	f.engine.publish("other", `"new"`)
+	c.rest = got
+	if m, err := c.next(); len(m.Payload) < 16<<20 || err != nil {
+		t.Fatalf("%d bytes, %v", len(m.Payload), err)
+	}
+	c.want(`{"id":"a","type":"next","payload":{"data":"new"}}`)
+}
+
 // A drain tells every client, in its own moment within the window, refuses new ones and waits for all.
 func TestDrain(t *testing.T) {
 	backends(t, poll.Options{}, nil, func(t *testing.T, f *fixture) {
