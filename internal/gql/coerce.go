@@ -154,8 +154,7 @@ func appendInputLeaf(dst []byte, t *jsontape.Tape, r jsontape.Ref, leaf *scalar.
 		if kind != jsontape.Number {
 			return dst, false
 		}
-		f, err := strconv.ParseFloat(text(t.Raw(r)), 64)
-		return appendFloat(dst, f), err == nil || f == 0
+		return scalar.AppendInput(dst, t.Raw(r))
 	case scalar.String:
 		if kind != jsontape.String {
 			return dst, false

@@ -45,7 +45,10 @@ func TestCoerceVariables(t *testing.T) {
 		{"i", "Int", `[1]`, `! Variable "$v" has invalid value: Int cannot represent non-integer value: [1]`},
 		{"i", "Int", `{}`, `! Variable "$v" has invalid value: Int cannot represent non-integer value: {}`},
 		{"ii", "Int!", `null`, `! Variable "$v" has invalid value: Expected value of non-null type "Int!" not to be null.`},
-		{"f", "Float", `1`, `1`}, {"f", "Float", `1.50`, `1.5`}, {"f", "Float", `1e21`, `1e+21`}, {"f", "Float", `1e-7`, `1e-7`}, {"f", "Float", `123456789012345678`, `123456789012345680`},
+		{"f", "Float", `1`, `1`}, {"f", "Float", `1.50`, `1.5`}, {"f", "Float", `1e21`, `1e+21`}, {"f", "Float", `1e-7`, `1e-7`}, {"f", "Float", `123456789012345678`, `123456789012345678`},
+		{"f", "Float", `9007199254740993.0`, `9007199254740993`}, {"f", "Float", `-0.12345678901234567890`, `-0.1234567890123456789`}, {"f", "Float", `17000000001234567890000000e-7`, `1700000000123456789`},
+		{"f", "Float", `100000000000000000000000000000000001`, `100000000000000000000000000000000001`}, {"f", "Float", `1e23`, `1e+23`}, {"f", "Float", `1e-400`, `0`}, {"f", "Float", `-0.0`, `0`},
+		{"f", "Float", `-1e400`, `! Variable "$v" has invalid value: Float cannot represent non numeric value: -Infinity`},
 		{"f", "Float", `1e400`, `! Variable "$v" has invalid value: Float cannot represent non numeric value: Infinity`},
 		{"f", "Float", `"1"`, `! Variable "$v" has invalid value: Float cannot represent non numeric value: "1"`},
 		{"s", "String", `"a"`, `"a"`}, {"s", "String", `"\u0061\/\n\u001f"`, `"a/\n\u001f"`}, {"s", "String", `"\ud83d\ude00"`, `"😀"`}, {"s", "String", `""`, `""`},
@@ -178,10 +181,14 @@ func TestCoerceArguments(t *testing.T) {
 		{`$v: Int!`, `ii: 1, inll: [1, $v]`, `{"v":3}`, `{"ii":1,"inll":[1,3],"def":7,"ndef":8,"edef":["A"]}`},
 		{`$v: String`, `ii: 1, inll: [], in: {req: 1, opt: $v}`, `{}`, `{"in":{"req":1,"opt":"d","e":"A"},"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
 		{`$v: String`, `ii: 1, inll: [], in: {req: 1, opt: $v}`, `{"v":"\n"}`, `{"in":{"req":1,"opt":"\n","e":"A"},"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
-		{`$v: Any`, `ii: 1, inll: [], any: {a: $v, b: [$v, X, 1.50, "é"], c: null}`, `{}`, `{"any":{"b":[null,"X",1.5,"é"],"c":null},"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
+		{`$v: Any`, `ii: 1, inll: [], any: {a: $v, b: [$v, X, 1.50, "é"], c: null}`, `{}`, `{"any":{"b":[null,"X",1.50,"é"],"c":null},"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
 		{`$v: Int!`, `ii: 1, inll: [], one: {a: $v}`, `{"v":3}`, `{"one":{"a":3},"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
 		{``, `ii: 1, inll: [], id: 123456789012345678901, f: 1e3, s: """a "b" """, b: false, e: B, ids: 5`, `{}`,
 			`{"f":1000,"s":"a \"b\" ","id":"123456789012345678901","b":false,"e":"B","ii":1,"inll":[],"ids":["5"],"def":7,"ndef":8,"edef":["A"]}`},
+		{`$v: Float`, `ii: 1, inll: [], f: 9007199254740993, any: [9007199254740993, 12345678901234567.89, 1E+2, $v]`, `{"v":9007199254740993}`,
+			`{"f":9007199254740993,"any":[9007199254740993,12345678901234567.89,1E+2,9007199254740993],"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
+		{``, "ii: 1, inll: [], s: \"\"\"a\n    b\n  c\"\"\", id: \"\"\" a\n    b\"\"\", any: [\"\"\"\r\n    \\d\r      \\\"\"\" \"x\"\n\t\n  \"\"\", 1]", `{}`,
+			`{"s":"a\n  b\nc","id":" a\nb","any":["\\d\n  \"\"\" \"x\"",1],"ii":1,"inll":[],"def":7,"ndef":8,"edef":["A"]}`},
 	} {
 		head := "subscription"
 		if c.variables != "" {

@@ -120,7 +120,7 @@ func blockEnd(text string, i int) int {
 			i++
 		}
 	}
-	return i
+	return i + 1
 }
 
 // stringEnd returns the offset after the string whose content begins at i, or the first bad escape in it.
@@ -155,7 +155,7 @@ func surrogateAt(text string, i int) (unit uint64, ok bool) {
 
 // locationAt turns a byte offset into a line and a column, as the parser counts them.
 func locationAt(text string, at int) Location {
-	head := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(text[:at])
+	head := lineEnds.Replace(text[:at])
 	line := strings.Count(head, "\n") + 1
 	return Location{line, utf8.RuneCountInString(head[strings.LastIndexByte(head, '\n')+1:]) + 1}
 }

@@ -35,7 +35,13 @@ directive @composeDirective(name: String!) repeatable on SCHEMA
 scalar federation__FieldSet
 `
 
-var federation = sync.OnceValue(func() *ast.SchemaDocument { return mustParseSDL("federation.graphql", federationDirectives) })
+// federation returns the definitions of federationDirectives, made for this load: they become parts of its document.
+func (l *loader) federation() *ast.SchemaDocument {
+	if l.federated == nil {
+		l.federated = mustParseSDL("federation.graphql", federationDirectives)
+	}
+	return l.federated
+}
 
 func mustParseSDL(name, text string) *ast.SchemaDocument {
 	doc, err := parser.ParseSchema(&ast.Source{Name: name, Input: text, BuiltIn: true})
@@ -141,14 +147,14 @@ func importNames(v *ast.Value) (name, as string) {
 
 // supplyFederation defines Federation's directives under the link's prefix.
 func (l *loader) supplyFederation(doc *ast.SchemaDocument, prefix string) {
-	for _, d := range federation().Directives {
+	for _, d := range l.federation().Directives {
 		l.importFederation(doc, d.Name, prefix+"__"+d.Name)
 	}
-	supply(doc, &ast.SchemaDocument{Definitions: federation().Definitions})
+	supply(doc, &ast.SchemaDocument{Definitions: l.federation().Definitions})
 }
 
 func (l *loader) importFederation(doc *ast.SchemaDocument, name, as string) {
-	if d := federation().Directives.ForName(name); d != nil {
+	if d := l.federation().Directives.ForName(name); d != nil {
 		renamed := *d
 		renamed.Name = as
 		supply(doc, &ast.SchemaDocument{Directives: ast.DirectiveDefinitionList{&renamed}})

@@ -2,7 +2,6 @@ package gql
 
 import (
 	"strconv"
-	"strings"
 
 	"github.com/vektah/gqlparser/v2/ast"
 
@@ -155,11 +154,10 @@ func appendLeafLiteral(dst []byte, v *Value, t *Type, vars *jsontape.Tape) (out 
 		}
 		return strconv.AppendInt(dst, n, 10), true
 	case scalar.Float:
-		f, err := strconv.ParseFloat(v.Text, 64)
-		if v.Kind != IntValue && v.Kind != FloatValue || err != nil {
+		if v.Kind != IntValue && v.Kind != FloatValue {
 			return dst, false
 		}
-		return appendFloat(dst, f), true
+		return scalar.AppendInput(dst, []byte(v.Text))
 	case scalar.String:
 		return jsontape.AppendQuoted(dst, v.Text), v.Kind == StringValue
 	case scalar.ID:
@@ -184,14 +182,8 @@ func appendUntyped(dst []byte, v *Value, vars *jsontape.Tape) []byte {
 		return append(dst, "null"...)
 	case NullValue:
 		return append(dst, "null"...)
-	case IntValue, BooleanValue:
-		return append(dst, strings.TrimPrefix(v.Text, "+")...)
-	case FloatValue:
-		f, err := strconv.ParseFloat(v.Text, 64)
-		if err != nil {
-			return append(dst, v.Text...)
-		}
-		return appendFloat(dst, f)
+	case IntValue, FloatValue, BooleanValue:
+		return append(dst, v.Text...) // numbers of GraphQL are numbers of JSON
 	case StringValue, EnumValue:
 		return jsontape.AppendQuoted(dst, v.Text)
 	case ListValue:

@@ -2,6 +2,7 @@ package gql
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sort"
 	"sync/atomic"
@@ -38,7 +39,7 @@ func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaEr
 		l.addParserError(err)
 		return nil, l.sorted()
 	}
-	l.checkInterfaceArguments(tree)
+	l.checkImplementations(tree)
 	s := l.build(tree, doc)
 	l.resolve(s)
 	if l.failed() {
@@ -59,7 +60,8 @@ type loader struct {
 	// broken marks elements with a directive of ours that could not be read: nothing more is said about them.
 	broken map[any]bool
 	// alias maps names that @link imported to ours.
-	alias map[string]string
+	alias     map[string]string
+	federated *ast.SchemaDocument // see federation
 	// emptyQuery is set when the SDL has no query root.
 	emptyQuery string
 	order      map[string]int // of sources
@@ -106,7 +108,7 @@ func (l *loader) parse(sources []SchemaSource) *ast.SchemaDocument {
 	doc := &ast.SchemaDocument{}
 	for i, src := range sources {
 		l.order[src.Name] = i
-		source := &ast.Source{Name: src.Name, Input: src.Text}
+		source := &ast.Source{Name: src.Name, Input: withoutBlocks(src.Text)}
 		part, err := parser.ParseSchema(source)
 		if err != nil {
 			var ge *gqlerror.Error
@@ -120,12 +122,28 @@ func (l *loader) parse(sources []SchemaSource) *ast.SchemaDocument {
 			where := locationAt(src.Text, at)
 			l.errs = append(l.errs, &SchemaError{Position{src.Name, where.Line, where.Column}, message})
 		}
+		l.checkDraft(part)
 		doc.Merge(part)
 	}
 	doc.Definitions = slices.DeleteFunc(doc.Definitions, func(def *ast.Definition) bool {
 		return def.Kind == ast.Scalar && builtinLeaf(def.Name).Kind != scalar.Custom // said again: no harm
 	})
 	return doc
+}
+
+// checkDraft reports what the parser takes from a draft of the standard: directives on definitions of directives.
+func (l *loader) checkDraft(doc *ast.SchemaDocument) {
+	for _, def := range doc.Directives {
+		if len(def.Directives) > 0 {
+			l.errorAt(def.Directives[0].Position, fmt.Sprintf("Directive \"@%s\" may not be used on the definition of a directive.", def.Directives[0].Name))
+		}
+		if slices.Contains(def.Locations, ast.LocationDirectiveDefinition) {
+			l.errorAt(def.Position, fmt.Sprintf("Directive \"@%s\": there is no location %s.", def.Name, ast.LocationDirectiveDefinition))
+		}
+	}
+	for _, ext := range doc.DirectiveExtensions {
+		l.errorAt(ext.Position, fmt.Sprintf("Directive \"@%s\" cannot be extended.", ext.Name))
+	}
 }
 
 func (l *loader) addParserError(err error) {
@@ -143,8 +161,8 @@ func (l *loader) addParserError(err error) {
 	l.errs = append(l.errs, se)
 }
 
-// withPrelude puts the standard's own definitions before the document's. @defer is left out: it is not part
-// of the standard and nothing here defers.
+// withPrelude puts the standard's own definitions, those of September 2025, before the document's. @defer and directives on
+// definitions of directives are left out: they are drafts, and nothing here defers.
 func withPrelude(doc *ast.SchemaDocument) *ast.SchemaDocument {
 	full := validator.PreludeDocument()
 	kept := full.Directives[:0]
@@ -153,11 +171,16 @@ func withPrelude(doc *ast.SchemaDocument) *ast.SchemaDocument {
 			continue
 		}
 		if reason := d.Arguments.ForName("reason"); d.Name == "deprecated" && reason != nil {
-			reason.Type.NonNull = true // since September 2025
+			reason.Type.NonNull = true
 		}
+		d.Locations = slices.DeleteFunc(d.Locations, func(loc ast.DirectiveLocation) bool { return loc == ast.LocationDirectiveDefinition })
 		kept = append(kept, d)
 	}
 	full.Directives = kept
+	locations := full.Definitions.ForName("__DirectiveLocation")
+	locations.EnumValues = slices.DeleteFunc(locations.EnumValues, func(v *ast.EnumValueDefinition) bool {
+		return v.Name == string(ast.LocationDirectiveDefinition)
+	})
 	full.Merge(doc)
 	return full
 }

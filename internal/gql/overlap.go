@@ -126,12 +126,22 @@ func (o *overlaps) shapes(groups []*group) {
 			case f.Definition == nil:
 			case first == nil:
 				first = f
-			case !o.sameResponse(first.Definition.Type, f.Definition.Type):
-				o.conflict(first, f, fmt.Sprintf(`they return conflicting types "%s" and "%s"`, first.Definition.Type, f.Definition.Type))
+			case !o.sameResponse(responseType(first), responseType(f)):
+				o.conflict(first, f, fmt.Sprintf(`they return conflicting types "%s" and "%s"`, responseType(first), responseType(f)))
 			}
 		}
 		o.enter(g.fields, o.shapes)
 	}
+}
+
+// typename is the type of __typename. The parser's walk says that it may be null.
+var typename = ast.NonNullNamedType("String", nil)
+
+func responseType(f *ast.Field) *ast.Type {
+	if f.Name == "__typename" {
+		return typename
+	}
+	return f.Definition.Type
 }
 
 // sameResponse compares the shapes of two output types.

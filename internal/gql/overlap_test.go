@@ -15,9 +15,9 @@ import (
 )
 
 const overlapSDL = `
-interface N { n: N! a(x: Int): Int b: Int l: [Int] u: U s: String }
-type A implements N { n: N! a(x: Int): Int b: Int l: [Int] u: U s: String f: Int g: Int! h: A k: String }
-type B implements N { n: N! a(x: Int): Int b: Int l: [Int] u: U s: String f: Int g: Int h: B k: Int }
+interface N { n: N! a(x: Int): Int b: Int l: [Int] u: U s: ID }
+type A implements N { n: N! a(x: Int): Int b: Int l: [Int] u: U s: ID f: Int g: Int! h: A k: ID }
+type B implements N { n: N! a(x: Int): Int b: Int l: [Int] u: U s: ID f: Int g: Int h: B k: Int }
 union U = A | B
 type Subscription { n: N }
 `
@@ -80,6 +80,20 @@ func TestOverlapsAgainstPairs(t *testing.T) {
 		t.Errorf("%d documents of 10,000 conflict: they say little", conflicts)
 	}
 	t.Logf("%d conflicts", conflicts)
+}
+
+// TestTypenameIsNotNull: __typename has the shape of String!.
+func TestTypenameIsNotNull(t *testing.T) {
+	for field, message := range map[string]string{
+		"String!": "",
+		"String":  `Fields "label" conflict because they return conflicting types "String" and "String!". Use different aliases on the fields to fetch both if this was intentional.`,
+	} {
+		s := mustLoad(t, "union Actor = User | Bot type User { name: "+field+" } type Bot { id: ID } type Subscription { actor: Actor }")
+		_, errs := s.Parse(`subscription { actor { ... on User { label: name } ... on Bot { label: __typename } } }`, Limits{})
+		if got := fmt.Sprint(errs); message == "" && len(errs) > 0 || message != "" && (len(errs) != 1 || errs[0].Message != message) {
+			t.Errorf("%s: %s", field, got)
+		}
+	}
 }
 
 // TestOverlapBudget: interfaces and objects that alternate multiply what must be merged, and are refused.

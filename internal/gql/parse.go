@@ -77,16 +77,23 @@ func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 	if !utf8.ValidString(text) {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: the document is not valid UTF-8."}
 	}
-	src := &ast.Source{Input: strings.TrimPrefix(text, "\ufeff")}
-	if err := overLimits(src.Input, lim); err != nil {
+	text = strings.TrimPrefix(text, "\ufeff")
+	if err := overLimits(text, lim); err != nil {
 		return nil, err
 	}
+	src := &ast.Source{Input: withoutBlocks(text)}
 	tree, err := parser.ParseQueryWithTokenLimit(src, lim.Tokens)
 	if err != nil {
 		return nil, syntaxError(src, err, lim)
 	}
-	if at, message := lexicalProblem(src.Input); at >= 0 {
-		return nil, &Error{Code: code.ParseFailed, Message: "Syntax Error: " + message, Locations: []Location{locationAt(src.Input, at)}}
+	if at, message := lexicalProblem(text); at >= 0 {
+		return nil, &Error{Code: code.ParseFailed, Message: "Syntax Error: " + message, Locations: []Location{locationAt(text, at)}}
+	}
+	for _, f := range tree.Fragments {
+		if len(f.VariableDefinition) > 0 { // of a draft
+			return nil, &Error{Code: code.ParseFailed, Locations: []Location{locationOf(f.VariableDefinition[0].Position)},
+				Message: clipMessage(fmt.Sprintf("Syntax Error: Unexpected variable of fragment %q.", f.Name))}
+		}
 	}
 	if len(tree.Operations) == 0 && len(tree.Fragments) == 0 {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: Unexpected <EOF>."}

@@ -1,6 +1,7 @@
 package gql
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -55,6 +56,45 @@ func (s *Schema) checkRoots(doc *ast.QueryDocument) gqlerror.List {
 				add(" must not select an introspection top level field.", []*ast.Position{f.Position})
 				break
 			}
+		}
+	}
+	return errs
+}
+
+// checkMeta keeps __schema and __type out of subscriptions. A payload may have a field of the query root's type, but those two
+// are for the root of a query, and no event has a value for them.
+func (s *Schema) checkMeta(doc *ast.QueryDocument) gqlerror.List {
+	var errs gqlerror.List
+	visited := map[string]bool{}
+	var walk func(set ast.SelectionSet)
+	walk = func(set ast.SelectionSet) {
+		for _, sel := range set {
+			switch sel := sel.(type) {
+			case *ast.Field:
+				if (sel.Name == "__schema" || sel.Name == "__type") && sel.Definition != nil {
+					errs = append(errs, &gqlerror.Error{
+						Rule:      "FieldsOnCorrectType",
+						Message:   fmt.Sprintf("Cannot query field %q in a subscription.", sel.Name),
+						Locations: []gqlerror.Location{{Line: sel.Position.Line, Column: sel.Position.Column}},
+					})
+				}
+				walk(sel.SelectionSet)
+			case *ast.InlineFragment:
+				walk(sel.SelectionSet)
+			case *ast.FragmentSpread:
+				if visited[sel.Name] {
+					continue
+				}
+				visited[sel.Name] = true
+				if f := doc.Fragments.ForName(sel.Name); f != nil {
+					walk(f.SelectionSet)
+				}
+			}
+		}
+	}
+	for _, op := range doc.Operations {
+		if op.Operation == ast.Subscription {
+			walk(op.SelectionSet)
 		}
 	}
 	return errs

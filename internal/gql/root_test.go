@@ -3,6 +3,7 @@ package gql
 import (
 	"testing"
 
+	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/testkit/gqlgen"
 )
 
@@ -12,6 +13,31 @@ func TestSingleRootField(t *testing.T) {
 		doc, errs := s.Parse(c.Document, Limits{})
 		if (doc != nil) != c.Valid {
 			t.Errorf("%s: valid is %v, want %v: %v", c.Document, doc != nil, c.Valid, errs)
+		}
+	}
+}
+
+// TestMetaFieldsOfPayloads: __schema and __type are for queries, whatever the payload leads to.
+func TestMetaFieldsOfPayloads(t *testing.T) {
+	s := mustLoad(t, `type Query { a: Int } type P { query: Query } type Subscription { changed: P }`)
+	for _, c := range []struct {
+		document string
+		at       Location // none: it is valid
+	}{
+		{`subscription { changed { query { a __typename } } }`, Location{}},
+		{`{ ...F } fragment F on Query { __schema { description } }`, Location{}},
+		{`subscription { changed { query { __schema { description } } } }`, Location{1, 34}},
+		{`subscription { changed { query { ... { x: __type(name: "P") { name } } } } }`, Location{1, 40}},
+		{`subscription { changed { query { ...F } } } fragment F on Query { __schema { description } }`, Location{1, 67}},
+	} {
+		doc, errs := s.Parse(c.document, Limits{})
+		switch {
+		case c.at == Location{}:
+			if doc == nil {
+				t.Errorf("%s: %v", c.document, errs)
+			}
+		case len(errs) != 1 || errs[0].Code != code.ValidationFailed || errs[0].Locations[0] != c.at:
+			t.Errorf("%s: %v", c.document, errs)
 		}
 	}
 }

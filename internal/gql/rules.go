@@ -75,7 +75,7 @@ func (s *Schema) validate(doc *ast.QueryDocument) gqlerror.List {
 		list = discreetRules()
 	}
 	errs := run(s.ast, doc, append(list[:len(list):len(list)], s.valuesRule()))
-	return append(errs, s.checkRoots(doc)...)
+	return append(append(errs, s.checkRoots(doc)...), s.checkMeta(doc)...)
 }
 
 // run walks the document once for a list of rules.

@@ -14,7 +14,7 @@ import (
 // which stops at the first, runs afterwards and judges what is left: interfaces and their implementations,
 // cycles of input objects.
 func (l *loader) checkStructure(doc *ast.SchemaDocument) {
-	c := structure{loader: l, kinds: map[string]ast.DefinitionKind{}, directives: map[string]*ast.DirectiveDefinition{}}
+	c := structure{loader: l, kinds: map[string]ast.DefinitionKind{}, directives: map[string]*ast.DirectiveDefinition{}, oneOfs: map[string]bool{}}
 	for _, def := range standard().Definitions {
 		c.kinds[def.Name] = def.Kind
 		c.names = append(c.names, def.Name)
@@ -25,6 +25,9 @@ func (l *loader) checkStructure(doc *ast.SchemaDocument) {
 	c.declare(doc)
 	for _, def := range doc.Directives {
 		c.arguments("@"+def.Name, def.Arguments)
+	}
+	for _, def := range slices.Concat(doc.Definitions, doc.Extensions) {
+		c.oneOfs[def.Name] = c.oneOfs[def.Name] || def.Directives.ForName("oneOf") != nil
 	}
 	fields := map[string]map[string]bool{} // by type: extensions share it
 	for _, def := range slices.Concat(doc.Definitions, doc.Extensions) {
@@ -43,7 +46,8 @@ type structure struct {
 	*loader
 	kinds      map[string]ast.DefinitionKind
 	directives map[string]*ast.DirectiveDefinition
-	names      []string // of types, for suggestions
+	names      []string        // of types, for suggestions
+	oneOfs     map[string]bool // types with @oneOf, be it on an extension
 }
 
 func (c *structure) bad(p *ast.Position, format string, args ...any) {
@@ -123,6 +127,7 @@ func (c *structure) definition(def *ast.Definition, seen map[string]bool) {
 			location = ast.LocationInputFieldDefinition
 			c.inputType(f.Type, coordinate)
 			c.oneOf(def, f)
+			c.deprecatedInput("input field", coordinate, f.Type, f.DefaultValue, f.Directives)
 		} else {
 			c.outputType(f.Type, coordinate)
 		}
@@ -175,7 +180,7 @@ func (c *structure) unknown(p *ast.Position, name string) {
 
 // oneOf applies the rules of @oneOf to a member.
 func (c *structure) oneOf(def *ast.Definition, f *ast.FieldDefinition) {
-	if def.Directives.ForName("oneOf") == nil {
+	if !c.oneOfs[def.Name] {
 		return
 	}
 	if f.Type.NonNull {
@@ -224,9 +229,14 @@ func (c *structure) arguments(owner string, args ast.ArgumentDefinitionList) {
 		seen[a.Name] = true
 		c.inputType(a.Type, where)
 		c.applied(a.Directives, ast.LocationArgumentDefinition)
-		if a.Type.NonNull && a.DefaultValue == nil && a.Directives.ForName("deprecated") != nil {
-			c.bad(a.Position, "Required argument %s cannot be deprecated.", where)
-		}
+		c.deprecatedInput("argument", where, a.Type, a.DefaultValue, a.Directives)
+	}
+}
+
+// deprecatedInput wants what must be given not to be deprecated.
+func (c *structure) deprecatedInput(what, where string, t *ast.Type, byDefault *ast.Value, list ast.DirectiveList) {
+	if d := list.ForName("deprecated"); d != nil && t.NonNull && byDefault == nil {
+		c.bad(d.Position, "Required %s %s cannot be deprecated.", what, where)
 	}
 }
 
@@ -247,8 +257,11 @@ func (c *structure) applied(list ast.DirectiveList, loc ast.DirectiveLocation) {
 		}
 		seen[d.Name] = true
 		for _, a := range d.Arguments {
-			if def.Arguments.ForName(a.Name) == nil {
+			switch want := def.Arguments.ForName(a.Name); {
+			case want == nil:
 				c.bad(a.Position, "Unknown argument %q on directive \"@%s\".", a.Name, d.Name)
+			case (d.Name == "deprecated" || d.Name == "specifiedBy") && want.Type.NamedType == "String" && !constFits(a.Value, want.Type):
+				c.bad(a.Position, "Argument \"@%s(%s:)\" must be %s, not %s.", d.Name, a.Name, want.Type, a.Value)
 			}
 		}
 		for _, a := range def.Arguments {
@@ -274,6 +287,7 @@ func (c *structure) directiveHint(name string) string {
 // roots checks the schema definition and its extensions.
 func (c *structure) roots(doc *ast.SchemaDocument) {
 	seen := map[ast.Operation]bool{}
+	of := map[string]ast.Operation{}
 	for _, def := range slices.Concat(doc.Schema, doc.SchemaExtension) {
 		c.applied(def.Directives, ast.LocationSchema)
 		for _, root := range def.OperationTypes {
@@ -282,17 +296,25 @@ func (c *structure) roots(doc *ast.SchemaDocument) {
 			}
 			seen[root.Operation] = true
 			c.ofKind(root.Position, root.Type, ast.Object, "The %s root must be an object type", string(root.Operation))
+			if other := of[root.Type]; other != "" && other != root.Operation {
+				c.bad(root.Position, "All root types must be different, %q is that of %s and %s.", root.Type, other, root.Operation)
+			}
+			of[root.Type] = root.Operation
 		}
 	}
 }
 
-// checkInterfaceArguments wants the arguments of a field to have exactly the types that an interface gives
-// them; the parser accepts others that are merely compatible.
-func (l *loader) checkInterfaceArguments(tree *ast.Schema) {
+// checkImplementations wants the arguments of a field to have exactly the types that an interface gives them (the parser
+// accepts others that are merely compatible), and no field to be deprecated that is not deprecated there.
+func (l *loader) checkImplementations(tree *ast.Schema) {
 	for _, def := range tree.Types {
 		for _, name := range def.Interfaces {
 			for _, want := range tree.Types[name].Fields {
 				field := def.Fields.ForName(want.Name)
+				if d := field.Directives.ForName("deprecated"); d != nil && want.Directives.ForName("deprecated") == nil {
+					l.errorAt(d.Position, fmt.Sprintf("Interface field %s.%s is not deprecated, so implementation field %s.%s must not be deprecated.",
+						name, want.Name, def.Name, want.Name))
+				}
 				for _, a := range want.Arguments {
 					got := field.Arguments.ForName(a.Name)
 					if got.Type.String() != a.Type.String() {

@@ -4,6 +4,7 @@ package introspect
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -31,9 +32,13 @@ func Execute(op *gql.Operation, vars *jsontape.Tape, opt Options) ([]byte, []*gq
 		return nil, []*gql.Error{{Code: code.OperationResolution, Locations: at(op.Position),
 			Message: "This server runs subscriptions, and queries that introspect the schema."}}
 	}
-	e := &executor{schema: op.Document.Schema, vars: vars, opt: opt}
+	e := &executor{op: op, schema: op.Document.Schema, vars: vars, opt: opt}
 	root := &queryRoot{e.schema}
-	if errs := e.admit(e.collect(root, [][]gql.Selection{op.Selections})); len(errs) > 0 {
+	fields := e.collect(root, [][]gql.Selection{op.Selections})
+	if len(e.errs) > 0 {
+		return nil, e.errs
+	}
+	if errs := e.admit(fields); len(errs) > 0 {
 		return nil, errs
 	}
 	out := e.object([]byte(`{"data":`), root, [][]gql.Selection{op.Selections})
@@ -46,6 +51,7 @@ func Execute(op *gql.Operation, vars *jsontape.Tape, opt Options) ([]byte, []*gq
 func at(p gql.Position) []gql.Location { return []gql.Location{{Line: p.Line, Column: p.Column}} }
 
 type executor struct {
+	op     *gql.Operation
 	schema *gql.Schema
 	vars   *jsontape.Tape
 	opt    Options
@@ -108,7 +114,7 @@ func (c *collector) selections(list []gql.Selection) {
 			continue
 		}
 		if f := sel.Fragment; f != nil {
-			if f.TypeName == "" || f.TypeName == c.typename {
+			if c.applies(f) {
 				c.selections(f.Selections)
 			}
 			continue
@@ -124,17 +130,43 @@ func (c *collector) selections(list []gql.Selection) {
 	}
 }
 
+// applies reports whether a fragment's type condition holds for the object.
+func (c *collector) applies(f *gql.FragmentSelection) bool {
+	return f.TypeName == "" || f.TypeName == c.typename || f.On != nil && slices.Contains(f.On.Possible, c.schema.Types[c.typename])
+}
+
+// included evaluates @skip and @include. A variable that is null, which a default lets pass validation, is an error.
 func (c *collector) included(conditions []gql.Condition) bool {
 	for _, cond := range conditions {
 		value := cond.Value
 		if cond.Variable != "" {
-			value = c.vars != nil && c.vars.Kind(c.vars.Member(jsontape.Root, cond.Variable)) == jsontape.True
+			kind := jsontape.Null
+			if c.vars != nil {
+				kind = c.vars.Kind(c.vars.Member(jsontape.Root, cond.Variable))
+			}
+			value = kind == jsontape.True
+			if !value && kind != jsontape.False {
+				c.refuse(cond)
+				return false
+			}
 		}
 		if value == cond.Skip {
 			return false
 		}
 	}
 	return true
+}
+
+func (c *collector) refuse(cond gql.Condition) {
+	if len(c.errs) > 0 {
+		return
+	}
+	directive := "include"
+	if cond.Skip {
+		directive = "skip"
+	}
+	c.errs = append(c.errs, &gql.Error{Code: code.BadUserInput, Locations: at(c.op.Position), Message: fmt.Sprintf(
+		`Argument "@%s(if:)" has invalid value: Expected variable "$%s" provided to non-null type "Boolean!" not to be null.`, directive, cond.Variable)})
 }
 
 // object appends the selected fields of an object.

@@ -96,6 +96,55 @@ func TestExecute(t *testing.T) {
 	}
 }
 
+// TestFragmentsOfTheRoot: a fragment on what the query root implements or is a member of applies to it.
+func TestFragmentsOfTheRoot(t *testing.T) {
+	s := load(t, `interface Node { id: ID } type Query implements Node { id: ID } type Bot { id: ID } union Any = Query | Bot union Other = Bot | User
+type User implements Node { id: ID } type Subscription { node: Node }`)
+	const query = `{ ... on Node { a: __typename ... on Any { b: __typename } ... on User { c: __typename } } ...F } fragment F on Any { ... on Bot { d: __typename } e: __typename }`
+	got, errs := ask(t, s, query, `{}`, Options{})
+	if want := `{"data":{"a":"Query","b":"Query","e":"Query"}}`; got != want || len(errs) > 0 {
+		t.Errorf("got %s %v, want %s", got, errs, want)
+	}
+	if got, errs := ask(t, s, `{ ... on Node { id } }`, `{}`, Options{}); len(errs) != 1 || errs[0].Code != code.OperationResolution {
+		t.Errorf("got %s %v", got, errs)
+	}
+}
+
+// TestNullConditions: a default lets a variable that may be null stand there, but null is no value for it.
+func TestNullConditions(t *testing.T) {
+	s := load(t, sdl)
+	for query, want := range map[string]string{
+		`query($v: Boolean = true) { __typename @include(if: $v) }`:                                               "@include(if:)",
+		`query($v: Boolean = true) { __typename @skip(if: $v) }`:                                                  "@skip(if:)",
+		`query($v: Boolean = true) { __schema { queryType { a: name @include(if: $v) b: name @skip(if: $v) } } }`: "@include(if:)",
+	} {
+		out, errs := ask(t, s, query, `{"v":null}`, Options{Allowed: true})
+		message := `Argument "` + want + `" has invalid value: Expected variable "$v" provided to non-null type "Boolean!" not to be null.`
+		if len(errs) != 1 || errs[0].Code != code.BadUserInput || errs[0].Message != message || out != "" {
+			t.Errorf("%s: %s %v", query, out, errs)
+		}
+	}
+}
+
+// TestBlockStrings: descriptions and reasons are without the indentation that their lines have in common, the first not
+// counted.
+func TestBlockStrings(t *testing.T) {
+	s := load(t, "\"\"\"An order.\n    More about it.\n      - more\n    \"\"\"\ntype T { a: Int\n  @deprecated(reason: \"\"\"Old.\n  Use b.\"\"\") }\ntype Subscription { t: T }")
+	got, errs := ask(t, s, `{__type(name: "T") { description fields(includeDeprecated: true) { deprecationReason } }}`, `{}`, Options{Allowed: true})
+	if want := `{"data":{"__type":{"description":"An order.\nMore about it.\n  - more","fields":[{"deprecationReason":"Old.\nUse b."}]}}}`; got != want || len(errs) > 0 {
+		t.Errorf("got  %s %v\nwant %s", got, errs, want)
+	}
+}
+
+// TestLocationsOfTheStandard: those of September 2025.
+func TestLocationsOfTheStandard(t *testing.T) {
+	got, errs := ask(t, load(t, sdl), `{ __schema { directives { name locations } } __type(name: "__DirectiveLocation") { enumValues { name } } }`, `{}`, Options{Allowed: true})
+	if len(errs) > 0 || strings.Contains(got, "DIRECTIVE_DEFINITION") ||
+		!strings.Contains(got, `{"name":"deprecated","locations":["FIELD_DEFINITION","ARGUMENT_DEFINITION","INPUT_FIELD_DEFINITION","ENUM_VALUE"]}`) {
+		t.Errorf("%s %v", got, errs)
+	}
+}
+
 // TestOursDoNotShow looks for our directives and enums in everything that introspection tells.
 func TestOursDoNotShow(t *testing.T) {
 	s := load(t, sdl+`enum MatchOp { EQ NE } directive @owner(path: String!) on FIELD_DEFINITION`)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
 )
@@ -155,6 +156,43 @@ func TestBindWhere(t *testing.T) {
 				t.Errorf("%s is admitted", c.no)
 			}
 		})
+	}
+}
+
+// TestBindExactNumbers: what an argument asks for is compared to the last digit, be it a literal or a variable.
+func TestBindExactNumbers(t *testing.T) {
+	s := mustSchema(t, `scalar Decimal type E { n: Float amount: Decimal } input Where { n: Ops } input Ops { eq: Float lt: Float }
+type Subscription { e(n: Float, from: Float @match(path: "n", op: GTE), in: [Float!] @match(path: "n", op: IN), amount: Decimal, where: Where @where): E }`)
+	for _, c := range []struct{ argument, typ, value, yes, no string }{
+		{"n", "Float", `9007199254740993`, `{"n":9007199254740993.0}`, `{"n":9007199254740992}`},
+		{"n", "Float", `0.123456789012345678`, `{"n":0.123456789012345678}`, `{"n":0.12345678901234568}`},
+		{"from", "Float", `1700000000123456789`, `{"n":1700000000123456789}`, `{"n":1700000000123456788}`},
+		{"in", "[Float!]", `[1, 9007199254740993]`, `{"n":9007199254740993}`, `{"n":9007199254740992}`},
+		{"amount", "Decimal", `12345678901234567.890`, `{"amount":12345678901234567.89}`, `{"amount":12345678901234568}`},
+		{"amount", "Decimal", `1.50`, `{"amount":1.5}`, `{"amount":1.51}`},
+	} {
+		checkExact(t, s, c.argument, c.typ, c.value, c.yes, c.no)
+	}
+	checkExact(t, s, "where", "Where", `{n: {eq: 9007199254740993}}`, `{"n":9007199254740993}`, `{"n":9007199254740992}`)
+	checkExact(t, s, "where", "Where", `{n: {lt: 9007199254740993}}`, `{"n":9007199254740992}`, `{"n":9007199254740993}`)
+	for _, typ := range []string{"Float", "Wei"} {
+		checkExact(t, gql.Schemaless(), "n", typ, `0.123456789012345678`, `{"n":0.123456789012345678}`, `{"n":0.12345678901234568}`)
+	}
+}
+
+// checkExact binds a value as a literal and as a variable. Its members are named so that quotes make it JSON.
+func checkExact(t *testing.T, s *gql.Schema, argument, typ, value, yes, no string) {
+	t.Helper()
+	asJSON := strings.NewReplacer("n:", `"n":`, "eq:", `"eq":`, "lt:", `"lt":`).Replace(value)
+	literal := mustBind(t, mustCompile(t, s, fmt.Sprintf("subscription { e(%s: %s) { n } }", argument, value)), "", 0)
+	variable := mustBind(t, mustCompile(t, s, fmt.Sprintf("subscription($v: %s) { e(%s: $v) { n } }", typ, argument)), `{"v":`+asJSON+`}`, 0)
+	for name, b := range map[string]*plan.Bound{"literal": literal, "variable": variable} {
+		if !admits(t, b, yes) {
+			t.Errorf("%s %s, %s: %s is refused", argument, value, name, yes)
+		}
+		if admits(t, b, no) {
+			t.Errorf("%s %s, %s: %s is admitted", argument, value, name, no)
+		}
 	}
 }
 

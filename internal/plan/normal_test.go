@@ -6,6 +6,25 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 )
 
+// TestNormaliseKeepsBlockStrings: the value of a block string is the same wherever its token stands.
+func TestNormaliseKeepsBlockStrings(t *testing.T) {
+	const text = "subscription {\r\n  a(\r\n    x: \"\"\"b\r\n        c \\d\r\n      e\r\n  \"\"\"  y: 1 z: \"\"\"f\n g\"\"\" ) }"
+	tokens, ok := normalise(text)
+	if !ok || tokens == text {
+		t.Fatalf("%q %v", tokens, ok)
+	}
+	for _, text := range []string{text, tokens} {
+		doc, errs := gql.Schemaless().Parse(text, gql.Limits{})
+		if len(errs) > 0 {
+			t.Fatalf("%q: %v", text, errs[0].Message)
+		}
+		got, errs := doc.Operations[0].Selections[0].Field.CoerceArguments(nil, nil)
+		if want := `{"x":"b\n  c \\d\ne","y":1,"z":"f\ng"}`; string(got) != want || len(errs) > 0 {
+			t.Errorf("%q: %s %v, want %s", text, got, errs, want)
+		}
+	}
+}
+
 // FuzzNormalise checks that normalising changes nothing that counts: it is idempotent, and a document is valid
 // exactly if its tokens are.
 func FuzzNormalise(f *testing.F) {

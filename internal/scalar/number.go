@@ -168,6 +168,27 @@ func appendDouble(dst []byte, f float64) []byte {
 	return dst
 }
 
+// AppendInput appends the text of a JSON number coerced as an input of type Float: as JavaScript writes the double, or,
+// where that is another number, its exact decimal, so that what was asked for is compared. Equal numbers have equal
+// texts. ok is false for what is infinite as a double; what is too small for one is 0.
+func AppendInput(dst, number []byte) (out []byte, ok bool) {
+	if isShortest(number) {
+		return append(dst, number...), true
+	}
+	f, ok := double(number)
+	if !ok {
+		return dst, false
+	}
+	start := len(dst)
+	dst = appendDouble(dst, f)
+	var buf, rounded [64]byte
+	exact := parseDecimal(number, buf[:0])
+	if f == 0 || compareDecimal(exact, parseDecimal(dst[start:], rounded[:0])) == 0 {
+		return dst, true
+	}
+	return appendDecimal(dst[:start], exact), true
+}
+
 // appendStringText appends the text of a Boolean (not as an ID) or Number (as an ID: an integer) as String
 // and ID write it. Integers written in digits alone keep them.
 func appendStringText(dst []byte, t *jsontape.Tape, r jsontape.Ref, id bool) ([]byte, bool) {

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// Block is a block string whose lines, but the first, share two spaces.
+const Block = "\"\"\" first\n      second\n\n    third\n  fourth \"\"\""
+
 // literal writes a valid literal of an input type; w, if given, may put variables inside.
 func (g *Generator) literal(s *Schema, t *Type, w *docWriter, depth int) string {
 	if w != nil && depth > 0 && g.percent(20) {
@@ -55,7 +58,7 @@ func (g *Generator) leafLiteral(s *Schema, name string) string {
 	case "Float":
 		return pick(g, []string{"0", "1.5", "-2e3", "42", "1e-7", "123456789.25"})
 	case "String":
-		return pick(g, []string{`""`, `"a"`, `"é \"q\" \\ \u0041"`, `"""block "text" """`, `"\n\t"`})
+		return pick(g, []string{`""`, `"a"`, `"é \"q\" \\ \u0041"`, `"""block "text" """`, Block, `"\n\t"`})
 	case "ID":
 		return pick(g, []string{`"x1"`, "5", `""`, "-3"})
 	case "Boolean":
