@@ -144,7 +144,7 @@ func (e *Engine) renew(j *hub.Join) *hub.Renewal {
 }
 
 // SchemaNotes returns what in the schema in force is right, and perhaps not meant, each with its place: paths of @match,
-// @owner and @tenant that lead to nothing that the payload type reads.
+// @owner, @tenant and @delivery that lead to nothing that the payload type reads.
 func (e *Engine) SchemaNotes() (texts []string) {
 	for _, n := range e.schema.Load().Notes() {
 		texts = append(texts, n.String())

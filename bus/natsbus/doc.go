@@ -38,9 +38,10 @@
 //	                      one at each node)
 //	Fraiseql-Time         RFC 3339; absent: when the server stored it
 //	Fraiseql-Tenant, Fraiseql-User, Fraiseql-Federation, Fraiseql-Service
-//	                      tenant_id, user_id, federation_id, service_name
+//	                      tenant_id, user_id, federation_id, service_name. One that is there and empty, or there twice, makes the
+//	                      event unreadable: it must not count as absent, which would be for more people
 //	Fraiseql-Broadcast    true or false (the default)
-//	Fraiseql-Version      1; absent: 1. Another version is left out, counted and logged
+//	Fraiseql-Version      1; absent: 1. Another version is unreadable, too: left out, counted and logged
 //
 // In values, % and control characters, and a space at either end, are written as % and two hexadecimal digits. Headers
 // that are not in this list are ignored. For example:

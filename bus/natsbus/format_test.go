@@ -107,6 +107,10 @@ func TestOtherProgramsPublish(t *testing.T) {
 			send(nats.Header{"Fraiseql-Type": {"created"}, "Fraiseql-Version": {"2"}})
 			send(nats.Header{"Fraiseql-Id": {"no type"}})
 			send(nats.Header{"Fraiseql-Type": {"created"}, "Fraiseql-Time": {"yesterday"}})
+			for _, name := range []string{"Fraiseql-Tenant", "Fraiseql-User", "Fraiseql-Federation", "Fraiseql-Service"} {
+				send(nats.Header{"Fraiseql-Type": {"created"}, name: {""}})
+				send(nats.Header{"Fraiseql-Type": {"created"}, name: {"a", "b"}})
+			}
 			send(nats.Header{
 				"Fraiseql-Type": {"paid"}, "Fraiseql-Id": {"i%25d"}, "Fraiseql-Version": {"1"}, "Fraiseql-Time": {"2026-11-28T12:00:00Z"},
 				"Fraiseql-Tenant": {"acme"}, "Fraiseql-User": {"7"}, "Fraiseql-Federation": {"f"}, "Fraiseql-Service": {"s"}, "Other": {"ignored"},
@@ -128,7 +132,7 @@ func TestOtherProgramsPublish(t *testing.T) {
 				t.Errorf("id %q", id)
 			}
 			for _, g := range b.Status().Gauges {
-				if g.Name == "fraiseql_nats_unreadable_events" && g.Value != 3 {
+				if g.Name == "fraiseql_nats_unreadable_events" && g.Value != 3+8 {
 					t.Errorf("%v unreadable events", g.Value)
 				}
 			}

@@ -153,7 +153,7 @@ func headerText(s string) string {
 
 var (
 	errVersion = errors.New("a version of the format that this program does not know")
-	errHeader  = errors.New("a header that cannot be read")
+	errHeader  = errors.New("a header that cannot be read, or one that says whom the event is for, empty or twice")
 )
 
 // decode reads a message into an event of the channel. fallback gives the id of an event that carries none, and stored
@@ -169,8 +169,8 @@ func decodeInto(e *event.Event, m *nats.Msg, channel string, stored time.Time, f
 	// What every event has comes first: after that, little is looked for that is not there.
 	id, kind, at := r.value(headerMsgID), r.text(headerType), r.value(headerTime)
 	*e = event.Event{
-		Channel: channel, Type: kind, ID: r.text(headerID), TenantID: r.text(headerTenant), UserID: r.text(headerUser),
-		FederationID: r.text(headerFederation), ServiceName: r.text(headerService), Timestamp: stored, Data: m.Data,
+		Channel: channel, Type: kind, ID: r.text(headerID), TenantID: r.address(headerTenant), UserID: r.address(headerUser),
+		FederationID: r.address(headerFederation), ServiceName: r.address(headerService), Timestamp: stored, Data: m.Data,
 	}
 	if v := r.value(headerVersion); v != "" && v != formatVersion {
 		return errVersion
@@ -236,22 +236,40 @@ type reader struct {
 	bad    bool
 }
 
-// value returns a header as it stands.
-func (r *reader) value(name string) string {
+// values returns a header as it stands.
+func (r *reader) values(name string) (v []string, ok bool) {
 	if r.left == 0 {
-		return ""
+		return nil, false
 	}
-	v, ok := r.header[name]
-	if ok {
+	if v, ok = r.header[name]; ok {
 		r.left--
 	}
-	if len(v) > 0 {
+	return v, ok
+}
+
+// value returns the first of a header.
+func (r *reader) value(name string) string {
+	if v, _ := r.values(name); len(v) > 0 {
 		return v[0]
 	}
 	return ""
 }
 
 func (r *reader) text(name string) string { return r.plain(r.value(name)) }
+
+// address returns a header that says whom an event is for. One that is there must say so, once: as if it were absent, the
+// event would be for more than its writer meant.
+func (r *reader) address(name string) string {
+	v, ok := r.values(name)
+	if !ok {
+		return ""
+	}
+	if len(v) != 1 || v[0] == "" {
+		r.bad = true
+		return ""
+	}
+	return r.plain(v[0])
+}
 
 // plain unescapes.
 func (r *reader) plain(v string) string {

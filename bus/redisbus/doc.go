@@ -42,14 +42,16 @@
 //	              delivered once, so this is what makes a retry safe.
 //	timestamp     RFC 3339; absent: when a node reads the entry
 //	data          required, the text of a JSON object of at most 1 MiB
-//	tenant_id, user_id, federation_id, service_name     as in the envelope; absent: none
+//	tenant_id, user_id, federation_id, service_name     as in the envelope; absent: none. One that is there and empty, or
+//	              there twice, breaks the rules: it must not count as absent, which would be for more people
 //	broadcast     true or false; absent: false
 //
 // Unknown fields are ignored. An entry that breaks a rule is dropped by every node, counted in
 // fraiseql_redis_entries_invalid and logged at most once a minute.
 //
 // With mode=pubsub an event is PUBLISH p:channel with the JSON {"v":1,"type":"created","data":{…}} and the members
-// above; in a cluster SPUBLISH {p:N}:channel, N as above with P = 64.
+// above, tenant_id and user_id also as integers; null is as wrong as empty. In a cluster it is SPUBLISH {p:N}:channel, N as above
+// with P = 64.
 //
 // # What is promised
 //

@@ -109,6 +109,8 @@ const (
 	errFlag    errEntry = "broadcast is neither true nor false"
 	errTime    errEntry = "timestamp is not a time as in RFC 3339"
 	errHome    errEntry = "its channel belongs into another stream"
+	// errAddress: as if it were absent, the event would be for more than its writer meant.
+	errAddress errEntry = "tenant_id, user_id, federation_id or service_name is empty, is there twice or is of another type"
 )
 
 // split returns the id of an entry and its fields. An error means that Redis answered something else.
@@ -147,6 +149,12 @@ func (e *entry) decode(p *partition, f fields, now func() time.Time) error {
 		}
 		f = rest
 		target := member(ev, name)
+		switch target {
+		case &ev.TenantID, &ev.UserID, &ev.FederationID, &ev.ServiceName:
+			if len(value) == 0 || *target != "" {
+				return errAddress
+			}
+		}
 		switch string(name) {
 		case fieldVersion:
 			target = &version

@@ -77,6 +77,12 @@ func TestInvalidEntriesAreDropped(t *testing.T) {
 		append([]string{"timestamp", "yesterday"}, ok...),
 		append([]string{"id", "a b"}, ok...),
 		append([]string{"tenant_id", "a\x01"}, ok...),
+		append([]string{"tenant_id", ""}, ok...),
+		append([]string{"tenant_id", "a", "user_id", ""}, ok...),
+		append([]string{"federation_id", ""}, ok...),
+		append([]string{"service_name", ""}, ok...),
+		append([]string{"tenant_id", "a", "tenant_id", "b"}, ok...),
+		append([]string{"user_id", "", "user_id", "7"}, ok...),
 		{"channel", "$control", "type", "t", "data", "{}"},
 		{"channel", "a*", "type", "t", "data", "{}"},
 		{"channel", strings.Repeat("x", 300), "type", "t", "data", "{}"},
@@ -108,7 +114,14 @@ func TestAnotherProgramPublishesPlainly(t *testing.T) {
 	c := newCollector("orders")
 	c.enter = func(m *bus.Message) { got <- *m }
 	attach(t, b, c)
-	for _, bad := range []string{"x", "{}", `{"v":2,"type":"t","data":{}}`, `{"type":"t"}`, `{"type":"t","data":{},"channel":"other"}`, `{"type":7,"data":{}}`} {
+	bad := []string{
+		"x", "{}", `{"v":2,"type":"t","data":{}}`, `{"type":"t"}`, `{"type":"t","data":{},"channel":"other"}`, `{"type":7,"data":{}}`,
+		`{"type":"t","data":{},"tenant_id":""}`, `{"type":"t","data":{},"user_id":null}`, `{"type":"t","data":{},"tenant_id":"a","user_id":""}`,
+		`{"type":"t","data":{},"federation_id":""}`, `{"type":"t","data":{},"service_name":null}`, `{"type":"t","data":{},"service_name":7}`,
+		`{"type":"t","data":{},"tenant_id":"a","tenant_id":"b"}`, `{"type":"t","data":{},"tenant_id":"a","tenant_id":7}`, `{"type":"t","data":{},"user_id":1,"user_id":2}`,
+		`{"type":"t","data":{},"user_id":1.0}`, `{"type":"t","data":{},"user_id":1e3}`, `{"type":"t","data":{},"user_id":true}`, `{"type":"t","data":{},"user_id":["a"]}`,
+	}
+	for _, bad := range bad {
 		server.Do("PUBLISH", "fraiseql:orders", bad)
 	}
 	server.Do("PUBLISH", "fraiseql:orders", `{"type":"created","data":{"a": 1.0},"tenant_id":"acme","extra":{},"timestamp":"2026-11-28T12:00:00Z"}`)
@@ -116,8 +129,14 @@ func TestAnotherProgramPublishesPlainly(t *testing.T) {
 	if m.Event.Type != "created" || string(m.Event.Data) != `{"a": 1.0}` || m.Event.TenantID != "acme" || m.Event.ID == "" || m.Event.Timestamp.Hour() != 12 {
 		t.Errorf("%+v", m.Event)
 	}
-	if n := b.reports.invalid.Load(); n != 6 {
-		t.Errorf("%d messages counted, want 6", n)
+	for address, want := range map[string]string{`7`: "7", `-0`: "0", `"7"`: "7", `9007199254740993`: "9007199254740993", `"\u0061"`: "a"} {
+		server.Do("PUBLISH", "fraiseql:orders", `{"type":"t","data":{},"user_id":`+address+`}`)
+		if m = <-got; m.Event.UserID != want {
+			t.Errorf("user_id %s is %q", address, m.Event.UserID)
+		}
+	}
+	if n := b.reports.invalid.Load(); n != uint64(len(bad)) {
+		t.Errorf("%d messages counted, want %d", n, len(bad))
 	}
 }
 

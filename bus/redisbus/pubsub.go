@@ -1,6 +1,7 @@
 package redisbus
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/redis/rueidis"
 
@@ -196,7 +198,49 @@ type envelope struct {
 type received struct {
 	envelope
 	Version *int            `json:"v"`
+	Tenant  addressValue    `json:"tenant_id"`
+	User    addressValue    `json:"user_id"`
+	Fed     addressText     `json:"federation_id"`
+	Service addressText     `json:"service_name"`
 	Data    json.RawMessage `json:"data"`
+}
+
+// addressText is a federation or service as others may write it: a string, once. Null and the empty string are refused:
+// an absent one means that the event is for more, which a writer that has left it empty did not mean.
+type addressText string
+
+// UnmarshalJSON is called for each member of the name.
+func (a *addressText) UnmarshalJSON(text []byte) error {
+	if *a != "" {
+		return errAddress
+	}
+	if text[0] == '"' && bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text) {
+		*a = addressText(text[1 : len(text)-1])
+	} else if json.Unmarshal(text, (*string)(a)) != nil {
+		return errAddress
+	}
+	if *a == "" {
+		return errAddress
+	}
+	return nil
+}
+
+// addressValue is a tenant or user likewise: a string, or an integer, which is its digits.
+type addressValue string
+
+// UnmarshalJSON is called for each member of the name.
+func (a *addressValue) UnmarshalJSON(text []byte) error {
+	if text[0] != '-' && (text[0] < '0' || text[0] > '9') {
+		return (*addressText)(a).UnmarshalJSON(text)
+	}
+	if *a != "" || bytes.ContainsAny(text, ".eE") {
+		return errAddress
+	}
+	if string(text) == "-0" {
+		text = text[1:]
+	}
+	*a = addressValue(text)
+	return nil
 }
 
 // encode writes the envelope with the event's data as it is.
@@ -223,10 +267,14 @@ var errEnvelope = errEntry("it is not the JSON of an event")
 func read(channel, payload string) (event.Event, error) {
 	var r received
 	if err := json.Unmarshal([]byte(payload), &r); err != nil {
+		var why errEntry
+		if errors.As(err, &why) {
+			return event.Event{}, why
+		}
 		return event.Event{}, errEnvelope
 	}
 	e := event.Event{
-		Channel: r.Channel, Type: r.Type, ID: r.ID, TenantID: r.Tenant, UserID: r.User, FederationID: r.Fed, ServiceName: r.Service,
+		Channel: r.Channel, Type: r.Type, ID: r.ID, TenantID: string(r.Tenant), UserID: string(r.User), FederationID: string(r.Fed), ServiceName: string(r.Service),
 		Broadcast: r.Broadcast, Data: r.Data, Timestamp: time.Now(),
 	}
 	if r.Timestamp != nil {

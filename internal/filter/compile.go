@@ -38,9 +38,11 @@ func Compare(path []string, leaf scalar.Leaf, op Op, consts *jsontape.Tape, c js
 		return nil, err
 	}
 	if len(p.values) >= manyValues && (p.test == testIn || p.test == testContains) {
-		p.set = make(map[string]struct{}, len(p.values))
+		p.set = &keySet{keys: make(map[string]struct{}, len(p.values))}
 		for i := range p.values {
-			p.set[p.values[i].Key()] = struct{}{}
+			key := p.values[i].Key()
+			p.set.keys[key] = struct{}{}
+			p.set.longest = max(p.set.longest, len(key))
 		}
 	}
 	return p, nil

@@ -42,10 +42,16 @@ type Pred struct {
 	negated bool
 	leaf    scalar.Leaf
 	path    []jsontape.Name
-	values  []scalar.Value      // one; of Between two; of In and Contains any number
-	texts   [][]byte            // of Start, End and Contains: what to look for in a text
-	set     map[string]struct{} // the keys of values where they are many
+	values  []scalar.Value // one; of Between two; of In and Contains any number
+	texts   [][]byte       // of Start, End and Contains: what to look for in a text
+	set     *keySet        // of values where they are many
 	kids    []*Pred
+}
+
+// keySet is the keys of values.
+type keySet struct {
+	keys    map[string]struct{}
+	longest int // bytes
 }
 
 // Match reports whether the data at root satisfies the predicate.
@@ -112,9 +118,9 @@ func (p *Pred) holds(t *jsontape.Tape, r jsontape.Ref) bool {
 func (p *Pred) isOneOf(t *jsontape.Tape, r jsontape.Ref) bool {
 	if p.set != nil {
 		var buf [128]byte
-		key, ok := p.leaf.Text(t, r, buf[:0])
+		key, ok := p.leaf.TextWithin(t, r, buf[:0], p.set.longest)
 		if ok {
-			_, ok = p.set[string(key)]
+			_, ok = p.set.keys[string(key)]
 		}
 		return ok
 	}

@@ -1,6 +1,8 @@
 package filter_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/internal/filter"
@@ -68,6 +70,8 @@ var operatorCases = []struct {
 	{scalar.Custom, filter.EQ, `[1]`, []string{`[1]`, `[1.0]`}, []string{`1`, `[1,1]`, `[]`}},
 	{scalar.Untyped, filter.EQ, `"1"`, []string{`"1"`, `1`, `1.0`}, []string{`"1.0"`, `true`, `[1]`}},
 	{scalar.Untyped, filter.EQ, `1.0`, []string{`"1"`, `1`, `1.0`}, []string{`"1.0"`, `true`, `[1]`}},
+	{scalar.Untyped, filter.EQ, `"10000000000000000000000"`, []string{`10000000000000000000000`, `1e22`, `"10000000000000000000000"`}, []string{`"1e22"`, `10000000000000000000001`}},
+	{scalar.Untyped, filter.EQ, `10000000000000000000000`, []string{`10000000000000000000000`, `1e22`, `"10000000000000000000000"`}, []string{`"1e22"`, `1e21`}},
 	{scalar.Untyped, filter.EQ, `true`, []string{`true`}, []string{`"true"`, `1`, `false`}},
 	{scalar.Untyped, filter.EQ, `[{"a":1}]`, []string{`[ {"a": 1.0} ]`}, []string{`[{"a":"1"}]`, `"[{\"a\":1}]"`}},
 
@@ -231,6 +235,48 @@ func TestCombinations(t *testing.T) {
 	} {
 		if got := match(t, c.p, `1`); got != c.want {
 			t.Errorf("%s is %v", name, got)
+		}
+	}
+}
+
+// TestLargeObjectsCostNoMoreThanTheConstant: whether a large object equals a small constant is known after a look at two
+// members, and nothing is made of it.
+func TestLargeObjectsCostNoMoreThanTheConstant(t *testing.T) {
+	var many []string
+	for i := range 50_000 {
+		many = append(many, fmt.Sprintf(`"m%d":%d`, i, i))
+	}
+	object := parse(t, `{"v":{`+strings.Join(many, ",")+`}}`)
+	for _, kind := range []scalar.Kind{scalar.Custom, scalar.Untyped} {
+		for constant, op := range map[string]filter.Op{
+			`1`: filter.EQ, `{}`: filter.EQ, `[]`: filter.EQ, `{"m1":1}`: filter.NE,
+			`[1,2,3,4,5,6,{"m0":0}]`: filter.IN, `[1,2,3,4,5,6,7,{"m0":0,"m1":1}]`: filter.NotIn,
+		} {
+			p := compare(t, kind, op, constant)
+			if n := testing.AllocsPerRun(10, func() { p.Match(object, jsontape.Root) }); n > 1 {
+				t.Errorf("kind %d: %v %s: %v allocations", kind, op, constant, n)
+			}
+			if p.Match(object, jsontape.Root) != (op == filter.NE || op == filter.NotIn) {
+				t.Errorf("kind %d: %v %s", kind, op, constant)
+			}
+		}
+	}
+}
+
+// TestMembersThatRepeat: of a name the last one counts, however many there are.
+func TestMembersThatRepeat(t *testing.T) {
+	for _, text := range []string{
+		`{` + strings.Repeat(`"a":0,`, 1000) + `"a":1}`,
+		`{` + strings.Repeat(`"a":0,"b":[0,0],`, 1000) + `"b":[],"a":1}`,
+		`{` + strings.Repeat(`"a":{"long":"value"},"\u0061":7,`, 1000) + `"a":1.0,"b":[]}`,
+	} {
+		for constant, want := range map[string]bool{`{"a":1}`: !strings.Contains(text, `"b"`), `{"a":1,"b":[]}`: strings.Contains(text, `"b"`), `{"a":0}`: false, `{}`: false} {
+			if got := match(t, compare(t, scalar.Custom, filter.EQ, constant), text); got != want {
+				t.Errorf("%.40s… EQ %s is %v", text, constant, got)
+			}
+			if got := match(t, compare(t, scalar.Untyped, filter.IN, `[1,2,3,4,5,6,7,`+constant+`]`), text); got != want {
+				t.Errorf("%.40s… IN %s is %v", text, constant, got)
+			}
 		}
 	}
 }

@@ -16,6 +16,9 @@ type Subscription {
     b: ID @match(path: "usr_id.x")): U @owner(path: "owner")
   abstract(a: ID @match(path: "n"), b: ID @match(path: "user_id")): V
   leaf(a: ID @match(path: "z")): Any
+  newest: P @delivery(overflow: LATEST, key: "inner.id")
+  stale: P @delivery(overflow: LATEST, key: "inenr.id")
+  dropped: P @delivery(overflow: DROP_OLDEST)
 }`}}, SchemaOptions{Resolvers: func(string) bool { return true }})
 	if len(errs) > 0 {
 		for _, err := range errs {
@@ -29,8 +32,9 @@ type Subscription {
 	for _, n := range s.Notes() {
 		got = append(got, n.String())
 	}
-	if len(got) != 2 || !strings.HasPrefix(got[0], `s.graphql:9:`) || !strings.Contains(got[0], `@owner(path: "owner") of wrong: type U has no field that reads "owner"`) ||
-		!strings.HasPrefix(got[1], `s.graphql:10:5: @match(path: "usr_id.x") of wrong`) {
+	if len(got) != 3 || !strings.HasPrefix(got[0], `s.graphql:9:`) || !strings.Contains(got[0], `@owner(path: "owner") of wrong: type U has no field that reads "owner"`) ||
+		!strings.HasPrefix(got[1], `s.graphql:10:5: @match(path: "usr_id.x") of wrong`) ||
+		!strings.HasPrefix(got[2], `s.graphql:14:3: @delivery(key: "inenr.id") of stale: type P has no field that reads "inenr"`) {
 		t.Errorf("noted %q", got)
 	}
 }

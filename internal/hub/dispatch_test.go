@@ -218,6 +218,20 @@ func TestOverflowPolicies(t *testing.T) {
 	}
 }
 
+// LATEST replaces by a value that is there: events without one wait side by side, and so do they beside an empty one.
+func TestLatestWithoutAValue(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	s := w.join(newConn(), w.plan(`subscription { latest { note } }`), `{}`, user("u"))
+	for _, data := range []string{`{"id":"","note":"0"}`, `{"note":"1"}`, `{"id":null,"note":"2"}`, `{"id":"","note":"3"}`} {
+		w.publish(event.Event{Channel: "latest", Data: []byte(data)})
+	}
+	for _, note := range []string{"1", "2", "3"} {
+		if got, text := next(s), fmt.Sprintf(`{"data":{"latest":{"note":%q}}}`, note); got != text {
+			t.Errorf("got %s, want %s", got, text)
+		}
+	}
+}
+
 func TestDuplicatePositionsAreDropped(t *testing.T) {
 	w := newWorld(t, Addressing{})
 	s := w.join(newConn(), w.plan(`subscription { order { id } }`), `{}`, user("u"))

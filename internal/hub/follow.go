@@ -89,7 +89,7 @@ func (h *Hub) cursor(channel string, s standing) []byte {
 func (h *Hub) note(channel string, s standing, r queue.Recovery) *queue.Message {
 	return &queue.Message{
 		Payload: []byte(`{"data":null`),
-		Extra:   &queue.Extra{Cursor: h.cursor(channel, s), Recovered: r, Key: noteKey},
+		Extra:   &queue.Extra{Cursor: h.cursor(channel, s), Recovered: r, Key: noteKey, Keyed: true},
 	}
 }
 

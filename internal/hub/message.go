@@ -22,6 +22,6 @@ func (d *dispatch) finish(g *Group, m *queue.Message) {
 		if m.Extra == nil {
 			m.Extra = &queue.Extra{}
 		}
-		m.Extra.Key = string(key)
+		m.Extra.Key, m.Extra.Keyed = string(key), true
 	}
 }

@@ -35,7 +35,8 @@ const (
 	// maxBoundSets is how many values of events the index of one tenant looks at; groups that have only further ones
 	// are candidates always.
 	maxBoundSets = 8
-	// idleEvents is how many events do without the index after one whose candidates were a third of all.
+	// idleEvents is how many events do without the index after one whose candidates were a third of all, or were found as
+	// often as if they were all.
 	idleEvents = 16
 )
 
@@ -175,8 +176,11 @@ func (n *narrowing) appendCandidates(dst []*cell, d *dispatch, all int) (cells [
 			dst = s.appendAt(dst, d.tape, r)
 		case d.tape.Kind(r) == jsontape.Array:
 			from := len(dst)
-			for e := d.tape.First(r); e != jsontape.None && len(dst) < all; e = d.tape.After(r, e) {
-				dst = s.appendAt(dst, d.tape, e)
+			for e := d.tape.First(r); e != jsontape.None; e = d.tape.After(r, e) {
+				if dst = s.appendAt(dst, d.tape, e); len(dst) >= all { // several elements may have found the same: not all are in it
+					n.idle = idleEvents
+					return dst, false
+				}
 			}
 			dst = append(dst[:from], unique(dst[from:])...)
 		case !s.on.Numeric() && d.tape.Kind(r) > jsontape.Null: // a part of a text

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"runtime"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -14,6 +16,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
+	"github.com/fraiseql/fraiseql-go/internal/plan"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
@@ -109,6 +112,10 @@ func (m narrowMaker) event() string {
 	}
 	v["tags"] = m.one(m.texts(m.IntN(4)), m.text(), []any{value(), value()}, nil)
 	v["numbers"] = m.one([]any{m.float(), value(), m.float()}, m.float())
+	if m.IntN(3) == 0 { // many that are equal, and others behind them
+		v["tags"] = slices.Concat(slices.Repeat(m.texts(1+m.IntN(2)).([]any), 200), m.texts(2).([]any))
+		v["numbers"] = slices.Concat(slices.Repeat([]any{m.float()}, 200), []any{m.float(), value()})
+	}
 	v["in"] = m.one(map[string]any{"s": value(), "n": value()}, map[string]any{"s": m.text()}, nil, "x")
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -124,20 +131,40 @@ type plain struct {
 	who    *identity.Identity
 }
 
+// narrowWorld has the schema above, and a plan with each of its arguments as a variable.
+func narrowWorld(t *testing.T) (*world, *plan.Plan) {
+	t.Helper()
+	w := newWorld(t, Addressing{})
+	schema, errs := gql.LoadSchema([]gql.SchemaSource{{Name: "narrow.graphql", Text: narrowSDL}}, gql.SchemaOptions{})
+	for _, err := range errs {
+		t.Fatal(err)
+	}
+	w.schema = schema
+	return w, w.plan(`subscription($gt: Float, $lte: Float, $between: [Int!], $ints: [Int!], $prefix: String, $from: ID, $before: ID, $tag: String, $tags: [String!], $number: Float,
+		$not: Int, $deep: String, $where: ThingWhere) { thing(gt: $gt, lte: $lte, between: $between, ints: $ints, prefix: $prefix, from: $from, before: $before, tag: $tag,
+		tags: $tags, number: $number, not: $not, deep: $deep, where: $where) { id } }`)
+}
+
+func joinPlain(w *world, p *plan.Plan, variables string, who *identity.Identity) plain {
+	w.tb.Helper()
+	j := w.request(newConn(), p, variables, who)
+	bound, failed := p.BindUnkeyed(j.Tape, 0)
+	if failed != nil {
+		w.tb.Fatal(failed[0])
+	}
+	s, failed := w.hub.Join(j, nil)
+	if failed != nil {
+		w.tb.Fatal(failed[0])
+	}
+	return plain{s, bound.Filter, who}
+}
+
 // TestNarrowAnswersAsPlainEvaluation compares deliveries and counts among hundreds of subscriptions that come and go
 // with the evaluation of each one's filter.
 func TestNarrowAnswersAsPlainEvaluation(t *testing.T) {
 	for seed := range uint64(12) {
 		m := narrowMaker{rand.New(rand.NewPCG(seed, 7))}
-		w := newWorld(t, Addressing{})
-		schema, errs := gql.LoadSchema([]gql.SchemaSource{{Name: "narrow.graphql", Text: narrowSDL}}, gql.SchemaOptions{})
-		for _, err := range errs {
-			t.Fatal(err)
-		}
-		w.schema = schema
-		p := w.plan(`subscription($gt: Float, $lte: Float, $between: [Int!], $ints: [Int!], $prefix: String, $from: ID, $before: ID, $tag: String, $tags: [String!], $number: Float,
-			$not: Int, $deep: String, $where: ThingWhere) { thing(gt: $gt, lte: $lte, between: $between, ints: $ints, prefix: $prefix, from: $from, before: $before, tag: $tag,
-			tags: $tags, number: $number, not: $not, deep: $deep, where: $where) { id } }`)
+		w, p := narrowWorld(t)
 		tenants := 1 + m.IntN(2)
 		var live []plain
 		for range 60 {
@@ -147,16 +174,7 @@ func TestNarrowAnswersAsPlainEvaluation(t *testing.T) {
 					t.Fatal(err)
 				}
 				who := &identity.Identity{TenantID: fmt.Sprint(m.IntN(tenants)), UserID: fmt.Sprint(m.IntN(3)), ServiceName: m.one("", "", "", "s").(string)}
-				j := w.request(newConn(), p, string(text), who)
-				bound, failed := p.BindUnkeyed(j.Tape, 0)
-				if failed != nil {
-					t.Fatal(failed[0])
-				}
-				s, failed := w.hub.Join(j, nil)
-				if failed != nil {
-					t.Fatal(failed[0])
-				}
-				live = append(live, plain{s, bound.Filter, who})
+				live = append(live, joinPlain(w, p, string(text), who))
 			}
 			for range m.IntN(1 + len(live)/3) {
 				i := m.IntN(len(live))
@@ -171,6 +189,44 @@ func TestNarrowAnswersAsPlainEvaluation(t *testing.T) {
 				t.Fatalf("seed %d", seed)
 			}
 		}
+	}
+}
+
+// TestNarrowLooksAtEveryElement: elements of a list that find the same groups again and again hide none that only a later
+// one finds.
+func TestNarrowLooksAtEveryElement(t *testing.T) {
+	for name, c := range map[string]struct {
+		variables func(i int) string // of subscription i
+		event     string
+	}{
+		"an element that repeats": {
+			func(i int) string { return fmt.Sprintf(`{"tags":["t%d"]}`, i) },
+			`{"tags":[` + strings.Repeat(`"t0",`, 2*minNarrowed) + `"t1"]}`,
+		},
+		"groups that have most in common": {
+			func(i int) string {
+				if i < 20 {
+					return fmt.Sprintf(`{"tags":["a","b","c","d","x%d"]}`, i)
+				}
+				return fmt.Sprintf(`{"tags":["y%d"]}`, i)
+			},
+			`{"tags":["a","b","c","d","y20"]}`,
+		},
+		"a number that repeats": {
+			func(i int) string { return fmt.Sprintf(`{"number":%d}`, i) },
+			`{"numbers":[` + strings.Repeat(`1,1.0,`, minNarrowed) + `2]}`,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, p := narrowWorld(t)
+			var live []plain
+			for i := range minNarrowed + 2 {
+				live = append(live, joinPlain(w, p, c.variables(i), user("u")))
+			}
+			for range idleEvents + 2 {
+				comparePlain(t, w, live, event.Event{Channel: "thing", Type: "t", Data: []byte(c.event)})
+			}
+		})
 	}
 }
 

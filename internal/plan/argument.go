@@ -31,6 +31,7 @@ type whereArgument struct {
 type whereKey struct {
 	member   string
 	equality int
+	in       bool // `in` compares by the type of the key, too
 }
 
 // compileArguments finds the arguments that filter and what of them can be an index key.
@@ -95,17 +96,23 @@ func (p *Plan) compileWhere(input, payload *gql.Type, name string) *whereArgumen
 		if combines(in.Name) || !named.WhereLeaf() {
 			continue
 		}
-		operand := named.Input("eq")
+		operand, list := named.Input("eq"), named.Input("in")
 		if operand == nil {
-			operand = named.Input("in")
+			operand = list
 		}
 		if operand == nil {
 			continue
 		}
-		at := p.addEquality([]string{schema.Member(payload, in.Name)}, operand.Type.Name().Leaf, name+"."+in.Name)
-		w.keys = append(w.keys, whereKey{in.Name, at})
+		of := operand.Type.Name()
+		at := p.addEquality([]string{schema.Member(payload, in.Name)}, of.Leaf, name+"."+in.Name)
+		w.keys = append(w.keys, whereKey{in.Name, at, list != nil && alike(of, list.Type.Name())})
 	}
 	return w
+}
+
+// alike reports whether two leaf types coerce alike, so that equal values have equal keys.
+func alike(a, b *gql.Type) bool {
+	return a == b || a.Leaf.Kind == b.Leaf.Kind && a.Leaf.Kind != scalar.Enum
 }
 
 // Requirements returns what check 5 asks of the subscriber: for the selection through all fragments, and for

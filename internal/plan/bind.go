@@ -157,7 +157,7 @@ func (b *binder) argument(a *argument, node jsontape.Ref) {
 		b.where(a, node)
 		return
 	}
-	if a.equality >= 0 && b.key(a.equality, node) {
+	if a.equality >= 0 && b.key(a.equality, node, a.op.TakesList()) {
 		if len(b.scratch.marks) > 1 {
 			b.others = append(b.others, b.compare(a, node))
 		}
@@ -194,15 +194,16 @@ func (b *binder) where(a *argument, node jsontape.Ref) {
 			continue
 		}
 		if eq := b.args.Member(operators, "eq"); given(b.args, eq) {
-			b.key(k.equality, eq)
-		} else if in := b.args.Member(operators, "in"); given(b.args, in) {
-			b.key(k.equality, in)
+			b.key(k.equality, eq, false)
+		} else if in := b.args.Member(operators, "in"); k.in && given(b.args, in) {
+			b.key(k.equality, in, true)
 		}
 	}
 }
 
-// key adds an index key if the value can be one: equal values once, at most maxIn.
-func (b *binder) key(equality int, node jsontape.Ref) bool {
+// key adds an index key if the value can be one: equal values once, at most maxIn. list says that they are the elements
+// of the value, which may be a list itself without that: that of a custom scalar.
+func (b *binder) key(equality int, node jsontape.Ref, list bool) bool {
 	if b.unkeyed {
 		return false
 	}
@@ -210,7 +211,7 @@ func (b *binder) key(equality int, node jsontape.Ref) bool {
 	m := mark{equality: equality, text: len(s.keys), value: len(s.ends)}
 	leaf := &b.plan.Equality[equality].Leaf
 	ok := true
-	if b.args.Kind(node) == jsontape.Array && leaf.Kind != scalar.Untyped {
+	if list {
 		for e := b.args.First(node); e != jsontape.None && ok; e = b.args.After(node, e) {
 			// IN null matches nothing.
 			ok = !given(b.args, e) || s.add(leaf, b.args, e, m.value)

@@ -13,19 +13,25 @@ import (
 )
 
 const filterSDL = `
+scalar JSON
 type Subscription {
   order(id: ID, state: State, total: Float @match(op: GTE), in: [Int!] @match(path: "count", op: IN),
     city: String @match(path: "customer.city"), not: [ID] @match(path: "id", op: NOT_IN),
+    extra: JSON, extras: [JSON] @match(path: "extra", op: IN),
     size: Int = 5 @match(path: "size"), where: OrderWhere @where): Order @source(channel: "orders", types: ["made", "paid"]) @owner(path: "owner.id") @tenant(path: "org")
 }
-type Order { id: ID! state: State total: Float count: Int customer: Customer }
+type Order { id: ID! state: State total: Float count: Int customer: Customer extra: JSON ref: String level: State }
 type Customer { city: String zip: String @from(path: "postcode") }
 enum State { OPEN CLOSED }
-input OrderWhere { id: IDOps count: IntOps customer: CustomerWhere and: [OrderWhere!] or: [OrderWhere!] not: OrderWhere }
+enum Level { LOW OPEN }
+input OrderWhere { id: IDOps count: IntOps customer: CustomerWhere extra: JSONOps ref: MixedOps level: LevelOps and: [OrderWhere!] or: [OrderWhere!] not: OrderWhere }
 input CustomerWhere { city: StringOps zip: StringOps }
 input IDOps { eq: ID ne: ID in: [ID!] not_in: [ID!] exists: Boolean }
 input IntOps { eq: Int gt: Int lte: Int in: [Int!] between: [Int!] }
 input StringOps { eq: String startsWith: String contains: String ends_with: String }
+input JSONOps { eq: JSON in: [JSON!] }
+input MixedOps { eq: ID in: [String!] }
+input LevelOps { eq: State in: [Level!] }
 `
 
 // keys writes what a binding looks up: name=value, several values with | between.
@@ -83,6 +89,11 @@ func TestBind(t *testing.T) {
 		{"several", `id: 1, state: CLOSED, total: 3, size: null`, "", `id=1 state=CLOSED`, `{"id":1,"state":"CLOSED","total":3}`, `{"id":1,"state":"CLOSED","total":2}`},
 		{"residual", `id: 1, state: CLOSED, size: null`, "", `id=1 state=CLOSED`, `{"id":1,"state":"CLOSED"}`, `{"id":1,"state":"OPEN"}`},
 		{"not in", `not: ["a", null], size: null`, "", ``, `{}`, `{"id":"a"}`},
+		{"a list of a custom scalar", `extra: ["a", "b"], size: null`, "", `extra=["a","b"]`, `{"extra":["a","b"]}`, `{"extra":"a"}`},
+		{"a list of a custom scalar, second", `id: 1, extra: $x, size: null`, `{"x":["a"]}`, `id=1 extra=["a"]`, `{"id":1,"extra":["a"]}`, `{"id":1,"extra":"a"}`},
+		{"an empty list of a custom scalar", `extra: [], size: null`, "", `extra=[]`, `{"extra":[]}`, `{"extra":null}`},
+		{"in, of a custom scalar", `extras: [["a"], "b"], size: null`, "", `extras=["a"]|"b"`, `{"extra":["a"]}`, `{"extra":"a"}`},
+		{"in, of one value of a custom scalar", `extras: "b", size: null`, "", `extras="b"`, `{"extra":"b"}`, `{"extra":["b"]}`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := mustCompile(t, s, document(c.arguments))
@@ -103,7 +114,7 @@ func TestBind(t *testing.T) {
 // document writes a subscription with these arguments, and definitions for the variables in them.
 func document(arguments string) string {
 	var definitions []string
-	for name, typ := range map[string]string{"$id": "ID", "$w": "OrderWhere", "$n": "Int"} {
+	for name, typ := range map[string]string{"$id": "ID", "$w": "OrderWhere", "$n": "Int", "$x": "JSON"} {
 		if strings.Contains(arguments, name) {
 			definitions = append(definitions, name+": "+typ)
 		}
@@ -142,6 +153,12 @@ func TestBindWhere(t *testing.T) {
 		{`{not: {or: [{customer: {city: {contains: "o", ends_with: "e"}}}, {id: {not_in: [1]}}]}}`, "", "", `{"id":1,"customer":{"city":"Ulm"}}`, `{"id":1,"customer":{"city":"Rome"}}`},
 		{`$w`, `{"w":{"id":{"eq":"x"},"count":{"in":[3]}}}`, "where.id=x where.count=3", `{"id":"x","count":3}`, `{"id":"x","count":4}`},
 		{`{id: {eq: $id}, count: {gt: $n}}`, `{"n":2}`, "", `{"count":3}`, `{"count":2}`},
+		{`{extra: {eq: ["a", "b"]}}`, "", `where.extra=["a","b"]`, `{"extra":["a","b"]}`, `{"extra":"a"}`},
+		{`{extra: {in: [["a"], "b"]}}`, "", `where.extra=["a"]|"b"`, `{"extra":["a"]}`, `{"extra":"a"}`},
+		{`{ref: {eq: "1.5"}}`, "", "where.ref=1.5", `{"ref":"1.5"}`, `{"ref":1.5}`},
+		{`{ref: {in: ["1.5", "true"]}}`, "", "", `{"ref":1.5}`, `{"ref":1}`},
+		{`{level: {eq: OPEN}}`, "", "where.level=OPEN", `{"level":"OPEN"}`, `{"level":"CLOSED"}`},
+		{`{level: {in: [LOW]}}`, "", "", `{"level":"LOW"}`, `{"level":"OPEN"}`},
 	} {
 		t.Run(c.where, func(t *testing.T) {
 			p := mustCompile(t, s, document("size: null, where: "+c.where))

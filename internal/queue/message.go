@@ -38,8 +38,9 @@ func (m *Message) made() *forms {
 type Extra struct {
 	// Cursor is the text of the position's cursor, for groups that asked; nil otherwise.
 	Cursor []byte
-	// Key is what LATEST compares.
-	Key string
+	// Key is what LATEST compares, where Keyed is set: the empty text is a value, too.
+	Key   string
+	Keyed bool
 	// Recovered, with Cursor, says whether everything since the subscriber's own cursor is there.
 	Recovered Recovery
 }
@@ -71,12 +72,18 @@ func (m *Message) Cursor() []byte {
 	return m.Extra.Cursor
 }
 
-// Key returns what LATEST compares.
-func (m *Message) Key() string {
+// Key returns what LATEST compares; ok is false if there is nothing, and the message neither replaces one nor is replaced.
+func (m *Message) Key() (key string, ok bool) {
 	if m.Extra == nil {
-		return ""
+		return "", false
 	}
-	return m.Extra.Key
+	return m.Extra.Key, m.Extra.Keyed
+}
+
+// is reports whether the message has that key.
+func (m *Message) is(key string) bool {
+	own, ok := m.Key()
+	return ok && own == key
 }
 
 // detached returns a copy of a message that lies in no slab, so that stalled clients keep no more memory alive than their queues
@@ -111,7 +118,7 @@ func (m *Message) detached() *Message {
 func (m *Message) clone() *Message {
 	c := &Message{Payload: append([]byte(nil), m.Payload...), End: m.End, copied: true}
 	if m.Extra != nil {
-		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key, Recovered: m.Extra.Recovered}
+		c.Extra = &Extra{Cursor: append([]byte(nil), m.Extra.Cursor...), Key: m.Extra.Key, Keyed: m.Extra.Keyed, Recovered: m.Extra.Recovered}
 	}
 	return c
 }

@@ -320,7 +320,7 @@ func (q *Queue) makeRoomLocked(m *Message) Result {
 		return Closed
 	}
 	r := Enqueued
-	if q.policy.Overflow == Latest && q.dropKeyLocked(m.Key()) {
+	if q.policy.Overflow == Latest && q.dropKeyLocked(m) {
 		r = Replaced
 	}
 	if q.fitsLocked(m) {
@@ -357,9 +357,13 @@ func (q *Queue) dropFirstLocked() {
 	q.drops++
 }
 
-// dropKeyLocked removes the waiting message of that key, if there is one.
-func (q *Queue) dropKeyLocked(key string) bool {
-	if q.first.Key() == key {
+// dropKeyLocked removes the waiting message of the key of next, if there is one.
+func (q *Queue) dropKeyLocked(next *Message) bool {
+	key, ok := next.Key()
+	if !ok {
+		return false
+	}
+	if q.first.is(key) {
 		q.dropFirstLocked()
 		return true
 	}

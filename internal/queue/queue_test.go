@@ -10,10 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// text is a message with a payload, and a key before a colon.
+// text is a message with a payload, and what is before a colon as its key.
 func text(s string) *Message {
-	key, _, _ := strings.Cut(s, ":")
-	return &Message{Payload: []byte(s), Extra: &Extra{Key: key}}
+	m := &Message{Payload: []byte(s)}
+	if key, _, ok := strings.Cut(s, ":"); ok {
+		m.Extra = &Extra{Key: key, Keyed: true}
+	}
+	return m
 }
 
 // pulled is what Pop gives until nothing is left.
@@ -50,6 +53,9 @@ func TestPolicies(t *testing.T) {
 		{"latest of one key", Policy{Overflow: Latest, Messages: 9, Bytes: 100}, []string{"a:1", "a:2", "a:3"}, []Result{Enqueued, Replaced, Replaced}, []string{"a:3"}, 2},
 		{"latest beyond the bound", Policy{Overflow: Latest, Messages: 2, Bytes: 100}, []string{"a:1", "b:1", "c:1"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "c:1"}, 1},
 		{"latest at the bound, known key", Policy{Overflow: Latest, Messages: 2, Bytes: 100}, []string{"a:1", "b:1", "a:2"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b:1", "a:2"}, 1},
+		{"latest of what has no key, or an empty one", Policy{Overflow: Latest, Messages: 9, Bytes: 100}, []string{"a", "b", ":1", "a:1", "c", ":2"},
+			[]Result{Enqueued, Enqueued, Enqueued, Enqueued, Enqueued, Replaced}, []string{"a", "b", "a:1", "c", ":2"}, 1},
+		{"latest of what has no key, beyond the bound", Policy{Overflow: Latest, Messages: 2, Bytes: 100}, []string{"a", "b", "c"}, []Result{Enqueued, Enqueued, Replaced}, []string{"b", "c"}, 1},
 		{"bytes, close", Policy{Overflow: CloseConnection, Messages: 9, Bytes: 4}, []string{"aa", "bb", "c"}, []Result{Enqueued, Enqueued, Closed}, []string{"aa", "bb"}, 0},
 		{"bytes, oldest: as many as it takes", Policy{Overflow: DropOldest, Messages: 9, Bytes: 4}, []string{"a", "b", "c", "dddd"}, []Result{Enqueued, Enqueued, Enqueued, Dropped}, []string{"dddd"}, 3},
 		{"bytes, newest: a small one fits later", Policy{Overflow: DropNewest, Messages: 9, Bytes: 4}, []string{"aaa", "bb", "c"}, []Result{Enqueued, Refused, Enqueued}, []string{"aaa", "c"}, 1},
@@ -283,7 +289,7 @@ func TestRoundRobin(t *testing.T) {
 
 // While the peer does not read, what waits is in no slab that others keep alive.
 func TestBlockedConnectionsOwnTheirBytes(t *testing.T) {
-	shared := &Message{Payload: []byte("before"), Extra: &Extra{Cursor: []byte("c"), Key: "k"}}
+	shared := &Message{Payload: []byte("before"), Extra: &Extra{Cursor: []byte("c"), Key: "k", Keyed: true}}
 	c, _ := connected(nil)
 	q := c.queue("q", wide)
 	for range 3 {
@@ -298,7 +304,7 @@ func TestBlockedConnectionsOwnTheirBytes(t *testing.T) {
 	for i, it := range items {
 		m := it.Message
 		own := unsafe.SliceData(m.Payload) != unsafe.SliceData(shared.Payload)
-		if own != (i < 4) || string(m.Payload) != "before" || string(m.Cursor()) != "c" || m.Key() != "k" {
+		if own != (i < 4) || string(m.Payload) != "before" || string(m.Cursor()) != "c" || !m.is("k") {
 			t.Errorf("message %d: own %v, %+v", i, own, m)
 		}
 	}

@@ -81,7 +81,7 @@ func (r *ring) pop() *Message {
 func (r *ring) removeKey(key string) *Message {
 	for i := range r.n {
 		m := *r.at(i)
-		if m.Key() != key {
+		if !m.is(key) {
 			continue
 		}
 		for j := i; j < r.n-1; j++ {

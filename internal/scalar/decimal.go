@@ -68,9 +68,15 @@ func exponent(text []byte) (e int, far []byte) {
 	return sign * int(smallInt(unsigned)), nil
 }
 
-// appendDecimal writes the one text of a number: digits alone, with a point, or, where more than 21 zeros
+// maxZeros is how many zeros stand at the end of a number that is written without an exponent.
+const maxZeros = 21
+
+// appendDecimal writes the one text of a number: digits alone, with a point, or, where more than maxZeros zeros
 // would have to be filled in (after the point: 6), with an exponent.
-func appendDecimal(dst []byte, d decimal) []byte {
+func appendDecimal(dst []byte, d decimal) []byte { return appendFilled(dst, d, maxZeros) }
+
+// appendFilled is appendDecimal with another number in the place of maxZeros.
+func appendFilled(dst []byte, d decimal, most int) []byte {
 	n := len(d.digits)
 	if n == 0 {
 		return append(dst, '0')
@@ -79,7 +85,7 @@ func appendDecimal(dst []byte, d decimal) []byte {
 		dst = append(dst, '-')
 	}
 	switch zeros := d.point - n; {
-	case d.far != nil || zeros > 21 || d.point < -6:
+	case d.far != nil || zeros > most || d.point < -6:
 		dst = append(dst, d.digits[0])
 		if n > 1 {
 			dst = append(append(dst, '.'), d.digits[1:]...)
@@ -96,7 +102,10 @@ func appendDecimal(dst []byte, d decimal) []byte {
 }
 
 func appendZeros(dst []byte, n int) []byte {
-	const zeros = "000000000000000000000"
+	const zeros = "00000000000000000000000000000000"
+	for ; n > len(zeros); n -= len(zeros) {
+		dst = append(dst, zeros...)
+	}
 	return append(dst, zeros[:n]...)
 }
 

@@ -2,6 +2,7 @@ package scalar
 
 import (
 	"bytes"
+	"math"
 	"slices"
 
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
@@ -21,10 +22,15 @@ func (l *Leaf) AppendKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out []by
 	if !l.isTree(t, r) {
 		return l.appendFlatKey(dst, t, r)
 	}
+	return l.appendTreeKey(dst, t, r, math.MaxInt)
+}
+
+// appendTreeKey is AppendKey for trees. ok is false where dst would be longer than most.
+func (l *Leaf) appendTreeKey(dst []byte, t *jsontape.Tape, r jsontape.Ref, most int) (out []byte, ok bool) {
 	if l.Kind == Untyped {
 		dst = append(dst, notText)
 	}
-	return appendCanonical(dst, t, r), true
+	return appendCanonical(dst, t, r, most)
 }
 
 // isTree reports whether the key of r is that of an array or object.
@@ -71,7 +77,7 @@ func (l *Leaf) appendFlatKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out 
 		case jsontape.String:
 			return t.AppendString(dst, r), true
 		case jsontape.Number:
-			return appendNumber(dst, t, r), true
+			return appendUntypedNumber(dst, t, r), true
 		}
 		return append(append(dst, notText), t.Raw(r)...), true
 	default:
@@ -112,6 +118,22 @@ func appendNumber(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	return appendDecimal(dst, parseDecimal(raw, buf[:0]))
 }
 
+// appendUntypedNumber appends the text of a Number node that equals strings, too: as an ID, an integer of up to
+// maxIntegerText bytes is its digits, whether it is written so or with a fraction or an exponent.
+func appendUntypedNumber(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+	raw := t.Raw(r)
+	if t.IsInteger(r) && isKept(raw) {
+		return append(dst, raw...)
+	}
+	var buf [64]byte
+	d := parseDecimal(raw, buf[:0])
+	room := maxIntegerText - len(d.digits)
+	if d.neg {
+		room--
+	}
+	return appendFilled(dst, d, max(room, maxZeros))
+}
+
 // appendFlat appends the one JSON text of a literal, number or string.
 func appendFlat(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	switch t.Kind(r) {
@@ -126,28 +148,46 @@ func appendFlat(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
 	return append(dst, t.Raw(r)...)
 }
 
-// appendCanonical appends the one JSON text of any value.
-func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+// appendCanonical appends the one JSON text of any value. ok is false where dst would be longer than most: it stops then,
+// having done little more than that takes.
+func appendCanonical(dst []byte, t *jsontape.Tape, r jsontape.Ref, most int) (out []byte, ok bool) {
 	switch t.Kind(r) {
 	case jsontape.Array:
-		dst = append(dst, '[')
-		for e := t.First(r); e != jsontape.None; e = t.After(r, e) {
-			dst = append(appendCanonical(dst, t, e), ',')
+		dst, ok = append(dst, '['), true
+		for e := t.First(r); e != jsontape.None && ok; e = t.After(r, e) {
+			dst, ok = appendCanonical(dst, t, e, most)
+			dst = append(dst, ',')
 		}
-		return closeList(dst, '[', ']')
+		dst = closeList(dst, '[', ']')
+		return dst, ok && len(dst) <= most
 	case jsontape.Object:
-		return appendCanonicalObject(dst, t, r)
+		return appendCanonicalObject(dst, t, r, most)
+	case jsontape.String:
+		if len(t.Raw(r))/longestEscape > most-len(dst) {
+			return dst, false
+		}
 	}
-	return appendFlat(dst, t, r)
+	dst = appendFlat(dst, t, r)
+	return dst, len(dst) <= most
 }
 
-func appendCanonicalObject(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte {
+const (
+	// longestEscape is how many bytes may stand for one in a string: \u0061.
+	longestEscape = 6
+	// shortestMember is how many bytes a member has at least: "":0,
+	shortestMember = 5
+)
+
+func appendCanonicalObject(dst []byte, t *jsontape.Tape, r jsontape.Ref, most int) (out []byte, ok bool) {
 	var buf [16]jsontape.Ref
 	members := buf[:0]
+	tooMany := (most-len(dst))/shortestMember + 1
 	for m := t.First(r); m != jsontape.None; m = t.After(r, m) {
-		members = append(members, m)
+		if members = append(members, m); len(members) == tooMany && differ(t, members) {
+			return dst, false
+		}
 	}
-	slices.SortStableFunc(members, func(a, b jsontape.Ref) int { return compareNames(t, a, b) })
+	sortMembers(t, members)
 	dst = append(dst, '{')
 	for i, m := range members {
 		if i+1 < len(members) && compareNames(t, m, members[i+1]) == 0 {
@@ -155,9 +195,32 @@ func appendCanonicalObject(dst []byte, t *jsontape.Tape, r jsontape.Ref) []byte 
 		}
 		var buf [64]byte
 		dst = append(jsontape.AppendQuoted(dst, t.NameText(m, buf[:0])), ':')
-		dst = append(appendCanonical(dst, t, m), ',')
+		if len(dst) > most {
+			return dst, false
+		}
+		if dst, ok = appendCanonical(dst, t, m, most); !ok {
+			return dst, false
+		}
+		dst = append(dst, ',')
 	}
-	return closeList(dst, '{', '}')
+	dst = closeList(dst, '{', '}')
+	return dst, len(dst) <= most
+}
+
+// sortMembers sorts by name, those of one name as they stand.
+func sortMembers(t *jsontape.Tape, members []jsontape.Ref) {
+	slices.SortStableFunc(members, func(a, b jsontape.Ref) int { return compareNames(t, a, b) })
+}
+
+// differ sorts members and reports whether no two have one name.
+func differ(t *jsontape.Tape, members []jsontape.Ref) bool {
+	sortMembers(t, members)
+	for i := 1; i < len(members); i++ {
+		if compareNames(t, members[i-1], members[i]) == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 func compareNames(t *jsontape.Tape, a, b jsontape.Ref) int {

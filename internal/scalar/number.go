@@ -200,7 +200,7 @@ func appendStringText(dst []byte, t *jsontape.Tape, r jsontape.Ref, id bool) ([]
 		return append(dst, t.Raw(r)...), true
 	case jsontape.Number:
 		raw := t.Raw(r)
-		if t.IsInteger(r) && len(raw) <= maxIntegerText && !(raw[0] == '-' && raw[1] == '0') {
+		if t.IsInteger(r) && isKept(raw) {
 			return append(dst, raw...), true
 		}
 		f, ok := double(raw)
@@ -214,3 +214,8 @@ func appendStringText(dst []byte, t *jsontape.Tape, r jsontape.Ref, id bool) ([]
 
 // maxIntegerText is the longest integer that is kept digit by digit: any double is shorter than the next.
 const maxIntegerText = 309
+
+// isKept reports whether an integer keeps the digits that it is written in: not -0.
+func isKept(raw []byte) bool {
+	return len(raw) <= maxIntegerText && !(raw[0] == '-' && raw[1] == '0')
+}

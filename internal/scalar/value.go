@@ -64,10 +64,22 @@ func (l *Leaf) Equals(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
 // scratches holds buffers for the keys of trees.
 var scratches = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
 
+// equalsTree costs no more than the text of v takes, however large the tree is.
 func (l *Leaf) equalsTree(t *jsontape.Tape, r jsontape.Ref, v *Value) bool {
+	at, opening := 0, byte('[')
+	if l.Kind == Untyped {
+		at = 1 // behind notText
+	}
+	if t.Kind(r) == jsontape.Object {
+		opening = '{'
+	}
+	if len(v.key) <= at || v.key[at] != opening {
+		return false
+	}
 	scratch := scratches.Get().(*[]byte)
-	*scratch, _ = l.AppendKey((*scratch)[:0], t, r)
-	equal := string(*scratch) == v.key
+	key, ok := l.appendTreeKey((*scratch)[:0], t, r, len(v.key))
+	equal := ok && string(key) == v.key
+	*scratch = key
 	scratches.Put(scratch)
 	return equal
 }
@@ -106,6 +118,15 @@ func (l *Leaf) Text(t *jsontape.Tape, r jsontape.Ref, buf []byte) (text []byte, 
 		return l.AppendKey(nil, t, r)
 	}
 	return l.appendFlatKey(buf[:0], t, r)
+}
+
+// TextWithin is Text, but for arrays and objects ok is false, too, where the text has more than most bytes. That costs no
+// more than so many take.
+func (l *Leaf) TextWithin(t *jsontape.Tape, r jsontape.Ref, buf []byte, most int) (text []byte, ok bool) {
+	if l.isTree(t, r) {
+		return l.appendTreeKey(nil, t, r, most)
+	}
+	return l.Text(t, r, buf)
 }
 
 func (l *Leaf) compareNumber(t *jsontape.Tape, r jsontape.Ref, v *Value) (order int, ok bool) {

@@ -84,6 +84,21 @@ func TestBatchLimits(t *testing.T) {
 	}
 }
 
+func TestBatchNamesTheEventThatIsTooDeep(t *testing.T) {
+	deep := `{"channel":"c","type":"t","data":{"a":` + strings.Repeat("[", 10) + strings.Repeat("]", 10) + `}}`
+	odd := `{"channel":"c","type":"t","data":{"[\\\"],":[1,{"a":2}],"b":"\\\\"}}`
+	for src, want := range map[string]int{
+		deep: 0, "[" + deep + "]": 0, "[" + small + "," + deep + "]": 1, " [" + odd + "," + small + " , " + odd + "," + deep + "," + small + "]": 3,
+	} {
+		d := Decoder{Limits: Limits{EventDepth: 5}}
+		_, err := d.Batch([]byte(src))
+		var errs Errors
+		if !errors.As(err, &errs) || len(errs) != 1 || errs[0].Limit != "event_depth" || errs[0].Index != want {
+			t.Errorf("%s: %v, want %d", src, err, want)
+		}
+	}
+}
+
 func TestDataWithinItsBoundIsJudgedWithoutWhiteSpace(t *testing.T) {
 	d := Decoder{Limits: Limits{EventBytes: 9}}
 	if _, err := d.Event([]byte(`{"channel":"c","type":"t","data":{ "a" :   [1]   }}`)); err != nil {

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"bytes"
+	"errors"
 	"strconv"
 	"time"
 	"unsafe"
@@ -61,7 +62,11 @@ func (d *Decoder) Batch(src []byte) ([]event.Event, error) {
 		levels = 2
 	}
 	if err := d.tape.Parse(src, jsontape.Limits{Depth: lim.EventDepth + levels, Bytes: lim.BatchBytes}); err != nil {
-		return nil, Errors{notJSON(err, &lim)}
+		bad := notJSON(err, &lim)
+		if deep := (*jsontape.Error)(nil); levels == 2 && errors.As(err, &deep) && deep.Kind == jsontape.TooDeep {
+			bad.Index = elementAt(src, deep.Offset)
+		}
+		return nil, Errors{bad}
 	}
 	t := &d.tape
 	if t.Kind(jsontape.Root) != jsontape.Array {
@@ -93,6 +98,27 @@ func (d *Decoder) Batch(src []byte) ([]event.Event, error) {
 		return nil, errs
 	}
 	return events, nil
+}
+
+// elementAt returns in which element of an array the byte at an offset is.
+func elementAt(array []byte, offset int) (index int) {
+	depth, quoted := 0, false
+	for i := 0; i < offset; i++ {
+		switch c := array[i]; {
+		case c == '"':
+			quoted = !quoted
+		case quoted && c == '\\':
+			i++
+		case quoted:
+		case c == '[' || c == '{':
+			depth++
+		case c == ']' || c == '}':
+			depth--
+		case c == ',' && depth == 1:
+			index++
+		}
+	}
+	return index
 }
 
 // mode is how strict a reader is.
