@@ -58,7 +58,7 @@ type interest struct {
 	channels map[string]uint64 // to the version of the set in which the channel came
 	version  uint64
 	reading  uint64        // the version that the read in flight goes by, 0: none is
-	located  bool          // there is a position to read from
+	located  bool          // there is a position to read from, and nothing before it is read again
 	changed  chan struct{} // closed when reading or located changes; nil: nobody waits for that
 }
 
@@ -192,6 +192,13 @@ func (b *Bus) version() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.interest.version
+}
+
+// seek says that the reader goes back: it cannot tell what is acknowledged from now on from what is older, until it has come to the end.
+func (b *Bus) seek() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.interest.located = false
 }
 
 // endRead says that a read is over, and whether the reader knows where it stands.

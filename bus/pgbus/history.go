@@ -33,7 +33,8 @@ var historyTypes = []uint32{oidText, oidXID8, oidInt8, oidInt8, oidInt8, oidInt8
 // newest event, is a gap; so is one before what was pruned. The start ($control: of what it must keep) is a gap only
 // if something was pruned.
 //
-// The head of a channel without events is a position that everything later is after.
+// The head of a channel without events is a position that everything later is after, also on a server that lost its newest transactions,
+// unless that begins another epoch.
 func (b *Bus) History(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error) {
 	if err := ctx.Err(); err != nil {
 		return bus.Page{}, err
@@ -50,6 +51,7 @@ func (b *Bus) History(ctx context.Context, channel string, after event.Position,
 }
 
 func (b *Bus) history(ctx context.Context, s *session, channel string, after event.Position, limit int) (bus.Page, error) {
+	handed, _ := b.relay.state() // before the answer: it has everything up to there
 	from := after
 	if after.Partition != 0 || after.Minor > 1<<63-1 { // no position of ours
 		from = event.Position{Major: 1<<64 - 1, Minor: 1<<63 - 1}
@@ -65,8 +67,7 @@ func (b *Bus) history(ctx context.Context, s *session, channel string, after eve
 		[]byte(channel), xid8Value(from.Major), int8Value(int64(from.Minor)), int8Value(int64(max(limit, 0))), int8Value(Version), int8Value(kind),
 	}, historyTypes, []int16{1}, []int16{1})
 	var page bus.Page
-	var epoch uint64
-	var pruned place
+	var about answerHead
 	var failed error
 	for headed := false; result.NextRow(); headed = true {
 		row := result.Values()
@@ -74,54 +75,75 @@ func (b *Bus) history(ctx context.Context, s *session, channel string, after eve
 			continue
 		}
 		if !headed {
-			epoch, pruned, page.Head, failed = historyHead(row)
+			about, failed = historyHead(row)
 			continue
 		}
 		var m bus.Message
-		if m, failed = message(row, epoch); failed == nil {
+		if m, failed = message(row, about.epoch); failed == nil {
 			page.Messages = append(page.Messages, m)
 		}
 	}
 	if _, err := result.Close(); err != nil {
 		return bus.Page{}, err
 	}
-	if failed != nil || epoch == 0 {
+	if failed != nil || about.epoch == 0 {
 		return bus.Page{}, errRow
 	}
-	page.Complete = complete(after, page.Head, pruned, kind == 1)
-	if !page.Complete && !after.IsZero() && (after.Epoch != epoch || after.Partition != 0) {
+	page.Head, page.Complete = about.head(handed), about.complete(after, kind == 1)
+	if !page.Complete && !after.IsZero() && (after.Epoch != about.epoch || after.Partition != 0) {
 		page.Messages = nil // they are after a position that means nothing
 	}
 	return page, nil
 }
 
+// answerHead is the row about an answer itself.
+type answerHead struct {
+	epoch  uint64
+	pruned place // of this kind of channel
+	newest place // event of the channel; zero: it has none
+	end    place // everything before it was visible
+}
+
 // complete reports whether nothing is missing after a position.
-func complete(after, head event.Position, pruned place, control bool) bool {
+func (h *answerHead) complete(after event.Position, control bool) bool {
 	if after.IsZero() {
-		return control || pruned == place{}
+		return control || h.pruned == place{}
 	}
-	at := place{after.Major, after.Minor}
-	return after.SameRun(head) && !(place{head.Major, head.Minor}).before(at) && !at.before(pruned)
+	at, upTo := place{after.Major, after.Minor}, h.newest
+	if upTo == (place{}) {
+		upTo = h.end
+	}
+	return after.Epoch == h.epoch && after.Partition == 0 && !upTo.before(at) && !at.before(h.pruned)
+}
+
+// head is the position of the newest event. Without one it is that of the newest event of any channel that this node has handed over, or
+// of what was pruned: a server that has lost it is found out, whereas numbers behind it may be lost and be given to what comes.
+func (h *answerHead) head(handed stand) event.Position {
+	at := h.newest
+	if at == (place{}) {
+		at = h.pruned
+		if handed.epoch == h.epoch && at.before(handed.last) {
+			at = handed.last
+		}
+	}
+	return event.Position{Epoch: h.epoch, Major: at.xid, Minor: at.id}
 }
 
 // historyHead reads the row about the answer itself.
-func historyHead(row [][]byte) (epoch uint64, pruned place, head event.Position, err error) {
+func historyHead(row [][]byte) (h answerHead, err error) {
 	if len(row) != columns || len(row[colXID]) != 8 {
-		return 0, place{}, event.Position{}, errRow
+		return h, errRow
 	}
 	var n [5]uint64
 	fields := bytes.Fields(row[colChannel])
 	if len(fields) != len(n) {
-		return 0, place{}, event.Position{}, errRow
+		return h, errRow
 	}
 	for i := range n {
 		if n[i], err = number(fields[i]); err != nil {
-			return 0, place{}, event.Position{}, err
+			return h, err
 		}
 	}
-	head = event.Position{Epoch: n[0], Major: n[3], Minor: n[4]}
-	if n[3] == 0 {
-		head.Major, head.Minor = binary.BigEndian.Uint64(row[colXID])-1, 1<<63-1
-	}
-	return n[0], place{n[1], n[2]}, head, nil
+	end := place{binary.BigEndian.Uint64(row[colXID]) - 1, wholly}
+	return answerHead{epoch: n[0], pruned: place{n[1], n[2]}, newest: place{n[3], n[4]}, end: end}, nil
 }

@@ -3,9 +3,11 @@ package pgbus
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
 
@@ -36,9 +38,15 @@ func TestPromotionOfWhatNobodyCanTell(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.promote(t, `SELECT fraiseql.publish('late', 't', '{}', id => 'unseen')`)
+	wantGapIn(t, c, "late")
+}
+
+// wantGapIn waits for a gap, in a channel.
+func wantGapIn(t *testing.T, c *collector, want string) {
+	t.Helper()
 	select {
 	case channel := <-c.gaps:
-		if channel != "late" {
+		if channel != want {
 			t.Errorf("a gap in %s", channel)
 		}
 	case <-time.After(30 * time.Second):
@@ -52,6 +60,113 @@ func TestPromotionBeforeAnyEvent(t *testing.T) {
 	p.fallBehind(t, b)
 	p.promote(t, `SELECT fraiseql.publish('c', 't', '{}', id => 'unseen')`)
 	wantGap(t, c)
+}
+
+// refusing makes a function that stands before the server's own for every connection made from then on, and fails.
+const refusing = `CREATE SCHEMA mask;
+CREATE FUNCTION mask.%s LANGUAGE plpgsql AS $$BEGIN RAISE 'not now' USING ERRCODE = '57014'; END$$;
+ALTER ROLE postgres SET search_path = mask, pg_catalog, public`
+
+// TestPromotionThatIsLookedAtTwice has the new primary fail at one of the questions that a new connection begins with. The next connection
+// goes back as far as the first one would have.
+func TestPromotionThatIsLookedAtTwice(t *testing.T) {
+	for question, function := range map[string]string{
+		"which server it is": "pg_postmaster_start_time() RETURNS timestamptz",
+		"what it has":        "pg_snapshot_xmax(pg_snapshot) RETURNS xid8",
+	} {
+		t.Run(question, func(t *testing.T) {
+			b, c, p := promoting(t)
+			publishEach(t, b, 1, 10)
+			receive(t, c, 1, 10)
+			p.fallBehind(t, b)
+			p.takeOver(t)
+			p.follower.SQL(t, "postgres", `SELECT fraiseql.publish('c', 't', '{}', id => '11')`)
+			p.follower.SQL(t, "postgres", fmt.Sprintf(refusing, function))
+			p.found(t)
+			until(t, "the question was refused", func() bool { return strings.Contains(b.Status().Problem, "57014") })
+			p.follower.SQL(t, "postgres", "ALTER ROLE postgres RESET search_path")
+			receive(t, c, 11, 11)
+			wantNoGap(t, c)
+		})
+	}
+}
+
+// TestPromotionWithATransactionUnderWay has a transaction of the new primary end after the node has read what is there. Its number is one of those
+// that were lost, but what it publishes is new to everybody.
+func TestPromotionWithATransactionUnderWay(t *testing.T) {
+	b, c, p := promoting(t)
+	publishEach(t, b, 1, 1)
+	receive(t, c, 1, 1)
+	p.fallBehind(t, b)
+	before, _ := b.relay.state()
+	p.takeOver(t)
+	url := p.follower.URL("postgres", "postgres")
+	conn := connect(t, url)
+	runSQL(t, conn, url, "BEGIN")
+	xid, err := strconv.ParseUint(runSQL(t, conn, url, "SELECT pg_current_xact_id()")[0][0], 10, 64)
+	if err != nil || xid > before.at.xid {
+		t.Fatalf("transaction %d, read up to %d, %v", xid, before.at.xid, err)
+	}
+	p.found(t)
+	until(t, "the node has read what is there", func() bool {
+		s, _ := b.relay.state()
+		return s.at == place{xid - 1, wholly}
+	})
+	b.Interest("late", true)
+	if err := b.Established(t.Context(), "late"); err != nil {
+		t.Fatal(err)
+	}
+	runSQL(t, conn, url, `SELECT {schema}.publish('late', 't', '{}', id => 'new')`)
+	runSQL(t, conn, url, "COMMIT")
+	if m := c.next(t); m.Event.ID != "new" {
+		t.Errorf("event %s", m.Event.ID)
+	}
+	wantNoGap(t, c)
+}
+
+// TestPromotionAfterASilentChannel has a subscriber begin at the head of a channel without events, while the numbers up to there are lost
+// later: the first event of the channel is after that head all the same.
+func TestPromotionAfterASilentChannel(t *testing.T) {
+	b, c, p := promoting(t)
+	b.Interest("silent", true)
+	if err := b.Established(t.Context(), "silent"); err != nil {
+		t.Fatal(err)
+	}
+	publishEach(t, b, 1, 1)
+	newest := receive(t, c, 1, 1)[0]
+	p.fallBehind(t, b)
+	page, err := b.History(t.Context(), "silent", event.Position{}, 0)
+	if err != nil || page.Head != newest {
+		t.Errorf("the head of a channel without events is %v, the newest event at %v, %v", page.Head, newest, err)
+	}
+	p.promote(t, `SELECT fraiseql.publish('silent', 't', '{}', id => 'first')`)
+	m := c.next(t)
+	if m.Event.ID != "first" || m.Position.Compare(page.Head) <= 0 {
+		t.Errorf("event %s at %v, not after the head %v", m.Event.ID, m.Position, page.Head)
+	}
+	wantNoGap(t, c)
+	page, err = b.History(t.Context(), "silent", page.Head, 10)
+	if err != nil || !page.Complete || len(page.Messages) != 1 {
+		t.Errorf("from that head: %d events, complete %v, %v", len(page.Messages), page.Complete, err)
+	}
+}
+
+// TestRestartOfWhatNobodyCanTell has a subscriber that came after the newest event that was delivered, and the server begin anew: some numbers
+// may have been lost then, too.
+func TestRestartOfWhatNobodyCanTell(t *testing.T) {
+	p := testkit.NewPostgres(t)
+	b, c := listening(t, p.URL("postgres", "postgres")+"&poll=5ms", "c")
+	publishEach(t, b, 1, 1)
+	receive(t, c, 1, 1)
+	p.SQL(t, "postgres", `SELECT fraiseql.publish('late', 't', '{}')`)
+	readOn(t, b, p)
+	b.Interest("late", true)
+	if err := b.Established(t.Context(), "late"); err != nil {
+		t.Fatal(err)
+	}
+	p.Kill(t)
+	p.Start(t)
+	wantGapIn(t, c, "late")
 }
 
 // pair is a primary with a follower, each behind a proxy.
@@ -84,7 +199,13 @@ func (p *pair) fallBehind(t *testing.T, b *Bus) {
 	until(t, "the follower has all events", func() bool { return p.follower.SQL(t, "postgres", count) == have })
 	p.copying.Cut()
 	p.primary.SQL(t, "postgres", fmt.Sprintf(inserts, 50))
-	next, err := strconv.ParseUint(p.primary.SQL(t, "postgres", "SELECT pg_snapshot_xmax(pg_current_snapshot())"), 10, 64)
+	readOn(t, b, p.primary)
+}
+
+// readOn waits until the node has read whatever its server has by now.
+func readOn(t *testing.T, b *Bus, server *testkit.Postgres) {
+	t.Helper()
+	next, err := strconv.ParseUint(server.SQL(t, "postgres", "SELECT pg_snapshot_xmax(pg_current_snapshot())"), 10, 64)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,10 +218,22 @@ func (p *pair) fallBehind(t *testing.T, b *Bus) {
 // promote has something published by the new primary before the node finds it.
 func (p *pair) promote(t *testing.T, publish string) {
 	t.Helper()
+	p.takeOver(t)
+	p.follower.SQL(t, "postgres", publish)
+	p.found(t)
+}
+
+// takeOver has the follower in the primary's place, where the node does not reach it yet.
+func (p *pair) takeOver(t *testing.T) {
+	t.Helper()
 	p.way.Cut()
 	p.primary.Kill(t)
 	p.follower.Promote(t)
-	p.follower.SQL(t, "postgres", publish)
+}
+
+// found lets the node find the new primary, whose numbers are beyond those that were lost by then.
+func (p *pair) found(t *testing.T) {
+	t.Helper()
 	p.follower.SQL(t, "postgres", fmt.Sprintf(inserts, 100))
 	p.way.Restore()
 }

@@ -266,7 +266,7 @@ func (r *reader) read(ctx context.Context) (more bool, err error) {
 		if err == nil {
 			r.b.relay.put(r.stand)
 		}
-		r.b.endRead(r.located)
+		r.b.endRead(r.located && !r.at.before(r.stood))
 	}()
 	limit := r.limit
 	if !r.located || some && len(channels) == 0 {
@@ -318,7 +318,8 @@ type page struct {
 	held    bool // committed events are held back
 	skip    bool // the rest is not taken: another epoch has begun, or there are enough bytes
 	rows    int64
-	end     place // everything before it was visible to the read
+	end     place           // everything before it was visible to the read
+	warned  map[string]bool // channels in which a gap is told for what is doubtful
 
 	pending [shards][]delivery
 	bytes   int
@@ -421,11 +422,11 @@ func (p *page) take(row [][]byte) error {
 	if p.all && !r.b.wants(row[colChannel]) {
 		return nil
 	}
-	switch r.known(at, row[colChannel]) {
-	case skipped:
-		return nil
+	switch p.known(at, row[colChannel]) {
 	case doubtful:
 		p.gapAt(row[colChannel], at)
+		return nil
+	case skipped:
 		return nil
 	}
 	if versionOf(row) != Version { // of a later release, which this one cannot read
@@ -466,6 +467,9 @@ func (p *page) finish(limit int64) (more bool) {
 	}
 	if !more && r.at.before(p.end) {
 		r.at = p.end
+	}
+	if !more && p.end.before(r.stood) { // what was there before was visible to this read: what is found later is new
+		r.stood = p.end
 	}
 	if r.limit = min(2*r.limit, pageRows); large {
 		r.limit = max(p.rows, 1)

@@ -2,10 +2,7 @@ package pgbus
 
 import (
 	"context"
-	"errors"
 	"strconv"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/fraiseql/fraiseql-go/event"
 )
@@ -13,34 +10,46 @@ import (
 // doubt is what the reader does not take for granted after the server was another one, or began anew: its newest
 // transactions may be lost, and their numbers are given to others.
 type doubt struct {
-	// timeline and started are which server it is, and when it was started; "": it does not say.
-	timeline, started string
+	instance instance // the one that everything so far was made sure of with
 	// stood is where the reader stood before. What is found up to there, behind the newest event that was handed over, was either
-	// of no interest when it was read, or was written since under a number that had been lost.
+	// of no interest when it was read, or was written since under a number that had been lost. Zero: nothing is read again.
 	stood    place
 	of       uint64 // the interest at that newest event
-	promoted bool   // another server
-	unproven bool   // and nothing was handed over yet whose place would say what it has
-	warned   map[string]bool
+	unproven bool   // another server, and nothing was handed over yet whose place would say what it has
 }
+
+// instance is which server it is, by its history and by when it was started; "": it does not say.
+type instance struct{ timeline, started string }
 
 // known is what is known of an event that is found up to where the reader stood.
 type known uint8
 
 const (
-	unread known = iota
-	skipped
-	doubtful // one or the other
+	unread   known = iota
+	doubtful       // one or the other: events may be lost
+	skipped        // as well, and a gap is told already
 )
 
-// verify looks, on a new connection, for the newest event that was handed over. Where it is gone the server lost
-// transactions that were read: another epoch begins. Else nothing below it was lost, and what is behind it is read again.
+// verify finds out, on a new connection, what the server has of what was read before. Which server it is is noted last: where something
+// fails before, the next connection begins with the same question.
 func (r *reader) verify(ctx context.Context) error {
 	r.stand = r.b.relay.take()
-	again, promoted, err := r.identify(ctx)
-	if err != nil || !r.located {
+	now, err := r.identify(ctx)
+	if err != nil {
 		return err
 	}
+	if r.located {
+		if err := r.prove(ctx, now); err != nil {
+			return err
+		}
+	}
+	r.instance = now
+	return nil
+}
+
+// prove looks for the newest event that was handed over. Where it is gone the server lost transactions that were read:
+// another epoch begins. Else nothing below it was lost, and what is behind it is read again if the server is another one, or began anew.
+func (r *reader) prove(ctx context.Context, now instance) error {
 	rows, err := query(ctx, r.s.conn, fill(`SELECT m.epoch, pg_snapshot_xmax(pg_current_snapshot()) > $1::xid8
   AND (EXISTS (SELECT FROM {schema}.outbox o WHERE (o.xid, o.id) = ($2::xid8, $3::bigint) AND o.event_id = $4)
     OR ($2::xid8, $3::bigint) <= greatest((m.pruned_xid, m.pruned_id), (m.control_xid, m.control_id), (m.node_xid, m.node_id)))
@@ -51,8 +60,8 @@ FROM {schema}.meta m`, r.b.schema), decimal(r.at.xid), decimal(r.last.xid), deci
 	switch {
 	case len(rows) != 1 || rows[0][0] != decimal(r.epoch): // the next read says so
 	case rows[0][1] == "t":
-		if again {
-			r.goBack(promoted)
+		if r.instance != (instance{}) && r.instance != now {
+			r.goBack(r.instance.timeline != now.timeline)
 		}
 	default:
 		r.b.log.Warn("PostgreSQL has lost transactions whose events were delivered: a new epoch begins", "schema", r.b.schema)
@@ -65,37 +74,31 @@ FROM {schema}.meta m`, r.b.schema), decimal(r.at.xid), decimal(r.last.xid), deci
 
 func decimal(n uint64) string { return strconv.FormatUint(n, 10) }
 
-// identify asks which server it is. again: not the one of before, or it began anew. promoted: another one's history.
-func (r *reader) identify(ctx context.Context) (again, promoted bool, err error) {
+// identify asks which server it is. One that does not say so is taken for the one of before.
+func (r *reader) identify(ctx context.Context) (instance, error) {
 	rows, err := query(ctx, r.s.conn, `SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), pg_postmaster_start_time()::text`)
-	var refused *pgconn.PgError
-	if err != nil && !errors.As(err, &refused) {
-		return false, false, explain(err)
+	switch class(err) {
+	case "0A", "42", "55": // it has no such functions, or this user may not call them
+		return r.instance, nil
 	}
-	timeline, started := "", ""
-	if err == nil && len(rows) == 1 {
-		timeline, started = rows[0][0], rows[0][1]
+	if err != nil {
+		return instance{}, explain(err)
 	}
-	if r.timeline != "" && timeline != "" {
-		promoted = timeline != r.timeline
-		again = promoted || started != r.started
-	}
-	r.timeline, r.started = timeline, started
-	return again, promoted, nil
+	return instance{rows[0][0], rows[0][1]}, nil
 }
 
-// goBack has everything behind the newest event that was handed over read again.
+// goBack has everything behind the newest event that was handed over read again. promoted: of another history.
 func (r *reader) goBack(promoted bool) {
 	if r.last == (place{}) {
 		r.unproven = r.unproven || promoted
 		return
 	}
 	if !r.at.before(r.stood) { // else it has not come as far as before yet
-		r.stood, r.of, r.promoted = r.at, r.lastOf, false
+		r.stood, r.of = r.at, r.lastOf
 	}
-	r.promoted, r.warned = r.promoted || promoted, nil
 	r.at = r.last
 	r.b.relay.place(r.stand)
+	r.b.seek()
 }
 
 // begin is for a place that nothing is known of before.
@@ -105,22 +108,19 @@ func (r *reader) begin(epoch uint64, at place) {
 }
 
 // known says what is known of an event. Of a channel that has been of interest since the newest event that had been handed
-// over, everything was; of others nobody can tell, and it may be a gap where the server is another one.
-func (r *reader) known(at place, channel []byte) known {
-	if r.stood.before(at) {
+// over, everything was; of others nobody can tell, and it may be a gap, which is told once in a page.
+func (p *page) known(at place, channel []byte) known {
+	r := p.r
+	if r.stood.before(at) || r.b.since(channel) <= r.of { // or 0
 		return unread
 	}
-	since := r.b.since(channel)
-	switch {
-	case since <= r.of: // or 0
-		return unread
-	case !r.promoted || r.warned[string(channel)]:
+	if p.warned[string(channel)] {
 		return skipped
 	}
-	if r.warned == nil {
-		r.warned = map[string]bool{}
+	if p.warned == nil {
+		p.warned = map[string]bool{}
 	}
-	r.warned[string(channel)] = true
+	p.warned[string(channel)] = true
 	return doubtful
 }
 

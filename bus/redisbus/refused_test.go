@@ -3,6 +3,10 @@ package redisbus
 import (
 	"context"
 	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -61,5 +65,68 @@ func TestPermittedLater(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Error("no work is given out")
+	}
+}
+
+// refusals is how often Redis has refused a command lately.
+func refusals(t *testing.T, server *testkit.Redis, command string) (n int) {
+	t.Helper()
+	lines := strings.Split(server.Do("ACL", "LOG"), "\n")
+	for i, line := range lines {
+		if line != "count" || !slices.Contains(lines[i:min(i+8, len(lines))], command) { // of one entry, up to its object
+			continue
+		}
+		count, err := strconv.Atoi(lines[i+1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		n += count
+	}
+	return n
+}
+
+// awaitRefusals waits until Redis has refused a command so often.
+func awaitRefusals(t *testing.T, server *testkit.Redis, command string, n int) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for refusals(t, server, command) < n {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("%s was refused %d times, want %d", command, refusals(t, server, command), n)
+		}
+	}
+}
+
+// TestWorkThatCannotBeAcknowledged has a user who may take work and may not say that it is done: nobody works on anything until it may. That the
+// permission is taken away again costs one event that is worked on in vain, and not one after each claim.
+func TestWorkThatCannotBeAcknowledged(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{Users: []string{"app on >secret ~* &* +@all -xack"}})
+	b := open(t, "redis://app:secret@"+server.Addr+"?claim=200ms")
+	var calls atomic.Int64
+	w := workWith(t, b, "g", "orders", func(_ context.Context, m *bus.Message) error {
+		calls.Add(1)
+		if number(m) == 8 {
+			_, _ = server.Try("ACL", "SETUSER", "app", "-xack")
+		}
+		return nil
+	})
+	send(t, b, numbered("orders", 7))
+	awaitRefusals(t, server, "xack", 5)
+	if n := calls.Load(); n > 0 {
+		t.Errorf("%d calls for what cannot be acknowledged", n)
+	}
+	server.Do("ACL", "SETUSER", "app", "+xack")
+	if n := <-w.numbers; n != 7 {
+		t.Errorf("worked on %d", n)
+	}
+	refused := refusals(t, server, "xack")
+	send(t, b, numbered("orders", 8))
+	awaitRefusals(t, server, "xack", refused+12) // many claims later
+	if n := calls.Load(); n != 2 {
+		t.Errorf("%d calls for two events", n)
 	}
 }

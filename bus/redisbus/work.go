@@ -152,7 +152,8 @@ func (w *worker) session(ctx context.Context) error {
 	return nil
 }
 
-// join makes the group: behind the newest entry, or at the start where it was there before and its stream is gone.
+// join makes the group: behind the newest entry, or at the start where it was there before and its stream is gone. Who may not say that work
+// is done is given none: it would be done again and again.
 func (w *worker) join(c rueidis.DedicatedClient) error {
 	at := "$"
 	if w.made {
@@ -163,7 +164,7 @@ func (w *worker) join(c rueidis.DedicatedClient) error {
 		return err
 	}
 	w.made = true
-	return nil
+	return c.Do(w.bus.patience(0), c.B().Xack().Key(w.part.stream).Group(w.group).Id("0-1").Build()).Error() // which no entry is
 }
 
 // next waits for new entries, a short time.
