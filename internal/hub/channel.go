@@ -70,6 +70,7 @@ func (c *channel) removeLocked(s *Subscription) {
 	c.hub.subscriptions.Add(-1)
 	if g.cursors {
 		c.follow.followers--
+		g.lane().forgetLocked(s.follower())
 	}
 	c.unreserveLocked(g)
 }

@@ -143,10 +143,20 @@ func (g *Group) missedLocked(s *Subscription) (n int) {
 	if l == nil {
 		return 0
 	}
-	for _, r := range l.waiting[l.head:] {
-		if r.isFor(s) && (!r.done || r.message != nil) { // else its resolver has said that there is none
+	miss := func(r *Request) {
+		if !r.done || r.message != nil { // else its resolver has said that there is none
 			s.Missed()
 			n++
+		}
+	}
+	for _, r := range l.waiting[l.head:] {
+		if r.includes(s) {
+			miss(r)
+		}
+	}
+	if g.cursors {
+		for _, r := range l.own[s.follower()] {
+			miss(r)
 		}
 	}
 	return n

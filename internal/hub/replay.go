@@ -270,7 +270,10 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 	if len(rest) > min(underTurn<<min(r.tries/8, 5), maxUnderTurn) {
 		return last, slices.Clone(rest[:min(len(rest), chunk)]), again
 	}
-	if p = r.takeLocked(d, rest, true); p == again {
+	switch p = r.takeLocked(d, rest, true); {
+	case p == again && len(r.results) > r.mayBeDue():
+		p = parked
+	case p == again:
 		r.handOverLocked()
 		f.joinLocked(r)
 		p = ended

@@ -9,8 +9,8 @@ import (
 
 // Subscriptions with resolvers replay like others, but for this: the events that need a resolver are asked for ahead,
 // as many as a lane may hold, and their results wait in results, in the order of the events, until there is room in the
-// queue. What is still due when the subscription joins goes into its group's lane, in front of everything that is
-// dispatched from then on.
+// queue. What is still due when the subscription joins goes into its group's lane as its own, in front of everything that is
+// dispatched to it from then on; others do not wait for it.
 
 // followed is what a request has in a group with cursors: Request.extra is its first member. Others pay nothing.
 type followed struct {
@@ -37,11 +37,11 @@ func (r *Request) follow(d *dispatch) {
 	r.extra = &fo.Extra
 }
 
-// joinResults is how many results may be due, at most, when a subscription joins.
-const joinResults = 16
-
-// mayBeDue is joinResults, or what finds room in a short queue, of which less than half is in use.
-func (r *replay) mayBeDue() int { return min(joinResults, r.sub.Policy().MaxMessages()/4) }
+// mayBeDue is how many results may be due when a subscription joins: what a lane may hold, or what finds room in a short
+// queue, of which less than half is in use.
+func (r *replay) mayBeDue() int {
+	return min(r.hub.limits.Load().Lane, r.sub.Policy().MaxMessages()/4)
+}
 
 func (r *replay) resolves() bool { return r.match.lane != nil }
 
@@ -107,7 +107,7 @@ func (r *replay) due() bool {
 	return len(r.results) > 0
 }
 
-// handOverLocked puts what is due into the lane of the group.
+// handOverLocked puts what is due into the lane of the group, as the subscription's own.
 func (r *replay) handOverLocked() {
 	if len(r.results) == 0 {
 		return

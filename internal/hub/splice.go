@@ -70,7 +70,7 @@ func (sp *splice) begin() (members []*Subscription, replays []*replay) {
 			}
 		}
 	}
-	if l := g.lane(); l != nil && l.len() > 0 {
+	if l := g.lane(); l != nil && !l.idles() {
 		sp.due = true
 		sp.join.salt = c.hub.renewing.salts.Add(1) // nobody else's results are in that group
 	} else {
@@ -119,6 +119,7 @@ func (sp *splice) takeOver(g *Group) {
 	from, to := sp.old.lane(), g.lane()
 	sp.heir, to.held = g, true
 	to.waiting, to.head, to.idle, to.promised = from.waiting, from.head, from.idle, from.idle
+	to.takeOverOwnLocked(from, g)
 	from.waiting, from.head, from.idle = nil, 0, 0
 	for _, r := range to.waiting[to.head:] {
 		r.home = g
