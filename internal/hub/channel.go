@@ -92,7 +92,7 @@ func (c *channel) unreserveLocked(g *Group) {
 func (c *channel) retireIfEmptyLocked() {
 	if c.members == 0 && !c.dead {
 		c.hub.retireLocked(c)
-		c.seen.forget(c.hub)
+		c.seen.forget(&c.hub.seenEntries)
 	}
 }
 

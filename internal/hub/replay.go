@@ -126,7 +126,7 @@ func (h *Hub) registerReplay(g *Group, j *Join) *replay {
 	c := g.channel()
 	r := &replay{hub: h, channel: c, group: g, sub: j.subscription(c).follower()}
 	if h.cfg.Bus.Redelivers {
-		r.seen = newSeen()
+		r.seen = new(seen)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -380,7 +380,7 @@ func (r *replay) repeats(d *dispatch, recorded bool) bool {
 		return true
 	}
 	if p, offered := r.seen.known[key]; !offered || p.second+seenSeconds < stored { // it may be offered again
-		r.seen.put(key, stored)
+		r.seen.putWithin(&r.hub.replayedIDs, key, stored)
 	}
 	return false
 }
