@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"math/rand/v2"
 	"testing"
 	"time"
 
@@ -40,12 +41,20 @@ func (f *slowForOne) answer() {
 
 // joinedWithDue is a world in which two subscribe in one group, of whom the second went away for due events and has joined with
 // their results due.
-func joinedWithDue(t *testing.T, slow *slowForOne, due int, answer func(*Join)) (w *world, publish func(event.Event), stays, back *client) {
+func joinedWithDue(t *testing.T, slow *slowForOne, channel string, due int, answer func(*Join)) (w *world, publish func(event.Event), stays, back *client) {
 	t.Helper()
 	w, b := onMemory(t, membus.Options{})
-	publish = memoryPublish(t, b)
-	stays, back = newClient(w, ordersQuery, tenant("a")), newClient(w, ordersQuery, tenant("a"))
-	p := w.plan(ordersQuery)
+	deliver := memoryPublish(t, b)
+	publish = func(ev event.Event) {
+		ev.Channel = channel
+		deliver(ev)
+	}
+	query := map[string]string{"orders": ordersQuery}[channel]
+	if query == "" {
+		query = `subscription { order: ` + channel + ` { total } }`
+	}
+	stays, back = newClient(w, query, tenant("a")), newClient(w, query, tenant("a"))
+	p := w.plan(query)
 	shared := func(j *Join) {
 		j.Plan = p
 		answer(j)
@@ -85,7 +94,7 @@ func (c *client) wantTotals(totals ...int) {
 func TestOthersDoNotWaitForWhatIsDueToOne(t *testing.T) {
 	slow := &slowForOne{}
 	r := slow.resolver()
-	w, publish, stays, back := joinedWithDue(t, slow, 4, func(j *Join) { j.Resolver = r })
+	w, publish, stays, back := joinedWithDue(t, slow, "orders", 4, func(j *Join) { j.Resolver = r })
 	for i := 5; i <= 8; i++ {
 		publish(numbered(i, "a"))
 		stays.wantTotals(-i)
@@ -105,7 +114,7 @@ func TestOthersDoNotWaitForWhatIsDueToOne(t *testing.T) {
 func TestWhatWaitsForOneIsBounded(t *testing.T) {
 	slow := &slowForOne{}
 	r := slow.resolver()
-	_, publish, stays, back := joinedWithDue(t, slow, 4, func(j *Join) { j.Resolver = r })
+	_, publish, stays, back := joinedWithDue(t, slow, "orders", 4, func(j *Join) { j.Resolver = r })
 	for i := 5; i <= 9; i++ {
 		publish(numbered(i, "a"))
 		stays.wantTotals(-i)
@@ -115,11 +124,44 @@ func TestWhatWaitsForOneIsBounded(t *testing.T) {
 	}
 }
 
+// Where messages are dropped, those that wait for one are dropped for that one.
+func TestWhatWaitsForOneIsDropped(t *testing.T) {
+	for channel, want := range map[string][]int{"oldest": {-3, -4, -5, -6, -7, -8, -9, -10}, "newest": {-1, -2, -3, -4, -5, -6, -7, -8}} {
+		slow := &slowForOne{}
+		r := slow.resolver()
+		w, publish, stays, back := joinedWithDue(t, slow, channel, 4, func(j *Join) { j.Resolver = r })
+		for i := 5; i <= 10; i++ {
+			publish(numbered(i, "a"))
+			stays.wantTotals(-i)
+		}
+		slow.answer()
+		back.wantTotals(want...)
+		back.wantNothing()
+		if n := w.counts.of("drop_" + channel); n != 2 {
+			t.Errorf("%s: %d counted", channel, n)
+		}
+	}
+}
+
+// A renewal takes along what is due to one.
+func TestWhatIsDueToOneIsRenewed(t *testing.T) {
+	slow := &slowForOne{}
+	r := slow.resolver()
+	w, publish, stays, back := joinedWithDue(t, slow, "orders", 2, func(j *Join) { j.Resolver = r })
+	publish(numbered(3, "a"))
+	if sum := w.renew(ordersQuery, slow.answer); sum.Moved != 2 {
+		t.Fatalf("%+v", sum)
+	}
+	publish(numbered(4, "a"))
+	back.wantTotals(-1, -2, -3, -4)
+	stays.wantTotals(-3, -4)
+}
+
 // Who goes away leaves no request behind.
 func TestWhatIsDueToOneGoesWithIt(t *testing.T) {
 	slow := &slowForOne{}
 	r := slow.resolver()
-	w, publish, stays, back := joinedWithDue(t, slow, 4, func(j *Join) { j.Resolver = r })
+	w, publish, stays, back := joinedWithDue(t, slow, "orders", 4, func(j *Join) { j.Resolver = r })
 	publish(numbered(5, "a"))
 	back.sub.Complete()
 	for _, q := range slow.kept.list {
@@ -139,7 +181,7 @@ func TestWhatIsDueToOneGoesWithIt(t *testing.T) {
 func TestUnresolvedEventsBesideWhatIsDueToOne(t *testing.T) {
 	slow := &slowForOne{}
 	types := NewTypes(map[string]*Resolver{"t": slow.resolver()})
-	_, publish, stays, back := joinedWithDue(t, slow, 2, func(j *Join) { j.Types = types })
+	_, publish, stays, back := joinedWithDue(t, slow, "orders", 2, func(j *Join) { j.Types = types })
 	for i := 3; i <= 4; i++ {
 		ev := numbered(i, "a")
 		ev.Type = "plain"
@@ -199,4 +241,117 @@ func (w *world) until(is func() bool) {
 			w.tb.Fatal("it does not come to it")
 		}
 	}
+}
+
+// cohort is clients of one group, who go away and come back while results come at random: each gets every event once, in
+// order.
+type cohort struct {
+	w       *world
+	random  *rand.Rand
+	asked   sink
+	members []*client
+	live    []bool
+	want    []int // the next event of each; 0: it was never there
+	newest  int
+}
+
+func TestOneGroupComesAndGoesAtRandom(t *testing.T) {
+	for seed := range uint64(30) {
+		w, b := onMemory(t, membus.Options{})
+		publish := memoryPublish(t, b)
+		co := &cohort{w: w, random: rand.New(rand.NewPCG(seed, 5)), live: make([]bool, 4), want: make([]int, 4)}
+		w.limit(func(l *Limits) { l.Lane = 4 + co.random.IntN(60) })
+		p, r := w.plan(ordersQuery), co.asked.resolver()
+		for range co.live {
+			c := newClient(w, ordersQuery, tenant("a"))
+			c.policy.Messages = 8 + co.random.IntN(100)
+			c.answer = func(j *Join) { j.Plan, j.Resolver = p, r }
+			co.members = append(co.members, c)
+		}
+		for range 300 {
+			co.step(publish)
+		}
+		for i := range co.members {
+			co.come(i)
+		}
+		w.until(func() bool {
+			for range 10 {
+				co.answer()
+			}
+			return co.read() && co.asked.pop() == nil
+		})
+		for _, c := range co.members {
+			c.wantNothing()
+			c.sub.Complete()
+		}
+		w.wantIdle()
+		if t.Failed() {
+			t.Fatalf("seed %d", seed)
+		}
+	}
+}
+
+func (co *cohort) step(publish func(event.Event)) {
+	switch i := co.random.IntN(len(co.members)); co.random.IntN(10) {
+	case 0:
+		if co.live[i] {
+			co.members[i].sub.Complete()
+			co.live[i] = false
+		}
+	case 1:
+		co.come(i)
+	case 2, 3, 4:
+		co.newest++
+		publish(numbered(co.newest, "a"))
+	case 5, 6, 7:
+		co.answer()
+	default:
+		co.read()
+	}
+}
+
+func (co *cohort) come(i int) {
+	if co.live[i] {
+		return
+	}
+	c := co.members[i]
+	c.resume()
+	if r := c.first(); co.want[i] > 0 && r != queue.Recovered {
+		co.w.tb.Errorf("client %d: %v", i, r)
+	}
+	if co.live[i] = true; co.want[i] == 0 {
+		co.want[i] = co.newest + 1
+	}
+}
+
+func (co *cohort) answer() {
+	if r := co.asked.pop(); r != nil {
+		r.Resolve(negated(r.Event()))
+	}
+}
+
+// read takes what there is, and reports whether all have all.
+func (co *cohort) read() bool {
+	all := true
+	for i, c := range co.members {
+		for co.live[i] {
+			m, ok := c.next(0)
+			switch {
+			case !ok:
+			case m.overflowed:
+				c.sub.Complete()
+				co.live[i] = false
+				co.come(i)
+				continue
+			case m.data != "" && total(co.w.tb, m.data) == -co.want[i]:
+				co.want[i]++
+				continue
+			default:
+				co.w.tb.Fatalf("client %d: %+v in place of %d", i, m, -co.want[i])
+			}
+			break
+		}
+		all = all && co.want[i] == co.newest+1
+	}
+	return all
 }
