@@ -248,18 +248,30 @@ func (l *lane) passOnLocked(to *follower, g *Group, rs *results) {
 	if l == nil {
 		return
 	}
-	kept := l.waiting[:l.head]
-	for _, r := range l.waiting[l.head:] {
-		if fo := r.followed(); fo == nil || fo.only != to {
-			kept = append(kept, r)
-			continue
-		}
+	for _, r := range l.withdrawLocked(to) {
 		r.home = g
 		g.lane().push(r)
 	}
-	clear(l.waiting[len(kept):])
-	l.waiting = kept
+	l.deliverLocked(rs)
 	g.lane().deliverLocked(rs)
+}
+
+// withdrawLocked takes the requests that are for one subscription alone out of the lane, oldest first. Workers do not
+// find them in lanes. What is at the head of the lane then may be done: deliverLocked comes next.
+func (l *lane) withdrawLocked(from *follower) (list []*Request) {
+	kept := l.waiting[:l.head]
+	for _, r := range l.waiting[l.head:] {
+		if fo := r.followed(); fo != nil && fo.only == from {
+			list = append(list, r)
+		} else {
+			kept = append(kept, r)
+		}
+	}
+	clear(l.waiting[len(kept):])
+	if l.waiting = kept; l.len() == 0 {
+		l.waiting, l.head = l.waiting[:0], 0
+	}
+	return list
 }
 
 // abandonLocked empties the lane of a group without members: nobody waits for the results.
