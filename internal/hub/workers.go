@@ -19,14 +19,6 @@ type workers struct {
 	closed  bool
 }
 
-// replayJobs are requests of replays, each of which may have as many as a lane: they are neither in front of live events, nor
-// do they take more than half of the workers.
-type replayJobs struct {
-	waiting []job
-	running int
-	turn    bool // the job before was of a live event
-}
-
 // job is one event to be resolved: the next of a group's lane, or one of a replay.
 type job struct {
 	group   *Group
@@ -110,6 +102,14 @@ func (w *workers) next(after job) (j job, ok bool) {
 // replayNextLocked reports whether a worker may take the next request of a replay.
 func (w *workers) replayNextLocked() bool {
 	return len(w.replays.waiting) > 0 && w.replays.running < max(1, w.hub.limits.Load().Workers/2)
+}
+
+// replayJobs are requests of replays, each of which may have as many as a lane: they are neither in front of live events, nor
+// do they take more than half of the workers.
+type replayJobs struct {
+	waiting []job
+	running int
+	turn    bool // the job before was of a live event
 }
 
 func takeFirst(list *[]job) job {
