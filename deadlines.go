@@ -15,7 +15,7 @@ type deadlines struct {
 	expires time.Time     // of the credentials; zero: never
 	pinged  time.Duration // when a ping was sent that nothing has answered yet, since opened; 0: none. Legacy: the last ka
 	legacy  bool          // the client gets ka, and answers nothing
-	admit   bool          // the time for connection_init is over
+	admit   bool          // connection_init was accepted, or the time for it is over
 }
 
 func (d *deadlines) stop() {
@@ -46,14 +46,15 @@ func (s *Session) start() {
 	s.watch.timer = time.AfterFunc(s.owner.cfg.InitTimeout, s.tick)
 }
 
-// expireAt closes the session with 4403 when its credentials end; zero is never.
-func (s *Session) expireAt(t time.Time) {
+// admitted says that connection_init was accepted: what the client does not say counts from now on. The session is closed
+// with 4403 when its credentials end; zero is never.
+func (s *Session) admitted(expires time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.watch.expires == t {
+	if s.watch.admit && s.watch.expires == expires {
 		return
 	}
-	if s.watch.expires = t; !s.ended {
+	if s.watch.admit, s.watch.expires = true, expires; !s.ended {
 		s.watch.timer.Reset(0) // tick finds out what comes first
 	}
 }
@@ -134,7 +135,7 @@ func (d *deadlines) next(now time.Time, age, heard time.Duration, cfg *HandlerCo
 		}
 		d.admit = true
 		what, next := d.silence(age, heard, cfg)
-		if what != dueNothing && !d.legacy { // at the next look
+		if what != dueNothing { // at the next look
 			next, d.pinged = 1, 0
 		}
 		return dueInit, sooner(left, next)

@@ -18,7 +18,7 @@
 //		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
 //	})
 //
-// Engine.Close ends every subscription and connection, and waits.
+// Engine.Close ends every subscription and connection, and waits as long as its context lets it.
 //
 // The module is had by go get github.com/fraiseql/fraiseql-go or, until a version is published, by a replace in go.mod
 // onto a checkout.

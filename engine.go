@@ -61,6 +61,9 @@ type Engine struct {
 	// refusedScope and refusedRole count subscribes refused by checks 1 and 5.
 	refusedScope, refusedRole atomic.Uint64
 	closed                    atomic.Bool
+	closing                   closing
+	drain                     turn           // one Drain at a time
+	works                     sync.WaitGroup // calls of Work; none is added once closed is set and mu was taken
 	control                   control
 	setting                   sync.Mutex // one SetSchema, SetLimits or SetServing at a time
 }
@@ -76,7 +79,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.checkResolvers(schema); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, bus: cfg.Bus, observer: cfg.Observer, log: cfg.Logger}
+	e := &Engine{cfg: cfg, bus: cfg.Bus, observer: cfg.Observer, log: cfg.Logger, drain: newTurn()}
 	if e.observer == nil {
 		e.observer = observe.Discard{}
 	}
@@ -178,19 +181,58 @@ func (e *Engine) serving() []server {
 	return slices.Clone(e.servers)
 }
 
-// Close ends every subscription and connection, closes the bus if the engine made it, and waits. Idempotent.
+// closing is the end of an engine, once it has begun.
+type closing struct {
+	begin sync.Once
+	done  chan struct{} // closed when everything has ended
+	err   error         // set by then
+}
+
+// Close ends every subscription, connection and Work, closes the bus if the engine made it, and waits, also for what
+// Authenticators, hooks and functions of Work are doing, whose contexts end; none of them may call it. When ctx ends
+// before, Close returns its error, and what is left ends by itself once what hangs has returned; Close can be called
+// again to wait on. What resolvers are doing is not waited for. Idempotent.
 func (e *Engine) Close(ctx context.Context) error {
-	e.closed.Store(true)
+	c := &e.closing
+	c.begin.Do(func() {
+		e.closed.Store(true)
+		c.done = make(chan struct{})
+		go func() {
+			defer close(c.done)
+			c.err = e.end()
+		}()
+	})
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+	}
+	select {
+	case <-c.done:
+		return c.err
+	default:
+		return fmt.Errorf("close the engine: %w", ctx.Err())
+	}
+}
+
+// end ends everything, the handlers side by side: one whose hook hangs keeps no other from its end.
+func (e *Engine) end() error {
 	e.stopControl()
-	var errs []error
-	for _, srv := range e.serving() {
-		errs = append(errs, srv.close())
+	list := e.serving()
+	ends := make(chan error, len(list))
+	for _, srv := range list {
+		go func() { ends <- srv.close() }()
 	}
 	for _, name := range e.pulls.names() {
 		e.CompleteConnection(name)
 	}
+	var errs []error
+	for range list {
+		errs = append(errs, <-ends)
+	}
+	e.works.Wait()
 	if e.ownsBus {
-		errs = append(errs, e.bus.Close(ctx))
+		errs = append(errs, e.bus.Close(context.Background()))
 	}
 	e.hub.Close()
 	return errors.Join(errs...)

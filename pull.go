@@ -97,6 +97,9 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	}
 	if errs != nil {
 		e.pulls.giveUp(s)
+		if err := interrupted(ctx, errs); err != nil {
+			return nil, fmt.Errorf("register subscription: %w", err)
+		}
 		e.subscribeRefused(errs)
 		return nil, public(errs)
 	}
@@ -106,12 +109,21 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 	}
 	s.expireAt(who.ExpiresAt)
 	if e.establishes {
-		_ = e.established(ctx, sub.Channel()) // who resumes has waited: that costs nothing twice
-		if err := ctx.Err(); err != nil {
-			s.Complete()
-			return nil, fmt.Errorf("register subscription: %w", err)
-		}
+		return s.establish(ctx)
 	}
+	return s, nil
+}
+
+// establish waits until the events of a registration come here. If ctx ends meanwhile, nothing is left of it.
+func (s *Subscription) establish(ctx context.Context) (*Subscription, error) {
+	e := s.engine
+	_ = e.established(ctx, s.Channel()) // who resumes has waited: that costs nothing twice
+	if err := ctx.Err(); err != nil {
+		s.Complete()
+		e.pulls.giveUp(s)
+		return nil, fmt.Errorf("register subscription: %w", err)
+	}
+	e.pulls.keep(s.conn)
 	return s, nil
 }
 

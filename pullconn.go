@@ -45,6 +45,7 @@ type pullConn struct {
 	arrived func()                   // Registration.Arrived of the registration that made it; may be nil
 	subs    map[string]*Subscription // guarded by pulls.mu; their sub is nil while being prepared
 	counted bool                     // guarded by pulls.mu; it had a subscription, and the observer knows of it
+	kept    bool                     // guarded by pulls.mu; a registration on it has succeeded: the host knows of it
 
 	watching atomic.Int32 // watches of all subscriptions that are set
 	mu       sync.Mutex
@@ -200,7 +201,8 @@ func (p *pulls) settle(s *Subscription) {
 	s.settled = true
 	c.mu.Unlock()
 	p.mu.Lock()
-	gone := p.conns[c.id] != c // nobody would count it out
+	gone := p.conns[c.id] != c               // nobody would count it out
+	c.kept = c.kept || !s.engine.establishes // else keep says so
 	if !gone && !c.counted {
 		c.counted = true
 		s.engine.observer.Counted(observe.ConnectionsOpened, "pull", 1)
@@ -209,6 +211,13 @@ func (p *pulls) settle(s *Subscription) {
 	if gone {
 		s.end()
 	}
+}
+
+// keep says that a registration has succeeded: its connection stays until CompleteConnection.
+func (p *pulls) keep(c *pullConn) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.kept = true
 }
 
 // forget removes a subscription from its connection, which stays until CompleteConnection.
@@ -227,13 +236,18 @@ func (p *pulls) forgetLocked(s *Subscription) {
 	}
 }
 
-// giveUp forgets a subscription that was refused, and with it a connection that never had one.
+// giveUp forgets a subscription that Register does not return, and with it a connection on which it never returned one.
 func (p *pulls) giveUp(s *Subscription) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.forgetLocked(s)
-	if c := s.conn; !c.counted && len(c.subs) == 0 && p.conns[c.id] == c {
-		delete(p.conns, c.id)
+	c := s.conn
+	if c.kept || len(c.subs) > 0 || p.conns[c.id] != c {
+		return
+	}
+	delete(p.conns, c.id)
+	if c.counted {
+		s.engine.observer.Counted(observe.ConnectionsClosed, "1000", 1)
 	}
 }
 

@@ -30,8 +30,10 @@ type Resolver struct {
 	// Resolve returns the field's value, which is projected like data: anything that encoding/json encodes, or
 	// the text itself as json.RawMessage or []byte; nil is null, Skip as the error means no message. ctx ends
 	// after Limits.ResolverTimeout. variables is the JSON object of the coerced variables. who is nil unless
-	// Context is set. Any other error, and a panic, fails. It is called from a bounded set of goroutines and may
-	// publish.
+	// Context is set. Any other error, and a panic, fails. It may publish. At most Limits.ResolverWorkers calls are
+	// waited for at a time. One that does not heed ctx goes on beside them when its time is over: while twice as many
+	// calls of one resolver, or 16 times as many of all, have not returned, it is not called, and its events fail at once
+	// as those that took too long. A resolver that hangs so keeps the workers from others for twice the timeout at most.
 	Resolve func(ctx context.Context, ev *Event, variables json.RawMessage, who *ResolverContext) (any, error)
 	// Deferred takes a request that is answered later, or at once, from any goroutine; Limits.ResolverTimeout after
 	// the call the engine answers for it that it took too long. On the memory bus it is called by the goroutine that

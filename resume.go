@@ -2,6 +2,7 @@ package fraiseql
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
@@ -68,6 +69,14 @@ func (e *Engine) begin(ctx context.Context, j *hub.Join, resume *session.Resume,
 	return sub, errs
 }
 
+// interrupted returns the error of a ctx that has ended, if errs say that the bus is out of reach: it was not waited for.
+func interrupted(ctx context.Context, errs []*gql.Error) error {
+	if errs[0].Code != code.BusUnavailable {
+		return nil
+	}
+	return ctx.Err()
+}
+
 // Resume begins the subscription again as one that resumes: after the event of a cursor, or, if that is "", now. What
 // waits is dropped; the next message says where the subscription stands, and each has a cursor from then on (see
 // docs/delivery.md). The document, the variables, the resolver and the identity stay, and are judged anew. After an
@@ -95,6 +104,9 @@ func (s *Subscription) Resume(ctx context.Context, cursor string) error {
 		e.accounts.give(a, j.Identity.TenantID, u)
 		if errs == nil {
 			return ErrEnded
+		}
+		if err := interrupted(ctx, errs); err != nil {
+			return fmt.Errorf("resume subscription: %w", err)
 		}
 		return public(errs)
 	}

@@ -61,8 +61,13 @@ const (
 )
 
 // Drain refuses new connections, closes the open ones of every handler, and every session, with code 1012 after what waits for
-// them, in random order spread over window, and returns when all are gone or ctx ends.
+// them, in random order spread over window, and returns when all are gone or ctx ends. One that comes while another is at
+// work waits for it.
 func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
+	if err := e.drain.enter(ctx); err != nil {
+		return err
+	}
+	defer e.drain.leave()
 	list := e.serving()
 	errs := make(chan error, len(list))
 	for _, h := range list {
@@ -74,3 +79,25 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	}
 	return errors.Join(all...)
 }
+
+// turn has one slot: who is in keeps others out.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+// enter waits until nobody is in, or ctx ends.
+func (t turn) enter(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	default:
+	}
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) leave() { <-t }

@@ -55,10 +55,10 @@ type peer Session
 // Outbound implements session.Peer.
 func (p *peer) Outbound() *queue.Conn { return &p.out }
 
-// Acknowledged implements session.Peer: it notes when the credentials end.
+// Acknowledged implements session.Peer.
 func (p *peer) Acknowledged(who *identity.Identity) {
 	s := (*Session)(p)
-	s.expireAt(who.ExpiresAt)
+	s.admitted(who.ExpiresAt)
 	if s.driver.Legacy() {
 		s.keepAlive()
 	}

@@ -46,7 +46,7 @@ type Sessions struct {
 	gate    *gate
 	most    atomic.Int64 // open connections
 
-	drain sync.Mutex    // one Drain at a time
+	drain turn          // one Drain at a time
 	left  chan struct{} // 1 slot: open may have become empty
 
 	poller    *poll.Poller
@@ -97,7 +97,7 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 	if cfg.PongTimeout <= 0 {
 		cfg.PongTimeout = defaultPongTimeout
 	}
-	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), exchanges: make(map[*Exchange]struct{}), left: make(chan struct{}, 1)}
+	s := &Sessions{engine: e, cfg: cfg, open: make(map[*Session]struct{}), exchanges: make(map[*Exchange]struct{}), drain: newTurn(), left: make(chan struct{}, 1)}
 	s.allowed.Store(newPages(cfg.Origins, cfg.Cookie))
 	s.most.Store(int64(cfg.MaxConnections))
 	g := e.sessionHost(&s.cfg)
@@ -242,9 +242,11 @@ func (s *Sessions) eachConn(f func(c *queue.Conn, owed int)) {
 // Drain refuses further sessions, closes the open ones with a code and a reason after what waits for them, in random
 // order spread over window, and returns when the host has closed all of them or ctx ends.
 func (s *Sessions) Drain(ctx context.Context, window time.Duration, closeCode uint16, reason string) error {
-	s.drain.Lock()
-	defer s.drain.Unlock()
 	s.refuseFurther()
+	if err := s.drain.enter(ctx); err != nil {
+		return err
+	}
+	defer s.drain.leave()
 	streams := make(chan error, 1)
 	go func() { streams <- s.streams.Drain(ctx, window) }()
 	err := s.drainSessions(ctx, window, closeCode, reason)

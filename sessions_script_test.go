@@ -306,6 +306,10 @@ func TestSessionScripts(t *testing.T) {
 			> {"type":"pong"}
 			wait 1.9s
 			< close 4403 Forbidden: credentials have expired`},
+		{rule: "silence counts from the acknowledgement on", adjust: func(c *fraiseql.HandlerConfig) { c.InitTimeout, c.PingInterval = 20*time.Second, 4*time.Second }, script: acknowledged + `
+			wait 3.9s
+			wait 200ms
+			< {"type":"ping"}`},
 		{rule: "the host shuts", script: subscribed + `
 			shut 1003 messages are text
 			< close 1003 messages are text
@@ -355,6 +359,34 @@ func TestSessionScripts(t *testing.T) {
 					t.Errorf("left over: %+v", s)
 				}
 			})
+		})
+	}
+}
+
+// Clients of the legacy protocol get a ka every 15 s from the acknowledgement on, whenever connection_init was due: they
+// give up after 30 s.
+func TestLegacyKeepAlive(t *testing.T) {
+	for _, initTimeout := range []time.Duration{3 * time.Second, 20 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			e := chatEngine(t)
+			sessions := anonymous(t, e, fraiseql.HandlerConfig{LegacyGraphQLWS: true, InitTimeout: initTimeout})
+			h := &host{t: t, engine: e}
+			h.open(sessions, fraiseql.SessionRequest{Legacy: true})
+			h.play(`
+				wait 1s
+				> {"type":"connection_init"}
+				< {"type":"connection_ack"}
+				< {"type":"ka"}
+				wait 14.9s
+				wait 200ms
+				< {"type":"ka"}
+				wait 14.7s
+				wait 300ms
+				< {"type":"ka"}
+				wait 14.7s
+				wait 300ms
+				< {"type":"ka"}`)
+			h.session.Close()
 		})
 	}
 }

@@ -18,12 +18,20 @@ var ErrNoWork = errors.New("this event bus gives no event to one node alone: mem
 // group begins with events that are published after it was first named. Events that no subscription may see, such as
 // those without a tenant under strict isolation, are worked on all the same.
 //
-// Work returns ctx's error when ctx ends, and bus.ErrClosed, ErrNoWork or what is wrong with the names before.
+// Work returns ctx's error when ctx ends, bus.ErrClosed when the engine or its bus is closed, and ErrNoWork or what is
+// wrong with the names at once. Close ends fn's context, too, and waits for it.
 func (e *Engine) Work(ctx context.Context, group, channel string, fn func(ctx context.Context, ev *Event) error) error {
 	if err := e.CheckWork(group, channel); err != nil {
 		return err
 	}
-	err := e.bus.(bus.Worker).Work(ctx, group, channel, func(ctx context.Context, m *bus.Message) (err error) {
+	if !e.beginWork() {
+		return bus.ErrClosed
+	}
+	defer e.works.Done()
+	working, stop := context.WithCancel(ctx)
+	defer stop()
+	defer context.AfterFunc(e.control.ctx, stop)() // Close ends it
+	err := e.bus.(bus.Worker).Work(working, group, channel, func(ctx context.Context, m *bus.Message) (err error) {
 		defer func() {
 			if v := recover(); v != nil {
 				err = fmt.Errorf("panic: %v", v)
@@ -34,10 +42,24 @@ func (e *Engine) Work(ctx context.Context, group, channel string, fn func(ctx co
 		}()
 		return fn(ctx, &m.Event)
 	})
-	if errors.Is(err, errors.ErrUnsupported) {
+	switch {
+	case ctx.Err() == nil && e.closed.Load():
+		return bus.ErrClosed
+	case errors.Is(err, errors.ErrUnsupported):
 		return ErrNoWork
 	}
 	return err
+}
+
+// beginWork counts a Work in, for Close to wait for; false: the engine is closed.
+func (e *Engine) beginWork() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.closed.Load() { // Close sets it before it takes the lock and waits
+		return false
+	}
+	e.works.Add(1)
+	return true
 }
 
 // CheckWork returns what Work would return at once for these names.

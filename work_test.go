@@ -7,6 +7,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
+	"github.com/fraiseql/fraiseql-go/event"
 )
 
 // plain is a bus without optional abilities.
@@ -73,5 +74,49 @@ func TestWorkNeedsABusThatCan(t *testing.T) {
 	defer func() { _ = e.Close(context.Background()) }()
 	if err := e.Work(t.Context(), "g", "c", nil); !errors.Is(err, ErrNoWork) {
 		t.Error(err)
+	}
+}
+
+// Work ends with the engine, also on a bus that goes on; Close waits for what it is doing.
+func TestWorkEndsWithTheEngine(t *testing.T) {
+	b := membus.New(membus.Options{})
+	e, err := New(Config{Bus: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began, ended := make(chan struct{}), false
+	done := make(chan error, 1)
+	go func() {
+		done <- e.Work(t.Context(), "mail", "orders", func(ctx context.Context, _ *Event) error {
+			close(began)
+			<-ctx.Done()
+			ended = true
+			return ctx.Err()
+		})
+	}()
+	for begun := false; !begun; { // until the group is there
+		if _, err := e.Publish(t.Context(), Event{Channel: "orders", Type: "t", Data: []byte(`{}`)}); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-began:
+			begun = true
+		default:
+		}
+	}
+	if err := e.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if !ended {
+		t.Error("Close has not waited")
+	}
+	if err := <-done; !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+	if err := e.Work(t.Context(), "mail", "orders", nil); !errors.Is(err, bus.ErrClosed) {
+		t.Errorf("afterwards: %v", err)
+	}
+	if _, err := b.History(t.Context(), "orders", event.Position{}, 1); err != nil {
+		t.Errorf("the host's bus: %v", err)
 	}
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"context"
+	"fmt"
 	"sync"
 )
 
@@ -17,7 +18,20 @@ type workers struct {
 	replays replayJobs
 	running int
 	closed  bool
+	calls   int            // of all resolvers that have not returned, whether in time or not
+	callsOf map[uint64]int // of each, by Resolver.address; without those that have none
 }
+
+const (
+	// callsPerWorker bounds how many calls of one resolver may be under way, as a multiple of Limits.Workers. Those beyond one
+	// per worker have outlived their time: they ignore their context.
+	callsPerWorker = 2
+	// allCallsPerWorker bounds those of all resolvers together.
+	allCallsPerWorker = 16
+)
+
+// errHangs fails an event for which the resolver was not called.
+var errHangs = fmt.Errorf("not called, because too many calls ignore that their time is over: %w", context.DeadlineExceeded)
 
 // job is one event to be resolved: the next of a group's lane, or one of a replay.
 type job struct {
@@ -37,7 +51,7 @@ func (j job) start() *Request {
 }
 
 func (w *workers) init(h *Hub) {
-	w.hub = h
+	w.hub, w.callsOf = h, make(map[uint64]int)
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 }
 
@@ -120,8 +134,12 @@ func takeFirst(list *[]job) job {
 }
 
 // resolve calls the resolver, bounded by the timeout even if the function ignores its context: the worker goes
-// on then, and the function's late result is dropped.
+// on then, and the function's late result is dropped. A resolver of which too many calls go on like that is not called.
 func (w *workers) resolve(r *Request) {
+	if !w.enter(r.resolver) {
+		w.hub.answer(r, nil, errHangs)
+		return
+	}
 	ctx, cancel := context.WithTimeout(w.ctx, w.hub.cfg.Timeout)
 	defer cancel()
 	type result struct {
@@ -131,6 +149,7 @@ func (w *workers) resolve(r *Request) {
 	done := make(chan result, 1)
 	go func() {
 		value, err := r.resolve(ctx)
+		w.leave(r.resolver)
 		done <- result{value, err}
 	}()
 	select {
@@ -138,6 +157,30 @@ func (w *workers) resolve(r *Request) {
 		w.hub.answer(r, res.value, res.err)
 	case <-ctx.Done():
 		w.hub.answer(r, nil, ctx.Err())
+	}
+}
+
+// enter counts a call of a resolver that is about to begin; false: too many have not returned.
+func (w *workers) enter(r *Resolver) bool {
+	of, most := r.address(), w.hub.limits.Load().Workers
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.callsOf[of] >= callsPerWorker*most || w.calls >= allCallsPerWorker*most {
+		return false
+	}
+	w.calls++
+	w.callsOf[of]++
+	return true
+}
+
+// leave counts a call that has returned.
+func (w *workers) leave(r *Resolver) {
+	of := r.address()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calls--
+	if w.callsOf[of]--; w.callsOf[of] == 0 {
+		delete(w.callsOf, of)
 	}
 }
 
