@@ -28,6 +28,7 @@ func (r *replay) groupLocked() *Group {
 // changeLocked leaves a change to the goroutine at work on the replay; where there is none, it is made at once.
 func (r *replay) changeLocked(a adoption) {
 	r.change = a
+	r.changed.Store(true)
 	if r.waits {
 		r.adoptLocked()
 	}
@@ -37,6 +38,7 @@ func (r *replay) changeLocked(a adoption) {
 func (r *replay) adoptLocked() {
 	a := r.change
 	r.change = adoption{}
+	r.changed.Store(false)
 	if a.who != nil {
 		r.sub.who.Store(a.who)
 		r.sub.expires = expiry(a.who)
@@ -45,7 +47,7 @@ func (r *replay) adoptLocked() {
 		return
 	}
 	if len(r.results) > 0 { // asked for with what the old group shares
-		r.at = standing{at: r.results[0].followed().told.at.Before()}
+		r.at, r.current = standing{at: r.results[0].followed().told.at.Before()}, false
 		r.forgetLocked()
 	}
 	old := r.group

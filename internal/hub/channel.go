@@ -70,6 +70,7 @@ func (c *channel) removeLocked(s *Subscription) {
 	c.hub.subscriptions.Add(-1)
 	if g.cursors {
 		c.follow.followers--
+		g.lane().forgetLocked(s.follower())
 	}
 	c.unreserveLocked(g)
 }
@@ -91,7 +92,7 @@ func (c *channel) unreserveLocked(g *Group) {
 func (c *channel) retireIfEmptyLocked() {
 	if c.members == 0 && !c.dead {
 		c.hub.retireLocked(c)
-		c.seen.forget(c.hub)
+		c.seen.forget(&c.hub.seenEntries)
 	}
 }
 

@@ -155,6 +155,7 @@ func (f *follow) endLocked(s *Subscription) {
 func (f *follow) abandonLocked(r *replay) {
 	c := f.channel
 	r.forgetLocked()
+	r.group.lane().forgetLocked(r.sub)
 	if g := r.change.group; g != nil {
 		r.change = adoption{}
 		c.unreserveLocked(g)
@@ -224,11 +225,15 @@ func (f *follow) tellLocked() {
 	}
 	var note *queue.Message
 	for g := range f.groups {
-		if l := g.lane(); l != nil && l.len() > 0 { // results of older events are due
+		l := g.lane()
+		if l != nil && l.len() > 0 { // results of older events are due
 			continue
 		}
 		g.eachMember(func(s *Subscription) {
 			fo := s.follower()
+			if l != nil && l.own[fo] != nil {
+				return
+			}
 			if fo.told.at.SameRun(now.at) && now.at.Compare(fo.told.at) <= 0 {
 				return
 			}

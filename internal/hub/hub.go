@@ -97,6 +97,7 @@ type Hub struct {
 	// seenEntries and recorded are what all channels together remember for resuming: ids, and bytes of events.
 	seenEntries, recorded atomic.Int64
 	recalledIDs           atomic.Int64 // of all that was recalled, see recalled
+	replayedIDs           atomic.Int64 // that all replays remember
 	limits                atomic.Pointer[Limits]
 	answering             sync.Pool // *answering
 	renewing              renewing

@@ -25,6 +25,7 @@ type lane struct {
 	head      int
 	idle      int // of waiting, for a worker, and none has taken it
 	promised  int // workers that will look here, see workers.backlog
+	own       own // what is due to one subscription alone
 	// held: results wait, too. Members are on their way from the group that the lane was taken over from.
 	held bool
 	// salt is part of the group's key where requests of another group were taken over, see Hub.Renew; else 0.
@@ -41,10 +42,17 @@ func (l *lane) of(eventType string) *Resolver {
 
 func (l *lane) len() int { return len(l.waiting) - l.head }
 
+// idles reports whether nothing is due, to all or to one.
+func (l *lane) idles() bool { return l.len() == 0 && len(l.own) == 0 }
+
 func (l *lane) first() *Request { return l.waiting[l.head] }
 
-// push appends, in the room of those that left before it grows.
+// push appends, in the room of those that left before it grows. What is for one subscription alone goes to its own.
 func (l *lane) push(r *Request) {
+	if fo := r.followed(); fo != nil && fo.only != nil {
+		l.pushOwn(fo.only, r)
+		return
+	}
 	if l.head > 0 && len(l.waiting) == cap(l.waiting) {
 		n := copy(l.waiting, l.waiting[l.head:])
 		clear(l.waiting[n:])
@@ -124,7 +132,7 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 	if l.len() >= d.hub.limits.Load().Lane && !d.makeRoom(g) {
 		return true
 	}
-	if by == nil && l.len() == 0 {
+	if by == nil && l.idles() {
 		return false
 	}
 	r := &Request{group: g, home: g, resolver: by, readers: d.ownReaders(), seq: d.seq}
@@ -150,6 +158,9 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 	}
 	l.push(r)
 	r.eachReader(func(*Subscription) { d.out.Enqueued++ })
+	if r.done && l.len() == 1 { // only those wait to whom something is due alone
+		l.deliverLocked(&d.results)
+	}
 	return true
 }
 
@@ -169,42 +180,42 @@ func (r *Request) prepare(d *dispatch) {
 
 // makeRoom applies the queue policy to a full lane; it reports whether the event may enter.
 func (d *dispatch) makeRoom(g *Group) bool {
-	l := g.rest.lane
-	newest := Request{group: g, home: g, readers: readers{d.aud.User, d.aud.Users}, seq: d.seq}
-	result := queue.Dropped
-	switch g.projection.Plan.Delivery.Overflow {
-	case gql.OverflowDropNewest:
-		newest.eachReader(func(s *Subscription) {
-			s.Missed()
-			d.results[queue.Refused]++
-		})
+	l, overflow := g.rest.lane, g.projection.Plan.Delivery.Overflow
+	if !dropsOldest(overflow) {
+		newest := Request{group: g, home: g, readers: readers{d.aud.User, d.aud.Users}, seq: d.seq}
+		newest.eachReader(func(s *Subscription) { leaveOut(s, overflow, &d.results) })
 		return false
-	case gql.OverflowClose:
-		newest.eachReader(func(s *Subscription) {
-			if s.Overflow() {
-				d.results[queue.Closed]++
-			}
-		})
-		return false
-	case gql.OverflowLatest:
-		result = queue.Replaced
 	}
 	oldest := l.pop()
 	oldest.take()
-	oldest.eachReader(func(s *Subscription) {
-		s.Missed()
-		d.results[result]++
-	})
+	oldest.eachReader(func(s *Subscription) { leaveOut(s, overflow, &d.results) })
 	l.deliverLocked(&d.results)
 	return true
 }
 
-// eachReader calls f for every member of the group that the event is for.
-func (r *Request) eachReader(f func(*Subscription)) {
-	if fo := r.followed(); fo != nil && fo.only != nil {
-		f(&fo.only.Subscription)
+// dropsOldest reports whether the oldest event makes room for the newest one.
+func dropsOldest(o gql.Overflow) bool { return o == gql.OverflowDropOldest || o == gql.OverflowLatest }
+
+// leaveOut applies the queue policy to a subscription that does not get an event, and counts.
+func leaveOut(s *Subscription, o gql.Overflow, rs *results) {
+	result := queue.Dropped
+	switch o {
+	case gql.OverflowClose:
+		if s.Overflow() {
+			rs[queue.Closed]++
+		}
 		return
+	case gql.OverflowDropNewest:
+		result = queue.Refused
+	case gql.OverflowLatest:
+		result = queue.Replaced
 	}
+	s.Missed()
+	rs[result]++
+}
+
+// eachReader calls f for every member of the group that the event is for, if it is not for one alone.
+func (r *Request) eachReader(f func(*Subscription)) {
 	r.home.eachMember(func(s *Subscription) {
 		if r.includes(s) {
 			f(s)
@@ -212,17 +223,9 @@ func (r *Request) eachReader(f func(*Subscription)) {
 	})
 }
 
-// includes reports whether the event is for a member of the group, if it is not for one alone.
+// includes reports whether the event is for a member of the group.
 func (r *Request) includes(s *Subscription) bool {
 	return s.joined < r.seq && r.readers.include(s.who.Load().UserID)
-}
-
-// isFor reports whether the event is for a member of the group.
-func (r *Request) isFor(s *Subscription) bool {
-	if fo := r.followed(); fo != nil && fo.only != nil {
-		return &fo.only.Subscription == s
-	}
-	return r.includes(s)
 }
 
 // startRequest hands the oldest event of the lane that no worker has taken to one; nil when there is none any
@@ -243,31 +246,15 @@ func (g *Group) startRequest() *Request {
 	return nil
 }
 
-// passOnLocked moves the requests that are for one subscription alone to the end of another group's lane.
-func (l *lane) passOnLocked(to *follower, g *Group, rs *results) {
-	if l == nil {
-		return
-	}
-	kept := l.waiting[:l.head]
-	for _, r := range l.waiting[l.head:] {
-		if fo := r.followed(); fo == nil || fo.only != to {
-			kept = append(kept, r)
-			continue
-		}
-		r.home = g
-		g.lane().push(r)
-	}
-	clear(l.waiting[len(kept):])
-	l.waiting = kept
-	g.lane().deliverLocked(rs)
-}
-
 // abandonLocked empties the lane of a group without members: nobody waits for the results.
 func (l *lane) abandonLocked() {
 	for l.len() > 0 {
 		l.pop().take()
 	}
 	l.waiting = nil
+	for of := range l.own {
+		l.forgetLocked(of)
+	}
 }
 
 // projection is by what the result is projected now.
@@ -298,38 +285,55 @@ func (r *Request) place(c *channel, m *queue.Message, p *plan.Projection, droppe
 		return false
 	}
 	r.done, r.message = true, m
-	if fo := r.followed(); fo != nil && fo.replay != nil {
+	switch fo := r.followed(); {
+	case fo == nil || fo.only == nil:
+		r.home.rest.lane.deliverLocked(dropped)
+	case fo.replay != nil:
 		c.hub.replays.kick(fo.replay)
-		return true
+	default:
+		r.home.rest.lane.deliverOwnLocked(fo.only, &delivery{results: dropped})
 	}
-	r.home.rest.lane.deliverLocked(dropped)
 	return true
 }
 
-// deliverLocked enqueues the results at the head of the lane, up to the first that is due. While the lane is held it
-// enqueues none.
+// deliverLocked enqueues the results at the head of the lane, up to the first that is due, and what each has of its own.
+// While the lane is held it enqueues none.
 func (l *lane) deliverLocked(rs *results) {
-	now := uint32(0)
+	out := delivery{results: rs}
+	for of := range l.own {
+		l.deliverOwnLocked(of, &out)
+	}
 	for !l.held && l.len() > 0 && l.first().done {
 		head := l.pop()
 		if head.message == nil {
 			continue
 		}
-		fo := head.followed()
 		head.eachReader(func(s *Subscription) {
-			if s.expires != 0 {
-				if now == 0 {
-					now = unixNow()
-				}
-				if s.expires <= now {
-					return
-				}
-			}
-			r, messages := s.EnqueueCounted(head.message)
-			rs[r] += messages
-			if fo != nil {
-				s.follower().told = fo.told
+			if len(l.own) == 0 || !l.waitsLocked(s, head, &out) {
+				out.enqueue(s, head)
 			}
 		})
+	}
+}
+
+// delivery is a run of results on their way into queues.
+type delivery struct {
+	now     uint32 // second; 0: not read yet
+	results *results
+}
+
+func (o *delivery) enqueue(s *Subscription, r *Request) {
+	if s.expires != 0 {
+		if o.now == 0 {
+			o.now = unixNow()
+		}
+		if s.expires <= o.now {
+			return
+		}
+	}
+	result, messages := s.EnqueueCounted(r.message)
+	o.results[result] += messages
+	if fo := r.followed(); fo != nil {
+		s.follower().told = fo.told
 	}
 }

@@ -19,11 +19,13 @@ import (
 // next message.
 //
 // One that replays changes in the same way between two events, and what was asked for with the old identity is asked for
-// again.
+// again. One that has joined since is as live as others: what is still due to it counts as dropped.
 //
 // It may wait for an event of the channel to be dispatched. No lock may be held. A subscription that has ended, or is
 // neither in the index yet nor replays, is left as it is.
 func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error)) []*gql.Error {
+	var m moving
+	defer m.end(h)     // without a lock
 	h.renewing.RLock() // the group stays what it is meanwhile
 	defer h.renewing.RUnlock()
 	c := s.channel
@@ -40,7 +42,7 @@ func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.
 	if errs != nil {
 		return errs
 	}
-	j.Mask = mask
+	j.Mask, j.again = mask, true
 	var scratch [256]byte
 	key := j.appendKey(scratch[:0])
 	if string(key) == old.key {
@@ -51,8 +53,23 @@ func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.
 	if errs != nil {
 		return errs
 	}
-	c.move(s, g, who)
+	c.move(s, g, who, &m)
 	return nil
+}
+
+// moving is what is left to do for a subscription that has changed its group, once no lock is held.
+type moving struct {
+	missed  int
+	dropped results
+	asks    []*Request
+}
+
+func (m *moving) end(h *Hub) {
+	if m.missed > 0 {
+		h.cfg.Observer.Counted(observe.Dropped, "identity", m.missed)
+	}
+	m.dropped.report(h.cfg.Observer)
+	h.ask(m.asks)
 }
 
 // present returns what s joined with, as far as its group knows, and the group; nil when it is in none.
@@ -107,13 +124,7 @@ func (c *channel) replace(s *Subscription, who *identity.Identity) {
 }
 
 // move takes s from its group to g, in which a place is kept for it, between two events.
-func (c *channel) move(s *Subscription, g *Group, who *identity.Identity) {
-	missed := 0
-	defer func() {
-		if missed > 0 {
-			c.hub.cfg.Observer.Counted(observe.Dropped, "identity", missed)
-		}
-	}()
+func (c *channel) move(s *Subscription, g *Group, who *identity.Identity, m *moving) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	c.mu.Lock()
@@ -127,10 +138,10 @@ func (c *channel) move(s *Subscription, g *Group, who *identity.Identity) {
 		if old := r.change.group; old != nil {
 			c.unreserveLocked(old)
 		}
-		r.changeLocked(adoption{group: g, who: who})
+		r.moveLocked(adoption{group: g, who: who}, m)
 		return
 	}
-	missed = s.cell.group.missedLocked(s)
+	m.missed = s.cell.group.missedLocked(s)
 	c.removeLocked(s) // what a channel needs to live is reserved
 	s.who.Store(who)
 	s.expires = expiry(who)
@@ -143,10 +154,20 @@ func (g *Group) missedLocked(s *Subscription) (n int) {
 	if l == nil {
 		return 0
 	}
-	for _, r := range l.waiting[l.head:] {
-		if r.isFor(s) && (!r.done || r.message != nil) { // else its resolver has said that there is none
+	miss := func(r *Request) {
+		if !r.done || r.message != nil { // else its resolver has said that there is none
 			s.Missed()
 			n++
+		}
+	}
+	for _, r := range l.waiting[l.head:] {
+		if r.includes(s) {
+			miss(r)
+		}
+	}
+	if g.cursors {
+		for _, r := range l.own[s.follower()] {
+			miss(r)
 		}
 	}
 	return n

@@ -7,11 +7,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
+	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
@@ -186,5 +188,77 @@ func TestReadmitBesideEvents(t *testing.T) {
 			t.Errorf("subscription %d got %d of %d", i, n, events)
 		}
 		s.Complete()
+	}
+}
+
+// What is due to a subscription alone, since it resumed, is like other results when it changes its group: they are dropped and
+// counted, and nobody else waits for them.
+func TestReadmitWithResultsOfItsReplayDue(t *testing.T) {
+	w, b := onMemory(t, membus.Options{})
+	publish := memoryPublish(t, b)
+	var asked sink
+	by := &Resolver{Deferred: asked.take, Context: true}
+	who := func(role string) *identity.Identity {
+		return &identity.Identity{TenantID: "a", UserID: "u", Roles: []string{role}}
+	}
+	p := w.plan(ordersQuery)
+	one, other := newClient(w, ordersQuery, who("old")), newClient(w, ordersQuery, who("old"))
+	for _, c := range []*client{one, other} {
+		c.answer = func(j *Join) { j.Plan, j.Resolver = p, by } // of one group
+		c.resume()
+		c.first()
+	}
+	other.sub.Complete()
+	answer := func(from int, want bool) {
+		t.Helper()
+		for _, r := range asked.list[from:] {
+			if r.Resolve(negated(r.Event())) != want {
+				t.Errorf("an answer is wanted: %v", !want)
+			}
+		}
+	}
+	publish(numbered(1, "a"))
+	publish(numbered(2, "a"))
+	answer(0, true)
+	one.wantEvents(-1, -2)
+	other.resume()
+	if other.first() != queue.Recovered || len(asked.list) != 4 || other.sub.cell == nil || other.sub.cell.group != one.sub.cell.group {
+		t.Fatalf("asked %d times", len(asked.list))
+	}
+	publish(numbered(3, "a"))
+	answer(4, true) // in its turn
+	if errs := w.hub.Readmit(other.sub, who("new"), allow(0)); errs != nil {
+		t.Fatal(errs)
+	}
+	one.wantEvents(-3)
+	answer(2, false)
+	other.wantNothing()
+	publish(numbered(4, "a"))
+	answer(5, true)
+	one.wantEvents(-4)
+	if m, ok := other.next(10 * time.Second); !ok || m.dropped != 3 || total(t, m.data) != -4 {
+		t.Errorf("%+v %v", m, ok)
+	}
+	if n := w.counts.of("identity"); n != 3 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+// A refresh makes no more groups than there are subscriptions: the bounds, which are for documents, do not refuse it.
+func TestReadmitAtTheBoundOfGroups(t *testing.T) {
+	for name, change := range map[string]func(*Limits){
+		"channel": func(l *Limits) { l.GroupsPerChannel = 1 },
+		"tenant":  func(l *Limits) { l.GroupsPerTenant = 1 },
+	} {
+		w := newWorld(t, Addressing{})
+		w.limit(change)
+		s, _ := w.joinResolved(`subscription { order { id } }`, user("u"), &Resolver{Deferred: func(*Request) {}, Context: true})
+		fresh := &identity.Identity{UserID: "u", Roles: []string{"r"}}
+		if errs := w.hub.Readmit(s, fresh, allow(0)); errs != nil || s.Identity() != fresh {
+			t.Errorf("%s: %v", name, errs)
+		}
+		if _, groups, n := w.hub.Sizes(); groups != 1 || n != 1 {
+			t.Errorf("%s: %d groups, %d subscriptions", name, groups, n)
+		}
 	}
 }

@@ -91,8 +91,9 @@ func (k *recalled) forgetLocked(h *Hub) {
 	}
 }
 
-// forgetKnownLocked forgets what was before the cursor, which only a replay that goes on needs.
+// forgetKnownLocked forgets which events were there, before the cursor and since: only a replay that goes on needs that.
 func (r *replay) forgetKnownLocked() {
+	r.seen.forget(&r.hub.replayedIDs)
 	r.known.forgetLocked(r.hub)
 	r.known = nil
 }

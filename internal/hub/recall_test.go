@@ -396,7 +396,7 @@ func TestRecalledIsBounded(t *testing.T) {
 			t.Error("not those cursors are served that should be")
 		}
 		c.last = at(120)
-		c.seen = newSeen()
+		c.seen = new(seen)
 		if !c.servesLocked(k, at(120)) {
 			t.Error("what was delivered since is known")
 		}

@@ -11,9 +11,9 @@ import (
 // recorder keeps the newest events of a channel while subscriptions of it replay: what lies between the history that
 // one of them has read and the turn in which it joins. Guarded by the channel's mu.
 type recorder struct {
-	// from: every event that was dispatched after it is in list, if known.
+	// from: every event that is dispatched after it is in list, once the recorder has begun.
 	from  event.Position
-	known bool
+	begun bool
 	list  []bus.Message // oldest first
 	bytes int64
 	total *atomic.Int64 // of all recorders of the hub
@@ -45,7 +45,7 @@ func (f *follow) recordLocked(d *dispatch) {
 	r.list = append(r.list, m)
 	r.add(messageBytes(&m))
 	for len(r.list) > 0 && (len(r.list) > recordEvents || r.bytes > recordBytes || r.total.Load() > recordBudget) {
-		r.from, r.known = r.list[0].Position, true
+		r.from = r.list[0].Position
 		r.add(-messageBytes(&r.list[0]))
 		r.list[0] = bus.Message{}
 		r.list = r.list[1:]
@@ -60,7 +60,7 @@ func (r *recorder) add(n int64) {
 // reset forgets everything up to a position.
 func (r *recorder) reset(at event.Position) {
 	r.add(-r.bytes)
-	r.list, r.from, r.known = nil, at, true
+	r.list, r.from = nil, at
 }
 
 // free gives what is held back.
@@ -75,14 +75,18 @@ func (r *recorder) free(h *Hub) {
 // before that says nothing: it may be of an interest in the channel that was given up, and others may be missing behind
 // it.
 func (r *recorder) begin(at event.Position) {
-	if !r.known {
-		r.from, r.known = at, true
+	if r.begun {
+		return
+	}
+	r.begun = true
+	if r.from.IsZero() || r.from.SameRun(at) && r.from.Compare(at) < 0 { // else what it forgot is newer
+		r.from = at
 	}
 }
 
 // after returns the events after a position; not ok when some are not held any more.
 func (r *recorder) after(at event.Position) (list []bus.Message, ok bool) {
-	if r == nil || !r.known || !r.from.IsZero() && (!r.from.SameRun(at) || at.Compare(r.from) < 0) {
+	if r == nil || !r.begun || !r.from.IsZero() && (!r.from.SameRun(at) || at.Compare(r.from) < 0) {
 		return nil, false
 	}
 	i, _ := slices.BinarySearchFunc(r.list, at, func(m bus.Message, at event.Position) int {

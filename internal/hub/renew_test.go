@@ -8,6 +8,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/observe"
 	"github.com/fraiseql/fraiseql-go/policy"
 )
 
@@ -99,4 +100,75 @@ func (w *world) renew(query string, judge func()) Renewed {
 			}}
 	}
 	return w.hub.Renew(schema.Generation)
+}
+
+// unlocked is an observer that wants a channel's turn when it is told of drops.
+type unlocked struct {
+	*counts
+	see func()
+}
+
+func (u unlocked) Counted(k observe.Counter, label string, n int) {
+	if k == observe.Dropped {
+		u.see()
+	}
+	u.counts.Counted(k, label, n)
+}
+
+// A schema is replaced while results are due to one whose queue is full, and another subscription ends: whoever is told of that may
+// wait for the channel.
+func TestRenewTellsWithoutALock(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	var c *channel
+	drops, left, judged := 0, 0, 0
+	see := func(n *int) func() {
+		return func() {
+			*n++
+			if !c.turn.TryLock() {
+				t.Error("told under the channel's turn")
+				return
+			}
+			c.turn.Unlock()
+		}
+	}
+	w.hub.cfg.Observer = unlocked{w.counts, see(&drops)}
+	seeLeft := see(&left)
+	w.hub.cfg.Left = func(*Subscription) { seeLeft() }
+	var asked sink
+	const query = `subscription { oldest { id } }`
+	p := w.plan(query)
+	by := asked.resolver()
+	s := w.joinLate(p, user("stays"), by, nil)
+	w.joinLate(p, user("stays"), by, nil)
+	c = s.channel
+	w.join(newConn(), p, `{}`, user("ends"))
+	for range 4 {
+		w.publish(event.Event{Channel: "oldest", Data: []byte(orderData)})
+	}
+	schema, errs := gql.LoadSchema([]gql.SchemaSource{{Name: "test.graphql", Text: testSDL}}, gql.SchemaOptions{})
+	if errs != nil {
+		t.Fatal(errs)
+	}
+	w.schema, drops = schema, 0
+	renewed := w.plan(query)
+	w.hub.cfg.Ended = func([]*gql.Error) []byte { return []byte("[]") }
+	w.hub.cfg.Renew = func(j *Join) *Renewal {
+		return &Renewal{Plan: renewed, Variables: j.Variables, Tape: j.Tape, Policy: s.Policy(), Admit: func(who *identity.Identity) (policy.Mask, []*gql.Error) {
+			if who.UserID == "ends" {
+				return 0, errChannel
+			}
+			if judged++; judged == 2 { // the results wait for who is judged
+				for _, r := range asked.list {
+					r.Resolve([]byte(`{"id":"1"}`))
+				}
+			}
+			return 0, nil
+		}}
+	}
+	if sum := w.hub.Renew(schema.Generation); sum.Moved != 2 || sum.Ended != 1 {
+		t.Fatalf("%+v", sum)
+	}
+	if drops != 1 || left != 1 || s.Len() != 3 {
+		t.Errorf("told %d times of drops, %d times of an end; %d messages wait", drops, left, s.Len())
+	}
 }

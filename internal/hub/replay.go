@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/event"
@@ -43,6 +44,8 @@ type replay struct {
 	// refused is the JSON array of errors that end it once it has begun; nil: none.
 	refused []byte
 	waits   bool // in follow.waiting: nobody works on it
+
+	changed atomic.Bool // there is a change
 
 	// results are of resolvers, in the order of their events: those that are due, or wait for room. Guarded by the
 	// channel's mu.
@@ -126,7 +129,7 @@ func (h *Hub) registerReplay(g *Group, j *Join) *replay {
 	c := g.channel()
 	r := &replay{hub: h, channel: c, group: g, sub: j.subscription(c).follower()}
 	if h.cfg.Bus.Redelivers {
-		r.seen = newSeen()
+		r.seen = new(seen)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -270,7 +273,10 @@ func (r *replay) join(d *dispatch) (target event.Position, list []bus.Message, p
 	if len(rest) > min(underTurn<<min(r.tries/8, 5), maxUnderTurn) {
 		return last, slices.Clone(rest[:min(len(rest), chunk)]), again
 	}
-	if p = r.takeLocked(d, rest, true); p == again {
+	switch p = r.takeLocked(d, rest, true); {
+	case p == again && len(r.results) > r.mayBeDue():
+		p = parked
+	case p == again:
 		r.handOverLocked()
 		f.joinLocked(r)
 		p = ended
@@ -295,6 +301,9 @@ func (r *replay) takeLocked(d *dispatch, list []bus.Message, recorded bool) prog
 	for i := range list {
 		if r.resolves() && len(r.results) >= r.hub.limits.Load().Lane {
 			return parked
+		}
+		if d.now = 0; r.expired(d) && r.changed.Load() { // what it is now may see the event
+			return again
 		}
 		m := r.project(d, &list[i], recorded)
 		at := d.standing()
@@ -334,9 +343,8 @@ func (v *verdicts) report(o observe.Observer) {
 // project does for one subscriber what dispatch does for all: the message of an event, nil if it is not for it.
 func (r *replay) project(d *dispatch, m *bus.Message, recorded bool) *queue.Message {
 	d.begin(m)
-	d.now = 0
 	s := &r.sub.Subscription
-	if s.expires != 0 && s.expires <= d.clock() || r.repeats(d, recorded) {
+	if r.expired(d) || r.repeats(d, recorded) {
 		return nil
 	}
 	if !r.match.shape.wants(d.event.Type) || d.open(m) != "" || !r.match.keyed(d) || !d.admits(r.match.shape, s) {
@@ -353,6 +361,9 @@ func (r *replay) project(d *dispatch, m *bus.Message, recorded bool) *queue.Mess
 	d.finish(r.group, out)
 	return out
 }
+
+// expired reports whether the identity that it has taken over has ended.
+func (r *replay) expired(d *dispatch) bool { return r.sub.expires != 0 && r.sub.expires <= d.clock() }
 
 // keyed reports whether the event has the values that the group asks for.
 func (m *matcher) keyed(d *dispatch) bool {
@@ -377,7 +388,7 @@ func (r *replay) repeats(d *dispatch, recorded bool) bool {
 		return true
 	}
 	if p, offered := r.seen.known[key]; !offered || p.second+seenSeconds < stored { // it may be offered again
-		r.seen.put(key, stored)
+		r.seen.putWithin(&r.hub.replayedIDs, key, stored)
 	}
 	return false
 }

@@ -4,13 +4,14 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 )
 
 // Subscriptions with resolvers replay like others, but for this: the events that need a resolver are asked for ahead,
 // as many as a lane may hold, and their results wait in results, in the order of the events, until there is room in the
-// queue. What is still due when the subscription joins goes into its group's lane, in front of everything that is
-// dispatched from then on.
+// queue. What is still due when the subscription joins goes into its group's lane as its own, in front of everything that is
+// dispatched to it from then on; others do not wait for it.
 
 // followed is what a request has in a group with cursors: Request.extra is its first member. Others pay nothing.
 type followed struct {
@@ -37,11 +38,11 @@ func (r *Request) follow(d *dispatch) {
 	r.extra = &fo.Extra
 }
 
-// joinResults is how many results may be due, at most, when a subscription joins.
-const joinResults = 16
-
-// mayBeDue is joinResults, or what finds room in a short queue, of which less than half is in use.
-func (r *replay) mayBeDue() int { return min(joinResults, r.sub.Policy().MaxMessages()/4) }
+// mayBeDue is how many results may be due when a subscription joins: what a lane may hold, or what finds room in a short
+// queue, of which less than half is in use.
+func (r *replay) mayBeDue() int {
+	return min(r.hub.limits.Load().Lane, r.sub.Policy().MaxMessages()/4)
+}
 
 func (r *replay) resolves() bool { return r.match.lane != nil }
 
@@ -71,24 +72,32 @@ func (r *replay) enterLocked(d *dispatch) bool {
 func (r *replay) call() {
 	calls := r.calls
 	r.calls = nil
-	for _, q := range calls {
+	r.hub.ask(calls)
+}
+
+// ask asks the resolvers of requests that are each for one subscription alone, outside every lock.
+func (h *Hub) ask(list []*Request) {
+	for _, q := range list {
 		if q.resolver.Deferred == nil {
-			r.hub.workers.add(job{request: q})
+			h.workers.add(job{request: q})
 			continue
 		}
-		if df := &r.hub.deferred; df.add(q, time.Since(df.origin)+r.hub.cfg.Timeout) {
+		if df := &h.deferred; df.add(q, time.Since(df.origin)+h.cfg.Timeout) {
 			q.call()
 		}
 	}
 }
 
-// deliver offers the results at the head; false when there is no room for the next one.
+// deliver offers the results at the head; false when there is no room for the next one. Those that the subscription
+// asked for as what it is not any more are not offered: it changes first.
 func (r *replay) deliver() bool {
 	c := r.channel
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	r.adoptLocked()
+	expired := len(r.results) > 0 && r.sub.expires != 0 && r.sub.expires <= unixNow()
 	for len(r.results) > 0 && r.results[0].done {
-		if m := r.results[0].message; m != nil {
+		if m := r.results[0].message; m != nil && !expired {
 			if result, wait := r.sub.Offer(m); wait || result == queue.Gone && !r.sub.Ended() {
 				return false
 			}
@@ -107,7 +116,7 @@ func (r *replay) due() bool {
 	return len(r.results) > 0
 }
 
-// handOverLocked puts what is due into the lane of the group.
+// handOverLocked puts what is due into the lane of the group, as the subscription's own.
 func (r *replay) handOverLocked() {
 	if len(r.results) == 0 {
 		return
@@ -128,4 +137,43 @@ func (r *replay) forgetLocked() {
 		q.take()
 	}
 	r.results = nil
+}
+
+// moveLocked is changeLocked for a change of the group. What is due to a replay that waits is in a lane already: it is
+// asked for again, in the lane of the other group. m has what is to be asked, outside of every lock.
+func (r *replay) moveLocked(a adoption, m *moving) {
+	from := r.group.lane()
+	if from == nil || !r.waits {
+		r.changeLocked(a)
+		return
+	}
+	due := from.withdrawLocked(r.sub)
+	r.changeLocked(a)
+	to := r.match.lane
+	for _, q := range due {
+		q.take()
+		fo := *q.followed()
+		again := &Request{group: r.group, home: r.group, resolver: q.resolver, event: q.event, extra: &fo.Extra, started: true}
+		to.push(again)
+		if again.resolver != nil {
+			m.asks = append(m.asks, again)
+		} else {
+			again.done, again.message = true, r.hub.unresolved(again)
+		}
+	}
+	to.deliverLocked(&m.dropped)
+}
+
+// unresolved makes the message of an event that needs no resolver; nil if it is above the bounds of today.
+func (h *Hub) unresolved(r *Request) *queue.Message {
+	a := h.answering.Get().(*answering)
+	defer h.answering.Put(a)
+	defer a.tape.Forget()
+	if a.tape.Parse(r.event.Data, h.limits.Load().Events) != nil {
+		return nil
+	}
+	m := a.slab.message()
+	m.Extra = r.extra
+	m.Payload = a.slab.project(func(dst []byte) []byte { return r.group.projection.AppendPayload(dst, &a.tape, jsontape.Root) })
+	return m
 }

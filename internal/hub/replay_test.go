@@ -261,13 +261,13 @@ func (w *world) wantIdle() {
 		w.hub.follows.mu.Lock()
 		left += len(w.hub.follows.channels)
 		w.hub.follows.mu.Unlock()
-		if channels+groups+subs+left == 0 && w.hub.seenEntries.Load()+w.hub.recalledIDs.Load() == 0 && w.hub.recorded.Load() == 0 {
+		if channels+groups+subs+left == 0 && w.hub.seenEntries.Load()+w.hub.recalledIDs.Load()+w.hub.replayedIDs.Load() == 0 && w.hub.recorded.Load() == 0 {
 			return
 		}
 		select {
 		case <-tick.C:
 		case <-deadline:
-			w.tb.Errorf("left: %d channels, %d groups, %d subscriptions, %d of replays, %d ids, %d bytes", channels, groups, subs, left, w.hub.seenEntries.Load()+w.hub.recalledIDs.Load(), w.hub.recorded.Load())
+			w.tb.Errorf("left: %d channels, %d groups, %d subscriptions, %d of replays, %d ids, %d bytes", channels, groups, subs, left, w.hub.seenEntries.Load()+w.hub.recalledIDs.Load()+w.hub.replayedIDs.Load(), w.hub.recorded.Load())
 			return
 		}
 	}

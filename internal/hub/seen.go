@@ -2,13 +2,15 @@ package hub
 
 import (
 	"hash/maphash"
+	"sync/atomic"
 
 	"github.com/fraiseql/fraiseql-go/event"
 )
 
 // seen are the ids of a channel's events of late: a producer that was not sure publishes again, under a new position.
 // It holds at most seenEvents of at most seenSeconds, all channels of a hub together at most seenTotal; each is 64
-// bits of a seeded hash of tenant and id. Only buses that redeliver have it, and only channels with subscribers.
+// bits of a seeded hash of tenant and id. Only buses that redeliver have it, and only channels with subscribers. A replay has
+// one of what it replays, of any age; all replays of a hub together hold at most seenTotal, too.
 type seen struct {
 	known map[uint64]place
 	order []seenKey // oldest first
@@ -43,7 +45,7 @@ func (c *channel) repeatsLocked(d *dispatch) bool {
 		return false // nobody is left
 	}
 	if c.seen == nil {
-		c.seen = newSeen()
+		c.seen = new(seen)
 	}
 	s := c.seen
 	s.pass(d.at)
@@ -56,10 +58,7 @@ func (c *channel) repeatsLocked(d *dispatch) bool {
 	if c.follow != nil && c.follow.recalled.before(key, d.at, now) {
 		return true
 	}
-	c.hub.seenEntries.Add(int64(s.put(key, now)))
-	for len(s.order) > seenLeast && c.hub.seenEntries.Load() > seenTotal {
-		c.hub.seenEntries.Add(-int64(s.dropOldest()))
-	}
+	s.putWithin(&c.hub.seenEntries, key, now)
 	return false
 }
 
@@ -78,8 +77,6 @@ func (h *Hub) identityOf(tenant, id string) uint64 {
 	return maphash.Bytes(h.seed, append(append(b, 0), id...))
 }
 
-func newSeen() *seen { return &seen{known: make(map[uint64]place)} }
-
 // pass notes the position of the event at work.
 func (s *seen) pass(at event.Position) {
 	if !s.last.SameRun(at) {
@@ -90,6 +87,9 @@ func (s *seen) pass(at event.Position) {
 
 // put remembers an id at the position that pass noted, and returns by how many the set has grown.
 func (s *seen) put(key uint64, now uint32) (grown int) {
+	if s.known == nil {
+		s.known = make(map[uint64]place)
+	}
 	s.known[key] = place{s.last.Major, s.last.Minor, s.run, now}
 	s.order = append(s.order, seenKey{key, now})
 	grown = 1
@@ -97,6 +97,14 @@ func (s *seen) put(key uint64, now uint32) (grown int) {
 		grown -= s.dropOldest()
 	}
 	return grown
+}
+
+// putWithin is put, within what all sets that count in total may hold.
+func (s *seen) putWithin(total *atomic.Int64, key uint64, now uint32) {
+	total.Add(int64(s.put(key, now)))
+	for len(s.order) > seenLeast && total.Load() > seenTotal {
+		total.Add(-int64(s.dropOldest()))
+	}
 }
 
 func (s *seen) dropOldest() int {
@@ -133,9 +141,10 @@ func (s *seen) before(key uint64, at event.Position, now uint32) bool {
 	return p.major < at.Major || p.major == at.Major && p.minor < at.Minor
 }
 
-// forget gives back what a channel that goes has remembered.
-func (s *seen) forget(h *Hub) {
+// forget empties the set, which counts in total.
+func (s *seen) forget(total *atomic.Int64) {
 	if s != nil {
-		h.seenEntries.Add(-int64(len(s.order)))
+		total.Add(-int64(len(s.order)))
+		*s = seen{}
 	}
 }

@@ -94,7 +94,7 @@ func TestSeenIsBounded(t *testing.T) {
 		if n := len(c.seen.known); n != seenLeast {
 			t.Errorf("%d known though others have all", n)
 		}
-		c.seen.forget(h)
+		c.seen.forget(&h.seenEntries)
 		if n := h.seenEntries.Load(); n != seenTotal {
 			t.Errorf("%d counted", n)
 		}
@@ -116,4 +116,47 @@ func TestTheMemoryBusRemembersNothing(t *testing.T) {
 	if _, c := w.hub.lookup("orders"); c.seen != nil || c.follow != nil {
 		t.Error("something is remembered")
 	}
+}
+
+// What those who come back and do not read have replayed is remembered within a bound for all of them, and given back.
+func TestSeenOfReplaysIsBounded(t *testing.T) {
+	const clients, events = 50, 5000
+	w, b := onCarrier(t, 1)
+	first := newClient(w, ordersQuery, tenant("a"))
+	first.resume()
+	first.first()
+	first.sub.Complete()
+	for i := range events {
+		b.publish(numbered(i, []string{"a", "b", "b", "b", "b"}[i%5]))
+	}
+	var all []*client
+	for range clients {
+		c := newClient(w, ordersQuery, tenant("a"))
+		c.cursor = first.cursor
+		c.policy.Messages = 1800 // of which 900 wait for their reader
+		c.resume()
+		all = append(all, c)
+	}
+	w.until(func() bool { // they are parked
+		for _, c := range all {
+			if c.sub.Len() < 900 {
+				return false
+			}
+		}
+		return true
+	})
+	held := 0
+	_, channel := w.hub.lookup("orders")
+	channel.mu.Lock()
+	for _, r := range channel.follow.replays {
+		held += len(r.seen.known)
+	}
+	channel.mu.Unlock()
+	if most := seenTotal + seenLeast*clients; held > most || held < seenTotal/2 {
+		t.Errorf("they remember %d ids, want at most %d", held, most)
+	}
+	for _, c := range all {
+		c.sub.Complete()
+	}
+	w.wantIdle()
 }

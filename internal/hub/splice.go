@@ -33,9 +33,18 @@ type ending struct {
 	errors []byte
 }
 
-// run moves who may stay and ends the others. It holds the channel's turn: no event of the channel is dispatched
-// meanwhile.
+// run moves who may stay and ends the others. Who is told of that is told without a lock.
 func (sp *splice) run() {
+	left := sp.runUnderTurn()
+	sp.dropped.report(sp.channel.hub.cfg.Observer)
+	for _, s := range left {
+		s.tellLeft()
+	}
+}
+
+// runUnderTurn holds the channel's turn: no event of the channel is dispatched meanwhile. It returns the subscriptions
+// that it ended.
+func (sp *splice) runUnderTurn() (left []*Subscription) {
 	c := sp.channel
 	c.turn.Lock()
 	defer c.turn.Unlock()
@@ -49,10 +58,13 @@ func (sp *splice) run() {
 		sp.moveReplay(r)
 	}
 	sp.end()
-	sp.dropped.report(c.hub.cfg.Observer)
 	for _, e := range sp.ending {
-		e.sub.End(e.errors)
+		if e.sub.Queue.End(endMessage(e.errors)) {
+			c.leave(e.sub)
+			left = append(left, e.sub)
+		}
 	}
+	return left
 }
 
 // begin lists the members. The channel stays until end.
@@ -70,7 +82,7 @@ func (sp *splice) begin() (members []*Subscription, replays []*replay) {
 			}
 		}
 	}
-	if l := g.lane(); l != nil && l.len() > 0 {
+	if l := g.lane(); l != nil && !l.idles() {
 		sp.due = true
 		sp.join.salt = c.hub.renewing.salts.Add(1) // nobody else's results are in that group
 	} else {
@@ -119,6 +131,7 @@ func (sp *splice) takeOver(g *Group) {
 	from, to := sp.old.lane(), g.lane()
 	sp.heir, to.held = g, true
 	to.waiting, to.head, to.idle, to.promised = from.waiting, from.head, from.idle, from.idle
+	to.takeOverOwnLocked(from, g)
 	from.waiting, from.head, from.idle = nil, 0, 0
 	for _, r := range to.waiting[to.head:] {
 		r.home = g

@@ -31,10 +31,12 @@ func (s *Subscription) Complete() {
 // End ends the subscription after what waits, with a last message: `complete`, or `error` with the JSON array of
 // errors. Nothing is delivered after it. Idempotent, safe from any goroutine that holds no lock.
 func (s *Subscription) End(errors []byte) {
-	if s.Queue.End(&queue.Message{End: true, Payload: errors}) {
+	if s.Queue.End(endMessage(errors)) {
 		s.left()
 	}
 }
+
+func endMessage(errors []byte) *queue.Message { return &queue.Message{End: true, Payload: errors} }
 
 // left takes the subscription out of the index and tells so. It is called once.
 func (s *Subscription) left() {
@@ -42,6 +44,10 @@ func (s *Subscription) left() {
 		return
 	}
 	s.channel.leave(s)
+	s.tellLeft()
+}
+
+func (s *Subscription) tellLeft() {
 	if left := s.channel.hub.cfg.Left; left != nil {
 		left(s)
 	}

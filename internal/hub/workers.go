@@ -7,7 +7,7 @@ import (
 )
 
 // workers run resolvers: a bounded number of goroutines, started when there is work. backlog names a group
-// once for each event in its lane that no worker has taken, and each request of a replay, so that the lanes bound it.
+// once for each event in its lane that no worker has taken, so that the lanes bound it; requests of replays wait beside it.
 type workers struct {
 	hub     *Hub
 	ctx     context.Context
@@ -15,6 +15,7 @@ type workers struct {
 	wg      sync.WaitGroup
 	mu      sync.Mutex
 	backlog []job
+	replays replayJobs
 	running int
 	closed  bool
 	calls   int            // of all resolvers that have not returned, whether in time or not
@@ -38,11 +39,15 @@ type job struct {
 	request *Request
 }
 
+// start returns the request, nil when nobody waits for it any more.
 func (j job) start() *Request {
-	if j.request != nil {
+	switch {
+	case j.request == nil:
+		return j.group.startRequest()
+	case j.request.Waits():
 		return j.request
 	}
-	return j.group.startRequest()
+	return nil
 }
 
 func (w *workers) init(h *Hub) {
@@ -52,7 +57,7 @@ func (w *workers) init(h *Hub) {
 
 func (w *workers) close() {
 	w.mu.Lock()
-	w.closed, w.backlog = true, nil
+	w.closed, w.backlog, w.replays.waiting = true, nil, nil
 	w.mu.Unlock()
 	w.cancel()
 	w.wg.Wait()
@@ -67,30 +72,65 @@ func (w *workers) add(j job) {
 	if w.closed {
 		return
 	}
-	w.backlog = append(w.backlog, j)
+	if j.request == nil {
+		w.backlog = append(w.backlog, j)
+	} else if w.replays.waiting = append(w.replays.waiting, j); !w.replayNextLocked() {
+		return
+	}
 	if w.running < w.hub.limits.Load().Workers {
 		w.running++
 		w.wg.Go(w.run)
 	}
 }
 
-// run resolves until nothing is left.
+// run resolves until nothing is left for it.
 func (w *workers) run() {
-	for {
-		w.mu.Lock()
-		if len(w.backlog) == 0 {
-			w.running--
-			w.mu.Unlock()
-			return
-		}
-		j := w.backlog[0]
-		w.backlog[0] = job{}
-		w.backlog = w.backlog[1:]
-		w.mu.Unlock()
+	for j, ok := w.next(job{}); ok; j, ok = w.next(j) {
 		if r := j.start(); r != nil {
 			w.resolve(r)
 		}
 	}
+}
+
+// next returns what a worker does after a job, or first, after none; not ok: it ends.
+func (w *workers) next(after job) (j job, ok bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := &w.replays
+	if after.request != nil {
+		r.running--
+	}
+	switch {
+	case w.replayNextLocked() && (r.turn || len(w.backlog) == 0):
+		r.turn = false
+		r.running++
+		return takeFirst(&r.waiting), true
+	case len(w.backlog) > 0:
+		r.turn = true
+		return takeFirst(&w.backlog), true
+	}
+	w.running--
+	return job{}, false
+}
+
+// replayNextLocked reports whether a worker may take the next request of a replay.
+func (w *workers) replayNextLocked() bool {
+	return len(w.replays.waiting) > 0 && w.replays.running < max(1, w.hub.limits.Load().Workers/2)
+}
+
+// replayJobs are requests of replays, each of which may have as many as a lane: they are neither in front of live events, nor
+// do they take more than half of the workers.
+type replayJobs struct {
+	waiting []job
+	running int
+	turn    bool // the job before was of a live event
+}
+
+func takeFirst(list *[]job) job {
+	j := (*list)[0]
+	(*list)[0] = job{}
+	*list = (*list)[1:]
+	return j
 }
 
 // resolve calls the resolver, bounded by the timeout even if the function ignores its context: the worker goes

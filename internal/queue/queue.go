@@ -3,7 +3,7 @@
 //
 // Concurrency: everything of a connection and of its queues is guarded by the connection's mutex, which is held
 // for pointer work only, never over encoding or I/O. Every method may be called from any goroutine; Take and
-// Untake from one at a time. It is the last lock of the order in docs/locks.md.
+// Untake from one at a time. In the order of docs/locks.md only what Limits.Room takes comes after it.
 package queue
 
 import "sync/atomic"
