@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from asgi import until
 from fraiseql.subscriptions import SubscriptionError, SubscriptionExecutor
-from test_api_work import WAIT, publish
+from test_api_work import WAIT, publish, until_begun
 
 
 @pytest.mark.anyio
@@ -103,6 +103,57 @@ def test_calls_go_to_a_loop_that_runs(executor: SubscriptionExecutor) -> None:
     asyncio.run(main())
     idle.run_until_complete(idle.shutdown_asyncgens())
     idle.close()
+
+
+@pytest.mark.parametrize("where", ["beside the loop", "in the loop"])
+def test_work_when_the_loop_stands_still(executor: SubscriptionExecutor, where: str) -> None:
+    done = threading.Event()
+
+    def begin() -> None:
+        executor.work("mails", lambda _: done.set(), group="mailer")
+
+    async def main() -> None:
+        executor._aside().mailbox(loop)
+        if where == "in the loop":
+            begin()
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(main())
+    if where == "beside the loop":
+        begin()
+    until_begun(executor, done)
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.close()
+
+
+def test_a_mailbox_takes_calls_over_from_a_loop_that_stands_still(executor: SubscriptionExecutor) -> None:
+    done, aside = threading.Event(), executor._aside()
+    threads: list[int] = []
+
+    def work(event: Any) -> None:
+        threads.append(threading.get_ident())
+        done.set()
+
+    async def begin() -> None:
+        executor.work("mails", work, group="mailer")
+        await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(ask(), other))
+
+    async def ask() -> None:
+        aside.mailbox(asyncio.get_running_loop())
+
+    idle, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    thread = threading.Thread(target=other.run_forever, daemon=True)
+    thread.start()
+    idle.run_until_complete(begin())
+    asyncio.run_coroutine_threadsafe(ask(), other).result()
+    until_begun(executor, done)
+    assert threads[0] == thread.ident
+    asyncio.run_coroutine_threadsafe(other.shutdown_asyncgens(), other).result()
+    other.call_soon_threadsafe(other.stop)
+    thread.join()
+    idle.run_until_complete(idle.shutdown_asyncgens())
+    for loop in (idle, other):
+        loop.close()
 
 
 @pytest.mark.anyio

@@ -195,6 +195,21 @@ def test_what_is_wrong_with_a_url() -> None:
         assert "sesame" not in str(failed.value)
 
 
+def test_resolvers_are_called_when_the_loop_stands_still(tmp_path: Path) -> None:
+    with BUSES["redis"](tmp_path) as (_, config), SubscriptionExecutor(config) as executor, SubscriptionExecutor(config) as other:
+
+        async def begin() -> None:
+            executor.register_resolver("points", lambda event: {"n": event.data["n"] + 1})
+
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(begin())
+        executor.register_subscription("c", "s", "subscription { points { n } }")
+        publish(other, 1)
+        assert next_of(executor) == {"points": {"n": 2}}
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
 def test_work_is_shared(tmp_path: Path) -> None:
     """Each event is worked on by one of two executors of a group; what failed comes again."""
     with BUSES["redis"](tmp_path) as (_, config), SubscriptionExecutor(config) as one, SubscriptionExecutor(config) as two:

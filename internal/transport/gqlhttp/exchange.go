@@ -117,6 +117,11 @@ func busy() *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the server is busy, try again later", retry: true}
 }
 
+// stopping refuses what a server that drains takes no more.
+func stopping() *refusal {
+	return &refusal{status: http.StatusServiceUnavailable, label: "draining", code: code.RateLimited, message: "the server is shutting down", retry: true}
+}
+
 func internal() *refusal {
 	return &refusal{status: http.StatusInternalServerError, code: code.InternalServerError, message: "internal server error"}
 }

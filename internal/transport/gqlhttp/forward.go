@@ -1,6 +1,7 @@
 package gqlhttp
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log"
@@ -98,6 +99,12 @@ func (f *forwarder) serve(x *exchange, t *token) {
 		x.refuse(internal())
 		return
 	}
+	r, no := x.inHand()
+	if no != nil {
+		x.refuse(no)
+		return
+	}
+	defer x.holds(r)()
 	address, no := x.h.admit(x)
 	if no != nil {
 		x.refuse(no)
@@ -113,8 +120,19 @@ func (f *forwarder) serve(x *exchange, t *token) {
 	}
 	defer f.leave(p)
 	defer p.flow.done()
+	if x.h.draining.Load() { // admitted before the drain began
+		x.refuse(stopping())
+		return
+	}
 	x.leavable(func() { p.end(flowLinger) }) // what waits for the client waits at the other node
-	proxy := httputil.ReverseProxy{
+	p.flow.within(0)                         // the answer may last
+	f.proxy(x, peer, transport).ServeHTTP(patient{x.w, p.flow}, r.WithContext(ctx))
+	p.flow.within(answerTimeout) // what is written once this returns: the head where there is no body, and the end
+}
+
+// proxy is what forwards the request of an exchange.
+func (f *forwarder) proxy(x *exchange, peer *url.URL, transport *http.Transport) *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
 		Transport: transport, FlushInterval: -1,
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.Out.URL.Scheme, r.Out.URL.Host = peer.Scheme, peer.Host
@@ -132,8 +150,36 @@ func (f *forwarder) serve(x *exchange, t *token) {
 		},
 		ErrorLog: nobody,
 	}
-	p.flow.within(0) // the answer may last
-	proxy.ServeHTTP(patient{x.w, p.flow}, x.r.WithContext(ctx))
+}
+
+// wantsStream reports whether a request with a token or a name is for a stream.
+func (x *exchange) wantsStream() bool { return x.accept.events && x.r.Method != http.MethodDelete }
+
+// inHand is the request with its whole body in memory if it is answered once: a client that sends slowly must not take a
+// connection to the other node from others meanwhile. What is for a stream is as it came.
+func (x *exchange) inHand() (*http.Request, *refusal) {
+	if x.wantsStream() || x.r.ContentLength == 0 {
+		return x.r, nil
+	}
+	body, no := x.readBody(x.h.cfg.messageBytes())
+	if no != nil {
+		return nil, no
+	}
+	r := x.r.Clone(x.r.Context())
+	r.TransferEncoding, r.ContentLength = nil, int64(len(body))
+	r.Header.Del("Expect") // the client was told to go on
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return r, nil
+}
+
+// holds accounts for the body of a request that is in hand, until forget is called.
+func (x *exchange) holds(r *http.Request) (forget func()) {
+	if !x.read {
+		return func() {}
+	}
+	x.h.partial.Add(r.ContentLength)
+	return func() { x.h.partial.Add(-r.ContentLength) }
 }
 
 // passage is a request that is being forwarded.
@@ -172,11 +218,11 @@ func (w patient) FlushError() error {
 
 // way is how a request gets to another node. What asks for no stream has an end, also while all connections are taken.
 func (f *forwarder) way(x *exchange) (context.Context, context.CancelFunc, *http.Transport) {
-	if x.accept.events && x.r.Method != http.MethodDelete {
+	if x.wantsStream() {
 		ctx, cancel := context.WithCancel(x.r.Context())
 		return ctx, cancel, f.streams
 	}
-	ctx, cancel := context.WithTimeout(x.r.Context(), x.h.cfg.BodyTimeout+answerTimeout)
+	ctx, cancel := context.WithTimeout(x.r.Context(), answerTimeout)
 	return ctx, cancel, f.answers
 }
 

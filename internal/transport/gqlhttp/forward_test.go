@@ -2,6 +2,8 @@ package gqlhttp
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -211,4 +213,64 @@ func TestForwardedWritesAreBounded(t *testing.T) {
 	if got := strings.Join(d.said, " "); !strings.Contains(got, "long write none") {
 		t.Errorf("a request that is forwarded: %s", got)
 	}
+
+	r = httptest.NewRequest(http.MethodDelete, "/graphql?operationId=a", nil)
+	r.Header.Set(name, token)
+	d = &deadlines{ResponseWriter: httptest.NewRecorder()}
+	b.handler.ServeHTTP(d, r)
+	if len(d.said) == 0 || d.said[len(d.said)-1] != "long" {
+		t.Errorf("an answer without a body: %s", d.said)
+	}
+}
+
+// A body that comes slowly takes no connection to the other node from other requests.
+func TestForwardSlowBodies(t *testing.T) {
+	a, b := nodes(t, func(s *httptest.Server) { s.Start() })
+	b.handler.forward.answers.MaxConnsPerHost = 1
+	token := a.reserve()
+	slow, request := b.dial(), post("", op("slow", "orders"), token)
+	slow.send(request[:len(request)-1])
+	await(t, "the slow one is being read", func() bool { return b.handler.partial.Load() > 0 })
+	b.expectStatus("an operation meanwhile", 202, post("", op("fast", "orders"), token))
+	b.expectStatus("too long a body", 413, strings.Replace(post("", op("long", "orders"), token), "Content-Length: ", "Content-Length: 9999999", 1))
+	slow.send(request[len(request)-1:])
+	if res := slow.answer(); res.StatusCode != http.StatusAccepted {
+		t.Errorf("the slow one: %s", res.Status)
+	}
+	if n := a.engine.live("orders"); n != 2 {
+		t.Errorf("%d operations are live", n)
+	}
+	await(t, "no body is held", func() bool { return b.handler.partial.Load() == 0 })
+}
+
+// gates lets one in once it may.
+type gates struct{ entered, open chan struct{} }
+
+func (g *gates) Enter(string) (uint32, string, string) {
+	g.entered <- struct{}{}
+	<-g.open
+	return 0, "", ""
+}
+
+func (g *gates) Leave(uint32) {}
+
+// A request to another node that was let in just before a drain is sent away.
+func TestForwardAdmittedBeforeADrain(t *testing.T) {
+	a, b := nodes(t, func(s *httptest.Server) { s.Start() })
+	token := a.reserve()
+	g := &gates{make(chan struct{}), make(chan struct{})}
+	b.handler.cfg.Gates = g
+	c := b.dial()
+	c.send(get("/graphql", "Accept: text/event-stream", token))
+	<-g.entered
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.handler.Drain(over, 0); !errors.Is(err, context.Canceled) {
+		t.Errorf("a drain with a request under way: %v", err)
+	}
+	close(g.open)
+	if res := c.answer(); res.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("it was answered: %s", res.Status)
+	}
+	b.gone()
 }

@@ -30,7 +30,7 @@ type Config struct {
 	Queue *queue.Limits
 	// MessageBytes bounds the body of a request; 1 MiB.
 	MessageBytes int
-	// PartialBytes bounds the bodies that are being read, over all requests; 64 MiB.
+	// PartialBytes bounds the bodies that are being read or forwarded, over all requests; 64 MiB.
 	PartialBytes int64
 	// Operations bounds the active operations of one single connection; 0: no bound.
 	Operations int
@@ -96,7 +96,7 @@ func (c Config) withDefaults() Config {
 type Handler struct {
 	cfg     Config
 	node    node
-	partial atomic.Int64 // bytes of bodies that are being read
+	partial atomic.Int64 // bytes of bodies that are being read or forwarded
 
 	open     atomic.Int64 // streams and reservations
 	draining atomic.Bool
@@ -196,7 +196,7 @@ func (h *Handler) admit(x *exchange) (address uint32, no *refusal) {
 	no = &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, retry: true}
 	switch {
 	case h.draining.Load():
-		no.label, no.message = "draining", "the server is shutting down"
+		no = stopping()
 	case h.cfg.full(n):
 		h.cfg.Observer.Counted(observe.Limited, "connections", 1)
 		no.label, no.message = "limit", "too many connections"

@@ -26,6 +26,9 @@ __all__ = ["FAILED", "REFUSED", "SKIP", "VALUE", "Loops"]
 VALUE, SKIP, FAILED, REFUSED = 0, 1, 2, 3
 """How a call of the engine is answered."""
 
+_LOOK = 1.0
+"""Seconds between two looks at the loop that is told of calls: none says that it stands still."""
+
 
 class Loops:
     """Everything of one executor that event loops have to do with.
@@ -45,6 +48,7 @@ class Loops:
         self._calls: weakref.ref[Mailbox] | None = None
         self._tasks: dict[asyncio.Task[None], tuple[int, object]] = {}  # the call that each answers, and what it awaits
         self._attending = False
+        self._watching = False
         self._pid = os.getpid()
         self.listening: dict[int, object] = {}
         self.doors: dict[int, Door] = {}
@@ -69,20 +73,26 @@ class Loops:
             loop: The running loop.
 
         Returns:
-            The mailbox, which is told of calls too unless that of another loop is.
+            The mailbox, which is told of calls too unless that of another loop is that runs.
         """
         with self._lock:
-            box = self._boxes.get(loop)
+            box, told = self._boxes.get(loop), self._told()
         if box is not None and box.open:
+            if not _hears(told):
+                self.tell_calls(box)
             return box
         box = Mailbox(self.executor, loop)
         with self._lock:
             self._boxes[loop] = box
-            told = self._calls() if self._calls is not None else None
+            told = self._told()
         if not _hears(told):
             self.tell_calls(box)
         self._leave(lambda one: one.is_closed())
         return box
+
+    def _told(self) -> Mailbox | None:
+        """Return the mailbox that is told of calls; under the lock."""
+        return self._calls() if self._calls is not None else None
 
     def tell_calls(self, box: Mailbox) -> None:
         """Let a mailbox be told when calls wait.
@@ -93,6 +103,7 @@ class Loops:
         self.executor._mailbox_calls(box.handle)
         with self._lock:
             self._calls = weakref.ref(box)
+        self._watch()
 
     def forget(self, box: Mailbox) -> None:
         """Drop a mailbox that was shut; calls are told to another one, if there is any.
@@ -125,10 +136,10 @@ class Loops:
 
     def close(self) -> None:
         """Wake everybody and stop what is under way. By any thread; loops do it when they come to it."""
+        if self._pid != os.getpid():  # a forked child: the loops are the parent's, and the lock may be held
+            return
         with self._lock:
             boxes, tasks = list(self._boxes.values()), list(self._tasks)
-        if self._pid != os.getpid():  # a forked child: the loops are the parent's
-            return
         try:
             here = asyncio.get_running_loop()
         except RuntimeError:
@@ -160,11 +171,36 @@ class Loops:
             loop = None
         if loop is not None:
             self.mailbox(loop)
-            return
         with self._lock:
-            told = self._calls() if self._calls is not None else None
-        if told is None or not told.open or told.loop is None:
+            told = self._told()
+        if not _hears(told):
             self._attend_aside()
+        self._watch()
+
+    def _watch(self) -> None:
+        """Let the background thread hear calls, if anybody must, once the loop that is told of them is found to stand still twice."""
+        with self._lock:
+            if not self._attending or self._watching:
+                return
+            self._watching = True
+        home, this = background.loop(), weakref.ref(self)
+
+        def look(stood: bool = False) -> None:
+            loops = this()
+            executor = loops._executor() if loops is not None else None
+            if loops is None or executor is None or executor._closed:
+                return
+            with loops._lock:
+                told = loops._told()
+                loops._watching = told is None or told.loop is not home
+                if not loops._watching:
+                    return
+            still = not _hears(told)
+            home.call_later(_LOOK, look, still)
+            if still and stood:
+                loops._attend_aside()
+
+        call_in(home, look)
 
     def _attend_aside(self) -> None:
         """Hear calls of the engine in the background thread."""
