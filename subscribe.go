@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -43,7 +42,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
-	if e.control.rules.Len() > 0 && e.revoked(who, time.Now()) {
+	if e.revoked(who) {
 		return nil, nil, refused(code.Unauthenticated, revokedText)
 	}
 	if errs := e.admit(who, conn); errs != nil {
