@@ -51,7 +51,7 @@ func TestDocumentsAreCompiledAFewAtATime(t *testing.T) {
 		if subscribed != 2 {
 			t.Errorf("%d subscribed", subscribed)
 		}
-		if _, _, _, errs := e.plan("subscription { y }", ""); errs != nil {
+		if _, _, _, errs := e.plan("subscription { y }", "", e.limits().documents()); errs != nil {
 			t.Error(errs)
 		}
 		for range compilers() {

@@ -45,8 +45,8 @@ type Config struct {
 	Limits   Limits
 	// Introspection answers __schema and __type.
 	Introspection bool
-	// MaxTokenLife is the longest time for which credentials are accepted: as long are revocations kept. 24 h. An
-	// Authenticator should refuse others (jwtauth.Config.MaxLife).
+	// MaxTokenLife is the longest time for which credentials are accepted: as long are revocations kept, 50 years at most.
+	// 24 h. An Authenticator should refuse others (jwtauth.Config.MaxLife).
 	MaxTokenLife time.Duration
 	// Resolvers by the name of their root field, or of an event type that a root field lists. Engine.SetResolver
 	// adds others later.
@@ -186,6 +186,9 @@ func (l *Limits) documents() gql.Limits {
 	return gql.Limits{Bytes: l.DocumentBytes, Tokens: l.DocumentTokens, Depth: l.DocumentDepth, Aliases: l.DocumentAliases, Fields: l.DocumentFields}
 }
 
+// admitted are the limits for documents that were within others, which may have changed since: they refuse none of those.
+var admitted = gql.Limits{Bytes: 1 << 27, Tokens: 1 << 27, Depth: 1 << 27, Aliases: 1 << 27, Fields: 1 << 27}
+
 func (l *Limits) events() jsontape.Limits {
 	return jsontape.Limits{Depth: l.EventDepth, Bytes: l.EventBytes}
 }
@@ -232,14 +235,21 @@ func (c *Config) loadSchema(texts []SchemaSource, o SchemaOptions, resolved func
 	return schema, errors.Join(errs...)
 }
 
-const defaultTokenLife = 24 * time.Hour
+const (
+	defaultTokenLife = 24 * time.Hour
+	// mostTokenLife is for ever: buses count back from now, and some no further than to 1970.
+	mostTokenLife = 50 * 365 * 24 * time.Hour
+)
 
 func (c *Config) maxTokenLife() time.Duration {
 	if c.MaxTokenLife > 0 {
-		return c.MaxTokenLife
+		return min(c.MaxTokenLife, mostTokenLife)
 	}
 	return defaultTokenLife
 }
+
+// keptFor is how long a revocation is kept.
+func (c *Config) keptFor() time.Duration { return c.maxTokenLife() + clockSkew }
 
 // validate reports every problem that needs no schema.
 func (c *Config) validate() error {

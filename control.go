@@ -23,8 +23,9 @@ type Revocation struct {
 	TokenID  string
 	UserID   string
 	TenantID string
-	// IssuedBefore refuses credentials that were issued before. Zero: with a TokenID whenever, else the time of the call,
-	// beyond which it may be by five minutes at most, as clocks differ.
+	// IssuedBefore refuses credentials that were issued before, or presented before where they do not say when they were
+	// issued. Zero: with a TokenID whenever, else the time of the call, beyond which it may be by five minutes at most, as
+	// clocks differ; of what was presented to a node it is then all until the node hears of it, within those minutes.
 	IssuedBefore time.Time
 }
 
@@ -52,12 +53,11 @@ const (
 // control is what the engine knows by the events of bus.ControlChannel.
 type control struct {
 	rules *revoke.Set
-	fresh atomic.Pointer[revoke.Set] // those of them for which connections were not looked at yet, nil: none
-	known atomic.Bool                // the channel was read from its start
-	told  chan struct{}              // closed when known is set
-	kick  chan struct{}              // 1 slot: connections are to be looked at again
-	reads chan struct{}              // 1 slot: the channel is to be read from its start
-	begin sync.Once                  // of the goroutine, which few engines need
+	known atomic.Bool   // the channel was read from its start
+	told  chan struct{} // closed when known is set
+	kick  chan struct{} // 1 slot: connections are to be looked at again
+	reads chan struct{} // 1 slot: the channel is to be read from its start
+	begin sync.Once     // of the goroutine, which few engines need
 	ctx   context.Context
 	stop  context.CancelFunc
 	ended chan struct{} // the goroutine has, or will never begin
@@ -214,61 +214,52 @@ func (e *Engine) heed(m *bus.Message) {
 	e.enforce(rule, m.Event.Timestamp)
 }
 
-// enforce refuses what a rule names, from now until all of it has ended; false: there are too many.
+// enforce refuses what a rule names that was made at a time, from now until all of it has ended; false: there are too many.
 func (e *Engine) enforce(rule revoke.Rule, since time.Time) bool {
-	fresh, ok := e.control.rules.Add(rule, time.Now(), since.Add(e.cfg.maxTokenLife()+clockSkew))
+	now := time.Now()
+	fresh, ok := e.control.rules.Add(rule, e.presentedBefore(&rule, since, now), now, since.Add(e.cfg.keptFor()))
 	switch {
 	case !ok:
 		e.log.Error("a revocation was not put in force: there are too many", "limit", maxRevocations+revocationSpare)
 		e.observer.Counted(observe.Revocations, "refused", 1)
 	case fresh:
-		e.control.renew(rule, time.Now(), since.Add(e.cfg.maxTokenLife()+clockSkew))
 		e.observer.Counted(observe.Revocations, "enforced", 1)
 		e.wakeControl(e.control.kick)
 	}
 	return ok
 }
 
-// renew adds a rule to the fresh ones.
-func (c *control) renew(rule revoke.Rule, now, until time.Time) {
-	for {
-		was := c.fresh.Load()
-		s := was
-		if s == nil {
-			s = revoke.NewSet(maxRevocations + revocationSpare)
-		}
-		s.Add(rule, now, until)
-		if c.fresh.CompareAndSwap(was, s) {
-			return
-		}
+// presentedBefore is until when credentials that do not say when they were issued were presented, by this node's clock, for a
+// rule made at a time and heard of now to name them: until IssuedBefore. A rule of all until it was made, which is heard of
+// while the node serves, names what is here by now, as clocks differ, but no more than clockSkew later.
+func (e *Engine) presentedBefore(rule *revoke.Rule, since, now time.Time) time.Time {
+	at := rule.IssuedBefore
+	if at.Before(since) || !e.control.known.Load() {
+		return at
 	}
+	switch late := at.Add(clockSkew); {
+	case now.After(late):
+		return late
+	case now.Before(at):
+		return at
+	}
+	return now.Add(1) // what is presented at this very time is here by now
 }
 
-// revoked reports whether credentials that were presented at a time are refused.
-func (e *Engine) revoked(who *identity.Identity, at time.Time) bool {
-	return e.control.rules.Matches(who, at)
-}
+// revoked reports whether credentials are refused.
+func (e *Engine) revoked(who *identity.Identity) bool { return e.control.rules.Matches(who) }
 
 // revokedText is what clients see whose credentials were revoked.
 const revokedText = "Forbidden: the credentials were revoked"
 
-// expel closes the connections whose credentials are refused, and ends the pulled subscriptions. Credentials that do not say when they were
-// issued were presented before the fresh rules, and after the others: those were asked when they were.
+// expel closes the connections whose credentials are refused, and ends the pulled subscriptions.
 func (e *Engine) expel() {
-	now := time.Now()
-	fresh := e.control.fresh.Swap(nil)
-	gone := func(who *identity.Identity) bool {
-		if who.IssuedAt.IsZero() {
-			return fresh != nil && fresh.Matches(who, time.Time{})
-		}
-		return e.revoked(who, time.Time{})
-	}
-	n := 0
+	now, n := time.Now(), 0
 	for _, s := range e.serving() {
-		n += s.dismiss(gone, session.CodeForbidden, revokedText)
+		n += s.dismiss(e.revoked, session.CodeForbidden, revokedText)
 	}
 	for _, s := range e.pulls.live() {
-		if gone(s.Identity()) {
+		if e.revoked(s.Identity()) {
 			s.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
 			n++
 		}

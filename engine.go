@@ -116,7 +116,7 @@ func New(cfg Config) (*Engine, error) {
 	_, e.establishes = e.bus.(bus.Establisher)
 	e.control.init()
 	if r, ok := e.bus.(bus.ControlRetainer); ok {
-		r.RetainControl(e.cfg.maxTokenLife() + clockSkew)
+		r.RetainControl(e.cfg.keptFor())
 	}
 	if err := e.bus.Attach(context.Background(), &inbox{e.hub, e}); err != nil {
 		return nil, fmt.Errorf("attach to the event bus: %w", err)

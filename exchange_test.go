@@ -285,3 +285,24 @@ func (w waiting) Authenticate(context.Context, Credentials) (*Identity, error) {
 	<-w
 	return &Identity{UserID: "u"}, nil
 }
+
+// A stream whose credentials do not say when they were issued is as old as its request.
+func TestRevokedExchange(t *testing.T) {
+	e, s := exchanges(t, HandlerConfig{Authenticator: byValue{}})
+	h := ask(t, s, "text/event-stream", "subscription { orders }")
+	h.head(200)
+	h.body(":\n\n")
+	if err := e.Revoke(t.Context(), Revocation{UserID: "u", IssuedBefore: time.Now().Add(-time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	later := ask(t, s, "text/event-stream", "subscription { orders }")
+	later.head(200)
+	later.body(":\n\n")
+	publishTo(t, e, `{"n":1}`)
+	h.body(`{"n":1}`)
+	if err := e.Revoke(t.Context(), Revocation{UserID: "u"}); err != nil {
+		t.Fatal(err)
+	}
+	h.rest()
+	later.rest()
+}

@@ -31,7 +31,7 @@ type gate struct {
 func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
 	c := Credentials{Authorization: h.Authorization, Cookie: h.Cookie, Payload: payload, RemoteAddr: h.RemoteAddr, Request: h.Value}
 	if g.cfg.Authenticator == nil {
-		return &identity.Identity{}, nil
+		return &identity.Identity{PresentedAt: time.Now()}, nil
 	}
 	if !g.engine.control.informed(ctx) {
 		return nil, errUninformed
@@ -41,17 +41,14 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 	if err != nil {
 		var why *identity.Error
 		if g.cfg.Anonymous && errors.As(err, &why) && why.Reason == identity.Missing {
-			return &identity.Identity{}, nil
+			return &identity.Identity{PresentedAt: at}, nil
 		}
 		return nil, g.refuse(err)
 	}
 	if id == nil {
 		return nil, session.ErrForbidden
 	}
-	if err := g.unlessRevoked(id, at); err != nil {
-		return nil, err
-	}
-	return id, nil
+	return g.unlessRevoked(presented(id, at))
 }
 
 // Enter implements session.Engine: within the bounds of user and tenant.
@@ -78,19 +75,29 @@ func (g *gate) Left(who *identity.Identity) {
 // errUninformed says that credentials cannot be judged while revocations are not known.
 var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
 
+// presented returns the identity of credentials that were presented at a time, as revocations look at it.
+func presented(who *identity.Identity, at time.Time) *identity.Identity {
+	if !who.IssuedAt.IsZero() {
+		return who
+	}
+	own := *who // the Authenticator may give it to others, too
+	own.PresentedAt = at
+	return &own
+}
+
 // unlessRevoked refuses an identity that an Authenticator has given all the same.
-func (g *gate) unlessRevoked(who *identity.Identity, at time.Time) error {
+func (g *gate) unlessRevoked(who *identity.Identity) (*identity.Identity, error) {
 	if !who.Bounded() {
-		return g.refuse(&identity.Error{Reason: identity.Claims, Detail: "a text of the identity, or its roles and scopes together, are too long"})
+		return nil, g.refuse(&identity.Error{Reason: identity.Claims, Detail: "a text of the identity, or its roles and scopes together, are too long"})
 	}
-	if g.engine.revoked(who, at) {
-		return g.refuse(&identity.Error{Reason: identity.Revoked})
+	if g.engine.revoked(who) {
+		return nil, g.refuse(&identity.Error{Reason: identity.Revoked})
 	}
-	return nil
+	return who, nil
 }
 
 // Revoked implements session.Engine.
-func (g *gate) Revoked(who *identity.Identity, at time.Time) bool { return g.engine.revoked(who, at) }
+func (g *gate) Revoked(who *identity.Identity) bool { return g.engine.revoked(who) }
 
 // Refresh implements session.Engine. Of a ping only what it carries is judged.
 func (g *gate) Refresh(ctx context.Context, h *session.Handshake, payload []byte) (*identity.Identity, error) {
@@ -117,7 +124,7 @@ func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, er
 	if who == nil {
 		return nil, session.ErrForbidden
 	}
-	return who, g.unlessRevoked(who, at)
+	return g.unlessRevoked(presented(who, at))
 }
 
 // Readmit implements session.Engine.

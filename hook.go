@@ -23,8 +23,9 @@ type Hooks struct {
 	// the process is so busy that it would have to wait for long, and after Engine.Close, it is not; when its handler is closed it
 	// has two seconds more. Its error is counted and logged, nothing else: nobody waits for it.
 	OnDisconnect func(ctx context.Context, who *Identity) error
-	// OnRecheck is asked about each open connection, every RecheckEvery. ErrRefused closes it with 4403; where it cannot
-	// judge, the connection stays until the next time.
+	// OnRecheck is asked about each open connection, every RecheckEvery, by eight calls at the same time; one that outlives its
+	// context is not waited for, but keeps its place until it returns. ErrRefused closes the connection with 4403; where it
+	// cannot judge, the connection stays until the next time.
 	OnRecheck func(ctx context.Context, who *Identity) error
 	// RecheckEvery is the time between two looks at all connections; 5 min.
 	RecheckEvery time.Duration

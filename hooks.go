@@ -19,7 +19,13 @@ import (
 
 const (
 	defaultRecheck = 5 * time.Minute
-	recheckWorkers = 8
+	// recheckCalls is how many calls of OnRecheck run at the same time, recheckTimeout the life of their context.
+	recheckCalls   = 8
+	recheckTimeout = 30 * time.Second
+	// recheckPatience is a little longer: what has not returned by then does not heed its context.
+	recheckPatience = 35 * time.Second
+	// dismissSoon is how long a refusal waits for others, since each look for connections is one at all of them.
+	dismissSoon = 100 * time.Millisecond
 )
 
 // asked calls a hook. A panic is an error.
@@ -119,6 +125,7 @@ func (g *gate) setHooks(h *Hooks, s server) {
 		return
 	}
 	g.rechecks.start(func(ctx context.Context) {
+		calls := make(chan struct{}, recheckCalls)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
@@ -126,7 +133,7 @@ func (g *gate) setHooks(h *Hooks, s server) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				g.recheckAll(ctx, s, h.OnRecheck)
+				g.recheckAll(ctx, s, h.OnRecheck, calls)
 			}
 		}
 	})
@@ -166,9 +173,61 @@ func (r *rechecks) end() {
 	r.running.Wait()
 }
 
-// recheckAll asks about every identity that is connected, a few at a time, and closes the connections of those refused.
-func (g *gate) recheckAll(ctx context.Context, s server, ask func(context.Context, *Identity) error) {
-	var all []*identity.Identity
+// recheckAll asks about every identity that is connected, a few at a time, and has the connections of those refused closed.
+// calls has a slot for each call that may run; those that outlive their context keep theirs, beyond this round, too.
+func (g *gate) recheckAll(ctx context.Context, s server, ask func(context.Context, *Identity) error, calls chan struct{}) {
+	gone := &dismissal{ctx: ctx, from: s}
+	for _, who := range connected(s) {
+		if !recheckSlot(ctx, calls) {
+			if ctx.Err() == nil {
+				g.engine.seldom.Write(slog.LevelError, "recheck", "calls of OnRecheck do not return: not every connection was looked at")
+			}
+			return
+		}
+		g.rechecks.running.Go(func() {
+			defer func() { <-calls }()
+			ctx, cancel := context.WithTimeout(ctx, recheckTimeout)
+			defer cancel()
+			if errors.Is(g.asked("recheck", func() error { return ask(ctx, who) }), ErrRefused) {
+				gone.add(who)
+			}
+		})
+	}
+	// The next round begins when the calls of this one have returned, but for those that will not.
+	rest, cancel := context.WithTimeout(ctx, recheckPatience)
+	defer cancel()
+	n := 0
+	for n < recheckCalls && recheckSlot(rest, calls) {
+		n++
+	}
+	for range n {
+		<-calls
+	}
+}
+
+// recheckSlot waits for a slot. False: there is none, or ctx is over.
+func recheckSlot(ctx context.Context, calls chan struct{}) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	select {
+	case calls <- struct{}{}:
+		return true
+	default:
+	}
+	timer := time.NewTimer(recheckPatience)
+	defer timer.Stop()
+	select {
+	case calls <- struct{}{}:
+		return true
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+	return false
+}
+
+// connected returns every identity that is connected.
+func connected(s server) (all []*identity.Identity) {
 	seen := map[*identity.Identity]bool{}
 	s.dismiss(func(who *identity.Identity) bool {
 		if !seen[who] {
@@ -177,30 +236,35 @@ func (g *gate) recheckAll(ctx context.Context, s server, ask func(context.Contex
 		}
 		return false
 	}, 0, "")
-	next := make(chan *identity.Identity)
-	var mu sync.Mutex
-	gone := map[*identity.Identity]bool{}
-	var workers sync.WaitGroup
-	for range min(recheckWorkers, len(all)) {
-		workers.Go(func() {
-			for who := range next {
-				if errors.Is(g.asked("recheck", func() error { return ask(ctx, who) }), ErrRefused) {
-					mu.Lock()
-					gone[who] = true
-					mu.Unlock()
-				}
-			}
-		})
+	return all
+}
+
+// dismissal closes the connections of identities that were refused, of several at a time.
+type dismissal struct {
+	ctx  context.Context // nobody is closed when it is over
+	from server
+
+	mu   sync.Mutex
+	gone map[*identity.Identity]bool // refused, and not closed yet
+}
+
+// add has the connections of an identity closed soon.
+func (d *dismissal) add(who *identity.Identity) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.gone == nil {
+		d.gone = map[*identity.Identity]bool{}
+		time.AfterFunc(dismissSoon, d.close)
 	}
-	for _, who := range all {
-		if ctx.Err() != nil {
-			break
-		}
-		next <- who
-	}
-	close(next)
-	workers.Wait()
-	if len(gone) > 0 && ctx.Err() == nil {
-		s.dismiss(func(who *identity.Identity) bool { return gone[who] }, session.CodeForbidden, "Forbidden: the credentials are not accepted any more")
+	d.gone[who] = true
+}
+
+func (d *dismissal) close() {
+	d.mu.Lock()
+	gone := d.gone
+	d.gone = nil
+	d.mu.Unlock()
+	if d.ctx.Err() == nil {
+		d.from.dismiss(func(who *identity.Identity) bool { return gone[who] }, session.CodeForbidden, "Forbidden: the credentials are not accepted any more")
 	}
 }

@@ -3,8 +3,10 @@ package fraiseql_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -116,6 +118,77 @@ func TestRecheckHook(t *testing.T) {
 		}
 		if got := stays.state() + odd.state(); got != "" {
 			t.Errorf("got %s", got)
+		}
+	})
+}
+
+// Calls that hang, whether they heed their context or not, keep nobody from being closed or looked at again.
+func TestRecheckHookThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asked := map[string]int{}
+		awake := make(chan struct{})
+		defer close(awake)
+		sessions := hooked(t, fraiseql.Hooks{RecheckEvery: time.Minute, OnRecheck: func(ctx context.Context, who *fraiseql.Identity) error {
+			mu.Lock()
+			asked[who.UserID]++
+			first := asked[who.UserID] == 1
+			mu.Unlock()
+			switch {
+			case who.UserID == "waits":
+				<-ctx.Done()
+				return ctx.Err()
+			case who.UserID == "deaf" && first:
+				<-awake
+			case who.UserID == "gone", who.UserID == "later" && !first:
+				return fraiseql.ErrRefused
+			}
+			return nil
+		}})
+		var stay []member
+		for _, user := range []string{"waits", "deaf", "stays"} {
+			stay = append(stay, join(t, sessions, user+"/t/j/1m"))
+		}
+		gone, later := join(t, sessions, "gone/t/j/1m"), join(t, sessions, "later/t/j/1m")
+		const refused = "close Forbidden: the credentials are not accepted any more"
+		for _, m := range []member{gone, later} {
+			<-time.After(time.Minute + time.Second) // the first round ends after half a minute
+			if got := m.state(); got != refused {
+				t.Errorf("got %s", got)
+			}
+		}
+		for _, m := range stay {
+			if got := m.state(); got != ack {
+				t.Errorf("got %s", got)
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, user := range []string{"waits", "deaf", "stays", "later"} {
+			if asked[user] != 2 {
+				t.Errorf("%s: asked %d times", user, asked[user])
+			}
+		}
+	})
+}
+
+// Calls that never return take up all that may run, and no more.
+func TestRecheckHookThatNeverReturns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		awake := make(chan struct{})
+		defer close(awake)
+		sessions := hooked(t, fraiseql.Hooks{RecheckEvery: time.Minute, OnRecheck: func(context.Context, *fraiseql.Identity) error {
+			calls.Add(1)
+			<-awake
+			return nil
+		}})
+		for i := range 20 {
+			join(t, sessions, fmt.Sprintf("u%d/t/j/1m", i))
+		}
+		<-time.After(10 * time.Minute)
+		if n := calls.Load(); n != 8 {
+			t.Errorf("%d calls", n)
 		}
 	})
 }

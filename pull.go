@@ -85,7 +85,10 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		}
 		return nil, err
 	}
-	who, at := r.Identity, time.Now()
+	who := r.Identity
+	if who.IssuedAt.IsZero() {
+		who.PresentedAt = time.Now()
+	}
 	req := &session.Request{
 		ID: r.SubscriptionID, EscapedID: session.AppendEscaped(nil, []byte(r.SubscriptionID)), Query: r.Query,
 		OperationName: r.OperationName, Variables: r.Variables, Extensions: r.Extensions,
@@ -104,7 +107,7 @@ func (e *Engine) Register(ctx context.Context, r Registration) (*Subscription, e
 		return nil, public(errs)
 	}
 	e.pulls.settle(s)
-	if e.revoked(&who, at) { // while it was made
+	if e.revoked(&who) { // while it was made
 		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
 	}
 	s.expireAt(who.ExpiresAt)

@@ -64,6 +64,27 @@ func TestExpiryOfPulledSubscriptions(t *testing.T) {
 	})
 }
 
+// Credentials that end within a second are good until then.
+func TestExpiryWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, fraiseql.Config{})
+		<-time.After(200 * time.Millisecond) // the clock of a bubble begins with a second
+		s, err := e.Register(t.Context(), fraiseql.Registration{
+			ConnectionID: "c", SubscriptionID: "s", Query: "subscription { items { id } }", Identity: fraiseql.Identity{UserID: "u", ExpiresAt: time.Now().Add(700 * time.Millisecond)},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range []string{`"data":{"items":{"id":"1"}}`, "UNAUTHENTICATED"} {
+			<-time.After(600 * time.Millisecond)
+			publish(t, e, "items", `{"id":"1"}`)
+			if text, _, err := s.Next(nil); err != nil || !strings.Contains(string(text), want) {
+				t.Errorf("%s, %v, want %s", text, err, want)
+			}
+		}
+	})
+}
+
 // lingering is a bus whose history takes a while.
 type lingering struct {
 	*membus.Bus

@@ -83,7 +83,7 @@ func interrupted(ctx context.Context, errs []*gql.Error) error {
 // error the subscription is as it was. Calls for one subscription must come one at a time; others may be at work with
 // it. It waits for the bus as Register does.
 func (s *Subscription) Resume(ctx context.Context, cursor string) error {
-	e, old, at := s.engine, s.sub.Load(), time.Now()
+	e, old := s.engine, s.sub.Load()
 	var vars jsontape.Tape
 	j, ok := e.hub.Again(old, &vars)
 	if !ok {
@@ -110,7 +110,7 @@ func (s *Subscription) Resume(ctx context.Context, cursor string) error {
 		}
 		return public(errs)
 	}
-	if e.revoked(j.Identity, at) {
+	if e.revoked(j.Identity) {
 		sub.End(appendErrors(nil, refused(code.Unauthenticated, revokedText)))
 	}
 	if end := j.Identity.ExpiresAt; !end.IsZero() && !time.Now().Before(end) { // the timer may have found the old one

@@ -113,14 +113,14 @@ func (e *Engine) setSchema(o SchemaOptions, texts []SchemaSource) (c SchemaChang
 }
 
 // renew implements hub.Config.Renew: the same document, with the variables as they were coerced, under the schema in
-// force.
+// force. Both were within the limits when they came.
 func (e *Engine) renew(j *hub.Join) *hub.Renewal {
-	p, _, _, errs := e.plan(j.Plan.Operation.Document.Text, j.Plan.Asked)
+	p, _, _, errs := e.plan(j.Plan.Operation.Document.Text, j.Plan.Asked, admitted)
 	if errs != nil {
 		return &hub.Renewal{Invalid: errs}
 	}
 	var s subscribing
-	if errs := s.coerce(p.Operation, j.Variables, e.limits()); errs != nil {
+	if errs := s.coerce(p.Operation, j.Variables, jsontape.Admitted); errs != nil {
 		return &hub.Renewal{Invalid: errs}
 	}
 	next := *j

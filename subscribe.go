@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"strings"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -43,7 +42,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	if e.closed.Load() {
 		return nil, nil, refused(code.InternalServerError, "The server is shutting down.")
 	}
-	if e.control.rules.Len() > 0 && e.revoked(who, time.Now()) {
+	if e.revoked(who) {
 		return nil, nil, refused(code.Unauthenticated, revokedText)
 	}
 	if errs := e.admit(who, conn); errs != nil {
@@ -58,7 +57,7 @@ func (e *Engine) subscribe(ctx context.Context, conn *queue.Conn, who *identity.
 	}
 	s := e.subscribing.Get().(*subscribing)
 	defer e.free(s)
-	if errs := s.coerce(op, req.Variables, e.limits()); errs != nil {
+	if errs := s.coerce(op, req.Variables, e.limits().events()); errs != nil {
 		return nil, nil, errs
 	}
 	if p == nil {
@@ -89,35 +88,35 @@ func (e *Engine) prepare(query, name string) (p *plan.Plan, op *gql.Operation, o
 	}
 	e.compiling.Enter()
 	defer e.compiling.Leave()
-	return e.plan(query, name)
+	return e.plan(query, name, e.limits().documents())
 }
 
 // compilers is how many documents are compiled at a time: on half of the processors.
 func compilers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
-// plan returns the plan of a document's operation, or, when it is not a subscription, the operation. origin is
-// the label of observe.Subscribed.
-func (e *Engine) plan(query, name string) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
-	if p := e.known(query, name); p != nil {
+// plan returns the plan of the operation of a document within limits, or, when it is not a subscription, the operation. origin
+// is the label of observe.Subscribed.
+func (e *Engine) plan(query, name string, lim gql.Limits) (p *plan.Plan, op *gql.Operation, origin string, errs []*gql.Error) {
+	if p := e.known(query, name, lim); p != nil {
 		return p, p.Operation, "cached", nil
 	}
-	p, op, errs = e.compile(e.schema.Load(), query, name)
+	p, op, errs = e.compile(e.schema.Load(), query, name, lim)
 	return p, op, "compiled", errs
 }
 
 // known returns the plan of a document that was compiled before, nil if there is none.
-func (e *Engine) known(query, name string) *plan.Plan {
+func (e *Engine) known(query, name string, lim gql.Limits) *plan.Plan {
 	s := e.schema.Load()
 	p, ok := s.plans.Get(s.Generation, query, name)
-	if !ok && len(query) <= e.limits().DocumentBytes { // comments count, whatever is known about the rest
+	if !ok && len(query) <= lim.Bytes { // comments count, whatever is known about the rest
 		p, _ = s.plans.Find(s.Generation, query, name)
 	}
 	return p
 }
 
 // compile is plan for a document that is not known.
-func (e *Engine) compile(s *schema, query, name string) (*plan.Plan, *gql.Operation, []*gql.Error) {
-	doc, errs := s.Parse(query, e.limits().documents())
+func (e *Engine) compile(s *schema, query, name string, lim gql.Limits) (*plan.Plan, *gql.Operation, []*gql.Error) {
+	doc, errs := s.Parse(query, lim)
 	if len(errs) > 0 {
 		return nil, nil, errs
 	}
@@ -150,10 +149,10 @@ func requestError(err error) *gql.Error {
 }
 
 // coerce fills s.vars with the coerced variables of an operation. raw is a JSON object or nil.
-func (s *subscribing) coerce(op *gql.Operation, raw []byte, lim *Limits) []*gql.Error {
+func (s *subscribing) coerce(op *gql.Operation, raw []byte, lim jsontape.Limits) []*gql.Error {
 	root := jsontape.None
 	if len(raw) > 0 {
-		if err := s.raw.Parse(raw, lim.events()); err != nil {
+		if err := s.raw.Parse(raw, lim); err != nil {
 			return refused(code.BadUserInput, "The variables are not valid: "+err.Error()+".")
 		}
 		root = jsontape.Root
@@ -165,7 +164,7 @@ func (s *subscribing) coerce(op *gql.Operation, raw []byte, lim *Limits) []*gql.
 	if len(s.buf) == 0 {
 		s.buf = append(s.buf, emptyObject...)
 	}
-	if err := s.vars.Parse(s.buf, lim.events()); err != nil {
+	if err := s.vars.Parse(s.buf, lim); err != nil {
 		return refused(code.BadUserInput, "The variables are too large: "+err.Error()+".")
 	}
 	return nil

@@ -21,6 +21,8 @@ type Identity struct {
 	// IssuedAt is when the credentials were issued, for revocation of all that were issued before a time. Zero: when they
 	// were presented, which is true of those that are looked up rather than carried.
 	IssuedAt time.Time
+	// PresentedAt is when they were presented: the engine sets it where IssuedAt is zero, in a copy of its own.
+	PresentedAt time.Time
 }
 
 const (

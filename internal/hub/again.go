@@ -6,7 +6,7 @@ import "github.com/fraiseql/fraiseql-go/internal/jsontape"
 // place; judge the plan anew for Join.Mask. tape is filled with the variables. ok is false when it has ended.
 func (h *Hub) Again(s *Subscription, tape *jsontape.Tape) (j Join, ok bool) {
 	j, g := s.channel.present(s)
-	if g == nil || tape.Parse(j.Variables, h.limits.Load().Events) != nil {
+	if g == nil || tape.Parse(j.Variables, jsontape.Admitted) != nil {
 		return j, false
 	}
 	j.salt = 0

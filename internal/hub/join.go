@@ -132,12 +132,17 @@ func (j *Join) subscription(c *channel) *Subscription {
 	return s
 }
 
-// expiry is the second after which nothing is delivered to an identity; 0: never.
+// expiry is the second from which on nothing is delivered to an identity, the first that begins with its credentials at
+// their end; 0: never.
 func expiry(who *identity.Identity) uint32 {
 	if who.ExpiresAt.IsZero() {
 		return 0
 	}
-	return uint32(max(1, min(who.ExpiresAt.Unix(), 1<<32-1)))
+	at := who.ExpiresAt.Unix()
+	if who.ExpiresAt.Nanosecond() > 0 {
+		at++
+	}
+	return uint32(max(1, min(at, 1<<32-1)))
 }
 
 func (j *Join) allocate() *Subscription {

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 	"github.com/fraiseql/fraiseql-go/internal/plan"
@@ -34,8 +35,8 @@ func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.
 		return nil
 	}
 	var vars jsontape.Tape
-	if err := vars.Parse(j.Variables, h.limits.Load().Events); err != nil { // they were parsed within the same limits
-		return nil
+	if err := vars.Parse(j.Variables, jsontape.Admitted); err != nil { // it must not go on as who it was
+		return []*gql.Error{{Code: code.InternalServerError, Message: "The variables cannot be read again: " + err.Error() + "."}}
 	}
 	j.Identity, j.Tape = who, &vars
 	mask, errs := judge(j.Plan, &vars)

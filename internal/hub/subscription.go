@@ -13,7 +13,7 @@ type Subscription struct {
 	// What every event looks at comes first, beside the queue's own such members: cache lines count.
 	joined  uint64 // the channel's event sequence when it joined: later events are for it
 	slot    int32  // in cell.members
-	expires uint32 // Unix seconds after which nothing is delivered; 0: never
+	expires uint32 // Unix second from which on nothing is delivered; 0: never
 	queue.Queue
 	channel *channel
 	cell    *cell // guarded by channel.mu; nil until it is in the index

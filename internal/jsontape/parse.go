@@ -24,6 +24,9 @@ type Limits struct {
 	Bytes int
 }
 
+// Admitted are the limits for what was parsed before, within others that may have changed since: they refuse nothing.
+var Admitted = Limits{Depth: math.MaxInt, Bytes: math.MaxInt}
+
 // Parse checks src (RFC 8259, UTF-8 included) and lays out its tape. On error, which is an *Error, the tape
 // is empty: its functions find nothing at Root.
 func (t *Tape) Parse(src []byte, lim Limits) error {

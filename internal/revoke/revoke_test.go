@@ -13,34 +13,53 @@ var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
 
 func TestMatches(t *testing.T) {
 	u1 := &identity.Identity{UserID: "u1", TenantID: "t1", TokenID: "j1", IssuedAt: noon}
+	presented := func(d time.Duration) *identity.Identity {
+		return &identity.Identity{UserID: "u1", PresentedAt: noon.Add(d)}
+	}
 	for _, tt := range []struct {
 		rule Rule
 		who  *identity.Identity
-		at   time.Time
 		want bool
 	}{
-		{Rule{TokenID: "j1"}, u1, noon, true},
-		{Rule{TokenID: "j2"}, u1, noon, false},
-		{Rule{TokenID: "j1", UserID: "u2"}, u1, noon, false},
-		{Rule{TokenID: "j1", IssuedBefore: noon}, u1, noon, false},
-		{Rule{TokenID: "j1"}, &identity.Identity{}, noon, false},
-		{Rule{UserID: "u1", IssuedBefore: noon.Add(1)}, u1, noon, true},
-		{Rule{UserID: "u1", IssuedBefore: noon}, u1, noon.Add(-time.Hour), false},
-		{Rule{UserID: "u1", TenantID: "t2", IssuedBefore: noon.Add(1)}, u1, noon, false},
-		{Rule{UserID: "u1", TenantID: "t1", IssuedBefore: noon.Add(1)}, u1, noon, true},
-		{Rule{TenantID: "t1", IssuedBefore: noon.Add(1)}, u1, noon, true},
-		{Rule{TenantID: "t1", IssuedBefore: noon.Add(1)}, &identity.Identity{UserID: "u1"}, noon, false},
-		{Rule{IssuedBefore: noon.Add(1)}, u1, noon, true},
-		{Rule{IssuedBefore: noon.Add(1)}, &identity.Identity{}, noon, true},
-		{Rule{IssuedBefore: noon}, &identity.Identity{}, noon, false},
-		{Rule{IssuedBefore: noon}, &identity.Identity{}, time.Time{}, true},
+		{Rule{TokenID: "j1"}, u1, true},
+		{Rule{TokenID: "j2"}, u1, false},
+		{Rule{TokenID: "j1", UserID: "u2"}, u1, false},
+		{Rule{TokenID: "j1", IssuedBefore: noon}, u1, false},
+		{Rule{TokenID: "j1"}, &identity.Identity{}, false},
+		{Rule{UserID: "u1", IssuedBefore: noon.Add(1)}, u1, true},
+		{Rule{UserID: "u1", IssuedBefore: noon}, u1, false},
+		{Rule{UserID: "u1", TenantID: "t2", IssuedBefore: noon.Add(1)}, u1, false},
+		{Rule{UserID: "u1", TenantID: "t1", IssuedBefore: noon.Add(1)}, u1, true},
+		{Rule{TenantID: "t1", IssuedBefore: noon.Add(1)}, u1, true},
+		{Rule{TenantID: "t1", IssuedBefore: noon.Add(1)}, &identity.Identity{UserID: "u1"}, false},
+		{Rule{IssuedBefore: noon.Add(1)}, u1, true},
+		{Rule{IssuedBefore: noon}, &identity.Identity{}, true},
+		{Rule{UserID: "u1", IssuedBefore: noon}, presented(-1), true},
+		{Rule{UserID: "u1", IssuedBefore: noon}, presented(time.Minute - 1), true}, // the rule was heard of a minute later
+		{Rule{UserID: "u1", IssuedBefore: noon}, presented(time.Minute), false},
 	} {
 		s := NewSet(10)
-		if fresh, ok := s.Add(tt.rule, noon, noon.Add(time.Hour)); !fresh || !ok {
+		if fresh, ok := s.Add(tt.rule, noon.Add(time.Minute), noon, noon.Add(time.Hour)); !fresh || !ok {
 			t.Fatalf("%+v: not added", tt.rule)
 		}
-		if got := s.Matches(tt.who, tt.at); got != tt.want {
-			t.Errorf("%+v of %+v at %v: %v", tt.rule, tt.who, tt.at, got)
+		if got := s.Matches(tt.who); got != tt.want {
+			t.Errorf("%+v of %+v: %v", tt.rule, tt.who, got)
+		}
+	}
+}
+
+// A rule that is heard of again refuses nothing that came since, one of the same names that is newer does.
+func TestHeardAgain(t *testing.T) {
+	s := NewSet(3)
+	rule, who := Rule{UserID: "u", IssuedBefore: noon}, &identity.Identity{UserID: "u", PresentedAt: noon.Add(2)}
+	for i, tt := range []struct {
+		issued, presented time.Duration
+		refused           bool
+	}{{0, 1, false}, {0, 5, false}, {1, 1, false}, {3, 5, true}, {4, 4, true}} {
+		rule.IssuedBefore = noon.Add(tt.issued)
+		s.Add(rule, noon.Add(tt.presented), noon, noon.Add(time.Hour))
+		if got := s.Matches(who); got != tt.refused {
+			t.Errorf("%d: refused %v", i, got)
 		}
 	}
 }
@@ -49,7 +68,7 @@ func TestMatches(t *testing.T) {
 func TestSetIsBounded(t *testing.T) {
 	s := NewSet(3)
 	add := func(r Rule, now, until time.Duration) (fresh, ok bool) {
-		return s.Add(r, noon.Add(now), noon.Add(until))
+		return s.Add(r, r.IssuedBefore, noon.Add(now), noon.Add(until))
 	}
 	before := func(d time.Duration) Rule { return Rule{UserID: "u", IssuedBefore: noon.Add(d)} }
 	for i, tt := range []struct {
@@ -122,10 +141,10 @@ func TestForm(t *testing.T) {
 func BenchmarkMatches(b *testing.B) {
 	s := NewSet(1 << 20)
 	for i := range 100_000 {
-		s.Add(Rule{UserID: fmt.Sprint(i), IssuedBefore: noon}, noon, noon.Add(time.Hour))
+		s.Add(Rule{UserID: fmt.Sprint(i), IssuedBefore: noon}, noon, noon, noon.Add(time.Hour))
 	}
 	who := &identity.Identity{UserID: "77", TenantID: "t", TokenID: "j", IssuedAt: noon}
 	for b.Loop() {
-		s.Matches(who, noon)
+		s.Matches(who)
 	}
 }

@@ -22,10 +22,24 @@ type Set struct {
 	earliest time.Time // no rule ends before
 }
 
-// entry is a rule with the time at which every credential that it refuses has ended.
+// entry is a rule with the time before which credentials that do not say when they were issued must have been presented for
+// it to refuse them, and the time at which every credential that it refuses has ended.
 type entry struct {
 	Rule
-	until time.Time
+	presented, until time.Time
+}
+
+// refuses reports whether an identity is one of credentials that the rule refuses.
+func (e *entry) refuses(who *identity.Identity) bool {
+	switch {
+	case !e.names(who):
+		return false
+	case e.IssuedBefore.IsZero():
+		return true
+	case who.IssuedAt.IsZero():
+		return who.PresentedAt.Before(e.presented)
+	}
+	return who.IssuedAt.Before(e.IssuedBefore)
 }
 
 // NewSet makes an empty set of at most limit rules.
@@ -42,9 +56,9 @@ func (s *Set) Full(r *Rule, limit int, now time.Time) bool {
 	return s.Len() >= limit && s.sameLocked(r) == nil
 }
 
-// Add puts a rule in force until a time. fresh is false for one that is in force already, or over; ok is false when the
-// set is full.
-func (s *Set) Add(r Rule, now, until time.Time) (fresh, ok bool) {
+// Add puts a rule in force until a time. presented is in the place of its IssuedBefore for credentials that do not say when
+// they were issued. fresh is false for one that is in force already, or over; ok is false when the set is full.
+func (s *Set) Add(r Rule, presented, now, until time.Time) (fresh, ok bool) {
 	if !until.After(now) {
 		return false, true
 	}
@@ -57,13 +71,16 @@ func (s *Set) Add(r Rule, now, until time.Time) (fresh, ok bool) {
 		}
 		if fresh = r.IssuedBefore.After(e.IssuedBefore); fresh {
 			e.IssuedBefore = r.IssuedBefore
+			if presented.After(e.presented) {
+				e.presented = presented
+			}
 		}
 		return fresh, true
 	}
 	if s.Len() >= s.limit {
 		return false, false
 	}
-	s.storeLocked(&r, append(s.listLocked(&r), entry{r, until}))
+	s.storeLocked(&r, append(s.listLocked(&r), entry{r, presented, until}))
 	s.count.Add(1)
 	if s.earliest.IsZero() || until.Before(s.earliest) {
 		s.earliest = until
@@ -71,20 +88,20 @@ func (s *Set) Add(r Rule, now, until time.Time) (fresh, ok bool) {
 	return true, true
 }
 
-// Matches reports whether a rule refuses the credentials of an identity, see Rule.Matches.
-func (s *Set) Matches(who *identity.Identity, at time.Time) bool {
+// Matches reports whether a rule refuses the credentials of an identity.
+func (s *Set) Matches(who *identity.Identity) bool {
 	if s.count.Load() == 0 {
 		return false
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	return who.TokenID != "" && match(s.byToken[who.TokenID], who, at) || who.UserID != "" && match(s.byUser[who.UserID], who, at) ||
-		who.TenantID != "" && match(s.byTenant[who.TenantID], who, at) || match(s.others, who, at)
+	return who.TokenID != "" && match(s.byToken[who.TokenID], who) || who.UserID != "" && match(s.byUser[who.UserID], who) ||
+		who.TenantID != "" && match(s.byTenant[who.TenantID], who) || match(s.others, who)
 }
 
-func match(list []entry, who *identity.Identity, at time.Time) bool {
+func match(list []entry, who *identity.Identity) bool {
 	for i := range list {
-		if list[i].Matches(who, at) {
+		if list[i].refuses(who) {
 			return true
 		}
 	}

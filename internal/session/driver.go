@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/code"
@@ -194,13 +193,12 @@ func (d *Driver) authenticate(a *Action, size int) {
 	}
 	queued := d.host.pool.do(d, size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.authenticated(nil, false, errPanic) })
-		at := time.Now()
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		if err == nil && who != nil {
 			err = d.host.engine.Enter(ctx, who)
 		}
 		d.authenticated(who, named, err)
-		d.recheck(who, at)
+		d.recheck(who)
 	})
 	if !queued {
 		d.host.limited("preparing")
@@ -209,8 +207,8 @@ func (d *Driver) authenticate(a *Action, size int) {
 }
 
 // recheck closes a connection whose credentials were revoked while they were judged.
-func (d *Driver) recheck(who *identity.Identity, at time.Time) {
-	if who != nil && d.host.engine.Revoked(who, at) {
+func (d *Driver) recheck(who *identity.Identity) {
+	if who != nil && d.host.engine.Revoked(who) {
 		d.Shut(CodeForbidden, "Forbidden: the credentials were revoked")
 	}
 }

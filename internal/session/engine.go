@@ -3,7 +3,6 @@ package session
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
@@ -36,9 +35,9 @@ type Engine interface {
 	// Readmit gives a subscription the refreshed identity of its connection, and ends it with an error if that may not
 	// have it. It may wait.
 	Readmit(sub *hub.Subscription, who *identity.Identity)
-	// Revoked reports whether credentials that were presented at a time have been revoked. It is asked once more after an
-	// identity is there to be found, so that a revocation either finds it or is found.
-	Revoked(who *identity.Identity, at time.Time) bool
+	// Revoked reports whether the credentials of an identity have been revoked. It is asked once more after an identity is
+	// there to be found, so that a revocation either finds it or is found.
+	Revoked(who *identity.Identity) bool
 	// Prepared reports whether an operation of a document is in the plan cache, so that Subscribe is quick
 	// enough to run on a reader.
 	Prepared(query, operationName string) bool

@@ -93,10 +93,9 @@ func (d *Driver) refresh(payload []byte, size int) {
 	}
 	queued := d.host.pool.do(d, size, func(ctx context.Context) {
 		defer d.host.Guard(func() { d.refreshed(nil, errPanic) })
-		at := time.Now()
 		who, err := d.host.engine.Refresh(ctx, handshake, payload)
 		d.refreshed(who, err)
-		d.recheck(who, at)
+		d.recheck(who)
 	})
 	if !queued {
 		d.refreshed(nil, errBusy)

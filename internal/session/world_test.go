@@ -75,7 +75,7 @@ func (w *world) Readmit(sub *hub.Subscription, who *identity.Identity) {
 	}
 }
 
-func (w *world) Revoked(who *identity.Identity, _ time.Time) bool { return who.TokenID == "revoked" }
+func (w *world) Revoked(who *identity.Identity) bool { return who.TokenID == "revoked" }
 
 func (w *world) Enter(context.Context, *identity.Identity) error { w.connected.Add(1); return nil }
 

@@ -20,9 +20,8 @@ type exchange struct {
 	r      *http.Request
 	accept accepted
 	who    *identity.Identity
-	at     time.Time // before the credentials were judged
-	read   bool      // the body is read, or there is none to read
-	name   string    // of the stream, for a client that asks
+	read   bool   // the body is read, or there is none to read
+	name   string // of the stream, for a client that asks
 }
 
 // answerTimeout is how long a client may take to read an answer that is no stream.
@@ -73,7 +72,6 @@ func (x *exchange) authenticate() *refusal {
 func (x *exchange) identify(judge func(context.Context, *session.Handshake) (*identity.Identity, error)) *refusal {
 	err := errNoAnswer
 	credentials := x.h.cfg.Credentials(x.r)
-	x.at = time.Now()
 	called := x.h.cfg.Host.Call(0, func(ctx context.Context) { x.who, err = judge(ctx, credentials) })
 	switch {
 	case !called:
@@ -111,7 +109,7 @@ func (x *exchange) enter() *refusal {
 }
 
 // revoked looks once more at the identity, after a revocation would find it in the stream.
-func (x *exchange) revoked() bool { return x.h.cfg.Host.Engine().Revoked(x.who, x.at) }
+func (x *exchange) revoked() bool { return x.h.cfg.Host.Engine().Revoked(x.who) }
 
 func busy() *refusal {
 	return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the server is busy, try again later", retry: true}

@@ -58,7 +58,7 @@ func (e *engine) Refresh(ctx context.Context, h *session.Handshake, _ []byte) (*
 
 func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
 
-func (e *engine) Revoked(who *identity.Identity, _ time.Time) bool {
+func (e *engine) Revoked(who *identity.Identity) bool {
 	return who.UserID == "revoked meanwhile"
 }
 

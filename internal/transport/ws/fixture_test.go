@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
@@ -52,7 +51,7 @@ func (e *engine) Refresh(_ context.Context, _ *session.Handshake, payload []byte
 
 func (e *engine) Readmit(*hub.Subscription, *identity.Identity) {}
 
-func (e *engine) Revoked(*identity.Identity, time.Time) bool { return false }
+func (e *engine) Revoked(*identity.Identity) bool { return false }
 
 func (e *engine) Enter(context.Context, *identity.Identity) error { return nil }
 
