@@ -64,14 +64,17 @@ func (b *batch) encode(f Framing) int {
 	other, _ := f.(PayloadFraming)
 	for i := range b.items {
 		it := &b.items[i]
-		if b.encodeText(f, it) {
+		m := it.Message
+		if m == nil && b.encodeText(f, it) {
 			outside += len(it.Control.Data)
 			b.ends = append(b.ends, len(b.buf)+outside)
 			continue
 		}
 		b.buf = f.AppendPrefix(b.buf, it)
-		if m := it.Message; m != nil {
-			b.ending = b.ending || m.End
+		if m != nil {
+			if m.End {
+				b.ending = true
+			}
 			payload := m.Payload
 			if other != nil {
 				payload = other.FramedPayload(it)
@@ -96,7 +99,7 @@ func (b *batch) encode(f Framing) int {
 
 // encodeText builds the frame of a long text without a copy; false: it is none.
 func (b *batch) encodeText(f Framing, it *queue.Item) bool {
-	if it.Queue != nil || len(it.Control.Data) < bigPayload || it.Control.Kind != queue.Text {
+	if len(it.Control.Data) < bigPayload || it.Control.Kind != queue.Text {
 		return false
 	}
 	t, ok := f.(TextFraming)
@@ -109,8 +112,11 @@ func (b *batch) encodeText(f Framing, it *queue.Item) bool {
 
 // tell tells the owner of the subscriptions whose last message is among the first n items, which are out.
 func (b *batch) tell(f Framing, n int) {
+	if !b.ending {
+		return
+	}
 	t, ok := f.(EndFraming)
-	if !ok || !b.ending {
+	if !ok {
 		return
 	}
 	for i := range b.items[:n] {
