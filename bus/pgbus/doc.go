@@ -54,8 +54,7 @@
 // wrote to; synchronous_standby_names rules that out. The numbers of lost transactions are given to others: after a promotion or
 // a restart a node reads again from the newest event that it had handed over, so what those publish is not taken for read. A
 // channel that came to be of interest after that event is told of a gap if something of it is found that may be older, until the node has
-// come to the end once, and every channel is where nothing had been handed over yet when another server was promoted. For the same reason who
-// begins in a channel without events stands at that newest event, not where the server was.
+// come to the end once, and every channel is where nothing had been handed over yet when another server was promoted.
 //
 // Restore with --single-transaction, or with the nodes stopped or install=off: a node that connects between the
 // dropping and the making of the schema would make it.

@@ -33,8 +33,7 @@ var historyTypes = []uint32{oidText, oidXID8, oidInt8, oidInt8, oidInt8, oidInt8
 // newest event, is a gap; so is one before what was pruned. The start ($control: of what it must keep) is a gap only
 // if something was pruned.
 //
-// The head of a channel without events is a position that everything later is after, also on a server that lost its newest transactions,
-// unless that begins another epoch.
+// The head of a channel without events is a position that everything later is after.
 func (b *Bus) History(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error) {
 	if err := ctx.Err(); err != nil {
 		return bus.Page{}, err
@@ -51,7 +50,6 @@ func (b *Bus) History(ctx context.Context, channel string, after event.Position,
 }
 
 func (b *Bus) history(ctx context.Context, s *session, channel string, after event.Position, limit int) (bus.Page, error) {
-	handed, _ := b.relay.state() // before the answer: it has everything up to there
 	from := after
 	if after.Partition != 0 || after.Minor > 1<<63-1 { // no position of ours
 		from = event.Position{Major: 1<<64 - 1, Minor: 1<<63 - 1}
@@ -89,7 +87,7 @@ func (b *Bus) history(ctx context.Context, s *session, channel string, after eve
 	if failed != nil || about.epoch == 0 {
 		return bus.Page{}, errRow
 	}
-	page.Head, page.Complete = about.head(handed), about.complete(after, kind == 1)
+	page.Head, page.Complete = about.head(), about.complete(after, kind == 1)
 	if !page.Complete && !after.IsZero() && (after.Epoch != about.epoch || after.Partition != 0) {
 		page.Messages = nil // they are after a position that means nothing
 	}
@@ -104,29 +102,21 @@ type answerHead struct {
 	end    place // everything before it was visible
 }
 
+// head is the position of the newest event. Without one it is where everything before was visible.
+func (h *answerHead) head() event.Position {
+	at := h.newest
+	if at == (place{}) {
+		at = h.end
+	}
+	return event.Position{Epoch: h.epoch, Major: at.xid, Minor: at.id}
+}
+
 // complete reports whether nothing is missing after a position.
 func (h *answerHead) complete(after event.Position, control bool) bool {
 	if after.IsZero() {
 		return control || h.pruned == place{}
 	}
-	at, upTo := place{after.Major, after.Minor}, h.newest
-	if upTo == (place{}) {
-		upTo = h.end
-	}
-	return after.Epoch == h.epoch && after.Partition == 0 && !upTo.before(at) && !at.before(h.pruned)
-}
-
-// head is the position of the newest event. Without one it is that of the newest event of any channel that this node has handed over, or
-// of what was pruned: a server that has lost it is found out, whereas numbers behind it may be lost and be given to what comes.
-func (h *answerHead) head(handed stand) event.Position {
-	at := h.newest
-	if at == (place{}) {
-		at = h.pruned
-		if handed.epoch == h.epoch && at.before(handed.last) {
-			at = handed.last
-		}
-	}
-	return event.Position{Epoch: h.epoch, Major: at.xid, Minor: at.id}
+	return after.SameRun(h.head()) && after.Compare(h.head()) <= 0 && !(place{after.Major, after.Minor}).before(h.pruned)
 }
 
 // historyHead reads the row about the answer itself.

@@ -124,33 +124,6 @@ func TestPromotionWithATransactionUnderWay(t *testing.T) {
 	wantNoGap(t, c)
 }
 
-// TestPromotionAfterASilentChannel has a subscriber begin at the head of a channel without events, while the numbers up to there are lost
-// later: the first event of the channel is after that head all the same.
-func TestPromotionAfterASilentChannel(t *testing.T) {
-	b, c, p := promoting(t)
-	b.Interest("silent", true)
-	if err := b.Established(t.Context(), "silent"); err != nil {
-		t.Fatal(err)
-	}
-	publishEach(t, b, 1, 1)
-	newest := receive(t, c, 1, 1)[0]
-	p.fallBehind(t, b)
-	page, err := b.History(t.Context(), "silent", event.Position{}, 0)
-	if err != nil || page.Head != newest {
-		t.Errorf("the head of a channel without events is %v, the newest event at %v, %v", page.Head, newest, err)
-	}
-	p.promote(t, `SELECT fraiseql.publish('silent', 't', '{}', id => 'first')`)
-	m := c.next(t)
-	if m.Event.ID != "first" || m.Position.Compare(page.Head) <= 0 {
-		t.Errorf("event %s at %v, not after the head %v", m.Event.ID, m.Position, page.Head)
-	}
-	wantNoGap(t, c)
-	page, err = b.History(t.Context(), "silent", page.Head, 10)
-	if err != nil || !page.Complete || len(page.Messages) != 1 {
-		t.Errorf("from that head: %d events, complete %v, %v", len(page.Messages), page.Complete, err)
-	}
-}
-
 // TestRestartOfWhatNobodyCanTell has a subscriber that came after the newest event that was delivered, and the server begin anew: some numbers
 // may have been lost then, too.
 func TestRestartOfWhatNobodyCanTell(t *testing.T) {

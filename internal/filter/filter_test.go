@@ -246,7 +246,7 @@ func TestLargeObjectsCostNoMoreThanTheConstant(t *testing.T) {
 	for i := range 50_000 {
 		many = append(many, fmt.Sprintf(`"m%d":%d`, i, i))
 	}
-	object := parse(t, `{"v":{`+strings.Join(many, ",")+`}}`)
+	object, one := parse(t, `{"v":{`+strings.Join(many, ",")+`}}`), parse(t, `{"v":{`+strings.Repeat(`"x":0,`, 50_000)+`"x":0}}`)
 	for _, kind := range []scalar.Kind{scalar.Custom, scalar.Untyped} {
 		for constant, op := range map[string]filter.Op{
 			`1`: filter.EQ, `{}`: filter.EQ, `[]`: filter.EQ, `{"m1":1}`: filter.NE,
@@ -255,6 +255,9 @@ func TestLargeObjectsCostNoMoreThanTheConstant(t *testing.T) {
 			p := compare(t, kind, op, constant)
 			if n := testing.AllocsPerRun(10, func() { p.Match(object, jsontape.Root) }); n > 1 {
 				t.Errorf("kind %d: %v %s: %v allocations", kind, op, constant, n)
+			}
+			if n := testing.AllocsPerRun(10, func() { p.Match(one, jsontape.Root) }); n > 1 {
+				t.Errorf("kind %d: %v %s, one name: %v allocations", kind, op, constant, n)
 			}
 			if p.Match(object, jsontape.Root) != (op == filter.NE || op == filter.NotIn) {
 				t.Errorf("kind %d: %v %s", kind, op, constant)

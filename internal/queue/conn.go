@@ -55,7 +55,7 @@ func (c *Conn) maxBytes() int64 {
 // do hosts that pull, whose connections hold what belongs to many.
 func (q *Queue) crowdedLocked() bool {
 	c := q.conn
-	return c.bytes > c.maxBytes() && q.policy.Overflow == CloseConnection && c.flags&connPull == 0
+	return c.resultBytes() > c.maxBytes() && q.policy.Overflow == CloseConnection && c.flags&connPull == 0
 }
 
 func (c *Conn) maxControl() int {
@@ -151,6 +151,14 @@ func (t *control) full(m *Control, messages int, bytes int64) bool {
 		return false
 	}
 	return len(t.items) >= messages || t.bytes+int64(len(m.Data)) > bytes
+}
+
+// resultBytes is bytes without those of replies.
+func (c *Conn) resultBytes() int64 {
+	if c.control == nil {
+		return c.bytes
+	}
+	return c.bytes - c.control.bytes
 }
 
 func (c *Conn) accountControlLocked(n int) {

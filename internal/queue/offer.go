@@ -46,10 +46,10 @@ func (q *Queue) goneLocked() bool {
 func (q *Queue) roomLocked(m *Message) bool {
 	limit := q.conn.maxBytes()
 	if q.first == nil {
-		return q.conn.bytes <= limit
+		return q.conn.resultBytes() <= limit
 	}
 	n := m.size()
-	return q.lenLocked() < (q.policy.MaxMessages()+1)/2 && int(q.bytes)+n <= q.policy.maxBytes()/2 && q.conn.bytes+int64(n) <= limit/2
+	return q.lenLocked() < (q.policy.MaxMessages()+1)/2 && int(q.bytes)+n <= q.policy.maxBytes()/2 && q.conn.resultBytes()+int64(n) <= limit/2
 }
 
 // Note appends m, a short message of the subscription itself, whatever the bounds.

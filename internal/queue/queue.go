@@ -348,7 +348,7 @@ func (q *Queue) fitsLocked(m *Message) bool {
 		return true
 	}
 	n := m.size()
-	return q.lenLocked() < q.policy.MaxMessages() && int(q.bytes)+n <= q.policy.maxBytes() && q.conn.bytes+int64(n) <= q.conn.maxBytes()
+	return q.lenLocked() < q.policy.MaxMessages() && int(q.bytes)+n <= q.policy.maxBytes() && q.conn.resultBytes()+int64(n) <= q.conn.maxBytes()
 }
 
 func (q *Queue) dropFirstLocked() {

@@ -237,6 +237,12 @@ func TestControlMessagesHaveABound(t *testing.T) {
 	if len(order) != 12 || c.Bytes() != 0 {
 		t.Errorf("took %q, %d bytes are left", order, c.Bytes())
 	}
+	c, _ = connected(&Limits{Bytes: 1000})
+	q = c.queue("q", Policy{Overflow: CloseConnection})
+	c.Control(long)
+	if r := q.Enqueue(text("beside a long reply")); r != Enqueued {
+		t.Errorf("a result beside a long reply: %v", r)
+	}
 	c, _ = connected(nil)
 	c.Control(reply)
 	c.Shut()

@@ -183,8 +183,10 @@ func appendCanonicalObject(dst []byte, t *jsontape.Tape, r jsontape.Ref, most in
 	members := buf[:0]
 	tooMany := (most-len(dst))/shortestMember + 1
 	for m := t.First(r); m != jsontape.None; m = t.After(r, m) {
-		if members = append(members, m); len(members) == tooMany && differ(t, members) {
-			return dst, false
+		if members = append(members, m); len(members) >= max(2*tooMany, cap(buf)) {
+			if members = lastOfEach(t, members); len(members) >= tooMany {
+				return dst, false
+			}
 		}
 	}
 	sortMembers(t, members)
@@ -212,15 +214,16 @@ func sortMembers(t *jsontape.Tape, members []jsontape.Ref) {
 	slices.SortStableFunc(members, func(a, b jsontape.Ref) int { return compareNames(t, a, b) })
 }
 
-// differ sorts members and reports whether no two have one name.
-func differ(t *jsontape.Tape, members []jsontape.Ref) bool {
+// lastOfEach sorts members, and of those with one name leaves the last.
+func lastOfEach(t *jsontape.Tape, members []jsontape.Ref) []jsontape.Ref {
 	sortMembers(t, members)
-	for i := 1; i < len(members); i++ {
-		if compareNames(t, members[i-1], members[i]) == 0 {
-			return false
+	kept := members[:0]
+	for i, m := range members {
+		if i+1 == len(members) || compareNames(t, m, members[i+1]) != 0 {
+			kept = append(kept, m)
 		}
 	}
-	return true
+	return kept
 }
 
 func compareNames(t *jsontape.Tape, a, b jsontape.Ref) int {

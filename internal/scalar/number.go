@@ -168,9 +168,12 @@ func appendDouble(dst []byte, f float64) []byte {
 	return dst
 }
 
+// printedDigits is how many significant digits every double is told apart by: some clients print all, such as 0.10000000000000001 for 0.1.
+const printedDigits = 17
+
 // AppendInput appends the text of a JSON number coerced as an input of type Float: as JavaScript writes the double, or,
-// where that is another number, its exact decimal, so that what was asked for is compared. Equal numbers have equal
-// texts. ok is false for what is infinite as a double; what is too small for one is 0.
+// where that is another number, its exact decimal, so that what was asked for is compared. A fraction of 17 digits or fewer may be
+// a double that was printed, and is that. Equal numbers have equal texts. ok is false for what is infinite as a double; what is too small for one is 0.
 func AppendInput(dst, number []byte) (out []byte, ok bool) {
 	if isShortest(number) {
 		return append(dst, number...), true
@@ -183,7 +186,8 @@ func AppendInput(dst, number []byte) (out []byte, ok bool) {
 	dst = appendDouble(dst, f)
 	var buf, rounded [64]byte
 	exact := parseDecimal(number, buf[:0])
-	if f == 0 || compareDecimal(exact, parseDecimal(dst[start:], rounded[:0])) == 0 {
+	printed := exact.far == nil && exact.point < len(exact.digits) && len(exact.digits) <= printedDigits
+	if f == 0 || printed || compareDecimal(exact, parseDecimal(dst[start:], rounded[:0])) == 0 {
 		return dst, true
 	}
 	return appendDecimal(dst[:start], exact), true

@@ -29,6 +29,12 @@ var legacyCases = []protocolCase{
 		> {"type":"stop","id":"1"}
 		> {"type":"start","id":"1","payload":{"query":"subscription {b}","variables":{"x":1},"operationName":"B"}}
 		< subscribe 1 subscription {b} B {"x":1}`},
+	{rule: "stop of what has ended already: the end that is about to be written is the answer", script: legacyLive1 + `
+		ending 1
+		> {"type":"stop","id":"1"}
+		ended 1
+		> {"type":"start","id":"1","payload":{"query":"subscription {b}"}}
+		< subscribe 1 subscription {b}`},
 	{rule: "4401: start without init, which is told", script: `
 		> {"type":"start","id":"1","payload":{"query":"subscription {a}"}}
 		< send {"type":"connection_error","payload":{"message":"Unauthorized"}}

@@ -267,13 +267,13 @@ func (m *Machine) refuse(dst []Action, id []byte, limit, errorCode, message stri
 // are ignored.
 func (m *Machine) complete(dst []Action, id []byte) []Action {
 	o := m.ops.find(id)
-	if o == nil {
+	if o == nil || o.ended && m.options.legacy { // its end is the answer
 		return dst
 	}
-	sub, ended := o.sub, o.ended
+	sub := o.sub
 	m.ops.remove(o, id)
 	var answer []byte
-	if m.options.legacy && !ended {
+	if m.options.legacy {
 		answer = AppendComplete(nil, id)
 	}
 	switch {

@@ -65,10 +65,12 @@ func (t *table) live() (n int) {
 	return n
 }
 
-// held is the KiB of the messages of all operations.
+// held is the KiB of the messages of all operations that have not ended.
 func (t *table) held() (sum int) {
 	for o := range t.all {
-		sum += int(o.held)
+		if !o.ended {
+			sum += int(o.held)
+		}
 	}
 	return sum
 }
