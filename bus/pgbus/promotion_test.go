@@ -7,7 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
 
