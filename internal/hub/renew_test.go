@@ -86,6 +86,16 @@ func TestDueResultsGoWithAReplayThatWaits(t *testing.T) {
 
 // renew puts the same schema in force once more, and calls a function before each subscription is judged.
 func (w *world) renew(query string, judge func()) Renewed {
+	w.tb.Helper()
+	return w.renewAs(query, func(*identity.Identity) (policy.Mask, []*gql.Error) {
+		judge()
+		return 0, nil
+	})
+}
+
+// renewAs puts the same schema in force once more, under which a function judges each subscription.
+func (w *world) renewAs(query string, admit func(*identity.Identity) (policy.Mask, []*gql.Error)) Renewed {
+	w.tb.Helper()
 	schema, errs := gql.LoadSchema([]gql.SchemaSource{{Name: "test.graphql", Text: testSDL}}, gql.SchemaOptions{})
 	if errs != nil {
 		w.tb.Fatal(errs)
@@ -93,11 +103,7 @@ func (w *world) renew(query string, judge func()) Renewed {
 	w.schema = schema
 	renewed := w.plan(query)
 	w.hub.cfg.Renew = func(j *Join) *Renewal {
-		return &Renewal{Plan: renewed, Variables: j.Variables, Tape: j.Tape, Policy: &queue.Policy{Messages: 1000, Bytes: 4 << 20},
-			Admit: func(*identity.Identity) (policy.Mask, []*gql.Error) {
-				judge()
-				return 0, nil
-			}}
+		return &Renewal{Plan: renewed, Variables: j.Variables, Tape: j.Tape, Policy: &queue.Policy{Messages: 1000, Bytes: 4 << 20}, Admit: admit}
 	}
 	return w.hub.Renew(schema.Generation)
 }

@@ -233,9 +233,7 @@ func (sp *splice) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if sp.heir != nil {
-		l := sp.heir.lane()
-		l.held = false
-		l.deliverLocked(&sp.dropped)
+		sp.heir.lane().releaseLocked(sp.heir, &sp.dropped)
 	}
 	for _, g := range sp.targets {
 		c.unreserveLocked(g)
