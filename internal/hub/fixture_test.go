@@ -29,7 +29,8 @@ type Subscription {
 }
 enum Early { OPEN PAID }
 enum Late { LATE LOST }
-type Order { id: ID! status: String total: Int customer: String city: String note: String a: Int b: Int c: Int d: Int e: Boolean f: Float }
+type Order { id: ID! status: String total: Int customer: String city: String note: String a: Int b: Int c: Int d: Int e: Boolean f: Float
+  secret: Int @requiresRole(roles: ["x"], deny: MASK) }
 `
 
 const orderData = `{"id":"42","status":"open","total":1250,"customer":"Ada Lovelace, Analytical Engines Ltd","city":"London","note":"please ring twice and leave it with the neighbour at number 12, they know about it; if nobody opens, try the shop at the corner of the street, it is open until eight in the evening on all days but Sunday","a":1,"b":22,"c":333,"d":4444,"e":true,"f":1.25,"p":"xxxxxxxxxxxx"}`

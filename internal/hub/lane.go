@@ -296,13 +296,10 @@ func (r *Request) place(c *channel, m *queue.Message, p *plan.Projection, droppe
 	return true
 }
 
-// deliverLocked enqueues the results at the head of the lane, up to the first that is due, and what each has of its own.
-// While the lane is held it enqueues none.
+// deliverLocked enqueues the results at the head of the lane, up to the first that is due. While the lane is held it
+// enqueues none.
 func (l *lane) deliverLocked(rs *results) {
 	out := delivery{results: rs}
-	for of := range l.own {
-		l.deliverOwnLocked(of, &out)
-	}
 	for !l.held && l.len() > 0 && l.first().done {
 		head := l.pop()
 		if head.message == nil {

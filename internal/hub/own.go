@@ -2,7 +2,8 @@ package hub
 
 // own is, in a lane, what is due to one subscription alone: the results that it brought from its replay, and behind them
 // those for all that came meanwhile, oldest first. Nobody else waits for them, and they do not count for the bound of the
-// lane. Guarded by the channel's mu.
+// lane. The first of each is due, or the lane is held: whoever changes a list delivers what it then begins with. There may be
+// as many as members. Guarded by the channel's mu.
 type own map[*follower][]*Request
 
 // pushOwn appends a request that is for one subscription alone.
@@ -22,7 +23,7 @@ func (l *lane) passOnLocked(to *follower, g *Group, rs *results) {
 		r.home = g
 		g.lane().pushOwn(to, r)
 	}
-	g.lane().deliverLocked(rs)
+	g.lane().deliverOwnLocked(to, &delivery{results: rs})
 }
 
 // withdrawLocked takes out what is due to one subscription alone, oldest first.
@@ -57,7 +58,7 @@ func (l *lane) takeOverOwnLocked(from *lane, g *Group) {
 // deliverOwnLocked is deliverLocked for what is due to one subscription alone.
 func (l *lane) deliverOwnLocked(of *follower, out *delivery) {
 	list, due := l.own[of]
-	if !due || l.held {
+	if !due || l.held || !list[0].done {
 		return
 	}
 	for len(list) > 0 && list[0].done {
@@ -70,6 +71,21 @@ func (l *lane) deliverOwnLocked(of *follower, out *delivery) {
 	if l.own[of] = list; len(list) == 0 {
 		delete(l.own, of)
 	}
+}
+
+// releaseLocked delivers what came while the lane of g was held. What is due to those who have not become members is given up,
+// whether it came or not: it is projected for members.
+func (l *lane) releaseLocked(g *Group, rs *results) {
+	l.held = false
+	out := delivery{results: rs}
+	for of := range l.own {
+		if of.cell == nil || of.cell.group != g {
+			l.forgetLocked(of)
+		} else {
+			l.deliverOwnLocked(of, &out)
+		}
+	}
+	l.deliverLocked(rs)
 }
 
 // waitsLocked puts a result for all behind those that are due to a member alone; false when none are. Where twice as many

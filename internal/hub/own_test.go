@@ -7,7 +7,10 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/event"
+	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
+	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 // slowForOne is a deferred resolver that answers at once what is for all, and keeps what is for one subscription alone.
@@ -155,6 +158,110 @@ func TestWhatIsDueToOneIsRenewed(t *testing.T) {
 	publish(numbered(4, "a"))
 	back.wantTotals(-1, -2, -3, -4)
 	stays.wantTotals(-3, -4)
+}
+
+// A renewal gives up what is due to one whom it refuses, or who goes away meanwhile, at once.
+func TestRenewalGivesUpWhatIsDueToWhoGoes(t *testing.T) {
+	for name, judge := range map[string]func(*client) []*gql.Error{
+		"refused": func(*client) []*gql.Error { return errChannel },
+		"left": func(c *client) []*gql.Error {
+			c.sub.Complete()
+			return nil
+		},
+	} {
+		slow := &slowForOne{}
+		r := slow.resolver()
+		w, _, stays, back := joinedWithDue(t, slow, "orders", 2, func(j *Join) { j.Resolver = r })
+		w.hub.cfg.Ended = func([]*gql.Error) []byte { return []byte("[]") }
+		goes := back.sub.who.Load()
+		if sum := w.renewAs(ordersQuery, func(who *identity.Identity) (policy.Mask, []*gql.Error) {
+			if who == goes {
+				return 0, judge(back)
+			}
+			return 0, nil
+		}); sum.Moved != 1 {
+			t.Fatalf("%s: %+v", name, sum)
+		}
+		for _, q := range slow.kept.list {
+			if q.Waits() {
+				t.Errorf("%s: a result is wanted", name)
+			}
+		}
+		if !stays.sub.cell.group.lane().idles() || w.listed() != 0 {
+			t.Errorf("%s: something is due, %d requests are listed", name, w.listed())
+		}
+	}
+}
+
+// What comes during a renewal is projected for those who stay: who is refused because he may see something else gets none of it.
+func TestWhoIsRefusedGetsNothingThatIsForOthers(t *testing.T) {
+	slow := &slowForOne{}
+	r := slow.resolver()
+	w, _, _, back := joinedWithDue(t, slow, "orders", 2, func(j *Join) { j.Resolver = r })
+	var why []*gql.Error
+	w.hub.cfg.Ended = func(errs []*gql.Error) []byte {
+		why = errs
+		return []byte("[]")
+	}
+	refused := back.sub.who.Load()
+	if sum := w.renewAs(ordersQuery, func(who *identity.Identity) (policy.Mask, []*gql.Error) {
+		if who == refused {
+			slow.answer()
+			return 1, nil
+		}
+		return 0, nil
+	}); sum.Moved != 1 || sum.Ended != 1 || len(why) != 1 || why[0] != errApart[0] {
+		t.Fatalf("%+v, %v", sum, why)
+	}
+	if it, ok, _ := back.sub.Pop(); ok && it.Message.Extra != nil {
+		t.Errorf("it gets %s", it.Message.Payload)
+	}
+}
+
+// Neither a result for all nor what one brings from its replay makes anybody look at what is due to others, who may be many.
+func TestNobodyLooksAtWhatIsDueToOthers(t *testing.T) {
+	slow := &slowForOne{}
+	r := slow.resolver()
+	w, publish, stays, _ := joinedWithDue(t, slow, "orders", 2, func(j *Join) { j.Resolver = r })
+	c, g := stays.sub.channel, stays.sub.cell.group
+	l, other := g.lane(), &follower{}
+	locked := func(f func()) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		f()
+	}
+	untouched := func(by string) {
+		t.Helper()
+		locked(func() {
+			if len(l.own[other]) != 1 {
+				t.Error("looked at by " + by)
+			}
+			l.own[other] = []*Request{{done: true}} // it goes when somebody looks
+		})
+	}
+	locked(func() { l.own[other] = []*Request{{done: true}} })
+	comes := newClient(w, ordersQuery, tenant("a"))
+	comes.answer = stays.answer
+	comes.resume()
+	comes.first()
+	comes.sub.Complete()
+	publish(numbered(3, "a"))
+	stays.wantTotals(-3)
+	untouched("a result for all")
+	comes.resume()
+	comes.first()
+	if slow.asked() != 3 || comes.sub.cell == nil {
+		t.Fatalf("%d were asked for", slow.asked())
+	}
+	untouched("who comes back")
+	locked(func() {
+		var rs results
+		l.passOnLocked(comes.sub.follower(), g, &rs)
+	})
+	untouched("who is passed on")
+	locked(func() { delete(l.own, other) })
+	slow.answer()
+	comes.wantTotals(-3)
 }
 
 // Who goes away leaves no request behind.

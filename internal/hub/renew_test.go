@@ -84,8 +84,70 @@ func TestDueResultsGoWithAReplayThatWaits(t *testing.T) {
 	}
 }
 
+// Results that are due to a replay that waits, and come while members move, are projected by what it may see, not by what they may.
+func TestDueResultsOfAReplayThatMaySeeLess(t *testing.T) {
+	w, carrier := onCarrier(t, 3)
+	slow := &slowForOne{}
+	r := slow.resolver()
+	const query = `subscription { order { total secret } }`
+	p := w.plan(query)
+	var members []*client
+	for range 2 {
+		c := newClient(w, query, tenant("a"))
+		c.answer = func(j *Join) { j.Plan, j.Resolver = p, r }
+		c.resume()
+		c.first()
+		members = append(members, c)
+	}
+	carrier.publish(numbered(1, "a"))
+	for _, c := range members {
+		c.wantTotals(-1)
+	}
+	deliver := func(wanted bool) {
+		carrier.mu.Lock()
+		defer carrier.mu.Unlock()
+		carrier.wanted = wanted
+	}
+	deliver(false)
+	carrier.publish(numbered(2, "a"))
+	deliver(true)
+	back := newClient(w, query, tenant("a"))
+	back.answer, back.cursor = members[0].answer, members[0].cursor
+	back.resume()
+	if back.first() != queue.Recovered || slow.asked() != 1 || back.sub.cell != nil {
+		t.Fatalf("%d were asked for", slow.asked())
+	}
+	less, judged := back.sub.who.Load(), 0
+	if sum := w.renewAs(query, func(who *identity.Identity) (policy.Mask, []*gql.Error) {
+		if who == less {
+			return 1, nil
+		}
+		if judged++; judged == 2 {
+			for _, r := range slow.kept.list {
+				r.Resolve([]byte(`{"total":2,"secret":3}`))
+			}
+		}
+		return 0, nil
+	}); sum.Moved != 3 {
+		t.Fatalf("%+v", sum)
+	}
+	if m, ok := back.next(10 * time.Second); !ok || m.data != `{"data":{"order":{"total":2,"secret":null}}}` {
+		t.Errorf("%+v", m)
+	}
+}
+
 // renew puts the same schema in force once more, and calls a function before each subscription is judged.
 func (w *world) renew(query string, judge func()) Renewed {
+	w.tb.Helper()
+	return w.renewAs(query, func(*identity.Identity) (policy.Mask, []*gql.Error) {
+		judge()
+		return 0, nil
+	})
+}
+
+// renewAs puts the same schema in force once more, under which a function judges each subscription.
+func (w *world) renewAs(query string, admit func(*identity.Identity) (policy.Mask, []*gql.Error)) Renewed {
+	w.tb.Helper()
 	schema, errs := gql.LoadSchema([]gql.SchemaSource{{Name: "test.graphql", Text: testSDL}}, gql.SchemaOptions{})
 	if errs != nil {
 		w.tb.Fatal(errs)
@@ -93,11 +155,7 @@ func (w *world) renew(query string, judge func()) Renewed {
 	w.schema = schema
 	renewed := w.plan(query)
 	w.hub.cfg.Renew = func(j *Join) *Renewal {
-		return &Renewal{Plan: renewed, Variables: j.Variables, Tape: j.Tape, Policy: &queue.Policy{Messages: 1000, Bytes: 4 << 20},
-			Admit: func(*identity.Identity) (policy.Mask, []*gql.Error) {
-				judge()
-				return 0, nil
-			}}
+		return &Renewal{Plan: renewed, Variables: j.Variables, Tape: j.Tape, Policy: &queue.Policy{Messages: 1000, Bytes: 4 << 20}, Admit: admit}
 	}
 	return w.hub.Renew(schema.Generation)
 }

@@ -128,7 +128,7 @@ func (r *replay) handOverLocked() {
 	}
 	r.results = nil
 	var dropped results
-	l.deliverLocked(&dropped) // there was room
+	l.deliverOwnLocked(r.sub, &delivery{results: &dropped}) // there was room
 }
 
 // forgetLocked gives up what is due.
@@ -161,7 +161,7 @@ func (r *replay) moveLocked(a adoption, m *moving) {
 			again.done, again.message = true, r.hub.unresolved(again)
 		}
 	}
-	to.deliverLocked(&m.dropped)
+	to.deliverOwnLocked(r.sub, &delivery{results: &m.dropped})
 }
 
 // unresolved makes the message of an event that needs no resolver; nil if it is above the bounds of today.

@@ -49,13 +49,13 @@ func (sp *splice) runUnderTurn() (left []*Subscription) {
 	c.turn.Lock()
 	defer c.turn.Unlock()
 	members, replays := sp.begin()
+	for _, r := range replays { // first: what is due to them is not for the heir, who may see something else
+		sp.moveReplay(r)
+	}
 	for len(members) > 0 {
 		n := min(len(members), memberBatch)
 		sp.move(members[:n])
 		members = members[n:]
-	}
-	for _, r := range replays {
-		sp.moveReplay(r)
 	}
 	sp.end()
 	for _, e := range sp.ending {
@@ -207,11 +207,7 @@ func (sp *splice) moveReplay(r *replay) {
 		c.unreserveLocked(pending)
 	}
 	if r.waits { // what was due when it had read all is in a lane already
-		from := sp.old
-		if sp.heir != nil {
-			from = sp.heir
-		}
-		from.lane().passOnLocked(r.sub, g, &sp.dropped)
+		sp.old.lane().passOnLocked(r.sub, g, &sp.dropped)
 	}
 	r.changeLocked(adoption{group: g, who: who})
 	r.sub.SetPolicy(sp.renewal.Policy)
@@ -233,9 +229,7 @@ func (sp *splice) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if sp.heir != nil {
-		l := sp.heir.lane()
-		l.held = false
-		l.deliverLocked(&sp.dropped)
+		sp.heir.lane().releaseLocked(sp.heir, &sp.dropped)
 	}
 	for _, g := range sp.targets {
 		c.unreserveLocked(g)

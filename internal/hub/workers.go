@@ -24,7 +24,8 @@ type workers struct {
 
 const (
 	// callsPerWorker bounds how many calls of one resolver may be under way, as a multiple of Limits.Workers. Those beyond one
-	// per worker have outlived their time: they ignore their context.
+	// per worker have outlived their time: they ignore their context. Workers that are to end, since the limit was lowered, count
+	// as long as their calls last.
 	callsPerWorker = 2
 	// allCallsPerWorker bounds those of all resolvers together.
 	allCallsPerWorker = 16
@@ -100,6 +101,10 @@ func (w *workers) next(after job) (j job, ok bool) {
 	if after.request != nil {
 		r.running--
 	}
+	if w.running > w.hub.limits.Load().Workers { // the limit was lowered; the others see to what there is
+		w.running--
+		return job{}, false
+	}
 	switch {
 	case w.replayNextLocked() && (r.turn || len(w.backlog) == 0):
 		r.turn = false
@@ -148,8 +153,7 @@ func (w *workers) resolve(r *Request) {
 	}
 	done := make(chan result, 1)
 	go func() {
-		value, err := r.resolve(ctx)
-		w.leave(r.resolver)
+		value, err := w.call(ctx, r)
 		done <- result{value, err}
 	}()
 	select {
@@ -160,11 +164,18 @@ func (w *workers) resolve(r *Request) {
 	}
 }
 
+// call counts the call as returned even when the function ends its goroutine.
+func (w *workers) call(ctx context.Context, r *Request) ([]byte, error) {
+	defer w.leave(r.resolver)
+	return r.resolve(ctx)
+}
+
 // enter counts a call of a resolver that is about to begin; false: too many have not returned.
 func (w *workers) enter(r *Resolver) bool {
-	of, most := r.address(), w.hub.limits.Load().Workers
+	of := r.address()
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	most := max(w.hub.limits.Load().Workers, w.running)
 	if w.callsOf[of] >= callsPerWorker*most || w.calls >= allCallsPerWorker*most {
 		return false
 	}

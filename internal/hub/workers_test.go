@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -117,5 +118,48 @@ func TestManyResolversThatHang(t *testing.T) {
 			t.Errorf("%d calls at a time, want 16", n)
 		}
 		close(h.release)
+	})
+}
+
+// Fewer workers while there is a backlog: those that are too many end after their calls, and no event is without its value.
+func TestFewerWorkersWithABacklog(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, h := hangs(t, 8)
+		s := w.subscribed("a", h.resolver())
+		w.publishOrders(16)
+		synctest.Wait()
+		w.limit(func(l *Limits) { l.Workers = 2 })
+		for returned := range 16 {
+			if n, want := h.under.Load(), int64(min(max(8-returned, 2), 16-returned)); n != want {
+				t.Errorf("%d calls under way after %d have returned, want %d", n, returned, want)
+			}
+			select {
+			case h.release <- struct{}{}:
+			default:
+			}
+			synctest.Wait()
+		}
+		if n, others := tally(s, "late"); n != 16 || others != 0 {
+			t.Errorf("%d results, %d others", n, others)
+		}
+	})
+}
+
+// A call that ends its goroutine has returned: it is no answer, and does not count as one that hangs.
+func TestResolverThatEndsItsGoroutine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, _ := hangs(t, 1)
+		calls := 0
+		s := w.subscribed("a", &Resolver{Resolve: func(context.Context, *event.Event, []byte, *identity.Identity) ([]byte, error) {
+			if calls++; calls <= 3 {
+				runtime.Goexit()
+			}
+			return []byte(`{"id":"well"}`), nil
+		}})
+		w.publishOrders(4)
+		<-time.After(time.Second)
+		if n, others := tally(s, "well"); n != 1 || others != 3 {
+			t.Errorf("%d results, %d others after %d calls", n, others, calls)
+		}
 	})
 }
