@@ -3,6 +3,7 @@ package fraiseql_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,6 +60,99 @@ func TestCloseHeedsItsContext(t *testing.T) {
 		}
 		if n := e.Stats().Connections; n != 0 {
 			t.Errorf("%d connections", n)
+		}
+	})
+}
+
+// A context that has ended before is no bound: connections are closed before Close returns, and a healthy engine ends in the
+// second that it has all the same. What hangs is not waited for longer.
+func TestCloseWithAContextThatHasEnded(t *testing.T) {
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, hangs := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEngine(t, fraiseql.Config{})
+			var told atomic.Int32
+			awake := make(chan struct{})
+			sessions, err := e.Sessions(fraiseql.HandlerConfig{Authenticator: byToken, PingInterval: -1, Hooks: fraiseql.Hooks{
+				OnDisconnect: func(context.Context, *fraiseql.Identity) error {
+					<-time.After(500 * time.Millisecond)
+					told.Add(1)
+					return nil
+				},
+				OnSubscribe: func(_ context.Context, s fraiseql.Subscribing) error {
+					if s.Identity.UserID == "deaf" {
+						<-awake
+					}
+					return nil
+				},
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			healthy := join(t, sessions, "u/t/j/1m")
+			if got := healthy.state(); got != ack {
+				t.Error(got)
+			}
+			pulled := register(t, e, "1", `subscription { x { n } }`, "")
+			if hangs {
+				join(t, sessions, "deaf/t/j/1m")
+				synctest.Wait()
+			}
+			start := time.Now()
+			err = e.Close(over)
+			out, _ := healthy.Take(nil, 0)
+			if len(out) != 1 || out[0].Kind != fraiseql.OutgoingClose || out[0].Code != fraiseql.CloseGoingAway {
+				t.Errorf("when Close had returned the client got %v", out)
+			}
+			if _, _, err := pulled.Next(nil); !errors.Is(err, fraiseql.ErrEnded) {
+				t.Errorf("the pulled subscription: %v", err)
+			}
+			switch took := time.Since(start); {
+			case hangs && (!errors.Is(err, context.Canceled) || took != time.Second):
+				t.Errorf("after %v: %v", took, err)
+			case !hangs && (err != nil || took != 500*time.Millisecond || told.Load() != 1):
+				t.Errorf("after %v: %v; told %d times", took, err, told.Load())
+			}
+			close(awake)
+			if err := e.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// A call of OnRecheck that hangs keeps Close waiting, and no connection open.
+func TestCloseWithARecheckThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEngine(t, fraiseql.Config{})
+		awake := make(chan struct{})
+		sessions, err := e.Sessions(fraiseql.HandlerConfig{Authenticator: byToken, PingInterval: -1, Hooks: fraiseql.Hooks{
+			RecheckEvery: 10 * time.Millisecond,
+			OnRecheck: func(context.Context, *fraiseql.Identity) error {
+				<-awake
+				return nil
+			},
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := join(t, sessions, "u/t/j/1m")
+		<-time.After(time.Second)
+		if got := m.state(); got != ack {
+			t.Error(got)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := e.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Error(err)
+		}
+		if got := m.state(); got != "close the server stops" {
+			t.Errorf("the client got %q", got)
+		}
+		close(awake)
+		if err := e.Close(t.Context()); err != nil {
+			t.Error(err)
 		}
 	})
 }

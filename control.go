@@ -126,14 +126,14 @@ func (c *control) informed(ctx context.Context) bool {
 	return c.known.Load()
 }
 
-// wakeControl tells the goroutine by one of its channels. The first call starts it; stopControl ends it.
+// wakeControl tells the goroutine by one of its channels. The first call starts it; control.stop ends it.
 func (e *Engine) wakeControl(c chan struct{}) {
 	signal(c)
 	e.control.begin.Do(func() { go e.runControl(e.control.ctx) })
 }
 
-func (e *Engine) stopControl() {
-	e.control.stop()
+// awaitControl waits for the end of the goroutine; control.stop was called.
+func (e *Engine) awaitControl() {
 	e.control.begin.Do(func() { close(e.control.ended) })
 	<-e.control.ended
 }

@@ -11,14 +11,15 @@
 //	engine, err := fraiseql.New(fraiseql.Config{
 //		Schema: []fraiseql.SchemaSource{{Name: "schema.graphql", Text: sdl}},
 //	})
-//	defer engine.Close(ctx)
+//	defer engine.Close(context.Background())
 //	handler, err := engine.Handler(fraiseql.HandlerConfig{Authenticator: auth})
 //	http.Handle("/graphql", handler)
 //	receipt, err := engine.Publish(ctx, fraiseql.Event{
 //		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
 //	})
 //
-// Engine.Close ends every subscription and connection, and waits as long as its context lets it.
+// Engine.Close ends every subscription and connection, and waits as long as its context lets it: not one that ends with the
+// program.
 //
 // The module is had by go get github.com/fraiseql/fraiseql-go or, until a version is published, by a replace in go.mod
 // onto a checkout.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
@@ -188,24 +189,34 @@ type closing struct {
 	err   error         // set by then
 }
 
+// closeGrace is how long the first Close waits when its context had ended before it.
+const closeGrace = time.Second
+
 // Close ends every subscription, connection and Work, closes the bus if the engine made it, and waits, also for what
 // Authenticators, hooks and functions of Work are doing, whose contexts end; none of them may call it. When ctx ends
 // before, Close returns its error, and what is left ends by itself once what hangs has returned; Close can be called
-// again to wait on. What resolvers are doing is not waited for. Idempotent.
+// again to wait on. Whatever ctx says, connections have been told to close when it returns, and a first call with a context
+// that has ended already waits for a second. What resolvers are doing is not waited for. Idempotent.
 func (e *Engine) Close(ctx context.Context) error {
-	c := &e.closing
+	c, patience := &e.closing, ctx
+	cancel := func() {}
 	c.begin.Do(func() {
 		e.closed.Store(true)
 		c.done = make(chan struct{})
+		list := e.shut()
 		go func() {
 			defer close(c.done)
-			c.err = e.end()
+			c.err = e.wait(list)
 		}()
+		if ctx.Err() != nil {
+			patience, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
+		}
 	})
+	defer cancel()
 	select {
 	case <-c.done:
 		return c.err
-	case <-ctx.Done():
+	case <-patience.Done():
 	}
 	select {
 	case <-c.done:
@@ -215,17 +226,26 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 }
 
-// end ends everything, the handlers side by side: one whose hook hangs keeps no other from its end.
-func (e *Engine) end() error {
-	e.stopControl()
+// shut ends what can be ended without waiting for anybody, and returns the servers.
+func (e *Engine) shut() []server {
+	e.control.stop()
 	list := e.serving()
-	ends := make(chan error, len(list))
 	for _, srv := range list {
-		go func() { ends <- srv.close() }()
+		srv.shut()
 	}
 	for _, name := range e.pulls.names() {
 		e.CompleteConnection(name)
 	}
+	return list
+}
+
+// wait waits for everything, after shut, for the servers side by side: one whose hook hangs keeps no other from its end.
+func (e *Engine) wait(list []server) error {
+	ends := make(chan error, len(list))
+	for _, srv := range list {
+		go func() { ends <- srv.wait() }()
+	}
+	e.awaitControl()
 	var errs []error
 	for range list {
 		errs = append(errs, <-ends)

@@ -163,7 +163,7 @@ func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	made.callbacksMost.Store(int64(cfg.Callback.most()))
 	made.pages.Store(newPages(cfg.Origins, cfg.Cookie))
 	if err := made.mount(e, &cfg); err != nil {
-		return nil, errors.Join(err, made.close())
+		return nil, errors.Join(err, closeServer(made))
 	}
 	g.setHooks(&cfg.Hooks, made)
 	if err := e.addServer(made); err != nil {
@@ -291,6 +291,7 @@ func (p *endpoint) Drain(ctx context.Context, window time.Duration, code uint16,
 // sessionHost makes what the protocol machines of one endpoint share.
 func (e *Engine) sessionHost(cfg *HandlerConfig) *gate {
 	g := &gate{engine: e, cfg: cfg}
+	g.rechecks.calls = make(chan struct{}, recheckCalls)
 	g.hooks.Store(&cfg.Hooks)
 	g.message.Store(int64(messageBytes(cfg.MessageBytes)))
 	g.host = session.NewHost(session.HostConfig{
@@ -320,7 +321,7 @@ func (e *Engine) Release(h http.Handler) bool {
 	e.servers = slices.Delete(e.servers, i, i+1)
 	e.noteHelpedLocked()
 	e.mu.Unlock()
-	if err := made.close(); err != nil {
+	if err := closeServer(made); err != nil {
 		e.log.Error("release a handler", "error", err)
 	}
 	return true
@@ -354,8 +355,20 @@ func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 // layer implements server.
 func (p *endpoint) layer() *poll.Poller { return p.poller }
 
-func (p *endpoint) close() error {
-	p.gate.rechecks.end()
+// shut implements server: connections are cut.
+func (p *endpoint) shut() {
+	p.gate.rechecks.halt()
+	if p.http != nil {
+		p.http.Shut()
+	}
+	if p.callbacks != nil {
+		p.callbacks.Shut()
+	}
+	p.poller.Shut()
+}
+
+// wait implements server.
+func (p *endpoint) wait() error {
 	if p.http != nil {
 		p.http.Close()
 	}
@@ -364,6 +377,7 @@ func (p *endpoint) close() error {
 	}
 	err := p.poller.Close()
 	p.host.Close()
+	p.gate.rechecks.running.Wait()
 	return err
 }
 

@@ -24,8 +24,9 @@ type Hooks struct {
 	// has two seconds more. Its error is counted and logged, nothing else: nobody waits for it.
 	OnDisconnect func(ctx context.Context, who *Identity) error
 	// OnRecheck is asked about each open connection, every RecheckEvery, by eight calls at the same time; one that outlives its
-	// context is not waited for, but keeps its place until it returns. ErrRefused closes the connection with 4403; where it
-	// cannot judge, the connection stays until the next time.
+	// context keeps its place until it returns, and Engine.Close waiting, but no connection from its end. ErrRefused closes the
+	// connection with 4403; where it cannot judge, the connection stays until the next time. Connections whose identities have no
+	// IssuedAt and differ in PresentedAt alone, such as all with one API key, are asked about together, with one of these.
 	OnRecheck func(ctx context.Context, who *Identity) error
 	// RecheckEvery is the time between two looks at all connections; 5 min.
 	RecheckEvery time.Duration

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"reflect"
 	"sync"
 	"time"
 
@@ -125,7 +126,6 @@ func (g *gate) setHooks(h *Hooks, s server) {
 		return
 	}
 	g.rechecks.start(func(ctx context.Context) {
-		calls := make(chan struct{}, recheckCalls)
 		tick := time.NewTicker(every)
 		defer tick.Stop()
 		for {
@@ -133,7 +133,7 @@ func (g *gate) setHooks(h *Hooks, s server) {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
-				g.recheckAll(ctx, s, h.OnRecheck, calls)
+				g.recheckAll(ctx, s, h.OnRecheck)
 			}
 		}
 	})
@@ -142,6 +142,9 @@ func (g *gate) setHooks(h *Hooks, s server) {
 // rechecks has the goroutine that looks at all connections again and again, if there is one.
 type rechecks struct {
 	running sync.WaitGroup // also of those before, whose calls may last
+	// calls has a slot for each call that may run; those that outlive their context keep theirs, beyond their round, and other
+	// hooks, too.
+	calls chan struct{}
 
 	mu    sync.Mutex
 	stop  context.CancelFunc // of the one that is to run; nil: none
@@ -164,18 +167,17 @@ func (r *rechecks) start(run func(context.Context)) {
 	r.running.Go(func() { run(ctx) })
 }
 
-// end stops what runs, for good, and waits for it.
-func (r *rechecks) end() {
+// halt stops what runs, for good; running says when it has ended.
+func (r *rechecks) halt() {
 	r.mu.Lock()
 	r.ended = true
 	r.mu.Unlock()
 	r.start(nil)
-	r.running.Wait()
 }
 
 // recheckAll asks about every identity that is connected, a few at a time, and has the connections of those refused closed.
-// calls has a slot for each call that may run; those that outlive their context keep theirs, beyond this round, too.
-func (g *gate) recheckAll(ctx context.Context, s server, ask func(context.Context, *Identity) error, calls chan struct{}) {
+func (g *gate) recheckAll(ctx context.Context, s server, ask func(context.Context, *Identity) error) {
+	calls := g.rechecks.calls
 	gone := &dismissal{ctx: ctx, from: s}
 	for _, who := range connected(s) {
 		if !recheckSlot(ctx, calls) {
@@ -226,12 +228,42 @@ func recheckSlot(ctx context.Context, calls chan struct{}) bool {
 	return false
 }
 
-// connected returns every identity that is connected.
+// likeness is the same for all copies that presented has made of an identity; a hook cannot tell those that have one apart but by
+// PresentedAt.
+type likeness struct {
+	issued                                   *identity.Identity // that says when: it is no copy
+	user, tenant, federation, service, token string
+	expires                                  time.Time
+	roles, scopes                            *string // where the lists begin
+	numRoles, numScopes                      int
+	claims                                   uintptr // where the map is
+}
+
+func likenessOf(who *identity.Identity) likeness {
+	if !who.IssuedAt.IsZero() {
+		return likeness{issued: who}
+	}
+	return likeness{
+		user: who.UserID, tenant: who.TenantID, federation: who.FederationID, service: who.ServiceName, token: who.TokenID,
+		expires: who.ExpiresAt, roles: start(who.Roles), scopes: start(who.Scopes), numRoles: len(who.Roles), numScopes: len(who.Scopes),
+		claims: reflect.ValueOf(who.Claims).Pointer(),
+	}
+}
+
+// start is where a list begins; nil: it is empty.
+func start(list []string) *string {
+	if len(list) == 0 {
+		return nil
+	}
+	return &list[0]
+}
+
+// connected returns every identity that is connected, of copies of one the first.
 func connected(s server) (all []*identity.Identity) {
-	seen := map[*identity.Identity]bool{}
+	seen := map[likeness]bool{}
 	s.dismiss(func(who *identity.Identity) bool {
-		if !seen[who] {
-			seen[who] = true
+		if from := likenessOf(who); !seen[from] {
+			seen[from] = true
 			all = append(all, who)
 		}
 		return false
@@ -245,7 +277,7 @@ type dismissal struct {
 	from server
 
 	mu   sync.Mutex
-	gone map[*identity.Identity]bool // refused, and not closed yet
+	gone map[likeness]*identity.Identity // one of those refused, which keeps what it is known by, and not closed yet
 }
 
 // add has the connections of an identity closed soon.
@@ -253,10 +285,10 @@ func (d *dismissal) add(who *identity.Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone == nil {
-		d.gone = map[*identity.Identity]bool{}
+		d.gone = map[likeness]*identity.Identity{}
 		time.AfterFunc(dismissSoon, d.close)
 	}
-	d.gone[who] = true
+	d.gone[likenessOf(who)] = who
 }
 
 func (d *dismissal) close() {
@@ -265,6 +297,6 @@ func (d *dismissal) close() {
 	d.gone = nil
 	d.mu.Unlock()
 	if d.ctx.Err() == nil {
-		d.from.dismiss(func(who *identity.Identity) bool { return gone[who] }, session.CodeForbidden, "Forbidden: the credentials are not accepted any more")
+		d.from.dismiss(func(who *identity.Identity) bool { return gone[likenessOf(who)] != nil }, session.CodeForbidden, "Forbidden: the credentials are not accepted any more")
 	}
 }

@@ -193,6 +193,77 @@ func TestRecheckHookThatNeverReturns(t *testing.T) {
 	})
 }
 
+// Calls that hang keep their places when other hooks are put in force.
+func TestRecheckHooksThatHangOverReloads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int32
+		awake := make(chan struct{})
+		defer close(awake)
+		hooks := fraiseql.Hooks{RecheckEvery: time.Minute, OnRecheck: func(context.Context, *fraiseql.Identity) error {
+			calls.Add(1)
+			<-awake
+			return nil
+		}}
+		e := newEngine(t, fraiseql.Config{})
+		sessions, err := e.Sessions(fraiseql.HandlerConfig{Authenticator: byToken, Hooks: hooks, PingInterval: -1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range 5 {
+			join(t, sessions, fmt.Sprintf("u%d/t/j/1m", i))
+		}
+		for range 4 {
+			<-time.After(2 * time.Minute)
+			if err := e.SetServing(fraiseql.Serving{Hooks: &hooks}); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := calls.Load(); n != 8 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// OnRecheck is asked once a round about an identity that the Authenticator gives to many, and closes all of them.
+func TestRecheckHookOfASharedIdentity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls, refuse atomic.Int32
+		keys := map[string]*fraiseql.Identity{"Bearer a": {UserID: "a", TenantID: "t"}, "Bearer b": {UserID: "b", TenantID: "t"}}
+		sessions, err := newEngine(t, fraiseql.Config{}).Sessions(fraiseql.HandlerConfig{
+			Authenticator: authenticate(func(c fraiseql.Credentials) (*fraiseql.Identity, error) { return keys[c.Authorization], nil }),
+			Hooks: fraiseql.Hooks{RecheckEvery: time.Minute, OnRecheck: func(_ context.Context, who *fraiseql.Identity) error {
+				calls.Add(1)
+				if refuse.Load() > 0 && who.UserID == "a" {
+					return fraiseql.ErrRefused
+				}
+				return nil
+			}}, PingInterval: -1,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var a []member
+		for range 50 {
+			a = append(a, join(t, sessions, "a"))
+		}
+		b := join(t, sessions, "b")
+		<-time.After(time.Minute)
+		if n := calls.Load(); n != 2 {
+			t.Errorf("%d calls in a round", n)
+		}
+		refuse.Store(1)
+		<-time.After(time.Minute)
+		for _, m := range a {
+			if got := m.state(); got != "close Forbidden: the credentials are not accepted any more" {
+				t.Errorf("got %s", got)
+			}
+		}
+		if got := b.state(); got != ack {
+			t.Errorf("got %s", got)
+		}
+	})
+}
+
 // hookCounts remembers what became of calls of hooks.
 type hookCounts struct {
 	observe.Discard

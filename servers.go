@@ -24,7 +24,16 @@ type server interface {
 	setServing(s *Serving)
 	// layer is what writes to its connections; nil where the host does.
 	layer() *poll.Poller
-	close() error
+	// shut refuses further connections and ends those that are open. It waits for nobody: what it ends may go on for a while.
+	shut()
+	// wait waits, after shut, for what runs, whose contexts end.
+	wait() error
+}
+
+// closeServer ends what a server does and waits for it.
+func closeServer(s server) error {
+	s.shut()
+	return s.wait()
 }
 
 // Serving is what of a HandlerConfig can change while handlers serve; members and defaults are those of there.
@@ -45,7 +54,7 @@ func (e *Engine) addServer(s server) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closed.Load() { // Close sets it before it reads the list
-		return errors.Join(errors.New("make a handler: the engine is closed"), s.close())
+		return errors.Join(errors.New("make a handler: the engine is closed"), closeServer(s))
 	}
 	e.servers = append(e.servers, s)
 	e.noteHelpedLocked()

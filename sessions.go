@@ -282,10 +282,10 @@ func (s *Sessions) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 // layer implements server.
 func (s *Sessions) layer() *poll.Poller { return nil }
 
-// close ends every session with 1001, which its host may still take, and waits for what runs.
-func (s *Sessions) close() error {
+// shut implements server: every session ends with 1001, which its host may still take.
+func (s *Sessions) shut() {
 	s.refuseFurther()
-	s.gate.rechecks.end()
+	s.gate.rechecks.halt()
 	for _, c := range s.list() {
 		c.Shut(CloseGoingAway, "the server stops")
 		c.end()
@@ -295,10 +295,16 @@ func (s *Sessions) close() error {
 		x.cancel()
 		_ = x.SetWriteDeadline(time.Now()) // an answer that nobody takes ends
 	}
+	s.streams.Shut()
+}
+
+// wait implements server.
+func (s *Sessions) wait() error {
 	s.streams.Close()
 	s.answering.Wait()
 	err := s.poller.Close()
 	s.host.Close()
+	s.gate.rechecks.running.Wait()
 	return err
 }
 

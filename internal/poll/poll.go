@@ -195,7 +195,15 @@ func (s *shard) enter(c *Conn, deadline time.Duration) {
 
 // Close resets every connection, waits for their OnClose and for all goroutines. Idempotent.
 func (p *Poller) Close() error {
+	p.Shut()
+	p.wg.Wait()
+	return nil
+}
+
+// Shut is Close without the wait: it refuses further connections and has the open ones reset.
+func (p *Poller) Shut() {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if !p.closed {
 		p.closed = true
 		close(p.stop)
@@ -204,9 +212,6 @@ func (p *Poller) Close() error {
 		}
 		p.portable.table.each(func(c *Conn) { c.stream.kill(ErrClosed) })
 	}
-	p.mu.Unlock()
-	p.wg.Wait()
-	return nil
 }
 
 // Each calls f with the owner of every open connection, in no order, while others come and go. f must not block.

@@ -289,10 +289,15 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 
 // Close ends every worker, without a word to the clients, and waits for them.
 func (h *Handler) Close() {
+	h.Shut()
+	h.workers.Wait()
+	h.client.Close()
+}
+
+// Shut is Close without the wait.
+func (h *Handler) Shut() {
 	h.mu.Lock()
 	h.draining, h.closed = true, true
 	h.mu.Unlock()
 	h.cancel()
-	h.workers.Wait()
-	h.client.Close()
 }

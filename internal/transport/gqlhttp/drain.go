@@ -68,10 +68,17 @@ func (s *single) of(gone func(*identity.Identity) bool) bool {
 
 // Close cuts what goroutines serve, and reservations, and waits for them. Streams over HTTP/1 are their poller's.
 func (h *Handler) Close() {
+	h.Shut()
+	h.flows.wg.Wait()
+	h.forward.wait()
+}
+
+// Shut is Close without the wait.
+func (h *Handler) Shut() {
 	h.draining.Store(true)
 	for _, s := range h.singles.list() {
 		s.lapse()
 	}
-	h.flows.close()
-	h.forward.close()
+	h.flows.shut()
+	h.forward.shut()
 }

@@ -155,8 +155,8 @@ func (s *flows) each(f func(*conn)) {
 	}
 }
 
-// close cuts every stream and waits for the goroutines.
-func (s *flows) close() {
+// shut cuts every stream, now and from now on. Their goroutines end.
+func (s *flows) shut() {
 	s.mu.Lock()
 	if !s.closed {
 		s.closed = true
@@ -164,7 +164,6 @@ func (s *flows) close() {
 	}
 	s.mu.Unlock()
 	s.each(func(c *conn) { c.flow.hurry(time.Now()) })
-	s.wg.Wait()
 }
 
 // serve writes a stream until it ends. An end that is not in order resets the response.

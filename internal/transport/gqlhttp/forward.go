@@ -79,13 +79,17 @@ func (f *forwarder) ends(linger time.Duration) []func() {
 	return list
 }
 
-func (f *forwarder) close() {
+// shut ends what is being forwarded, and forwards nothing more.
+func (f *forwarder) shut() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	for _, end := range f.ends(0) {
 		end()
 	}
+}
+
+func (f *forwarder) wait() {
 	f.wg.Wait()
 	f.answers.CloseIdleConnections()
 	f.streams.CloseIdleConnections()
