@@ -7,7 +7,7 @@ import atexit
 import os
 import threading
 
-__all__ = ["loop"]
+__all__ = ["loop", "owns"]
 
 _lock = threading.Lock()
 _loop: asyncio.AbstractEventLoop | None = None
@@ -34,6 +34,18 @@ def loop() -> asyncio.AbstractEventLoop:
             running.wait()
             _loop, _thread, _pid = made, thread, os.getpid()
         return _loop
+
+
+def owns(other: asyncio.AbstractEventLoop | None) -> bool:
+    """Say whether a loop is that of the background thread.
+
+    Args:
+        other: The loop; None is no loop.
+
+    Returns:
+        Whether it is.
+    """
+    return other is not None and other is _loop
 
 
 def _run(made: asyncio.AbstractEventLoop) -> None:

@@ -46,6 +46,7 @@ class Loops:
         self._lock = threading.Lock()
         self._boxes: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Mailbox] = weakref.WeakKeyDictionary()
         self._calls: weakref.ref[Mailbox] | None = None
+        self._program: weakref.ref[Mailbox] | None = None  # the last that was told and is not the background's
         self._tasks: dict[asyncio.Task[None], tuple[int, object]] = {}  # the call that each answers, and what it awaits
         self._attending = False
         self._watching = False
@@ -73,21 +74,19 @@ class Loops:
             loop: The running loop.
 
         Returns:
-            The mailbox, which is told of calls too unless that of another loop is that runs.
+            The mailbox, which is told of calls too unless that of another loop of the program is that runs.
         """
         with self._lock:
-            box, told = self._boxes.get(loop), self._told()
-        if box is not None and box.open:
-            if not _hears(told):
-                self.tell_calls(box)
-            return box
-        box = Mailbox(self.executor, loop)
+            box = self._boxes.get(loop)
+        if box is None or not box.open:
+            box = Mailbox(self.executor, loop)
+            with self._lock:
+                self._boxes[loop] = box
+            self._leave(lambda one: one.is_closed())
         with self._lock:
-            self._boxes[loop] = box
             told = self._told()
-        if not _hears(told):
+        if told is not box and (not _hears(told) or _stands_in(told)):
             self.tell_calls(box)
-        self._leave(lambda one: one.is_closed())
         return box
 
     def _told(self) -> Mailbox | None:
@@ -100,10 +99,58 @@ class Loops:
         Args:
             box: The mailbox.
         """
-        self.executor._mailbox_calls(box.handle)
-        with self._lock:
+        executor = self.executor
+        with self._lock:  # held for both: the engine tells the one that is known here
+            executor._mailbox_calls(box.handle)
             self._calls = weakref.ref(box)
+            if not _stands_in(box):
+                self._program = self._calls
         self._watch()
+
+    def _running(self) -> Mailbox | None:
+        """Return the mailbox of a loop of the program that runs, of several the one that was told of calls last."""
+        with self._lock:
+            last = self._program() if self._program is not None else None
+            boxes = list(self._boxes.values())
+        for box in (last, *boxes):
+            if _hears(box) and not _stands_in(box):
+                return box
+        return None
+
+    def stands_in(self) -> bool:
+        """Say whether the background stands in for a loop of the program.
+
+        Returns:
+            Whether there is one that is not closed.
+        """
+        with self._lock:
+            boxes = list(self._boxes.values())
+        return any(box.open and box.loop is not None and not _stands_in(box) for box in boxes)
+
+    def hand_back(self, box: Mailbox) -> bool:
+        """Let a loop of the program that runs again have the calls that the background was told of.
+
+        Args:
+            box: The mailbox of the background.
+
+        Returns:
+            Whether another one is told now: nothing is left to do for the background.
+        """
+        with self._lock:
+            told = self._told()
+        if told is not None and told is not box and told.open and told.loop is not None:
+            return True  # what waits is told there, since it is
+        other = self._running()
+        if other is None:
+            return False
+        try:
+            self.tell_calls(other)
+            if other.open:  # else it was shut before it was told
+                return True
+            self.tell_calls(box)
+        except SubscriptionError:
+            pass  # one of them was shut, or the executor was closed
+        return False
 
     def forget(self, box: Mailbox) -> None:
         """Drop a mailbox that was shut; calls are told to another one, if there is any.
@@ -125,7 +172,7 @@ class Loops:
         self._leave(gone.__contains__)
         if not lost:
             return
-        rest.sort(key=_hears, reverse=True)
+        rest.sort(key=lambda one: (_hears(one), not _stands_in(one)), reverse=True)
         try:
             if rest and (_hears(rest[0]) or not self._attending):
                 self.tell_calls(rest[0])
@@ -153,14 +200,10 @@ class Loops:
             call_in(task.get_loop(), task.cancel)
 
     def _home(self) -> asyncio.AbstractEventLoop:
-        """Return a loop that runs: one that has a mailbox, else that of the background thread."""
-        with self._lock:
-            boxes = list(self._boxes.values())
-        for box in boxes:
-            loop = box.loop
-            if loop is not None and loop.is_running() and box.open:
-                return loop
-        return background.loop()
+        """Return a loop that runs: one of the program that has a mailbox, else that of the background thread."""
+        box = self._running()
+        loop = box.loop if box is not None else None
+        return loop or background.loop()
 
     def attend(self) -> None:
         """Make sure that calls of the engine are heard while nobody publishes: by a loop that runs, else in the background."""
@@ -178,32 +221,45 @@ class Loops:
         self._watch()
 
     def _watch(self) -> None:
-        """Let the background thread hear calls, if anybody must, once the loop that is told of them is found to stand still twice."""
+        """Let the background stand in, if anybody must hear calls, once the loop that is told of them stands still.
+
+        It does when it does not run at two looks and took no turn between them. Nobody looks while the background is told
+        and no task is left in another loop, which may be closed.
+        """
         with self._lock:
             if not self._attending or self._watching:
                 return
             self._watching = True
         home, this = background.loop(), weakref.ref(self)
 
-        def look(stood: bool = False) -> None:
+        def look(still: weakref.ref[Mailbox] | None = None, turned: threading.Event | None = None) -> None:
             loops = this()
             executor = loops._executor() if loops is not None else None
             if loops is None or executor is None or executor._closed:
                 return
             with loops._lock:
                 told = loops._told()
-                loops._watching = told is None or told.loop is not home
+                aside = _stands_in(told)
+                loops._watching = not aside or any(task.get_loop() is not home for task in loops._tasks)
                 if not loops._watching:
                     return
-            still = not _hears(told)
-            home.call_later(_LOOK, look, still)
-            if still and stood:
+            loops._leave(lambda one: one.is_closed())
+            loop = told.loop if told is not None and told.open else None
+            if told is None or loop is None:  # it is gone: there is nothing to wait for
                 loops._attend_aside()
+            elif aside or loop.is_running():
+                still = turned = None
+            elif turned is None or turned.is_set() or still is None or still() is not told:
+                still, turned = weakref.ref(told), threading.Event()
+                call_in(loop, turned.set)
+            else:
+                loops._attend_aside()
+            home.call_later(_LOOK, look, still, turned)
 
         call_in(home, look)
 
     def _attend_aside(self) -> None:
-        """Hear calls of the engine in the background thread."""
+        """Hear calls of the engine in the background thread, until a loop of the program runs again."""
         home, this = background.loop(), weakref.ref(self)
 
         def open_box() -> None:
@@ -352,6 +408,11 @@ def _hears(box: Mailbox | None) -> bool:
     """Whether the loop of a mailbox runs."""
     loop = box.loop if box is not None and box.open else None
     return loop is not None and loop.is_running()
+
+
+def _stands_in(box: Mailbox | None) -> bool:
+    """Whether a mailbox is that of the background, which hears calls only while no loop of the program does."""
+    return box is not None and background.owns(box.loop)
 
 
 def answer(executor: SubscriptionExecutor, call_id: int, how: int, value: bytes | None) -> None:

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import AsyncGenerator, Callable
 from typing import TYPE_CHECKING
 
+from fraiseql.subscriptions import background
 from fraiseql.subscriptions.errors import SubscriptionError
 
 if TYPE_CHECKING:
@@ -139,12 +140,23 @@ class Mailbox:
         if executor is None or loop is None or not self.open:
             return
         try:
-            if executor._run_calls(_CALLS) >= _CALLS:
+            if (self._calls_aside(executor) if background.owns(loop) else executor._run_calls(_CALLS)) >= _CALLS:
                 loop.call_soon(self._calls)  # other callbacks have their turn
         except SubscriptionError:
             self.shut()
         except Exception:
             _log.exception("calls of the engine failed")
+
+    def _calls_aside(self, executor: SubscriptionExecutor) -> int:
+        """Run calls while no loop of the program does, one by one if one may come back; return how many."""
+        aside = executor._aside()
+        step, done = 1 if aside.stands_in() else _CALLS, 0
+        while done < _CALLS and not aside.hand_back(self):
+            ran = executor._run_calls(step)
+            done += ran
+            if ran < step:
+                break
+        return done
 
     def shut(self) -> None:
         """Stop watching and wake everybody who waits; in the loop's thread. Idempotent."""
