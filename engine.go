@@ -195,8 +195,9 @@ const closeGrace = time.Second
 // Close ends every subscription, connection and Work, closes the bus if the engine made it, and waits, also for what
 // Authenticators, hooks and functions of Work are doing, whose contexts end; none of them may call it. When ctx ends
 // before, Close returns its error, and what is left ends by itself once what hangs has returned; Close can be called
-// again to wait on. Whatever ctx says, connections have been told to close when it returns, and a first call with a context
-// that has ended already waits for a second. What resolvers are doing is not waited for. Idempotent.
+// again to wait on. Events that wait for a bus out of reach are given up when the ctx of the first call ends. Whatever
+// ctx says, connections have been told to close when it returns, and a first call with a context that has ended already
+// waits for a second. What resolvers are doing is not waited for. Idempotent.
 func (e *Engine) Close(ctx context.Context) error {
 	c, patience := &e.closing, ctx
 	cancel := func() {}
@@ -204,13 +205,13 @@ func (e *Engine) Close(ctx context.Context) error {
 		e.closed.Store(true)
 		c.done = make(chan struct{})
 		list := e.shut()
-		go func() {
-			defer close(c.done)
-			c.err = e.wait(list)
-		}()
 		if ctx.Err() != nil {
 			patience, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 		}
+		go func(ctx context.Context) {
+			defer close(c.done)
+			c.err = e.wait(ctx, list)
+		}(patience)
 	})
 	defer cancel()
 	select {
@@ -239,8 +240,9 @@ func (e *Engine) shut() []server {
 	return list
 }
 
-// wait waits for everything, after shut, for the servers side by side: one whose hook hangs keeps no other from its end.
-func (e *Engine) wait(list []server) error {
+// wait waits for everything, after shut, for the servers side by side: one whose hook hangs keeps no other from its end. What waits for
+// the bus has until ctx ends.
+func (e *Engine) wait(ctx context.Context, list []server) error {
 	ends := make(chan error, len(list))
 	for _, srv := range list {
 		go func() { ends <- srv.wait() }()
@@ -252,7 +254,7 @@ func (e *Engine) wait(list []server) error {
 	}
 	e.works.Wait()
 	if e.ownsBus {
-		errs = append(errs, e.bus.Close(context.Background()))
+		errs = append(errs, e.bus.Close(ctx))
 	}
 	e.hub.Close()
 	return errors.Join(errs...)
