@@ -25,8 +25,8 @@ type Hooks struct {
 	OnDisconnect func(ctx context.Context, who *Identity) error
 	// OnRecheck is asked about each open connection, every RecheckEvery, by eight calls at the same time; one that outlives its
 	// context keeps its place until it returns, and Engine.Close waiting, but no connection from its end. ErrRefused closes the
-	// connection with 4403; where it cannot judge, the connection stays until the next time. Connections whose identities have no
-	// IssuedAt and differ in PresentedAt alone, such as all with one API key, are asked about together, with one of these.
+	// connection with 4403; where it cannot judge, the connection stays until the next time. An identity with IssuedAt that an
+	// Authenticator gives to many connections is asked about once for all of them; those without are the connection's own.
 	OnRecheck func(ctx context.Context, who *Identity) error
 	// RecheckEvery is the time between two looks at all connections; 5 min.
 	RecheckEvery time.Duration

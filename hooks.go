@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"reflect"
 	"sync"
 	"time"
 
@@ -228,42 +227,12 @@ func recheckSlot(ctx context.Context, calls chan struct{}) bool {
 	return false
 }
 
-// likeness is the same for all copies that presented has made of an identity; a hook cannot tell those that have one apart but by
-// PresentedAt.
-type likeness struct {
-	issued                                   *identity.Identity // that says when: it is no copy
-	user, tenant, federation, service, token string
-	expires                                  time.Time
-	roles, scopes                            *string // where the lists begin
-	numRoles, numScopes                      int
-	claims                                   uintptr // where the map is
-}
-
-func likenessOf(who *identity.Identity) likeness {
-	if !who.IssuedAt.IsZero() {
-		return likeness{issued: who}
-	}
-	return likeness{
-		user: who.UserID, tenant: who.TenantID, federation: who.FederationID, service: who.ServiceName, token: who.TokenID,
-		expires: who.ExpiresAt, roles: start(who.Roles), scopes: start(who.Scopes), numRoles: len(who.Roles), numScopes: len(who.Scopes),
-		claims: reflect.ValueOf(who.Claims).Pointer(),
-	}
-}
-
-// start is where a list begins; nil: it is empty.
-func start(list []string) *string {
-	if len(list) == 0 {
-		return nil
-	}
-	return &list[0]
-}
-
-// connected returns every identity that is connected, of copies of one the first.
+// connected returns every identity that is connected, once.
 func connected(s server) (all []*identity.Identity) {
-	seen := map[likeness]bool{}
+	seen := map[*identity.Identity]bool{}
 	s.dismiss(func(who *identity.Identity) bool {
-		if from := likenessOf(who); !seen[from] {
-			seen[from] = true
+		if !seen[who] {
+			seen[who] = true
 			all = append(all, who)
 		}
 		return false
@@ -277,7 +246,7 @@ type dismissal struct {
 	from server
 
 	mu   sync.Mutex
-	gone map[likeness]*identity.Identity // one of those refused, which keeps what it is known by, and not closed yet
+	gone map[*identity.Identity]bool // refused, and not closed yet
 }
 
 // add has the connections of an identity closed soon.
@@ -285,10 +254,10 @@ func (d *dismissal) add(who *identity.Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.gone == nil {
-		d.gone = map[likeness]*identity.Identity{}
+		d.gone = map[*identity.Identity]bool{}
 		time.AfterFunc(dismissSoon, d.close)
 	}
-	d.gone[likenessOf(who)] = who
+	d.gone[who] = true
 }
 
 func (d *dismissal) close() {
@@ -297,6 +266,6 @@ func (d *dismissal) close() {
 	d.gone = nil
 	d.mu.Unlock()
 	if d.ctx.Err() == nil {
-		d.from.dismiss(func(who *identity.Identity) bool { return gone[likenessOf(who)] != nil }, session.CodeForbidden, "Forbidden: the credentials are not accepted any more")
+		d.from.dismiss(func(who *identity.Identity) bool { return gone[who] }, session.CodeForbidden, "Forbidden: the credentials are not accepted any more")
 	}
 }

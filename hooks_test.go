@@ -224,16 +224,18 @@ func TestRecheckHooksThatHangOverReloads(t *testing.T) {
 	})
 }
 
-// OnRecheck is asked once a round about an identity that the Authenticator gives to many, and closes all of them.
+// OnRecheck is asked once a round about an identity that the Authenticator gives to many and that says when it was issued, and closes all
+// of them; about others once for each connection, which were presented at different times.
 func TestRecheckHookOfASharedIdentity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var calls, refuse atomic.Int32
-		keys := map[string]*fraiseql.Identity{"Bearer a": {UserID: "a", TenantID: "t"}, "Bearer b": {UserID: "b", TenantID: "t"}}
+		loggedOut := time.Now().Add(time.Second)
+		keys := map[string]*fraiseql.Identity{"Bearer a": {UserID: "a", TenantID: "t", IssuedAt: time.Now()}, "Bearer b": {UserID: "b", TenantID: "t"}}
 		sessions, err := newEngine(t, fraiseql.Config{}).Sessions(fraiseql.HandlerConfig{
 			Authenticator: authenticate(func(c fraiseql.Credentials) (*fraiseql.Identity, error) { return keys[c.Authorization], nil }),
 			Hooks: fraiseql.Hooks{RecheckEvery: time.Minute, OnRecheck: func(_ context.Context, who *fraiseql.Identity) error {
 				calls.Add(1)
-				if refuse.Load() > 0 && who.UserID == "a" {
+				if refuse.Load() > 0 && (who.UserID == "a" || who.PresentedAt.Before(loggedOut)) {
 					return fraiseql.ErrRefused
 				}
 				return nil
@@ -246,14 +248,16 @@ func TestRecheckHookOfASharedIdentity(t *testing.T) {
 		for range 50 {
 			a = append(a, join(t, sessions, "a"))
 		}
+		before := join(t, sessions, "b")
+		<-time.After(2 * time.Second)
 		b := join(t, sessions, "b")
 		<-time.After(time.Minute)
-		if n := calls.Load(); n != 2 {
+		if n := calls.Load(); n != 3 {
 			t.Errorf("%d calls in a round", n)
 		}
 		refuse.Store(1)
 		<-time.After(time.Minute)
-		for _, m := range a {
+		for _, m := range append(a, before) {
 			if got := m.state(); got != "close Forbidden: the credentials are not accepted any more" {
 				t.Errorf("got %s", got)
 			}

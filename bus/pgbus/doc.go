@@ -54,7 +54,9 @@
 // wrote to; synchronous_standby_names rules that out. The numbers of lost transactions are given to others: after a promotion or
 // a restart a node reads again from the newest event that it had handed over, so what those publish is not taken for read. A
 // channel that came to be of interest after that event is told of a gap if something of it is found that may be older, until the node has
-// come to the end once, and every channel is where nothing had been handed over yet when another server was promoted.
+// come to the end once, and every channel is where nothing had been handed over yet when another server was promoted. A cursor of a channel
+// that had no event yet stands where the server was: what a promoted server that lacks transactions publishes there under their numbers may be
+// missed by who comes back with it.
 //
 // Restore with --single-transaction, or with the nodes stopped or install=off: a node that connects between the
 // dropping and the making of the schema would make it.

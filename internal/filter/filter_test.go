@@ -266,6 +266,22 @@ func TestLargeObjectsCostNoMoreThanTheConstant(t *testing.T) {
 	}
 }
 
+// TestPrintedDoubles: a number of many digits equals itself, and one that a program printed with all of them the double that it is of.
+func TestPrintedDoubles(t *testing.T) {
+	for _, c := range []struct {
+		constant, event string
+		want            bool
+	}{
+		{`12345678901234.567`, `12345678901234.567`, true}, {`12345678901234.567`, `12345678901234.566`, false}, {`9999999999999.997`, `9999999999999.997`, true},
+		{`0.10000000000000001`, `0.10000000000000001`, true}, {`0.1`, `0.10000000000000001`, true}, {`0.1`, `0.1`, true}, {`0.1`, `0.10000000000000002`, false},
+		{`9007199254740993`, `9007199254740993`, true}, {`9007199254740993`, `9007199254740992`, false},
+	} {
+		if got := match(t, compare(t, scalar.Float, filter.EQ, c.constant), c.event); got != c.want {
+			t.Errorf("%s against %s: %v", c.event, c.constant, got)
+		}
+	}
+}
+
 // TestMembersThatRepeat: of a name the last one counts, however many there are.
 func TestMembersThatRepeat(t *testing.T) {
 	for _, text := range []string{

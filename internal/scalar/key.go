@@ -88,7 +88,8 @@ func (l *Leaf) appendFlatKey(dst []byte, t *jsontape.Tape, r jsontape.Ref) (out 
 // numberBuffer is where finite lays what is not in the source as it needs it.
 type numberBuffer struct{ text, digits [64]byte }
 
-// finite coerces to Float, exactly. What is infinite as a double is refused, what is 0 as a double is 0.
+// finite coerces to Float, exactly. What is infinite as a double is refused, what is 0 as a double is 0, and a double that was printed with
+// all its digits is that double.
 func finite(t *jsontape.Tape, r jsontape.Ref, buf *numberBuffer) (d decimal, ok bool) {
 	text, f, ok := numeric(t, r, buf.text[:0])
 	if !ok {
@@ -98,14 +99,17 @@ func finite(t *jsontape.Tape, r jsontape.Ref, buf *numberBuffer) (d decimal, ok 
 		text = appendDouble(buf.text[:0], f)
 	}
 	d = parseDecimal(text, buf.digits[:0])
-	if d.far == nil && d.point <= 300 && d.point >= -300 {
+	inside := d.far == nil && d.point <= 300 && d.point >= -300
+	if inside && (len(d.digits) < 16 || len(d.digits) > 17) {
 		return d, true
 	}
-	f, ok = double(text)
-	if f == 0 {
+	switch f, ok = double(text); {
+	case f == 0:
 		return decimal{}, ok
+	case isPrinted(d, f):
+		d = parseDecimal(appendDouble(buf.text[:0], f), buf.digits[:0])
 	}
-	return d, ok
+	return d, ok || inside
 }
 
 // appendNumber appends the exact decimal text of a Number node.

@@ -35,7 +35,7 @@ func TestAppendKey(t *testing.T) {
 		{scalar.Int, `1`, `1`}, {scalar.Int, `1.0`, `1`}, {scalar.Int, `1e0`, `1`}, {scalar.Int, `"1"`, `1`}, {scalar.Int, `true`, `1`}, {scalar.Int, `-0`, `0`},
 		{scalar.Int, `100`, `100`}, {scalar.Int, `1.5`, refused}, {scalar.Int, `null`, refused}, {scalar.Int, `[1]`, refused}, {scalar.Int, `4294967296`, refused},
 		{scalar.Float, `1`, `1`}, {scalar.Float, `1.0`, `1`}, {scalar.Float, `10e-1`, `1`}, {scalar.Float, `"1.0"`, `1`}, {scalar.Float, `true`, `1`}, {scalar.Float, `" .5e1 "`, `5`},
-		{scalar.Float, `0.1`, `0.1`}, {scalar.Float, `-0.10`, `-0.1`}, {scalar.Float, `0.000001`, `0.000001`}, {scalar.Float, `0.0000001`, `0.0000001`}, {scalar.Float, `0.00000001`, `1e-8`},
+		{scalar.Float, `0.1`, `0.1`}, {scalar.Float, `0.10000000000000001`, `0.1`}, {scalar.Float, `12345678901234.567`, `12345678901234.567`}, {scalar.Float, `-0.10`, `-0.1`}, {scalar.Float, `0.000001`, `0.000001`}, {scalar.Float, `0.0000001`, `0.0000001`}, {scalar.Float, `0.00000001`, `1e-8`},
 		{scalar.Float, `9007199254740993`, `9007199254740993`}, {scalar.Float, `0.1234567890123456789012345`, `0.1234567890123456789012345`},
 		{scalar.Float, `100000000000000000000`, `100000000000000000000`}, {scalar.Float, `1e20`, `100000000000000000000`}, {scalar.Float, `12e21`, `12000000000000000000000`}, {scalar.Float, `1e22`, `1e22`},
 		{scalar.Float, `1.5e300`, `1.5e300`}, {scalar.Float, `1e-310`, `1e-310`}, {scalar.Float, `1e-400`, `0`}, {scalar.Float, `-1e-99999999999999999999`, `0`}, {scalar.Float, `1e309`, refused}, {scalar.Float, `0e999999999999999999999`, `0`},

@@ -168,12 +168,19 @@ func appendDouble(dst []byte, f float64) []byte {
 	return dst
 }
 
-// printedDigits is how many significant digits every double is told apart by: some clients print all, such as 0.10000000000000001 for 0.1.
-const printedDigits = 17
+// isPrinted reports whether a number is how some programs print the double f, with all of the 17 digits that tell it apart from others,
+// such as 0.10000000000000001 for 0.1. It means that double, then.
+func isPrinted(d decimal, f float64) bool {
+	if n := len(d.digits); n < 16 || n > 17 || d.far != nil || d.point >= n {
+		return false
+	}
+	var text, digits [64]byte
+	return compareDecimal(d, parseDecimal(strconv.AppendFloat(text[:0], f, 'e', 16, 64), digits[:0])) == 0
+}
 
 // AppendInput appends the text of a JSON number coerced as an input of type Float: as JavaScript writes the double, or,
-// where that is another number, its exact decimal, so that what was asked for is compared. A fraction of 17 digits or fewer may be
-// a double that was printed, and is that. Equal numbers have equal texts. ok is false for what is infinite as a double; what is too small for one is 0.
+// where that is another number, its exact decimal, so that what was asked for is compared. A double that was printed with all its
+// digits is that double. Equal numbers have equal texts. ok is false for what is infinite as a double; what is too small for one is 0.
 func AppendInput(dst, number []byte) (out []byte, ok bool) {
 	if isShortest(number) {
 		return append(dst, number...), true
@@ -186,8 +193,7 @@ func AppendInput(dst, number []byte) (out []byte, ok bool) {
 	dst = appendDouble(dst, f)
 	var buf, rounded [64]byte
 	exact := parseDecimal(number, buf[:0])
-	printed := exact.far == nil && exact.point < len(exact.digits) && len(exact.digits) <= printedDigits
-	if f == 0 || printed || compareDecimal(exact, parseDecimal(dst[start:], rounded[:0])) == 0 {
+	if f == 0 || isPrinted(exact, f) || compareDecimal(exact, parseDecimal(dst[start:], rounded[:0])) == 0 {
 		return dst, true
 	}
 	return appendDecimal(dst[:start], exact), true
