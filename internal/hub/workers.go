@@ -19,7 +19,7 @@ type workers struct {
 	running int
 	closed  bool
 	calls   int            // of all resolvers that have not returned, whether in time or not
-	callsOf map[uint64]int // of each, by Resolver.address; without those that have none
+	callsOf map[uint64]int // of each resolver that has some, by Resolver.address
 }
 
 const (
