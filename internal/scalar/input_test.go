@@ -35,11 +35,7 @@ func TestAppendInputIsExact(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		number := rapid.StringMatching(`-?(0|[1-9][0-9]{0,25})(\.[0-9]{1,25})?(e[+-]?[0-9]{1,2})?`).Draw(r, "number")
 		got, ok := scalar.AppendInput(nil, []byte(number))
-		want, _ := new(big.Rat).SetString(number)
-		f, _ := strconv.ParseFloat(number, 64)
-		if printed, _ := new(big.Rat).SetString(strconv.FormatFloat(f, 'g', 17, 64)); printed.Cmp(want) == 0 && !want.IsInt() {
-			want, _ = new(big.Rat).SetString(strconv.FormatFloat(f, 'g', -1, 64))
-		}
+		want := floatRat(r, number)
 		value, _ := new(big.Rat).SetString(string(got))
 		if !ok || value.Cmp(want) != 0 {
 			r.Fatalf("%s: %s %v", number, got, ok)

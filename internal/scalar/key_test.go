@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"math/big"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -84,13 +85,27 @@ func rat(t tester, text string) *big.Rat {
 	return r
 }
 
+// floatRat is the number that a Float means: its text, or the double that was printed so with all its digits.
+func floatRat(t tester, text string) *big.Rat {
+	exact := rat(t, text)
+	f, _ := strconv.ParseFloat(text, 64)
+	if printed := rat(t, strconv.FormatFloat(f, 'g', 17, 64)); !exact.IsInt() && printed.Cmp(exact) == 0 {
+		return rat(t, strconv.FormatFloat(f, 'g', -1, 64))
+	}
+	return exact
+}
+
 // TestNumbersCompareExactly compares keys and orders of Float with big.Rat, and keys of custom scalars.
 func TestNumbersCompareExactly(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		a, b := drawNumber(r), drawNumber(r)
-		want := rat(r, a).Cmp(rat(r, b))
-		for _, kind := range []scalar.Kind{scalar.Float, scalar.Custom, scalar.Untyped} {
+		if rapid.Bool().Draw(r, "printed") {
+			f, _ := strconv.ParseFloat(b, 64)
+			a = strconv.FormatFloat(f, 'g', 17, 64)
+		}
+		for kind, number := range map[scalar.Kind]func(tester, string) *big.Rat{scalar.Float: floatRat, scalar.Custom: rat, scalar.Untyped: rat} {
 			leaf := scalar.Leaf{Kind: kind}
+			want := number(r, a).Cmp(number(r, b))
 			longest := len(a) + 22
 			if kind == scalar.Untyped {
 				longest = 309
@@ -98,11 +113,11 @@ func TestNumbersCompareExactly(t *testing.T) {
 			if ka, kb := key(r, leaf, a), key(r, leaf, b); (ka == kb) != (want == 0) {
 				r.Fatalf("kind %d: keys of %s and %s are %s and %s", kind, a, b, ka, kb)
 			}
-			if k := key(r, leaf, a); rat(r, k).Cmp(rat(r, a)) != 0 || key(r, leaf, k) != k || len(k) > longest {
+			if k := key(r, leaf, a); rat(r, k).Cmp(number(r, a)) != 0 || key(r, leaf, k) != k || len(k) > longest {
 				r.Fatalf("kind %d: the key of %s is %s", kind, a, k)
 			}
 		}
-		leaf := scalar.Leaf{Kind: scalar.Float}
+		leaf, want := scalar.Leaf{Kind: scalar.Float}, floatRat(r, a).Cmp(floatRat(r, b))
 		tape, v := parse(r, a), value(r, leaf, b)
 		if got, ok := leaf.Compare(tape, jsontape.Root, &v); !ok || got != want {
 			r.Fatalf("Compare(%s, %s) = %d, %v, want %d", a, b, got, ok, want)
