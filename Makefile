@@ -7,7 +7,7 @@
 # make build   bin/fraiseql, one static binary
 # make wheel   dist/*.whl, the engine for Python; needs a C compiler (sdist: the same as source, with its Go modules)
 # make bench   measure what BENCHMARKS.md shows, us and others (bench/peers), some three hours on a quiet machine, and write it
-#              (bench-core: what the aims are about, in some twenty minutes; BENCH_ARGS=-short: seconds, to see that it works; a part: bench/peers/README.md; bench-docs: write it from bench/results)
+#              (bench-core: what the aims are about, in some twenty minutes; BENCH_ARGS=-short: seconds, to see that it works; a part, or the rest of a run that was broken off: bench/peers/README.md; bench-docs: write it from bench/results)
 # make bench-bus  measure what docs/reference/bus-benchmarks.md shows, a quarter of an hour on a quiet machine, and write it
 # make bench-python  measure what python/bench/RESULTS.md shows, on a quiet machine too (BENCH_ARGS=--short; bench-python-docs)
 # make fuzz    every fuzz target for FUZZTIME, a time or a number of inputs such as 20000x

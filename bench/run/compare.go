@@ -88,26 +88,30 @@ const peersFile = "peers.jsonl"
 
 // compare builds the peers and runs one comparison after the other, each in rounds within which the peers take turns: so a
 // run of a few comparisons is the same as that part of a run of all, and one that was broken off has whole ones.
-func compare(ctx context.Context, o *options, binary, dir string) (err error) {
+func compare(ctx context.Context, o *options, run *run, binary, dir string) (err error) {
 	temp, err := os.MkdirTemp("", "fraiseql-peers-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(temp) }()
-	built, err := buildPeers(ctx, o, &builder{root: o.root, binary: binary, temp: temp})
+	built, err := buildPeers(ctx, o, run.Peers, &builder{root: o.root, binary: binary, temp: temp})
 	if err != nil {
 		return err
 	}
-	file, err := os.Create(filepath.Join(dir, peersFile))
+	run.Peers = namesOf(built)
+	if err := run.write(dir); err != nil {
+		return err
+	}
+	r, err := openRecords(o, binary, filepath.Join(dir, peersFile))
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if closed := file.Close(); err == nil {
+		if closed := r.file.Close(); err == nil {
 			err = closed
 		}
 	}()
-	r := &recorder{o: o, binary: binary, file: file, secret: filepath.Join(temp, "secret")}
+	r.secret = filepath.Join(temp, "secret")
 	if err := os.WriteFile(r.secret, []byte(tenantSecret), 0o600); err != nil {
 		return err
 	}
@@ -135,23 +139,34 @@ type builtPeer struct {
 	line []string
 }
 
-// buildPeers builds those that were asked for. What cannot be built here is left out, and said.
-func buildPeers(ctx context.Context, o *options, b *builder) (list []builtPeer, err error) {
+func namesOf(built []builtPeer) (list []string) {
+	for i := range built {
+		list = append(list, built[i].name)
+	}
+	return list
+}
+
+// buildPeers builds those that were asked for. What cannot be built here is left out, and said. Where an earlier sitting has built
+// some, they are the ones: who takes turns stays the same.
+func buildPeers(ctx context.Context, o *options, before []string, b *builder) (list []builtPeer, err error) {
 	wanted := strings.Split(o.peers, ",")
 	for i := range peers {
 		p := &peers[i]
-		if o.peers != "" && !slices.Contains(wanted, p.name) {
+		if o.peers != "" && !slices.Contains(wanted, p.name) || before != nil && !slices.Contains(before, p.name) {
 			continue
 		}
 		if _, err := exec.LookPath(p.tool); err != nil {
+			if before != nil {
+				return nil, fmt.Errorf("%s took part in an earlier sitting: %w", p.name, err)
+			}
 			o.log("%s is left out: %v", p.name, err)
 			continue
 		}
 		o.log("building %s", p.name)
 		line, err := p.build(ctx, b)
 		if err != nil {
-			if p.name == us || p.name == floor || ctx.Err() != nil {
-				return nil, err
+			if p.name == us || p.name == floor || before != nil || ctx.Err() != nil {
+				return nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			o.log("%s is left out: %v", p.name, err)
 			continue
@@ -165,7 +180,7 @@ func buildPeers(ctx context.Context, o *options, b *builder) (list []builtPeer, 
 func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, built []builtPeer) error {
 	for i := range built {
 		p := &built[(i+round-1)%len(built)]
-		if !c.includes(p.peer) {
+		if !c.includes(p.peer) || r.recorded(&record{Scenario: c.letter, Round: round, Peer: p.name}) != nil {
 			continue
 		}
 		var env, hidden []string
@@ -178,6 +193,10 @@ func (r *recorder) compareOne(ctx context.Context, round int, c *comparison, bui
 		}
 		shown := r.comparisonArgs(c, p.peer)
 		rec := record{Scenario: c.letter, Round: round, Peer: p.name, Versions: s.Versions, Command: "fraiseql " + quoted(shown)}
+		if err := r.sameVersions(&rec); err != nil {
+			s.stop()
+			return err
+		}
 		r.server = s
 		_, err = r.runAs(ctx, rec, append(append(shown, "--url", s.URL, "--publish-url", s.PublishURL), hidden...))
 		r.server = nil

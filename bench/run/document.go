@@ -56,7 +56,7 @@ func newest(results string) (*data, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.Name(), err)
 		}
-		if p == nil || !p.published() {
+		if p == nil {
 			continue
 		}
 		used, err := d.add(p)
@@ -73,7 +73,7 @@ func newest(results string) (*data, error) {
 	return d, nil
 }
 
-// readRun reads a run; nil if the folder holds something else.
+// readRun reads a run; nil if the folder holds something else, or one that may not be shown.
 func readRun(dir string) (*published, error) {
 	text, err := os.ReadFile(filepath.Join(dir, runFile))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -85,6 +85,9 @@ func readRun(dir string) (*published, error) {
 	p := &published{name: filepath.Base(dir)}
 	if err := json.Unmarshal(text, &p.run); err != nil {
 		return nil, fmt.Errorf("%s: %w", runFile, err)
+	}
+	if !p.published() {
+		return nil, nil // nor need its last line be whole
 	}
 	raw, err := os.ReadFile(filepath.Join(dir, benchFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -155,6 +158,7 @@ const head = `<!-- Generated from bench/results; make bench-docs writes it. -->
 ` + "`make bench`" + ` measures everything on this page and writes it again. Raw results, with the exact commands and the load of the
 machine before and after each, are in [bench/results](bench/results). A run that began on a busy machine is marked and not shown. Parts can be
 measured by themselves: of each scenario and system the newest run is shown, and its ratio to ours is from the same run; [runs](#runs) says of which machine.
+A run that was broken off goes on where it stopped (` + "`-continue`" + `), on the same machine with the same code; runs says in which sittings it was made.
 The engine inside Python has [a page of its own](python/bench/RESULTS.md).
 `
 
@@ -187,7 +191,7 @@ func (d *data) document() string {
 
 func (d *data) writeFacts(b *strings.Builder) {
 	r, m := d.runs[0], &d.runs[0].Machine
-	fmt.Fprintf(b, "\n| | |\n|---|---|\n| newest run | %s to %s UTC |\n", r.Started.Format("2006-01-02 15:04"), r.Finished.Format("15:04"))
+	fmt.Fprintf(b, "\n| | |\n|---|---|\n| newest run | %s to %s UTC |\n", r.Started.Format("2006-01-02 15:04"), r.Finished.Format(endFormat(r.Started, r.Finished)))
 	fmt.Fprintf(b, "| CPU | %s, %d cores |\n| memory | %.1f GB |\n", m.CPU, m.Cores, float64(m.MemoryKB)/(1<<20))
 	fmt.Fprintf(b, "| kernel | %s, %s |\n| Go | %s |\n", m.Kernel, m.System, m.Go)
 	b.WriteString("\nServer and load generator run on the same machine and share its cores. Latency counts from when an event was due, not from when it was sent.\n")
@@ -197,18 +201,12 @@ func (d *data) writeFacts(b *strings.Builder) {
 func (d *data) writeRuns(b *strings.Builder) {
 	b.WriteString("\n## Runs\n\n| raw results | measured | commit | CPU | rounds | load average before, after | CPU of others at most |\n|---|---|---|---|---|---|---|\n")
 	for _, p := range d.runs {
-		commit, part := p.Commit, p.Part
-		if p.Modified {
-			commit += ", with changes that are not committed"
-		}
-		if part == "" {
-			part = "everything"
-		}
 		others := "–"
 		if share, ok := p.othersShare(); ok {
 			others = fmt.Sprintf("%.1f %%", 100*share)
 		}
-		fmt.Fprintf(b, "| [%s](bench/results/%s) | %s | %s | %s | %d | %.2f, %.2f | %s |\n", p.name, p.name, part, commit, p.Machine.CPU, p.Rounds, p.LoadBefore, p.LoadAfter, others)
+		fmt.Fprintf(b, "| [%s](bench/results/%s) | %s%s | %s | %s | %d | %s | %s |\n", p.name, p.name, p.shownPart(), p.shownSittings(), p.shownCommits(), p.Machine.CPU,
+			p.Rounds, p.shownLoads(), others)
 	}
 }
 

@@ -5,11 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // goBenchmark is one call of go test.
@@ -31,9 +32,16 @@ var goBenches = []goBenchmark{
 // shortBenches are those of a short run.
 var shortBenches = []goBenchmark{{"./internal/hub", "^BenchmarkDispatch$", false}}
 
-// goBenchmarks runs them one after the other, all output into the file.
+// benchEnd begins the line after the output of a call, which says that it came to its end.
+const benchEnd = "# load average after: "
+
+// goBenchmarks runs them one after the other, all output into the file. Those that an earlier sitting has are not run again.
 func goBenchmarks(ctx context.Context, o *options, dir string) (err error) {
-	file, err := os.Create(filepath.Join(dir, benchFile))
+	var before []string
+	file, err := open(filepath.Join(dir, benchFile), func(text []byte) (size int, err error) {
+		before, size = wholeBenchmarks(string(text))
+		return size, nil
+	})
 	if err != nil {
 		return err
 	}
@@ -52,17 +60,22 @@ func goBenchmarks(ctx context.Context, o *options, dir string) (err error) {
 			benchTime = "1x"
 		}
 		args := []string{"test", "-run", "^$", "-bench", b.pattern, "-benchmem", "-benchtime", benchTime, "-count", strconv.Itoa(count), "-timeout", "30m", b.pkg}
+		if slices.Contains(before, "go "+quoted(args)) {
+			continue
+		}
 		o.log("go %s", strings.Join(args, " "))
 		if _, err := fmt.Fprintf(file, "# go %s\n# load average before: %.2f\n", quoted(args), loadAverage()); err != nil {
 			return err
 		}
 		command := exec.CommandContext(ctx, "go", args...)
 		command.Dir, command.Stdout, command.Stderr = o.root, file, file
+		command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+		command.Cancel = func() error { return syscall.Kill(-command.Process.Pid, syscall.SIGKILL) } // what it has started, too
 		before := readCPU()
 		if err := command.Run(); err != nil {
 			return fmt.Errorf("go %s: %w; its output is in %s", quoted(args), err, file.Name())
 		}
-		if _, err := fmt.Fprintf(file, "# load average after: %.2f, CPU seconds of others: %.2f\n\n", loadAverage(), readCPU().others(before)); err != nil {
+		if _, err := fmt.Fprintf(file, benchEnd+"%.2f, CPU seconds of others: %.2f\n\n", loadAverage(), readCPU().others(before)); err != nil {
 			return err
 		}
 	}

@@ -24,7 +24,7 @@ const (
 type run struct {
 	Started    time.Time `json:"started"`
 	Finished   time.Time `json:"finished"`
-	Complete   bool      `json:"complete"`       // it has ended by itself
+	Complete   bool      `json:"complete"`       // it has come to its end
 	Part       string    `json:"part,omitempty"` // the arguments that chose what was measured; "": everything
 	Short      bool      `json:"short,omitempty"`
 	Busy       bool      `json:"busy"`
@@ -36,6 +36,11 @@ type run struct {
 	BenchTime  string    `json:"benchtime"`
 	Rounds     int       `json:"rounds"`
 	Machine    machine   `json:"machine"`
+	// Code is a hash of what is measured, Peers are those that could be built, Sittings the parts that were made at one go. Older runs
+	// do not have them.
+	Code     string    `json:"code,omitempty"`
+	Peers    []string  `json:"peers,omitempty"`
+	Sittings []sitting `json:"sittings,omitempty"`
 }
 
 // machine is where a run was made.
@@ -51,12 +56,26 @@ type machine struct {
 // published reports whether the figures of a run may be shown.
 func (r *run) published() bool { return r.Complete && !r.Busy && !r.Short }
 
+// planned are the facts about a run that has not begun.
+func planned(ctx context.Context, o *options) (*run, error) {
+	code, err := measuredCode(ctx, o)
+	return &run{Short: o.short, Part: o.part, Count: o.count, BenchTime: o.time, Rounds: o.rounds, Machine: facts(), Code: code}, err
+}
+
 // begin notes the facts at the start.
-func begin(ctx context.Context, o *options) *run {
-	r := &run{
-		Started: time.Now().UTC().Truncate(time.Second), Short: o.short, LoadBefore: loadAverage(), Busy: !o.short && busy(ctx, o.wait),
-		Part: o.part, Count: o.count, BenchTime: o.time, Rounds: o.rounds, Machine: facts(),
+func begin(ctx context.Context, o *options) (*run, error) {
+	r, err := planned(ctx, o)
+	if err != nil {
+		return nil, err
 	}
+	s := sit(ctx, o)
+	r.Started, r.Busy, r.LoadBefore, r.Commit, r.Modified, r.Sittings = s.Started, s.Busy, s.LoadBefore, s.Commit, s.Modified, []sitting{s}
+	return r, nil
+}
+
+// sit notes the start of a sitting.
+func sit(ctx context.Context, o *options) sitting {
+	s := sitting{Started: time.Now().UTC().Truncate(time.Second), LoadBefore: loadAverage(), Busy: !o.short && o.busy(ctx, o.wait)}
 	git := func(args ...string) string {
 		command := exec.Command("git", args...)
 		command.Dir = o.root
@@ -66,13 +85,17 @@ func begin(ctx context.Context, o *options) *run {
 		}
 		return strings.TrimSpace(string(out))
 	}
-	r.Commit, r.Modified = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!BENCHMARKS.md", ":!bench/results") != ""
-	return r
+	s.Commit, s.Modified = git("rev-parse", "--short=12", "HEAD"), git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!BENCHMARKS.md", ":!bench/results") != ""
+	return s
 }
 
-// finish notes the end.
-func (r *run) finish() {
-	r.Finished, r.LoadAfter, r.Complete = time.Now().UTC().Truncate(time.Second), loadAverage(), true
+// finish notes the end of a sitting, which is that of the run when everything was measured.
+func (r *run) finish(complete bool) {
+	s := &r.Sittings[len(r.Sittings)-1]
+	s.Finished, s.LoadAfter = time.Now().UTC().Truncate(time.Second), loadAverage()
+	if complete {
+		r.Finished, r.LoadAfter, r.Complete = s.Finished, s.LoadAfter, true
+	}
 }
 
 func (r *run) write(dir string) error {

@@ -6,6 +6,9 @@
 //	go run ./bench/run            everything, some three hours
 //	go run ./bench/run -only peers -compare A1,D -peers fraiseql,floor
 //	                              a part of it
+//	go run ./bench/run -continue bench/results/2026-11-30T101537Z
+//	                              the rest of a run that was broken off, with the options that it had; refused where the machine,
+//	                              the options or the code that is measured are not those that it began with
 //	go run ./bench/run -short     seconds, to see that it works; never published
 //	go run ./bench/run -docs      BENCHMARKS.md again from the raw results
 package main
@@ -49,13 +52,14 @@ type options struct {
 	part    string        // of the run, see there
 	wait    time.Duration // for a quiet machine
 	short   bool
+	carryOn string // folder of the run that goes on; "": a new one
+	busy    func(ctx context.Context, wait time.Duration) bool
 	log     func(format string, args ...any)
 }
 
-// command parses the flags and does what they say.
-func command(ctx context.Context, args []string) error {
-	o := options{log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
-	flags := flag.NewFlagSet("run", flag.ContinueOnError)
+// flags are those of the command.
+func (o *options) flags() (flags *flag.FlagSet, docs *bool) {
+	flags = flag.NewFlagSet("run", flag.ContinueOnError)
 	flags.StringVar(&o.root, "root", ".", "folder of the project")
 	flags.StringVar(&o.results, "results", "", "folder for the results; BENCHMARKS.md is then left as it is (default bench/results, of a short run .cache/bench)")
 	flags.StringVar(&o.binary, "binary", "", "the fraiseql command to measure (default: built from the source)")
@@ -68,7 +72,14 @@ func command(ctx context.Context, args []string) error {
 	flags.StringVar(&o.letters, "compare", "", "only these comparisons, letters with commas")
 	flags.DurationVar(&o.wait, "wait", 3*time.Minute, "how long to wait for a quiet machine before the run counts as busy")
 	flags.BoolVar(&o.short, "short", false, "a run of seconds that is not published")
-	docs := flags.Bool("docs", false, "measure nothing; write BENCHMARKS.md from the results that are there")
+	flags.StringVar(&o.carryOn, "continue", "", "go on with the run in this folder, which was broken off; the other options are to be those that it had")
+	return flags, flags.Bool("docs", false, "measure nothing; write BENCHMARKS.md from the results that are there")
+}
+
+// command parses the flags and does what they say.
+func command(ctx context.Context, args []string) error {
+	o := options{busy: busy, log: func(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }}
+	flags, docs := o.flags()
 	if err := flags.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return nil
@@ -82,15 +93,8 @@ func command(ctx context.Context, args []string) error {
 	if o.short && o.peers == "" {
 		o.peers = us + "," + floor
 	}
-	elsewhere := o.results != ""
-	if !elsewhere {
-		o.results = filepath.Join(o.root, "bench", "results")
-		if o.short {
-			o.results = filepath.Join(o.root, ".cache", "bench")
-		}
-	}
-	var err error
-	if o.root, err = filepath.Abs(o.root); err != nil {
+	elsewhere, err := o.places()
+	if err != nil {
 		return err
 	}
 	if !*docs {
@@ -99,6 +103,30 @@ func command(ctx context.Context, args []string) error {
 		}
 	}
 	return writeDocs(o.results, filepath.Join(o.root, "BENCHMARKS.md"))
+}
+
+// places fills in the folders, and reports whether results go to another one than that of BENCHMARKS.md.
+func (o *options) places() (elsewhere bool, err error) {
+	if o.root, err = filepath.Abs(o.root); err != nil {
+		return false, err
+	}
+	usual := filepath.Join(o.root, "bench", "results")
+	switch {
+	case o.carryOn != "" && o.results != "":
+		return false, errors.New("-results: a run that goes on has its folder")
+	case o.carryOn != "":
+		if o.carryOn, err = filepath.Abs(o.carryOn); err != nil {
+			return false, err
+		}
+		o.results = filepath.Dir(o.carryOn)
+		return o.results != usual, nil
+	case o.results != "":
+		return true, nil
+	}
+	if o.results = usual; o.short {
+		o.results = filepath.Join(o.root, ".cache", "bench")
+	}
+	return false, nil
 }
 
 // chosen says which part of everything is measured.
@@ -126,11 +154,10 @@ func writeDocs(results, file string) error {
 	return os.WriteFile(file, []byte(d.document()), 0o644)
 }
 
-// measure makes one run.
+// measure makes one run, or what is left of it.
 func measure(ctx context.Context, o *options) error {
-	run := begin(ctx, o)
-	dir := filepath.Join(o.results, run.Started.Format("2006-01-02T150405Z"))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	run, dir, err := sitDown(ctx, o)
+	if err != nil {
 		return err
 	}
 	if run.Busy {
@@ -139,26 +166,44 @@ func measure(ctx context.Context, o *options) error {
 	if err := run.write(dir); err != nil {
 		return err
 	}
-	if o.only == "" || o.only == "go" {
-		if err := goBenchmarks(ctx, o, dir); err != nil {
-			return err
-		}
-	}
-	if o.only != "go" {
-		if err := wholeProcess(ctx, o, dir); err != nil {
-			return err
-		}
-	}
-	run.finish()
-	if err := run.write(dir); err != nil {
+	err = everything(ctx, o, run, dir)
+	run.finish(err == nil)
+	if err := errors.Join(err, run.write(dir)); err != nil {
+		o.log("broken off; to go on: the same command with -continue %s", dir)
 		return err
 	}
 	o.log("results in %s", dir)
 	return nil
 }
 
+// sitDown begins a run, or another sitting of one.
+func sitDown(ctx context.Context, o *options) (run *run, dir string, err error) {
+	if o.carryOn != "" {
+		run, err = carryOn(ctx, o)
+		return run, o.carryOn, err
+	}
+	if run, err = begin(ctx, o); err != nil {
+		return nil, "", err
+	}
+	dir = filepath.Join(o.results, run.Started.Format("2006-01-02T150405Z"))
+	return run, dir, os.MkdirAll(dir, 0o755)
+}
+
+// everything that was asked for is measured.
+func everything(ctx context.Context, o *options, run *run, dir string) error {
+	if o.only == "" || o.only == "go" {
+		if err := goBenchmarks(ctx, o, dir); err != nil {
+			return err
+		}
+	}
+	if o.only == "go" {
+		return nil
+	}
+	return wholeProcess(ctx, o, run, dir)
+}
+
 // wholeProcess builds the command, unless one is given, and runs the scenarios.
-func wholeProcess(ctx context.Context, o *options, dir string) error {
+func wholeProcess(ctx context.Context, o *options, run *run, dir string) error {
 	binary := o.binary
 	if binary == "" {
 		temp, err := os.MkdirTemp("", "fraiseql-bench-")
@@ -181,5 +226,5 @@ func wholeProcess(ctx context.Context, o *options, dir string) error {
 	if o.only == "scenarios" {
 		return nil
 	}
-	return compare(ctx, o, binary, dir)
+	return compare(ctx, o, run, binary, dir)
 }

@@ -13,7 +13,13 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/testkit"
 )
 
-func TestMain(m *testing.M) { os.Exit(testkit.Main(m)) }
+func TestMain(m *testing.M) {
+	if folder := os.Getenv(fakeFolder); folder != "" && len(os.Args) > 1 && !strings.HasPrefix(os.Args[1], "-") {
+		fake(folder, os.Args[1:])
+		return
+	}
+	os.Exit(testkit.Main(m))
+}
 
 // TestShortRun measures with the built command and shows what came out as if it were worth it.
 func TestShortRun(t *testing.T) {

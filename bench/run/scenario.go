@@ -58,22 +58,22 @@ type recorder struct {
 	o      *options
 	binary string
 	file   *os.File
-	secret string  // file with that of tenants
-	server *server // that of a comparison, whose CPU time is not that of others
+	secret string   // file with that of tenants
+	server *server  // that of a comparison, whose CPU time is not that of others
+	before []record // of earlier sittings
 }
 
 // scenarios runs all of them, round by round.
 func scenarios(ctx context.Context, o *options, binary, name string) (err error) {
-	file, err := os.Create(name)
+	r, err := openRecords(o, binary, name)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		if closed := file.Close(); err == nil {
+		if closed := r.file.Close(); err == nil {
 			err = closed
 		}
 	}()
-	r := &recorder{o: o, binary: binary, file: file}
 	rounds := o.rounds
 	if o.short {
 		rounds = 1
@@ -186,9 +186,12 @@ func (r *recorder) args(args ...string) []string {
 	return args
 }
 
-// run runs the command once and writes the record. A command that ends without a result is an error; deliveries
-// that were not right are figures.
+// run runs the command once and writes the record, unless an earlier sitting has it. A command that ends without a result is an
+// error; deliveries that were not right are figures.
 func (r *recorder) run(ctx context.Context, rec record, args []string) (*record, error) {
+	if before := r.recorded(&rec); before != nil {
+		return before, nil
+	}
 	rec.Command = "fraiseql " + strings.Join(args, " ")
 	return r.runAs(ctx, rec, args)
 }
@@ -208,6 +211,9 @@ func (r *recorder) runAs(ctx context.Context, rec record, args []string) (*recor
 	rec.OthersCPU = max(0, readCPU().others(before)-(r.server.cpu()-server))
 	if rec.Scenario == many {
 		rec.OthersCPU = 0 // its servers, and those of the others, are of this run
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err // whatever it says of the part that it did
 	}
 	var failed *exec.ExitError
 	if errors.As(err, &failed) && failed.ExitCode() == 1 {
