@@ -40,29 +40,38 @@ const (
 // pythons are the systems inside Python, ours and others, which comparisons of their own are about.
 var pythons = []string{"fraiseql-serve", "fraiseql-asgi", "strawberry", "ariadne", "graphql-core"}
 
-// interpreted are those of them that execute in Python for each subscriber. The rates of other comparisons are many times
-// what they hold; P1 and P2 are within their reach.
-var interpreted = []string{"strawberry", "ariadne", "graphql-core"}
+// The comparisons that some are for; the others would say nothing new of them.
+var (
+	// interpreted are those that execute in Python for each subscriber. The rates of other comparisons are many times what they hold; P1 and
+	// P2 are within their reach, B1 and C show what they are beside.
+	interpreted = []string{"B1", "C", "P1", "P2"}
+	// inPython are ours inside Python: ranges, pairs, storms and large events are the engine's, which is the same.
+	inPython = []string{"A1", "A2", "A4", "B1", "B2", "C", "D", "E", "P1", "P2"}
+	// asLibrary is the engine in a program of its own: where it matters how events come.
+	asLibrary = []string{"A1", "A2", "A3", "A4", "A5", "B1", "B2", "D", "E2", "F"}
+	// delayed is where deliveries can share a write.
+	delayed = []string{"A1", "A2", "A4", "A5", "B1"}
+)
 
 // peers are all systems, ours first.
 var peers = []peer{
 	{us, "go", ours, 64, "System calls and copies into sockets; events come by HTTP.", "", nil},
-	{"library", "go", goPeer("library"), 64, "The same engine in a program of its own, which takes events as the others do.", "", nil},
+	{"library", "go", goPeer("library"), 64, "The same engine in a program of its own, which takes events as the others do.", "", asLibrary},
 	{floor, "go", goPeer(floor), 64, "write(2) of ready frames: nothing but system calls.", "", nil},
 	{floorHTTP, "go", goPeer(floor, "-http"), 64, "The same, with events by `net/http`: what the request takes, which ours are published by.", "", []string{"A1", "A2", "D"}},
 	{"centrifuge", "go", goPeer("centrifuge"), 16, "Not GraphQL: nothing is executed, bytes are shared; a write for each message.", "centrifuge", nil},
-	{"centrifuge-5ms", "go", goPeer("centrifuge", "-write-delay", "5ms"), 64, "The same; messages gather for 5 ms before they are written.", "centrifuge", nil},
+	{"centrifuge-5ms", "go", goPeer("centrifuge", "-write-delay", "5ms"), 64, "The same; messages gather for 5 ms before they are written.", "centrifuge", delayed},
 	{"gqlgen", "go", goPeer("gqlgen"), 4, "Executes and encodes for each subscriber; a goroutine and a write for each message.", "", nil},
 	{"graph-gophers", "go", goPeer("graph-gophers"), 4, "The same, with a minimal transport of coder/websocket.", "", nil},
 	{"async-graphql", "cargo", cargoPeer("async-graphql"), 4, "Rust, tokio and axum; the same.", "", nil},
 	{"graphql-ws", "npm", nodePeer("graphql-ws"), 4, "One thread; executes and encodes for each subscriber.", "", nil},
 	{"mercurius", "npm", nodePeer("mercurius"), 4, "The same.", "", nil},
 	{"yoga", "npm", nodePeer("yoga"), 4, "The same, over server-sent events.", "sse", nil},
-	{"fraiseql-serve", "python3", pythonPeer("fraiseql-serve"), 64, "The engine inside Python, its own transport: as ours, but events are read and published in Python.", "", nil},
-	{"fraiseql-asgi", "python3", pythonPeer("fraiseql-asgi"), 16, "The engine inside Python, mounted into uvicorn: uvicorn's WebSocket, a call and a write for each message.", "", nil},
-	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; executes and encodes for each subscriber.", "", nil},
-	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same.", "", nil},
-	{"graphql-core", "python3", pythonPeer("graphql-core"), 4, "The same: its `subscribe` behind a minimal transport.", "", nil},
+	{"fraiseql-serve", "python3", pythonPeer("fraiseql-serve"), 64, "The engine inside Python, its own transport: as ours, but events are read and published in Python.", "", inPython},
+	{"fraiseql-asgi", "python3", pythonPeer("fraiseql-asgi"), 16, "The engine inside Python, mounted into uvicorn: uvicorn's WebSocket, a call and a write for each message.", "", inPython},
+	{"strawberry", "python3", pythonPeer("strawberry"), 4, "One thread of Python; executes and encodes for each subscriber.", "", interpreted},
+	{"ariadne", "python3", pythonPeer("ariadne"), 4, "The same.", "", interpreted},
+	{"graphql-core", "python3", pythonPeer("graphql-core"), 4, "The same: its `subscribe` behind a minimal transport.", "", interpreted},
 }
 
 // builder knows where things are.
