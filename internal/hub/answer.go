@@ -74,10 +74,7 @@ func (h *Hub) projectResult(r *Request, p *plan.Projection, value []byte) (*queu
 	if err := a.tape.Parse(value, jsontape.Limits{Depth: l.Depth, Bytes: l.Bytes}); err != nil {
 		return nil, err
 	}
-	m := a.slab.message()
-	m.Extra = r.extra
-	m.Payload = a.slab.project(func(dst []byte) []byte {
+	return a.slab.add(r.extra, func(dst []byte) []byte {
 		return p.AppendResolved(dst, &a.tape, jsontape.Root)
-	})
-	return m, nil
+	}), nil
 }

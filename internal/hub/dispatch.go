@@ -32,12 +32,14 @@ type dispatch struct {
 	slab     slab
 	last     *plan.Projection // whose payload of this event is payload
 	payload  []byte
-	memo     plan.Memo // what other projections of this event found
-	cursor   []byte    // text of the event's cursor, once it was needed
-	buf      []byte    // texts of addresses
-	key      []byte    // index key
-	owners   []string  // list at an @owner path
-	cells    []*cell   // those that narrowing found
+	message  *queue.Message // of the group that was prepared last
+	kept     []*Group       // that keep theirs until the end of the event
+	memo     plan.Memo      // what other projections of this event found
+	cursor   []byte         // text of the event's cursor, once it was needed
+	buf      []byte         // texts of addresses
+	key      []byte         // index key
+	owners   []string       // list at an @owner path
+	cells    []*cell        // those that narrowing found
 	started  time.Time
 	timed    uint8
 	// discarded is why the turn refused the event, a label of observe.EventsDiscarded.
@@ -92,6 +94,7 @@ func (d *dispatch) end() {
 		d.narrowed, d.narrows = policy.Audience{}, false
 	}
 	d.base, d.aud = nil, nil
+	d.last, d.payload, d.cursor, d.message = nil, nil, nil, nil
 	clear(d.lanes)
 	clear(d.owners)
 	clear(d.cells)
@@ -127,6 +130,7 @@ func (c *channel) dispatch(d *dispatch) {
 		}
 	}
 	c.running = false
+	d.forgetKept()
 	if c.follow != nil {
 		c.follow.recordLocked(d)
 	}
@@ -370,6 +374,9 @@ func (c *channel) breatheLocked(d *dispatch) {
 // event is for the group now: with a resolver, messages come later.
 func (d *dispatch) prepare(g *Group) bool {
 	if g.stamp == d.seq {
+		if g.rest != nil && g.rest.message != nil {
+			d.message = g.rest.message
+		}
 		return g.pass
 	}
 	g.stamp = d.seq
@@ -382,24 +389,48 @@ func (d *dispatch) prepare(g *Group) bool {
 		g.pass = false
 		return false
 	}
-	g.message = d.slab.message()
-	g.message.Payload = d.project(g)
-	d.finish(g, g.message)
+	d.message = d.compose(g)
+	if g.rest != nil && len(g.rest.cells) > 0 {
+		g.rest.message = d.message
+		d.kept = append(d.kept, g)
+	}
 	return true
+}
+
+// forgetKept lets groups of several cells forget their messages: one that is silent from now on holds nothing of an event.
+func (d *dispatch) forgetKept() {
+	for i, g := range d.kept {
+		g.rest.message = nil
+		d.kept[i] = nil
+	}
+	d.kept = d.kept[:0]
+}
+
+// compose makes the group's message of the event.
+func (d *dispatch) compose(g *Group) *queue.Message {
+	payload := d.project(g)
+	switch {
+	case g.cursors || g.keyed:
+		return d.extend(g, payload)
+	case d.slab.apart:
+		return &queue.Message{Payload: payload}
+	}
+	m := d.slab.message()
+	m.Payload = payload
+	return m
 }
 
 // project returns the event's payload. Groups of one document that differ in arguments only, one after the
 // other, share the bytes.
 func (d *dispatch) project(g *Group) []byte {
 	if p := g.projection; d.last != p {
-		several := g.channel().groups.len() > 1
-		d.payload = d.slab.project(func(dst []byte) []byte {
-			if several {
-				return p.AppendShared(dst, d.tape, &d.memo)
-			}
-			return p.AppendPayload(dst, d.tape, jsontape.Root)
-		})
-		d.last = p
+		out := d.slab.room()
+		if several := g.channel().groups.len() > 1; several {
+			out = p.AppendShared(out, d.tape, &d.memo)
+		} else {
+			out = p.AppendPayload(out, d.tape, jsontape.Root)
+		}
+		d.last, d.payload = p, d.slab.carve(out)
 	}
 	return d.payload
 }
@@ -420,7 +451,7 @@ func (d *dispatch) serve(g *Group, s *Subscription) {
 		d.results[queue.Gone]++
 		return
 	}
-	r, messages := s.EnqueueCounted(g.message)
+	r, messages := s.EnqueueCounted(d.message)
 	if r.Waits() {
 		d.out.Enqueued++
 	}

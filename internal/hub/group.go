@@ -15,9 +15,8 @@ type Group struct {
 	shape      *shape
 	bucket     *bucket
 	rest       *groupRest // nil most of the time
-	message    *queue.Message
-	stamp      uint64 // the event that pass and message belong to
-	first      cell   // of the domain that came first, or none
+	stamp      uint64     // the event that pass belongs to
+	first      cell       // of the domain that came first, or none
 	members    int32
 	pass       bool
 	keyed      bool // LATEST compares a value of the event
@@ -28,7 +27,8 @@ type Group struct {
 type groupRest struct {
 	buckets []*bucket // further ones, of IN
 	cells   map[*internedDomain]*cell
-	lane    *lane // with a resolver
+	lane    *lane          // with a resolver
+	message *queue.Message // of several cells, of the event at work; nil between events
 }
 
 func (g *Group) tableKey() string { return g.key }

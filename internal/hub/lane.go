@@ -138,9 +138,7 @@ func (d *dispatch) enter(g *Group, l *lane) bool {
 	r := &Request{group: g, home: g, resolver: by, readers: d.ownReaders(), seq: d.seq}
 	switch {
 	case by == nil:
-		r.message = d.slab.message()
-		r.message.Payload = d.project(g)
-		d.finish(g, r.message)
+		r.message = d.compose(g)
 		if g.cursors {
 			r.follow(d)
 		}
@@ -172,9 +170,9 @@ func (r *Request) prepare(d *dispatch) {
 		return
 	}
 	if r.group.keyed {
-		var m queue.Message
-		d.finish(r.group, &m)
-		r.extra = m.Extra
+		if x := new(queue.Extra); d.describe(r.group, x) {
+			r.extra = x
+		}
 	}
 }
 

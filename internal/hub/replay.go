@@ -356,10 +356,7 @@ func (r *replay) project(d *dispatch, m *bus.Message, recorded bool) *queue.Mess
 	if r.resolves() && r.enterLocked(d) {
 		return nil
 	}
-	out := d.slab.message()
-	out.Payload = d.slab.project(func(dst []byte) []byte { return r.match.projection.AppendPayload(dst, d.tape, 0) })
-	d.finish(r.group, out)
-	return out
+	return d.extend(r.group, d.slab.carve(r.match.projection.AppendPayload(d.slab.room(), d.tape, 0)))
 }
 
 // expired reports whether the identity that it has taken over has ended.

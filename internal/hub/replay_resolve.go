@@ -32,9 +32,8 @@ func (r *Request) followed() *followed {
 
 // follow sets what a request has in a group with cursors.
 func (r *Request) follow(d *dispatch) {
-	var m queue.Message
-	d.finish(r.group, &m)
-	fo := &followed{Extra: *m.Extra, told: d.standing()}
+	fo := &followed{told: d.standing()}
+	d.describe(r.group, &fo.Extra)
 	r.extra = &fo.Extra
 }
 
@@ -62,9 +61,7 @@ func (r *replay) enterLocked(d *dispatch) bool {
 		return true
 	}
 	q.done = true
-	q.message = d.slab.message()
-	q.message.Extra = q.extra
-	q.message.Payload = d.slab.project(func(dst []byte) []byte { return r.match.projection.AppendPayload(dst, d.tape, 0) })
+	q.message = d.slab.add(q.extra, func(dst []byte) []byte { return r.match.projection.AppendPayload(dst, d.tape, 0) })
 	return true
 }
 
@@ -172,8 +169,5 @@ func (h *Hub) unresolved(r *Request) *queue.Message {
 	if a.tape.Parse(r.event.Data, h.limits.Load().Events) != nil {
 		return nil
 	}
-	m := a.slab.message()
-	m.Extra = r.extra
-	m.Payload = a.slab.project(func(dst []byte) []byte { return r.group.projection.AppendPayload(dst, &a.tape, jsontape.Root) })
-	return m
+	return a.slab.add(r.extra, func(dst []byte) []byte { return r.group.projection.AppendPayload(dst, &a.tape, jsontape.Root) })
 }
