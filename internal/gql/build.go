@@ -214,8 +214,7 @@ func (l *loader) buildField(def *ast.FieldDefinition, parent *Type) *Field {
 func (l *loader) buildArgument(def *ast.ArgumentDefinition) *Argument {
 	a := &Argument{
 		Name: def.Name, Description: def.Description, Deprecated: deprecation(def.Directives),
-		Type: l.ref(def.Type), Member: l.memberName(def.Name), Position: positionOf(def.Position),
-		Unscoped: l.taken(def, "unscoped") != nil,
+		Type: l.ref(def.Type), Position: positionOf(def.Position), Unscoped: l.taken(def, "unscoped") != nil,
 	}
 	l.noteDefault(a, def.DefaultValue)
 	return a
@@ -224,8 +223,7 @@ func (l *loader) buildArgument(def *ast.ArgumentDefinition) *Argument {
 func (l *loader) buildInput(def *ast.FieldDefinition) *Argument {
 	a := &Argument{
 		Name: def.Name, Description: def.Description, Deprecated: deprecation(def.Directives),
-		Type: l.ref(def.Type), Member: l.memberName(def.Name), Position: positionOf(def.Position),
-		Unscoped: l.taken(def, "unscoped") != nil,
+		Type: l.ref(def.Type), Position: positionOf(def.Position), Unscoped: l.taken(def, "unscoped") != nil,
 	}
 	l.noteDefault(a, def.DefaultValue)
 	return a

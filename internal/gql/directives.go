@@ -137,6 +137,10 @@ func (l *loader) takeArguments(args ast.ArgumentDefinitionList) {
 func (l *loader) take(list *ast.DirectiveList, loc ast.DirectiveLocation, on any) {
 	var kept ast.DirectiveList
 	for _, d := range *list {
+		if l.refused[d.Name] {
+			l.errorAt(d.Position, fmt.Sprintf("@%s is refused: nothing here could enforce it", d.Name))
+			continue
+		}
 		name := l.ownName(d.Name)
 		if name == "" {
 			kept = append(kept, d)
@@ -296,7 +300,11 @@ func (l *loader) checkCompatible(def, ours *ast.DirectiveDefinition, doc *ast.Sc
 		case theirs == nil:
 			bad(a.Position, "it has no argument %s", a.Name)
 		case !sameShape(a.Type, theirs.Type, l.compatibleName(doc)):
-			bad(a.Position, "argument %s must be %s", a.Name, theirs.Type)
+			problem := enumProblem(doc.Definitions.ForName(a.Type.Name()), own().enums[theirs.Type.Name()])
+			if problem == "" {
+				problem = fmt.Sprintf("argument %s must be %s", a.Name, theirs.Type)
+			}
+			bad(a.Position, "%s", problem)
 		case a.DefaultValue != nil && (theirs.DefaultValue == nil || a.DefaultValue.Raw != theirs.DefaultValue.Raw):
 			bad(a.Position, "argument %s has another default", a.Name)
 		}
@@ -313,7 +321,7 @@ func (l *loader) compatibleName(doc *ast.SchemaDocument) func(theirs, ours strin
 	return func(theirs, ours string) bool {
 		def := doc.Definitions.ForName(theirs)
 		if enum := own().enums[ours]; enum != nil {
-			return theirs == ours && (def == nil || isSubset(def, enum))
+			return theirs == ours && enumProblem(def, enum) == ""
 		}
 		if theirs == ours {
 			return true
@@ -333,16 +341,20 @@ func sameShape(a, b *ast.Type, sameName func(a, b string) bool) bool {
 	return sameName(a.NamedType, b.NamedType)
 }
 
-func isSubset(def, enum *ast.Definition) bool {
+// enumProblem says what makes a definition of the name of an enum of ours another one, "" if nothing does. nil is no definition.
+func enumProblem(def, enum *ast.Definition) string {
+	if def == nil || enum == nil || def.Name != enum.Name {
+		return ""
+	}
 	if def.Kind != ast.Enum {
-		return false
+		return def.Name + " must be an enum"
 	}
 	for _, v := range def.EnumValues {
 		if enum.EnumValues.ForName(v.Name) == nil {
-			return false
+			return fmt.Sprintf("enum %s has the value %s, which is not one of FraiseQL's", def.Name, v.Name)
 		}
 	}
-	return true
+	return ""
 }
 
 // hideEnums drops definitions of our enums that nothing but our directives used.
@@ -363,7 +375,7 @@ func (l *loader) hideEnums(doc *ast.SchemaDocument) {
 	}
 	kept := doc.Definitions[:0]
 	for _, def := range doc.Definitions {
-		if enum := own().enums[def.Name]; enum != nil && !used[def.Name] && isSubset(def, enum) {
+		if enum := own().enums[def.Name]; enum != nil && !used[def.Name] && enumProblem(def, enum) == "" {
 			continue
 		}
 		kept = append(kept, def)

@@ -19,7 +19,7 @@ enum link__Purpose { SECURITY EXECUTION }
 `
 
 // federationDirectives are those of Apollo Federation 2 that say nothing about who may see what. They are
-// accepted when linked and have no effect here. @policy is missing on purpose: it could not be enforced.
+// accepted when linked and have no effect here. @policy is missing on purpose: see refusedDirective.
 const federationDirectives = `
 directive @key(fields: federation__FieldSet!, resolvable: Boolean = true) repeatable on OBJECT | INTERFACE
 directive @requires(fields: federation__FieldSet!) on FIELD_DEFINITION
@@ -34,6 +34,9 @@ directive @interfaceObject on OBJECT
 directive @composeDirective(name: String!) repeatable on SCHEMA
 scalar federation__FieldSet
 `
+
+// refusedDirective says who may see what by rules that only a router of Apollo's knows: it could not be enforced here.
+const refusedDirective = "policy"
 
 // federation returns the definitions of federationDirectives, made for this load: they become parts of its document.
 func (l *loader) federation() *ast.SchemaDocument {
@@ -109,6 +112,7 @@ func (l *loader) readLink(d *ast.Directive, doc *ast.SchemaDocument) {
 		}
 	}
 	if fed {
+		l.refused[prefix+"__"+refusedDirective] = true
 		l.supplyFederation(doc, prefix)
 	}
 	imports := d.Arguments.ForName("import")
@@ -125,6 +129,8 @@ func (l *loader) readLink(d *ast.Directive, doc *ast.SchemaDocument) {
 			l.alias[as] = name
 		case own().directives[as] != nil && doc.Directives.ForName(as) == nil:
 			l.errorAt(c.Value.Position, fmt.Sprintf("@link imports a directive @%s that is not FraiseQL's: import it under another name", as))
+		case fed && name == refusedDirective:
+			l.refused[as] = true
 		case fed:
 			l.importFederation(doc, name, as)
 		}

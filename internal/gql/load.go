@@ -20,7 +20,7 @@ var generations atomic.Uint64
 // LoadSchema reads SDL, checks it and our directives, and reports every problem at once: first those of
 // syntax, then those of the type system, then those of our directives' meaning, each stage in source order.
 func LoadSchema(sources []SchemaSource, opt SchemaOptions) (*Schema, []*SchemaError) {
-	l := &loader{opt: opt, uses: map[any][]use{}, broken: map[any]bool{}, alias: map[string]string{}}
+	l := &loader{opt: opt, uses: map[any][]use{}, broken: map[any]bool{}, alias: map[string]string{}, refused: map[string]bool{}}
 	doc := l.parse(sources)
 	if l.failed() {
 		return nil, l.sorted()
@@ -60,7 +60,9 @@ type loader struct {
 	// broken marks elements with a directive of ours that could not be read: nothing more is said about them.
 	broken map[any]bool
 	// alias maps names that @link imported to ours.
-	alias     map[string]string
+	alias map[string]string
+	// refused holds the names of Federation's @policy.
+	refused   map[string]bool
 	federated *ast.SchemaDocument // see federation
 	// emptyQuery is set when the SDL has no query root.
 	emptyQuery string
@@ -76,7 +78,7 @@ func (l *loader) errorAt(p *ast.Position, message string) {
 	l.errs = append(l.errs, &SchemaError{Position: positionOf(p), Message: message})
 }
 
-// sorted returns the problems in source order.
+// sorted returns the problems in source order, each once: fields that share an input type share what is wrong with it.
 func (l *loader) sorted() []*SchemaError {
 	sort.SliceStable(l.errs, func(i, j int) bool {
 		a, b := l.errs[i].Position, l.errs[j].Position
@@ -88,7 +90,12 @@ func (l *loader) sorted() []*SchemaError {
 		}
 		return a.Column < b.Column
 	})
-	return l.errs
+	seen := map[SchemaError]bool{}
+	return slices.DeleteFunc(l.errs, func(e *SchemaError) bool {
+		again := seen[*e]
+		seen[*e] = true
+		return again
+	})
 }
 
 func positionOf(p *ast.Position) Position {

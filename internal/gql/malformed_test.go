@@ -75,9 +75,14 @@ func TestTokensThatCannotBeRead(t *testing.T) {
 		{"subscription { a(x: \"\x01\") }", `Syntax Error: Invalid character within String: "\u0001".`},
 		{`subscription { a(x: 01) }`, `Syntax Error: Invalid number, unexpected digit after 0: "1".`},
 		{`subscription { a ~ }`, `Syntax Error: Cannot parse the unexpected character "~".`},
+		{`subscription { a é { n } }`, `Syntax Error: Cannot parse the unexpected character "é".`},
+		{`subscription { a(x: "ü猫") { #ü 猫` + "\n" + `x 🐈 } }`, `Syntax Error: Cannot parse the unexpected character "🐈".`},
+		{`subscription { a(x: -猫) }`, `Syntax Error: Invalid number, expected digit but got: "猫".`},
+		{`subscription { a(x: "é\ü") }`, `Syntax Error: Invalid character escape sequence: \ü.`},
+		{`subscription { a(x: "\u00Cé") }`, `Syntax Error: Invalid character escape sequence: \u00C.`},
 	} {
 		_, errs := Schemaless().Parse(c.text, Limits{})
-		if len(errs) != 1 || errs[0].Message != c.want || errs[0].Locations[0].Column < 16 {
+		if len(errs) != 1 || errs[0].Message != c.want || errs[0].Locations[0].Line == 1 && errs[0].Locations[0].Column < 16 {
 			t.Errorf("%s: %v", c.text, errs)
 		}
 		_, problems := LoadSchema([]SchemaSource{{"s", "type T { a(x: Int = " + c.text[20:] + "): Int }"}}, SchemaOptions{})

@@ -148,21 +148,46 @@ func syntaxError(src *ast.Source, err error, lim Limits) *Error {
 	return e
 }
 
-// lexerError finds what is wrong with a token that cannot be read: the parser only says that it is invalid.
+// lexerError finds what is wrong with a token that cannot be read, where the parser only says that it is invalid or may
+// have quoted a byte.
 func lexerError(src *ast.Source, err *gqlerror.Error) *gqlerror.Error {
-	if !strings.Contains(err.Message, lexer.Invalid.String()) {
+	unread := strings.Contains(err.Message, lexer.Invalid.String())
+	if !unread && !strings.ContainsFunc(err.Message, func(r rune) bool { return r >= utf8.RuneSelf }) {
 		return err
 	}
 	for lex := lexer.New(src); ; {
 		tok, err2 := lex.ReadToken()
 		var better *gqlerror.Error
-		if errors.As(err2, &better) && better != nil {
+		if errors.As(err2, &better) && better != nil && (unread || better.Message == err.Message) {
+			better.Message = wholeCharacter(better.Message, src.Input, tok.Pos)
 			return better
 		}
 		if tok.Kind == lexer.EOF || tok.Kind == lexer.Invalid {
 			return err
 		}
 	}
+}
+
+// wholeCharacter mends a message of the lexer, which quotes bytes: that a character beyond ASCII begins with as if it were
+// one, and perhaps a part of one at the end of an escape.
+func wholeCharacter(message, text string, at ast.Position) string {
+	offset := at.End // in characters, of what follows what could be read
+	if strings.HasPrefix(message, "Cannot parse") {
+		offset = at.Start
+	}
+	for _, char := range text {
+		if offset--; offset >= 0 {
+			continue
+		}
+		quoted := string(rune(string(char)[0]))
+		for _, around := range [][2]string{{`"`, `".`}, {`\`, `.`}} {
+			if head, found := strings.CutSuffix(message, around[0]+quoted+around[1]); found {
+				return head + around[0] + string(char) + around[1]
+			}
+		}
+		break
+	}
+	return strings.ToValidUTF8(message, "")
 }
 
 // tokenLocation finds the first token past a count.

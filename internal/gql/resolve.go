@@ -8,6 +8,7 @@ import (
 
 	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/filter"
+	"github.com/fraiseql/fraiseql-go/internal/jsontape"
 )
 
 // resolve gives our directives their meaning, which needs the whole type system.
@@ -20,6 +21,9 @@ func (l *loader) resolve(s *Schema) {
 				l.resolveRoot(f, fd)
 			} else {
 				l.refuseRootDirectives(f, fd)
+			}
+			if u := l.taken(fd, "from"); u != nil && t.Kind == InterfaceType {
+				l.checkFrom(f, u)
 			}
 		}
 	}
@@ -129,34 +133,15 @@ func (l *loader) path(u *use, arg string, payload *Type) []string {
 // listCrossing returns the index of a segment before the last that holds a list, -1 for none. Members that
 // the payload type does not know end the walk.
 func listCrossing(t *Type, path []string) int {
+	p := payloadOf(t)
 	for i, segment := range path[:len(path)-1] {
-		f := t.reads(segment)
-		if f == nil {
-			return -1
-		}
-		if f.Type.Elem != nil {
+		inner, list := p.at(segment)
+		if list != nil {
 			return i
 		}
-		t = f.Type.Name()
+		p = inner
 	}
 	return -1
-}
-
-// reads returns the field that reads a member of data, or nil; of a union the field of any possible type.
-func (t *Type) reads(member string) *Field {
-	for _, f := range t.Fields {
-		if f.From == member {
-			return f
-		}
-	}
-	if t.Kind == UnionType {
-		for _, p := range t.Possible {
-			if f := p.reads(member); f != nil {
-				return f
-			}
-		}
-	}
-	return nil
 }
 
 func (l *loader) resolveDelivery(f *Field, fd *ast.FieldDefinition, payload *Type) {
@@ -204,48 +189,60 @@ func (l *loader) resolveArgument(f *Field, a *Argument, def *ast.ArgumentDefinit
 		l.errorAt(where.pos, fmt.Sprintf("%s: @match and @where exclude each other", coordinate))
 	case where != nil:
 		l.resolveWhere(a, where.pos, coordinate, payload)
-	case match != nil:
-		path := []string{l.schema.Member(payload, a.Name)}
-		if match.has("path") {
-			path = l.path(match, "path", payload)
-		}
+	case match != nil && match.has("path"):
 		op, _ := filter.ParseOp(match.text("op")) // a value of enum MatchOp: it was checked
-		if problem := operatorProblem(op, a.Type); problem != "" {
-			l.errorAt(match.pos, fmt.Sprintf("%s: %s", coordinate, problem))
-		}
-		a.Match = &Match{Path: path, Op: op, Leaf: a.Type.Name().Leaf}
+		l.matchArgument(a, match.pos, coordinate, l.path(match, "path", payload), op)
 	default:
-		if payload.reads(l.schema.Member(payload, a.Name)) == nil {
-			l.errorAt(def.Position, fmt.Sprintf("%s: %s has no field of that name; say with @match(path:) what it compares, or with @where that it is a filter",
-				coordinate, payload.Name))
-			return
-		}
-		if problem := operatorProblem(filter.EQ, a.Type); problem != "" {
-			l.errorAt(def.Position, fmt.Sprintf("%s: %s", coordinate, problem))
-		}
-		a.Match = &Match{Path: []string{l.schema.Member(payload, a.Name)}, Op: filter.EQ, Leaf: a.Type.Name().Leaf}
+		l.resolveByName(a, def.Position, match, coordinate, payload)
 	}
 }
 
-// Member returns the member of data that a name stands for in an object of a type: what the type's field of
-// that name reads, else the name under the naming rule. t may be nil.
-func (s *Schema) Member(t *Type, name string) string {
-	if t != nil {
-		if f := t.Field(name); f != nil {
-			return f.From
-		}
-		if t.Kind == UnionType {
-			for _, p := range t.Possible {
-				if f := p.Field(name); f != nil {
-					return f.From
-				}
-			}
-		}
+// resolveByName resolves an argument that compares the member of its name.
+func (l *loader) resolveByName(a *Argument, pos *ast.Position, match *use, coordinate string, payload *Type) {
+	member, problem := l.schema.member(payloadOf(payload), a.Name)
+	op := filter.EQ
+	if match != nil {
+		pos = match.pos
+		op, _ = filter.ParseOp(match.text("op"))
 	}
-	if s.snakeCase {
-		return snakeCase(name)
+	switch {
+	case problem != "":
+		l.errorAt(pos, fmt.Sprintf("%s: %s: say with @match(path:) which of them it compares", coordinate, problem))
+	case match == nil && payload.reads(member) == nil:
+		l.errorAt(pos, fmt.Sprintf("%s: %s has no field of that name; say with @match(path:) what it compares, or with @where that it is a filter",
+			coordinate, payload.Name))
+	default:
+		l.matchArgument(a, pos, coordinate, []string{member}, op)
 	}
-	return name
+}
+
+// matchArgument makes an argument compare what is at a path.
+func (l *loader) matchArgument(a *Argument, pos *ast.Position, coordinate string, path []string, op filter.Op) {
+	if problem := operatorProblem(op, a.Type); problem != "" {
+		l.errorAt(pos, fmt.Sprintf("%s: %s", coordinate, problem))
+	} else if err := defaultProblem(a, func(t *jsontape.Tape) error { return operand(a, op, t, jsontape.Root) }); err != nil {
+		l.errorAt(l.pending[a].value.Position, fmt.Sprintf("default of %s: %v", a.Name, err))
+	}
+	a.Match = &Match{Path: path, Op: op, Leaf: a.Type.Name().Leaf}
+}
+
+// defaultProblem applies a check to the coerced default of an argument, if it has one.
+func defaultProblem(a *Argument, check func(t *jsontape.Tape) error) error {
+	if a.Default == nil {
+		return nil
+	}
+	var t jsontape.Tape
+	if err := t.Parse(a.Default, jsontape.Limits{Bytes: len(a.Default)}); err != nil {
+		return err
+	}
+	return check(&t)
+}
+
+// operand says what an operator finds wrong with a value of an argument or of a member of a filter, as it does at every
+// subscribe.
+func operand(a *Argument, op filter.Op, t *jsontape.Tape, r jsontape.Ref) error {
+	_, err := filter.Compare(nil, a.Type.Name().Leaf, op, t, r)
+	return err
 }
 
 // operatorProblem says why an operator cannot take an argument of a type, "" if it can.

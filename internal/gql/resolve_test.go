@@ -30,7 +30,7 @@ union U = P
 input W { orderId: F extraField: F } input F { eq: ID }
 type Subscription {
   p(orderId: ID, renamed: Int, free: Int @match, inner: ID @match(path: "inner.orderId"), w: W @where): P
-  u(orderId: ID): U
+  u(orderId: ID, renamed: Int): U
 }`
 	for _, c := range []struct {
 		snake bool
@@ -54,17 +54,45 @@ type Subscription {
 		if p.Field("orderId").From != c.field || p.Field("renamed").From != "Other" {
 			t.Errorf("snake %v: fields read %s, %s", c.snake, p.Field("orderId").From, p.Field("renamed").From)
 		}
-		if got := s.Member(p, "orderId"); got != c.field {
-			t.Errorf("member %s", got)
+		w := f.Arg("w").Where
+		if got := w.Members["orderId"].Member; got != c.field {
+			t.Errorf("member of a filter %s", got)
 		}
-		if got := s.Member(s.Types["U"], "renamed"); got != "Other" {
-			t.Errorf("member of a union %s", got)
+		if got := w.Members["extraField"].Member; (got == "extra_field") != c.snake {
+			t.Errorf("member of a filter that no field reads %s", got)
 		}
-		if got := s.Member(nil, "extraField"); (got == "extra_field") != c.snake {
-			t.Errorf("member of no type %s", got)
+		if m := s.Subscription.Field("u").Arg("renamed").Match; m.Path[0] != "Other" {
+			t.Errorf("member of a union %s", m.Path)
 		}
 		if m := s.Subscription.Field("u").Arg("orderId").Match; m.Path[0] != c.field || m.Op != filter.EQ || m.Leaf.Kind != scalar.ID {
 			t.Errorf("union's argument %+v", m)
+		}
+	}
+}
+
+// TestMembersOfAbstractTypes: what an argument or a filter compares by name is what the objects of an interface or a union read.
+func TestMembersOfAbstractTypes(t *testing.T) {
+	s := mustLoad(t, `
+interface N { id: ID x: X } type A implements N { id: ID @from(path: "a") x: XA more: Int @from(path: "m") } type B implements N { id: ID @from(path: "a") x: XB }
+interface X { id: ID } type XA implements X { id: ID @from(path: "xa") } type XB implements X { id: ID @from(path: "xa") } type XC implements X { id: ID }
+scalar JSON type C { x: JSON } union U = C | A
+interface Empty { id: ID @from(path: "e") }
+input W { id: F x: XW more: F and: [W!] not: V } input XW { id: F } input F { eq: ID } input V { x: XW }
+type Subscription { n(id: ID, more: Int @match(op: GT), w: W @where): N u(id: ID, w: W @where): U e(id: ID): Empty }`)
+	for field, args := range map[string]map[string]string{"n": {"id": "a", "more": "m"}, "u": {"id": "a"}, "e": {"id": "e"}} {
+		for arg, want := range args {
+			if got := s.Subscription.Field(field).Arg(arg).Match.Path[0]; got != want {
+				t.Errorf("%s(%s:) compares %s, want %s", field, arg, got, want)
+			}
+		}
+	}
+	for _, field := range []string{"n", "u"} {
+		w := s.Subscription.Field(field).Arg("w").Where
+		if got := w.Members["id"].Member + w.Members["x"].Member + w.Members["more"].Member + w.Members["x"].Filter.Members["id"].Member; got != "axmxa" {
+			t.Errorf("@where of %s compares %s", field, got)
+		}
+		if w.Members["and"].Filter != w || w.Members["not"].Filter.Members["x"].Filter != w.Members["x"].Filter || w.Members["id"].Filter != nil {
+			t.Errorf("@where of %s: the filters within are others", field)
 		}
 	}
 }

@@ -200,14 +200,11 @@ type Argument struct {
 	Default     []byte // JSON text of the coerced default value
 	// DefaultText is the default as GraphQL writes it, for introspection.
 	DefaultText string
-	// Member is the member of data that a member of a @where input object names when the payload type has no
-	// field of its name: Name under the naming rule.
-	Member   string
-	Unscoped bool
-	Position Position
+	Unscoped    bool
+	Position    Position
 	// Subscription root arguments only (nil for arguments of other fields); exactly one is set there:
 	Match *Match
-	Where *Where
+	Where *Filter
 }
 
 // Required reports whether a value must be given.
@@ -220,8 +217,17 @@ type Match struct {
 	Leaf scalar.Leaf
 }
 
-// Where marks an argument whose input object is a filter (@where): its members nest as the input type says.
-type Where struct{}
+// Filter is what an input object of a @where means where it stands: what its members name depends on what is filtered.
+type Filter struct {
+	Members map[string]FilterMember // by name
+}
+
+// FilterMember is a member of a filter. `and`, `or` and `not` have no Member; those with operators have no Filter.
+type FilterMember struct {
+	Input  *Argument
+	Member string  // of data
+	Filter *Filter // of what is combined or nested
+}
 
 // EnumMember is a value of an enum.
 type EnumMember struct {

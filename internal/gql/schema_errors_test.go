@@ -94,11 +94,26 @@ type Subscription { p(w: W @where, x: ID @where, y: [W] @where, z: TF @where): P
 			"8: @where filter Y.inn: it needs an input object of operators or of nested members, not [Int!]. Did you mean the operator \"in\"",
 			"9: @where filter Y.startwith: it needs an input object of operators or of nested members, not String. Did you mean the operator \"startsWith\"?",
 			"10: @where filter Y.n: it needs"}},
+		{"where, a problem that several fields have", "input W { n: LI\nAND: [W!] } input LI { eq: Int }\ntype Subscription { a(w: W @where): P b(w: W @where): P c(w: W @where): P }", []string{"6: @where filter W.AND: it needs an input object"}},
+		{"defaults and operators", "type Subscription {\na(n: [Int] = [1] @match(op: BETWEEN)): P\nb(n: [Int] = 1 @match(op: BETWEEN), f: [Float] = [1, null] @match(op: BETWEEN)): P\nc(n: [Int] = [1, 2] @match(op: BETWEEN), f: [Int] = [null] @match(op: IN), id: [ID] = null @match(op: BETWEEN)): P }",
+			[]string{"6: default of n: BETWEEN needs exactly two values", "7: default of n: BETWEEN needs exactly two values", "7: default of f: BETWEEN needs two values that are not null"}},
+		{"defaults and operators of @where", "input W { n: I i: W and: [W!] }\ninput I { between: [Int!]\nbetween_: Int }\ninput I2 { between: [Int!] = [1]\neq: Int }\ninput W2 { n: I2 }\ntype Subscription { p(w: W2 = {n: {eq: 1}} @where): P q(w: W2 @where): P }",
+			[]string{"8: default of between: BETWEEN needs exactly two values"}},
+		{"defaults and operators of @where, nested", "input W { n: I = {between: [1]}\ni: I inner: W and: [W!] not: W }\ninput I { between: [Int] }\ntype Subscription {\nq(w: W = {n: null, and: {n: null, inner: {n: null, not: {n: null, i: {between: [1, null]}}}}} @where): P\nr(w: W = {n: {between: [1, 2]}} @where): P }",
+			[]string{"5: default of n: BETWEEN needs exactly two values", "9: default of w: BETWEEN needs two values that are not null"}},
 		{"access", `type T { a: Int @requiresScopes(scopes: []) b: Int @requiresScopes(scopes: [[]]) c: Int @requiresScopes(scopes: [["x"], []]) d: Int @requiresRole(roles: []) e: Int @requiresRole(roles: [""]) } type Subscription { p: P }`,
 			[]string{"5: @requiresScopes: the list of scopes is empty", "5: @requiresScopes: an empty list among", "5: @requiresScopes: an empty list among", "5: @requiresRole: the list of roles is empty", "5: @requiresRole: an empty name"}},
 		{"mask", `type T { a: Int! @requiresRole(roles: ["x"], deny: MASK) b: S! c: S } scalar S @requiresRole(roles: ["x"], deny: MASK) type Subscription { p: P! @requiresRole(roles: ["x"], deny: MASK) }`,
 			[]string{"5: T.a is non-null: deny: MASK", "5: T.b is non-null", "5: Subscription.p is non-null"}},
 		{"mask of a type in a union", "type T @requiresRole(roles: [\"x\"], deny: MASK) {\na: Int!\nb: Int }\nunion U = T | P\ntype Subscription { p: U }", []string{"6: T.a is non-null"}},
+		{"from on an interface", "interface N { id: ID @from(path: \"a\")\nn: Int @from(path: \"b\") }\ntype A implements N { id: ID n: Int @from(path: \"b\") } type Subscription { p: N }",
+			[]string{`5: @from(path: "a") on N.id has no effect: A.id reads "id"`}},
+		{"members that differ", "type A { id: ID @from(path: \"a\") n: Int } type B { id: ID @from(path: \"b\") n: Int } union U = A | B interface N { id: ID } type C implements N { id: ID } type D implements N { id: ID @from(path: \"d\") }\ninput W { id: F n: G } input F { eq: ID } input G { eq: Int }\ntype Subscription {\np(id: ID): U\nq(id: ID @match(op: NE)): U\nr(id: ID): N\ns(w: W @where): U\nt(n: Int, id: ID @match(path: \"a\")): U }", []string{
+			`6: @where filter W.id: A.id reads "a", but B.id reads "b"`, `8: argument id of Subscription.p: A.id reads "a", but B.id reads "b": say with @match(path:) which`,
+			`9: argument id of Subscription.q: A.id reads "a", but B.id reads "b"`, `10: argument id of Subscription.r: C.id reads "id", but D.id reads "d"`}},
+		{"members that differ further down", "type A { x: XA } type B { x: XB } type XA { id: ID @from(path: \"a\") l: [A] } type XB { id: ID l: A } union U = A | B\ninput W { x: XW } input XW { id: F\nl: LW } input F { eq: ID } input LW { x: F }\ntype Subscription { p(w: W @where): U\nq(id: ID @match(path: \"x.l.x\")): U }", []string{
+			`6: @where filter XW.id: XA.id reads "a", but XB.id reads "id"`, `7: @where filter XW.l: the path crosses the list XA.l`, `9: @match: path "x.l.x" crosses the list x.l`}},
+		{"lists of what an interface can be", "interface N { id: ID } type A implements N { id: ID l: [A] }\ntype Subscription { p(a: ID @match(path: \"l.id\")): N @owner(path: \"l.id\") }", []string{"6: @match: path \"l.id\" crosses the list l", "6: @owner: path"}},
 		{"access misplaced", `union U @authenticated = P input I @authenticated { a: Int } type Subscription { p(id: ID @authenticated): P }`,
 			[]string{"5: @authenticated may not stand on a union; it stands on a field, an object type, an interface, a scalar, an enum", "5: @authenticated may not stand on an input object", "5: @authenticated may not stand on an argument"}},
 		{"unscoped on an argument of any field", `type T { a(user_id: ID @unscoped): Int } type Subscription { p: T }`, nil},
@@ -115,10 +130,18 @@ type Subscription { p: P }`, []string{
 			"5: directive @owner is not compatible with FraiseQL's: argument path must be String!", "6: directive @tenant is not compatible with FraiseQL's: it has no argument more",
 			"7: directive @from is not compatible with FraiseQL's: argument path is missing", "8: directive @where is not compatible with FraiseQL's: it must not be repeatable",
 			"9: directive @authenticated is not compatible with FraiseQL's: it has no meaning on UNION", "10: directive @match is not compatible with FraiseQL's: argument op has another default"}},
+		{"own enum, incompatible", "enum MatchOp {\nEQ NE FOO }\ndirective @match(path: String, op: MatchOp = EQ) on ARGUMENT_DEFINITION\ndirective @requiresRole(roles: [String!]!, deny: Deny = REFUSE) on OBJECT\nscalar Deny\ntype Subscription { p: P }", []string{
+			"7: directive @match is not compatible with FraiseQL's: enum MatchOp has the value FOO, which is not one of FraiseQL's", "8: directive @requiresRole is not compatible with FraiseQL's: Deny must be an enum"}},
 		{"federation", `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@key", "@shareable", "@authenticated", {name: "@requiresScopes", as: "@scopes"}])
 type T @key(fields: "id") @federation__inaccessible { id: ID @shareable @authenticated @scopes(scopes: [["a"]]) } type Subscription { p: P }`, nil},
 		{"policy cannot be enforced", `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@policy"])
-type T { id: ID @policy(policies: [["a"]]) } type Subscription { p: P }`, []string{`6: Unknown directive "@policy"`}},
+type T { id: ID @policy(policies: [["a"]]) } type Subscription { p: P }`, []string{`6: @policy is refused: nothing here could enforce it`}},
+		{"policy by other names, and defined", `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", as: "fed", import: [{name: "@policy", as: "@rule"}])
+directive @rule(policies: [[String!]!]!) on FIELD_DEFINITION | OBJECT
+type T @rule(policies: [["a"]]) { id: ID
+n: Int @fed__policy(policies: [["a"]]) } type Subscription { p: P }`, []string{`7: @rule is refused: nothing here could enforce it`, `8: @fed__policy is refused`}},
+		{"policy that is imported, but not used", `extend schema @link(url: "https://specs.apollo.dev/federation/v2.9", import: ["@policy"]) type Subscription { p: P }`, nil},
+		{"policy of one's own", `directive @policy(x: Int) on OBJECT type T @policy { a: Int } type Subscription { p: P }`, nil},
 		{"link of a foreign directive", `extend schema @link(url: "https://example.com/other/v1.0", import: ["@source"]) type Subscription { p: P }`, []string{"5: @link imports a directive @source that is not FraiseQL's"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,8 +1,6 @@
 package plan
 
 import (
-	"slices"
-
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/scalar"
@@ -22,7 +20,7 @@ type argument struct {
 
 // whereArgument is a @where.
 type whereArgument struct {
-	input   *gql.Type
+	filter  *gql.Filter
 	payload *gql.Type
 	keys    []whereKey
 }
@@ -48,11 +46,13 @@ func (p *Plan) compileArguments() {
 			if a.op == filter.EQ && def.Type.Elem == nil || a.op == filter.IN && def.Type.Elem != nil {
 				a.equality = p.addEquality(a.path, a.leaf, a.name)
 			}
-			a.needs = appendPathNeeds(nil, payload, a.path)
+			n := needs{payload: payload}
+			n.path(a.path, a.op != filter.Exists)
+			a.needs = n.list
 			p.guarded = p.guarded || len(a.needs) > 0
 			p.args = append(p.args, a)
 		case def.Where != nil:
-			p.args = append(p.args, argument{name: def.Name, equality: -1, where: p.compileWhere(def.Type.Name(), payload, def.Name)})
+			p.args = append(p.args, argument{name: def.Name, equality: -1, where: p.compileWhere(def, payload)})
 			p.guarded = p.guarded || guards(p.Operation.Document.Schema)
 		}
 	}
@@ -88,10 +88,9 @@ func (p *Plan) addEquality(path []string, leaf scalar.Leaf, name string) int {
 	return len(p.Equality) - 1
 }
 
-func (p *Plan) compileWhere(input, payload *gql.Type, name string) *whereArgument {
-	w := &whereArgument{input: input, payload: payload}
-	schema := p.Operation.Document.Schema
-	for _, in := range input.Inputs {
+func (p *Plan) compileWhere(def *gql.Argument, payload *gql.Type) *whereArgument {
+	w := &whereArgument{filter: def.Where, payload: payload}
+	for _, in := range def.Type.Name().Inputs {
 		named := in.Type.Name()
 		if combines(in.Name) || !named.WhereLeaf() {
 			continue
@@ -104,7 +103,7 @@ func (p *Plan) compileWhere(input, payload *gql.Type, name string) *whereArgumen
 			continue
 		}
 		of := operand.Type.Name()
-		at := p.addEquality([]string{schema.Member(payload, in.Name)}, of.Leaf, name+"."+in.Name)
+		at := p.addEquality([]string{def.Where.Members[in.Name].Member}, of.Leaf, def.Name+"."+in.Name)
 		w.keys = append(w.keys, whereKey{in.Name, at, list != nil && alike(of, list.Type.Name())})
 	}
 	return w
@@ -138,56 +137,11 @@ func (p *Plan) Requirements(vars Variables) []policy.Requirement {
 		case a.where == nil:
 			list = append(list, a.needs...)
 		default:
-			w := whereReader{schema: p.Operation.Document.Schema, tape: args, payload: a.where.payload}
-			w.object(a.where.input, a.where.payload, node)
-			list = append(list, w.needs...)
+			n := needs{payload: a.where.payload}
+			w := whereReader{tape: args, needs: &n}
+			w.object(a.where.filter, node)
+			list = append(list, n.list...)
 		}
 	}
 	return list
-}
-
-// appendPathNeeds appends the requirements of every field that reads a member on a path, in any type that the
-// value there may have. What no field reads needs nothing: the author of the schema chose the path.
-func appendPathNeeds(dst []policy.Requirement, payload *gql.Type, path []string) []policy.Requirement {
-	types := withPossible(nil, payload)
-	for _, segment := range path {
-		var next []*gql.Type
-		for _, t := range types {
-			for _, f := range t.Fields {
-				if f.From != segment {
-					continue
-				}
-				dst = appendRefusal(dst, t.Name, &t.Access)
-				dst = appendRefusal(dst, fieldCoordinate(f), &f.Access)
-				dst = appendRefusal(dst, f.Type.Name().Name, &f.Type.Name().Access)
-				next = withPossible(next, f.Type.Name())
-			}
-		}
-		types = next
-	}
-	return dst
-}
-
-// withPossible appends a type and the object types that it can be, each once.
-func withPossible(list []*gql.Type, t *gql.Type) []*gql.Type {
-	add := func(t *gql.Type) {
-		for _, have := range list {
-			if have == t {
-				return
-			}
-		}
-		list = append(list, t)
-	}
-	add(t)
-	for _, possible := range t.Possible {
-		add(possible)
-	}
-	return list
-}
-
-func appendRefusal(dst []policy.Requirement, coordinate string, need *gql.Access) []policy.Requirement {
-	if need.Open() || slices.ContainsFunc(dst, func(r policy.Requirement) bool { return r.Coordinate == coordinate }) {
-		return dst
-	}
-	return appendRequirements(dst, coordinate, need, -1)
 }

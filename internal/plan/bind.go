@@ -181,8 +181,8 @@ func (b *binder) fail(a *argument, err error) {
 
 // where adds the predicate of a @where. What of it can be a key becomes one besides: it only narrows.
 func (b *binder) where(a *argument, node jsontape.Ref) {
-	w := whereReader{schema: b.plan.Operation.Document.Schema, tape: b.args, payload: a.where.payload}
-	b.rest = append(b.rest, w.object(a.where.input, a.where.payload, node))
+	w := whereReader{tape: b.args}
+	b.rest = append(b.rest, w.object(a.where.filter, node))
 	if w.err == errComparisons {
 		b.err = &gql.Error{Code: code.LimitExceeded, Message: "Argument " + a.name + " has " + errComparisons.Error() + ": use in for lists of values."}
 	} else if w.err != nil {

@@ -62,8 +62,8 @@ func (p *Plan) mayClaim(a *gql.Argument, seen map[*gql.Type]bool) bool {
 // the object made by CoerceVariables, sent the one of the request; nil stands for none.
 //
 // An argument that filters by another operator than EQ, IN, CONTAINS or CONTAINS_ANY could reach others' events
-// with the caller's own value (NE, LT, …): such a claim is invalid. So is every operator but eq and in in a
-// @where, and anything under its `not`. @unscoped exempts an argument or member with all that is in it.
+// with the caller's own value (NE, LT, …): such a claim is invalid, within an object that is compared, too. So is
+// every operator but eq and in in a @where, and anything under its `not`. @unscoped exempts an argument or member with all that is in it.
 func (p *Plan) Claims(dst []policy.Claim, vars, sent Variables) []policy.Claim {
 	schemaless := p.Root == nil
 	if len(p.claims) == 0 && !schemaless {
@@ -120,7 +120,7 @@ func (c *claimer) argument(a *gql.Argument, r jsontape.Ref) {
 	case t.Kind == gql.InputType:
 		c.members(t, r)
 	default:
-		c.untyped(r)
+		c.compared(r, a.Match == nil || ownOnly(a.Match.Op))
 	}
 }
 
@@ -175,13 +175,17 @@ func (c *claimer) operands(leaf *gql.Type, r jsontape.Ref, negated bool) {
 		if op == nil || op.Unscoped || !given(c.tape, m) {
 			continue
 		}
-		before := len(c.claims)
-		c.untyped(m)
-		if negated || op.Name != "eq" && op.Name != "in" {
-			for i := range c.claims[before:] {
-				c.claims[before+i].Invalid = true
-			}
-		}
+		c.compared(m, !negated && (op.Name == "eq" || op.Name == "in"))
+	}
+}
+
+// compared looks into a value that something is compared with: where that reaches what is not the caller's, its claims are
+// invalid.
+func (c *claimer) compared(r jsontape.Ref, own bool) {
+	before := len(c.claims)
+	c.untyped(r)
+	for i := range c.claims[before:] {
+		c.claims[before+i].Invalid = c.claims[before+i].Invalid || !own
 	}
 }
 

@@ -6,20 +6,17 @@ import (
 	"github.com/fraiseql/fraiseql-go/internal/filter"
 	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
-	"github.com/fraiseql/fraiseql-go/policy"
 )
 
 // combines reports whether a member of @where combines filters and names no member of data.
 func combines(name string) bool { return name == "and" || name == "or" || name == "not" }
 
-// whereReader walks a coerced @where value along its input type. It makes the predicate, and on the way the
-// requirements of what the filter reads. Null members are as if they were not there.
+// whereReader walks a coerced @where value along what it means. It makes the predicate, and on the way gathers the
+// requirements of what the filter compares. Null members are as if they were not there.
 type whereReader struct {
-	schema   *gql.Schema
 	tape     *jsontape.Tape
-	payload  *gql.Type // of the root field
+	needs    *needs // nil: nobody asks
 	path     []string
-	needs    []policy.Requirement
 	compared int // comparisons so far
 	err      error
 }
@@ -31,54 +28,51 @@ const maxComparisons = 1000
 
 var errComparisons = fmt.Errorf("more than %d comparisons", maxComparisons)
 
-// object reads a filter: all of its members must hold, {} is true. payload is the type that is filtered, nil
-// if it is in no type.
-func (w *whereReader) object(input, payload *gql.Type, r jsontape.Ref) *filter.Pred {
+// object reads a filter: all of its members must hold, {} is true.
+func (w *whereReader) object(f *gql.Filter, r jsontape.Ref) *filter.Pred {
 	var all []*filter.Pred
 	for m := w.tape.First(r); m != jsontape.None; m = w.tape.After(r, m) {
-		in := input.Input(string(w.tape.AppendName(nil, m)))
-		if in == nil || !given(w.tape, m) {
+		member, ok := f.Members[string(w.tape.AppendName(nil, m))]
+		if !ok || !given(w.tape, m) {
 			continue
 		}
-		named := in.Type.Name()
-		switch in.Name {
+		switch member.Input.Name {
 		case "and":
-			all = append(all, filter.And(w.list(named, payload, m)...))
+			all = append(all, filter.And(w.list(member.Filter, m)...))
 		case "or":
-			all = append(all, filter.Or(w.list(named, payload, m)...))
+			all = append(all, filter.Or(w.list(member.Filter, m)...))
 		case "not":
-			all = append(all, filter.Not(w.object(named, payload, m)))
+			all = append(all, filter.Not(w.object(member.Filter, m)))
 		default:
-			all = append(all, w.member(in, payload, m))
+			all = append(all, w.member(member, m))
 		}
 	}
 	return filter.And(all...)
 }
 
-func (w *whereReader) list(input, payload *gql.Type, r jsontape.Ref) []*filter.Pred {
+func (w *whereReader) list(f *gql.Filter, r jsontape.Ref) []*filter.Pred {
 	var all []*filter.Pred
 	for e := w.tape.First(r); e != jsontape.None; e = w.tape.After(r, e) {
 		if given(w.tape, e) {
-			all = append(all, w.object(input, payload, e))
+			all = append(all, w.object(f, e))
 		}
 	}
 	return all
 }
 
 // member reads a member that names one of data: operators on it, or a filter of the object there.
-func (w *whereReader) member(in *gql.Argument, payload *gql.Type, r jsontape.Ref) *filter.Pred {
-	name := w.schema.Member(payload, in.Name)
-	w.path = append(w.path, name)
+func (w *whereReader) member(m gql.FilterMember, r jsontape.Ref) *filter.Pred {
+	w.path = append(w.path, m.Member)
 	defer func() { w.path = w.path[:len(w.path)-1] }()
-	named := in.Type.Name()
-	if named.WhereLeaf() {
-		return w.leaf(named, r)
+	if m.Filter == nil {
+		return w.leaf(m.Input.Type.Name(), r)
 	}
-	return w.object(named, memberType(payload, name), r)
+	return w.object(m.Filter, r)
 }
 
 func (w *whereReader) leaf(input *gql.Type, r jsontape.Ref) *filter.Pred {
 	var all []*filter.Pred
+	compares := false
 	for m := w.tape.First(r); m != jsontape.None; m = w.tape.After(r, m) {
 		in := input.Input(string(w.tape.AppendName(nil, m)))
 		if in == nil || !given(w.tape, m) {
@@ -94,24 +88,10 @@ func (w *whereReader) leaf(input *gql.Type, r jsontape.Ref) *filter.Pred {
 			w.err = err
 		}
 		all = append(all, p)
+		compares = compares || op != filter.Exists
 	}
-	if len(all) > 0 {
-		w.needs = appendPathNeeds(w.needs, w.payload, w.path)
+	if len(all) > 0 && w.needs != nil {
+		w.needs.path(w.path, compares)
 	}
 	return filter.And(all...)
-}
-
-// memberType returns the type of the field that reads a member, nil if none does.
-func memberType(t *gql.Type, member string) *gql.Type {
-	if t == nil {
-		return nil
-	}
-	for _, candidate := range withPossible(nil, t) {
-		for _, f := range candidate.Fields {
-			if f.From == member {
-				return f.Type.Name()
-			}
-		}
-	}
-	return nil
 }
