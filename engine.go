@@ -14,6 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/seldom"
@@ -112,6 +113,7 @@ func New(cfg Config) (*Engine, error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},
 		Bus: e.busAccess(), Renew: e.renew, Ended: schemaChanged,
+		Refused: func(why []*gql.Error) []byte { return appendErrors(nil, why) },
 	})
 	e.connLimits.Room = e.hub.Room
 	_, e.establishes = e.bus.(bus.Establisher)
