@@ -3,6 +3,7 @@ package fraiseql
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -57,15 +58,55 @@ type control struct {
 	told  chan struct{} // closed when known is set
 	kick  chan struct{} // 1 slot: connections are to be looked at again
 	reads chan struct{} // 1 slot: the channel is to be read from its start
-	begin sync.Once     // of the goroutine, which few engines need
+	start sync.Once     // of the goroutines, which few engines need
 	ctx   context.Context
 	stop  context.CancelFunc
-	ended chan struct{} // the goroutine has, or will never begin
+	works sync.WaitGroup // the goroutines
+	sweeps
+}
+
+// sweeps are looks at all connections, after rules that came. rules are added, and looks asked for, under mu.
+type sweeps struct {
+	mu    sync.Mutex
+	asked uint64        // rules that need a look
+	done  uint64        // of those, the ones that a look has found which has ended
+	news  chan struct{} // closed when done changes; nil: nobody waits
+}
+
+// begin returns which rules a look that begins now finds.
+func (s *sweeps) begin() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.asked
+}
+
+// end says that the look has ended that has found so many rules.
+func (s *sweeps) end(found uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.done = found
+	if s.news != nil {
+		close(s.news)
+		s.news = nil
+	}
+}
+
+// behind returns what is closed when there is something new, if not all of the first rules were found; else nil.
+func (s *sweeps) behind(rules uint64) <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.done >= rules {
+		return nil
+	}
+	if s.news == nil {
+		s.news = make(chan struct{})
+	}
+	return s.news
 }
 
 func (c *control) init() {
 	c.rules = revoke.NewSet(maxRevocations + revocationSpare)
-	c.kick, c.reads, c.ended = make(chan struct{}, 1), make(chan struct{}, 1), make(chan struct{})
+	c.kick, c.reads = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.told = make(chan struct{})
 	c.ctx, c.stop = context.WithCancel(context.Background())
 }
@@ -126,16 +167,21 @@ func (c *control) informed(ctx context.Context) bool {
 	return c.known.Load()
 }
 
-// wakeControl tells the goroutine by one of its channels. The first call starts it; control.stop ends it.
-func (e *Engine) wakeControl(c chan struct{}) {
-	signal(c)
-	e.control.begin.Do(func() { go e.runControl(e.control.ctx) })
+// wakeControl tells a goroutine by its channel. The first call starts both, one that reads and one that looks at connections
+// even while the bus is out of reach; control.stop ends them.
+func (e *Engine) wakeControl(channel chan struct{}) {
+	c := &e.control
+	signal(channel)
+	c.start.Do(func() {
+		c.works.Go(func() { e.runReads(c.ctx) })
+		c.works.Go(func() { e.runSweeps(c.ctx) })
+	})
 }
 
-// awaitControl waits for the end of the goroutine; control.stop was called.
+// awaitControl waits for the end of the goroutines; control.stop was called.
 func (e *Engine) awaitControl() {
-	e.control.begin.Do(func() { close(e.control.ended) })
-	<-e.control.ended
+	e.control.start.Do(func() {})
+	e.control.works.Wait()
 }
 
 func signal(c chan struct{}) {
@@ -145,15 +191,26 @@ func signal(c chan struct{}) {
 	}
 }
 
-func (e *Engine) runControl(ctx context.Context) {
+func (e *Engine) runSweeps(ctx context.Context) {
 	c := &e.control
-	defer close(c.ended)
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-c.kick:
+			found := c.begin()
 			e.expel()
+			c.end(found)
+		}
+	}
+}
+
+func (e *Engine) runReads(ctx context.Context) {
+	c := &e.control
+	for {
+		select {
+		case <-ctx.Done():
+			return
 		case <-c.reads:
 			err := e.readControl(ctx)
 			if err == nil {
@@ -216,8 +273,7 @@ func (e *Engine) heed(m *bus.Message) {
 
 // enforce refuses what a rule names that was made at a time, from now until all of it has ended; false: there are too many.
 func (e *Engine) enforce(rule revoke.Rule, since time.Time) bool {
-	now := time.Now()
-	fresh, ok := e.control.rules.Add(rule, e.presentedBefore(&rule, since, now), now, since.Add(e.cfg.keptFor()))
+	fresh, ok := e.addRule(rule, since)
 	switch {
 	case !ok:
 		e.log.Error("a revocation was not put in force: there are too many", "limit", maxRevocations+revocationSpare)
@@ -227,6 +283,17 @@ func (e *Engine) enforce(rule revoke.Rule, since time.Time) bool {
 		e.wakeControl(e.control.kick)
 	}
 	return ok
+}
+
+func (e *Engine) addRule(rule revoke.Rule, since time.Time) (fresh, ok bool) {
+	c, now := &e.control, time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fresh, ok = c.rules.Add(rule, e.presentedBefore(&rule, since, now), now, since.Add(e.cfg.keptFor()))
+	if fresh && ok {
+		c.asked++
+	}
+	return fresh, ok
 }
 
 // presentedBefore is until when credentials that do not say when they were issued were presented, by this node's clock, for a
@@ -267,10 +334,27 @@ func (e *Engine) expel() {
 	e.log.Info("a revocation is in force", "ended", n, "rules", e.control.rules.Len(), "took", time.Since(now))
 }
 
+// expelled waits until the connections have ended that the rules which are there name, or ctx ends.
+func (e *Engine) expelled(ctx context.Context) error {
+	c := &e.control
+	rules := c.begin()
+	for news := c.behind(rules); news != nil; news = c.behind(rules) {
+		select {
+		case <-news:
+		case <-c.ctx.Done(): // Close ends everything
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("end what was revoked: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
 // Revoke refuses credentials from now on, on every node that shares the bus, and closes the connections that were opened
-// with them, with 4403; subscriptions that are pulled end with UNAUTHENTICATED. It returns when the bus has acknowledged:
-// other nodes act shortly after. The revocation is kept as long as Config.MaxTokenLife. The errors are
-// ErrTooManyRevocations, an *Error for a revocation that is none, and those of the bus.
+// with them, with 4403; subscriptions that are pulled end with UNAUTHENTICATED. It returns when the bus has acknowledged and
+// this node has ended them: what is published from then on reaches none of them here. Other nodes act shortly after. The
+// revocation is kept as long as Config.MaxTokenLife. The errors are ErrTooManyRevocations, an *Error for a revocation that is
+// none, those of the bus, and that of ctx, which may end when the revocation is in force already.
 func (e *Engine) Revoke(ctx context.Context, r Revocation) error {
 	now := event.Now()
 	if r.TokenID == "" && r.IssuedBefore.IsZero() {
@@ -296,5 +380,5 @@ func (e *Engine) Revoke(ctx context.Context, r Revocation) error {
 	if !e.enforce(rule, now) { // here at once, whenever it comes back
 		return ErrTooManyRevocations
 	}
-	return nil
+	return e.expelled(ctx)
 }

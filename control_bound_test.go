@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
+	"github.com/fraiseql/fraiseql-go/event"
 	"github.com/fraiseql/fraiseql-go/internal/revoke"
 )
 
@@ -65,4 +68,87 @@ func TestARevocationThatIsOvertaken(t *testing.T) {
 	if e.revoked(&Identity{TokenID: "late"}) {
 		t.Error("it is in force")
 	}
+}
+
+// When a revocation is acknowledged this node has acted on it: nothing that is published from then on reaches who was revoked.
+func TestARevocationHasBeenActedOnHere(t *testing.T) {
+	e, _, _ := revoking(t)
+	for i := range 20 {
+		token := strconv.Itoa(i)
+		s, err := e.Register(t.Context(), Registration{ConnectionID: token, SubscriptionID: "s", Query: "subscription { a { id } }", Identity: Identity{TokenID: token}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Revoke(t.Context(), Revocation{TokenID: token}); err != nil {
+			t.Fatal(err)
+		}
+		if r, err := e.Publish(t.Context(), Event{Channel: "a", Type: "t", Data: []byte(`{"id":1}`)}); err != nil || r.Delivered != 0 {
+			t.Fatalf("%d: %+v, %v", i, r, err)
+		}
+		if m, ok, err := s.Next(nil); !ok || err != nil || !strings.Contains(string(m), revokedText) {
+			t.Fatalf("%d: %s, %v, %v", i, m, ok, err)
+		}
+	}
+}
+
+// A node that is still reading the revocations of before acts on a new one all the same.
+func TestARevocationBesideTheReadingOfOthers(t *testing.T) {
+	b := &unread{Bus: membus.New(membus.Options{}), reading: make(chan struct{}, 1), read: make(chan struct{})}
+	e, err := New(Config{Bus: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	<-b.reading
+	s, err := e.Register(t.Context(), Registration{ConnectionID: "c", SubscriptionID: "s", Query: "subscription { a { id } }", Identity: Identity{TokenID: "t"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Revoke(t.Context(), Revocation{TokenID: "t"}); err != nil {
+		t.Error(err)
+	}
+	if m, _, _ := s.Next(nil); !strings.Contains(string(m), revokedText) {
+		t.Errorf("got %s", m)
+	}
+	close(b.read)
+	if err := errors.Join(e.Close(t.Context()), b.Close(t.Context())); err != nil {
+		t.Error(err)
+	}
+}
+
+// unread is a remote bus whose history does not come.
+type unread struct {
+	*membus.Bus
+	reading, read chan struct{}
+}
+
+func (u *unread) Status() bus.Status { return bus.Status{Connected: true} }
+
+func (u *unread) History(ctx context.Context, channel string, after event.Position, limit int) (bus.Page, error) {
+	u.reading <- struct{}{}
+	<-u.read
+	return u.Bus.History(ctx, channel, after, limit)
+}
+
+// Revoke waits for what it ends as long as its context lets it. The revocation is in force then.
+func TestRevokeHeedsItsContext(t *testing.T) {
+	e, _, _ := revoking(t)
+	told, hangs := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(told) })
+	_, err := e.Register(t.Context(), Registration{ConnectionID: "c", SubscriptionID: "s", Query: "subscription { a { id } }",
+		Identity: Identity{TokenID: "t"}, Arrived: func() { once(); <-hangs }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-told
+		cancel()
+	}()
+	if err := e.Revoke(ctx, Revocation{TokenID: "t"}); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	if !e.revoked(&Identity{TokenID: "t"}) {
+		t.Error("it is not in force")
+	}
+	close(hangs)
 }

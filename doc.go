@@ -18,8 +18,9 @@
 //		Channel: "orders", Type: "order.changed", TenantID: "acme", Data: data,
 //	})
 //
-// Engine.Close ends every subscription and connection, and waits as long as its context lets it: not one that ends with the
-// program.
+// A program that stops calls Engine.Drain, which refuses further clients and spreads the closes of those there are, each after
+// what waits for it, then Engine.Close, which gives who is left a second and ends everything; alone it does for few clients.
+// Both wait as long as their context lets them: not one that ends with the program.
 //
 // The module is had by go get github.com/fraiseql/fraiseql-go or, until a version is published, by a replace in go.mod
 // onto a checkout.

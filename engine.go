@@ -14,6 +14,7 @@ import (
 	"github.com/fraiseql/fraiseql-go/bus"
 	"github.com/fraiseql/fraiseql-go/bus/membus"
 	"github.com/fraiseql/fraiseql-go/internal/ceiling"
+	"github.com/fraiseql/fraiseql-go/internal/gql"
 	"github.com/fraiseql/fraiseql-go/internal/hub"
 	"github.com/fraiseql/fraiseql-go/internal/queue"
 	"github.com/fraiseql/fraiseql-go/internal/seldom"
@@ -112,6 +113,7 @@ func New(cfg Config) (*Engine, error) {
 			e.log.Error("resolver failed", "field", field, "error", err)
 		},
 		Bus: e.busAccess(), Renew: e.renew, Ended: schemaChanged,
+		Refused: func(why []*gql.Error) []byte { return appendErrors(nil, why) },
 	})
 	e.connLimits.Room = e.hub.Room
 	_, e.establishes = e.bus.(bus.Establisher)
@@ -184,33 +186,37 @@ func (e *Engine) serving() []server {
 
 // closing is the end of an engine, once it has begun.
 type closing struct {
-	begin sync.Once
-	done  chan struct{} // closed when everything has ended
-	err   error         // set by then
+	begin   sync.Once
+	servers []server
+	done    chan struct{} // closed when everything has ended
+	err     error         // set by then
 }
 
-// closeGrace is how long the first Close waits when its context had ended before it.
+// closeGrace is how long Close waits for clients to go, and the first one for everything when its context had ended before it.
 const closeGrace = time.Second
 
 // Close ends every subscription, connection and Work, closes the bus if the engine made it, and waits, also for what
-// Authenticators, hooks and functions of Work are doing, whose contexts end; none of them may call it. When ctx ends
-// before, Close returns its error, and what is left ends by itself once what hangs has returned; Close can be called
-// again to wait on. Events that wait for a bus out of reach are given up when the ctx of the first call ends. Whatever
-// ctx says, connections have been told to close when it returns, and a first call with a context that has ended already
-// waits for a second. What resolvers are doing is not waited for. Idempotent.
+// Authenticators, hooks and functions of Work are doing, whose contexts end; none of them may call it. Clients of handlers get
+// what waits for them and are closed with 1001, as far as they take it within a second, and before ctx ends; who is left then
+// is cut. Sessions end at once, with 1001. Drain before it gives all of them more time, spread.
+//
+// When ctx ends before, Close returns its error, and what is left ends by itself once what hangs has returned; Close can be
+// called again to wait on. Whatever ctx says, connections have been closed or cut when it returns, and a first call with a
+// context that has ended already cuts them and waits for a second. What resolvers are doing is not waited for. Idempotent.
 func (e *Engine) Close(ctx context.Context) error {
-	c, patience := &e.closing, ctx
+	c, patience, over := &e.closing, ctx, ctx.Err() != nil
 	cancel := func() {}
 	c.begin.Do(func() {
 		e.closed.Store(true)
 		c.done = make(chan struct{})
-		list := e.shut()
-		if ctx.Err() != nil {
+		c.servers = e.halt()
+		if over {
+			c.cut()
 			patience, cancel = context.WithTimeout(context.WithoutCancel(ctx), closeGrace)
 		}
 		go func(ctx context.Context) {
 			defer close(c.done)
-			c.err = e.wait(ctx, list)
+			c.err = e.wait(ctx)
 		}(patience)
 	})
 	defer cancel()
@@ -223,29 +229,41 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-c.done:
 		return c.err
 	default:
+		c.cut()
 		return fmt.Errorf("close the engine: %w", ctx.Err())
 	}
 }
 
-// shut ends what can be ended without waiting for anybody, and returns the servers.
-func (e *Engine) shut() []server {
+// halt ends what has no clients to be told, and returns the servers.
+func (e *Engine) halt() []server {
 	e.control.stop()
 	list := e.serving()
-	for _, srv := range list {
-		srv.shut()
-	}
 	for _, name := range e.pulls.names() {
 		e.CompleteConnection(name)
 	}
 	return list
 }
 
-// wait waits for everything, after shut, for the servers side by side: one whose hook hangs keeps no other from its end. What waits for
-// the bus has until ctx ends.
-func (e *Engine) wait(ctx context.Context, list []server) error {
+// cut ends what can be ended without waiting for anybody.
+func (c *closing) cut() {
+	for _, srv := range c.servers {
+		srv.shut()
+	}
+}
+
+// wait waits for everything, for the servers side by side: one whose hook hangs keeps no other from its end. Clients and the
+// bus have until ctx ends.
+func (e *Engine) wait(ctx context.Context) error {
+	list := e.closing.servers
 	ends := make(chan error, len(list))
 	for _, srv := range list {
-		go func() { ends <- srv.wait() }()
+		go func() {
+			grace, cancel := context.WithTimeout(ctx, closeGrace)
+			defer cancel()
+			srv.part(grace)
+			srv.shut()
+			ends <- srv.wait()
+		}()
 	}
 	e.awaitControl()
 	var errs []error
@@ -254,7 +272,7 @@ func (e *Engine) wait(ctx context.Context, list []server) error {
 	}
 	e.works.Wait()
 	if e.ownsBus {
-		errs = append(errs, e.bus.Close(ctx))
+		errs = append(errs, e.bus.Close(context.WithoutCancel(ctx)))
 	}
 	e.hub.Close()
 	return errors.Join(errs...)

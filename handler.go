@@ -355,9 +355,20 @@ func (p *endpoint) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 // layer implements server.
 func (p *endpoint) layer() *poll.Poller { return p.poller }
 
+// stopText is the reason of closes with CloseGoingAway.
+const stopText = "the server stops"
+
+// part implements server.
+func (p *endpoint) part(ctx context.Context) {
+	_ = p.Drain(ctx, 0, CloseGoingAway, stopText) // who is left is cut
+}
+
 // shut implements server: connections are cut.
 func (p *endpoint) shut() {
 	p.gate.rechecks.halt()
+	if p.ws != nil {
+		p.ws.Refuse(CloseGoingAway, stopText)
+	}
 	if p.http != nil {
 		p.http.Shut()
 	}

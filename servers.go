@@ -24,6 +24,9 @@ type server interface {
 	setServing(s *Serving)
 	// layer is what writes to its connections; nil where the host does.
 	layer() *poll.Poller
+	// part refuses further connections and has those of this process end after what waits for them, with 1001. It returns when all
+	// of them have gone, or ctx ends.
+	part(ctx context.Context)
 	// shut refuses further connections and ends those that are open. It waits for nobody: what it ends may go on for a while.
 	shut()
 	// wait waits, after shut, for what runs, whose contexts end.
@@ -71,7 +74,7 @@ const (
 
 // Drain refuses new connections, closes the open ones of every handler, and every session, with code 1012 after what waits for
 // them, in random order spread over window, and returns when all are gone or ctx ends. One that comes while another is at
-// work waits for it.
+// work waits for it. A program that stops calls Close after it; Close beside it closes at once what is still open.
 func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	if err := e.drain.enter(ctx); err != nil {
 		return err

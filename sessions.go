@@ -282,12 +282,15 @@ func (s *Sessions) dismiss(gone func(*identity.Identity) bool, code uint16, reas
 // layer implements server.
 func (s *Sessions) layer() *poll.Poller { return nil }
 
+// part implements server: sessions belong to hosts, who may wait for Close themselves.
+func (s *Sessions) part(context.Context) { s.shut() }
+
 // shut implements server: every session ends with 1001, which its host may still take.
 func (s *Sessions) shut() {
 	s.refuseFurther()
 	s.gate.rechecks.halt()
 	for _, c := range s.list() {
-		c.Shut(CloseGoingAway, "the server stops")
+		c.Shut(CloseGoingAway, stopText)
 		c.end()
 		s.count(c)
 	}

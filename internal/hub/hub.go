@@ -36,11 +36,13 @@ type Config struct {
 	Timeout time.Duration
 	// Failed is told why a resolver failed, for the log.
 	Failed func(field string, err error)
-	// Renew says what a subscription is under the schema that took the place of the one it was made under, see Hub.Renew;
-	// nil: schemas are not replaced. It is called without a lock.
+	// Renew says what a subscription is under the schema that took the place of the one it was made under, see Hub.Renew, and
+	// for the identity that Hub.Readmit has given to one that is about to join; nil: neither happens. It is called without a lock.
 	Renew func(j *Join) *Renewal
 	// Ended returns the JSON array of errors for subscriptions that end because they are not valid any more, and why.
 	Ended func(why []*gql.Error) []byte
+	// Refused is Ended for one whose identity was replaced before it had joined, and may not have it.
+	Refused func(why []*gql.Error) []byte
 	// Bus is what resuming needs of the bus.
 	Bus BusAccess
 }

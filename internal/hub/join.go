@@ -42,8 +42,9 @@ const groupsText = "too many different subscriptions on this channel: use variab
 // Join adds a subscription to its channel's index: events accepted after it returns are for it. begin, if
 // any, is called without a lock once nothing can refuse the subscription any more and before it can receive;
 // when it returns false Join returns nil and no error. The errors are those of binding the plan, or one with
-// code LIMIT_EXCEEDED. Where the schema of j's plan was replaced meanwhile, j is renewed (Config.Renew); a subscription
-// that has begun by then, and is not valid any more, ends with an error.
+// code LIMIT_EXCEEDED. Where the schema of j's plan was replaced meanwhile, or Readmit has given the subscription another
+// identity since begin was called, j is renewed (Config.Renew); a subscription that has begun by then, and is not valid any
+// more, ends with an error.
 func (h *Hub) Join(j *Join, begin func(*Subscription) bool) (*Subscription, []*gql.Error) {
 	g, errs := h.reserveNow(j)
 	if errs != nil {
@@ -54,24 +55,24 @@ func (h *Hub) Join(j *Join, begin func(*Subscription) bool) (*Subscription, []*g
 		g.channel().giveUp(g)
 		return nil, nil
 	}
-	for stale := g.channel().enter(g, s); stale; {
+	for stale := g.channel().enter(g, s, j.Identity); stale; {
 		if g = h.reserveAgain(j, g, s); g == nil {
 			break
 		}
-		stale = g.channel().enter(g, s)
+		stale = g.channel().enter(g, s, j.Identity)
 	}
 	return s, nil
 }
 
-// enter makes s a member of g, on the place that is kept, unless it was completed meanwhile. When g is of a schema that
-// was replaced, it does nothing and says so: the place is still kept.
-func (c *channel) enter(g *Group, s *Subscription) (stale bool) {
+// enter makes s a member of g, on the place that is kept for who, unless it was completed meanwhile. When g is of a schema
+// that was replaced, or s has another identity by now, it does nothing and says so: the place is still kept.
+func (c *channel) enter(g *Group, s *Subscription, who *identity.Identity) (stale bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case s.Ended(): // between begin and here: it was never in the index
 		c.unreserveLocked(g)
-	case c.hub.stale(g.projection.Plan):
+	case c.hub.stale(g.projection.Plan), s.who.Load() != who:
 		return true
 	default:
 		c.addLocked(g, s)

@@ -22,15 +22,17 @@ import (
 // One that replays changes in the same way between two events, and what was asked for with the old identity is asked for
 // again. One that has joined since is as live as others: what is still due to it counts as dropped.
 //
-// It may wait for an event of the channel to be dispatched. No lock may be held. A subscription that has ended, or is
-// neither in the index yet nor replays, is left as it is.
+// One that has begun and is not in the index yet gets there as the new identity: Join asks what it is for that.
+//
+// It may wait for an event of the channel to be dispatched. No lock may be held. A subscription that has ended is left as it
+// is.
 func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error)) []*gql.Error {
 	var m moving
 	defer m.end(h)     // without a lock
 	h.renewing.RLock() // the group stays what it is meanwhile
 	defer h.renewing.RUnlock()
 	c := s.channel
-	j, old := c.present(s)
+	j, old := c.presentOrAs(s, who)
 	if old == nil {
 		return nil
 	}
@@ -73,10 +75,25 @@ func (m *moving) end(h *Hub) {
 	h.ask(m.asks)
 }
 
+// presentOrAs is present, and has a subscription that is about to join do so as who.
+func (c *channel) presentOrAs(s *Subscription, who *identity.Identity) (j Join, g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if j, g = c.presentLocked(s); g == nil && !s.Ended() {
+		s.who.Store(who)
+		s.expires = expiry(who)
+	}
+	return j, g
+}
+
 // present returns what s joined with, as far as its group knows, and the group; nil when it is in none.
 func (c *channel) present(s *Subscription) (j Join, g *Group) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.presentLocked(s)
+}
+
+func (c *channel) presentLocked(s *Subscription) (j Join, g *Group) {
 	if s.Ended() {
 		return j, nil
 	}

@@ -262,3 +262,41 @@ func TestReadmitAtTheBoundOfGroups(t *testing.T) {
 		}
 	}
 }
+
+// A subscription that is given another identity between its begin and its place in the index gets there as that one, with its
+// mask, or ends.
+func TestReadmitBeforeItJoins(t *testing.T) {
+	w := newWorld(t, Addressing{})
+	p := w.plan(`subscription { order { id } }`)
+	fresh, refuse := &identity.Identity{UserID: "u", ExpiresAt: time.Now().Add(time.Hour)}, false
+	w.hub.cfg.Renew = func(j *Join) *Renewal {
+		return &Renewal{Plan: j.Plan, Variables: j.Variables, Tape: j.Tape, Policy: j.Policy, Admit: func(who *identity.Identity) (policy.Mask, []*gql.Error) {
+			if who != fresh || refuse {
+				return 0, []*gql.Error{{Message: "no"}}
+			}
+			return 1, nil
+		}}
+	}
+	w.hub.cfg.Refused = func(why []*gql.Error) []byte { return []byte(why[0].Message) }
+	other := w.join(newConn(), p, `{}`, user("u"))
+	for _, refuse = range []bool{false, true} {
+		s, errs := w.hub.Join(w.request(newConn(), p, `{}`, user("u")), func(s *Subscription) bool {
+			return w.hub.Readmit(s, fresh, allow(0)) == nil
+		})
+		if errs != nil || s.Identity() != fresh {
+			t.Fatalf("refused %v: %v", refuse, errs)
+		}
+		w.publish(event.Event{Channel: "orders", Data: []byte(orderData)})
+		switch it, _, _ := s.Pop(); {
+		case refuse && (string(it.Message.Payload) != "no" || !it.Message.End):
+			t.Errorf("ended with %q", it.Message.Payload)
+		case !refuse && (it.Message.End || s.expires == 0 || s.cell.group == other.cell.group):
+			t.Error("it has joined as who it was")
+		}
+		s.Complete()
+	}
+	other.Complete()
+	if channels, groups, n := w.hub.Sizes(); channels+groups+n != 0 {
+		t.Errorf("%d channels, %d groups, %d subscriptions are left", channels, groups, n)
+	}
+}

@@ -143,11 +143,14 @@ func (h *Hub) reserveNow(j *Join) (*Group, []*gql.Error) {
 	return h.reserve(j, j.appendKey(scratch[:0]))
 }
 
-// reserveAgain gives up the place in a group whose schema was replaced, for one in what it has become. It returns nil when
-// s, which has begun, ends with that.
+// reserveAgain gives up the place in a group whose schema was replaced, or that was kept for the identity of before, for one
+// in what it has become. It returns nil when s, which has begun, ends with that.
 func (h *Hub) reserveAgain(j *Join, old *Group, s *Subscription) (g *Group) {
-	c := old.channel()
+	c, ended := old.channel(), h.cfg.Ended
 	defer c.giveUp(old) // until then the channel stays
+	if who := s.who.Load(); who != j.Identity {
+		j.Identity, ended = who, h.cfg.Refused
+	}
 	errs := h.renew(j)
 	if errs == nil && j.Plan.Channel != c.name {
 		errs = errChannel
@@ -158,7 +161,7 @@ func (h *Hub) reserveAgain(j *Join, old *Group, s *Subscription) (g *Group) {
 		g, errs = h.reserve(j, j.appendKey(scratch[:0]))
 	}
 	if errs != nil {
-		s.End(h.cfg.Ended(errs))
+		s.End(ended(errs))
 		return nil
 	}
 	s.SetPolicy(j.Policy)

@@ -58,7 +58,7 @@ func (s *Server) revoke(w http.ResponseWriter, err error) {
 	case errors.Is(err, bus.ErrUnavailable), errors.Is(err, bus.ErrClosed), errors.Is(err, context.DeadlineExceeded):
 		s.log.Warn("bus unavailable", "error", err)
 		w.Header().Set("Retry-After", "1")
-		refuse(w, http.StatusServiceUnavailable, problem{Code: code.BusUnavailable, Message: "the revocation is not in force: the bus did not acknowledge it; send it again"})
+		refuse(w, http.StatusServiceUnavailable, problem{Code: code.BusUnavailable, Message: "the bus did not acknowledge the revocation, or it was not put in force in time: send it again"})
 	default:
 		s.log.Error("revocation failed", "error", err)
 		refuse(w, http.StatusInternalServerError, problem{Code: code.InternalServerError, Message: "internal error"})

@@ -273,11 +273,7 @@ func (d *Driver) wanted(req *Request) bool {
 }
 
 func (d *Driver) run(ctx context.Context, req *Request, who *identity.Identity) {
-	out := d.host.engine.Subscribe(ctx, d.peer.Outbound(), who, req)
-	d.subscribed(req, out)
-	if out.Subscription != nil && d.Identity() != who { // the credentials were refreshed meanwhile
-		d.readmit(out.Subscription)
-	}
+	d.subscribed(req, d.host.engine.Subscribe(ctx, d.peer.Outbound(), who, req))
 }
 
 func (d *Driver) subscribed(req *Request, out Outcome) {
@@ -287,9 +283,18 @@ func (d *Driver) subscribed(req *Request, out Outcome) {
 // admission is the gate of a Driver's own requests.
 type admission Driver
 
-// Begin implements Gate.
+// Begin implements Gate. Credentials that were refreshed since the subscribe came are those that count, before there is any
+// event; a refresh from now on finds the subscription.
 func (d *admission) Begin(req *Request, sub *hub.Subscription) bool {
+	begun, who := d.begin(req, sub)
+	if begun && who != sub.Identity() {
+		(*Driver)(d).readmit(sub)
+	}
+	return begun
+}
+
+func (d *admission) begin(req *Request, sub *hub.Subscription) (begun bool, who *identity.Identity) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.machine.Begin(req, sub)
+	return d.machine.Begin(req, sub), d.machine.Identity()
 }

@@ -32,8 +32,8 @@ type Engine interface {
 	// Refresh judges fresh credentials for a connection or stream that is open: the payload of a ping, beside the Value of
 	// the connection's handshake, or what an HTTP request and its body say. Otherwise like Authenticate.
 	Refresh(ctx context.Context, h *Handshake, payload []byte) (*identity.Identity, error)
-	// Readmit gives a subscription the refreshed identity of its connection, and ends it with an error if that may not
-	// have it. It may wait.
+	// Readmit gives a subscription that has begun the refreshed identity of its connection, and ends it with an error if that
+	// may not have it, before it gets another event. It may wait.
 	Readmit(sub *hub.Subscription, who *identity.Identity)
 	// Revoked reports whether the credentials of an identity have been revoked. It is asked once more after an identity is
 	// there to be found, so that a revocation either finds it or is found.

@@ -117,8 +117,8 @@ func (d *Driver) refreshed(who *identity.Identity, err error) {
 	d.apply(func(dst []Action) []Action { return d.machine.Confirm(dst, left) })
 }
 
-// readmit gives a subscription the identity of its connection, until it has the newest: a refresh and the end of a
-// subscribe may do so at the same time.
+// readmit gives a subscription the identity of its connection, until it has the newest: a refresh and the begin of a
+// subscription may do so at the same time.
 func (d *Driver) readmit(sub *hub.Subscription) {
 	for {
 		who := d.Identity()

@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/hub"
 )
 
 func TestRefreshScript(t *testing.T) {
@@ -115,4 +117,73 @@ func TestRefreshWhileSubscribing(t *testing.T) {
 			t.Error("the subscription lives")
 		}
 	})
+}
+
+// Credentials that are refreshed while a subscription that has begun is not among those that get events yet: when the client
+// has been told, the subscription is judged by the new ones, and no event reaches it before.
+func TestRefreshBetweenBeginAndJoin(t *testing.T) {
+	for _, keeps := range []bool{true, false} {
+		bubble(t, HostConfig{}, func(t *testing.T, w *world, p *peer) {
+			answer := &identity.Identity{UserID: "u", Roles: []string{"old"}}
+			w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { return answer, nil }
+			w.prepared = func(string) bool { return false }
+			begun, proceed := make(chan *hub.Subscription, 1), make(chan struct{})
+			w.begun = func(sub *hub.Subscription) { begun <- sub; <-proceed }
+			p.send(initText)
+			p.expect(t, ackReply)
+			p.send(subscribeText("1", "subscription { a { n } }"))
+			sub := <-begun
+			if answer = (&identity.Identity{UserID: "u"}); keeps {
+				answer.Roles = []string{"new"}
+			}
+			p.send(`{"type":"ping","payload":{"authorization":"Bearer x"}}`)
+			p.expect(t, `{"type":"pong","payload":{"refreshed":true}}`)
+			if sub.Identity() != answer {
+				t.Error("the client was told, and the subscription has the old identity")
+			}
+			p.acceptedBy(t, w, func() { close(proceed) }, keeps)
+		})
+	}
+}
+
+// A subscription that begins with credentials that were replaced meanwhile is judged by the new ones before it gets events.
+func TestRefreshBeforeBegin(t *testing.T) {
+	for _, keeps := range []bool{true, false} {
+		bubble(t, HostConfig{}, func(t *testing.T, w *world, p *peer) {
+			answer := &identity.Identity{UserID: "u", Roles: []string{"old"}}
+			w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { return answer, nil }
+			w.prepared = func(string) bool { return false }
+			proceed, joined := make(chan struct{}), make(chan struct{})
+			w.before = func(*Request) { <-proceed }
+			w.joined = func(*hub.Subscription) { <-joined }
+			p.send(initText)
+			p.expect(t, ackReply)
+			p.send(subscribeText("1", "subscription { a { n } }"))
+			if answer = (&identity.Identity{UserID: "u"}); keeps {
+				answer.Roles = []string{"new"}
+			}
+			p.send(`{"type":"ping","payload":{"authorization":"Bearer x"}}`)
+			p.expect(t, `{"type":"pong","payload":{"refreshed":true}}`)
+			p.acceptedBy(t, w, func() { close(proceed) }, keeps)
+			close(joined)
+		})
+	}
+}
+
+// acceptedBy has a subscribe go on, and publishes as soon as it can be found: it is there as the new identity, or was refused.
+func (p *peer) acceptedBy(t *testing.T, w *world, goOn func(), keeps bool) {
+	t.Helper()
+	goOn()
+	synctest.Wait()
+	want, delivered := `{"id":"1","type":"error","payload":[{"message":"not any more","extensions":{"code":"FORBIDDEN"}}]}`, 0
+	if keeps {
+		want, delivered = `{"id":"1","type":"next","payload":{"data":{"a":{"n":1}}}}`, 1
+	}
+	if n := w.publish("a", 1); n != delivered {
+		t.Errorf("the event went to %d subscriptions, not %d", n, delivered)
+	}
+	p.expect(t, want)
+	if n := w.subscriptions(); n != delivered {
+		t.Errorf("%d subscriptions live", n)
+	}
 }

@@ -33,7 +33,9 @@ type world struct {
 
 	authenticate func(ctx context.Context, payload []byte) (*identity.Identity, error)
 	prepared     func(query string) bool
-	before       func(req *Request) // in Subscribe, before anything else
+	before       func(req *Request)      // in Subscribe, before anything else
+	begun        func(*hub.Subscription) // before it can get events
+	joined       func(*hub.Subscription) // and once it can, before Subscribe returns
 
 	mu    sync.Mutex
 	plans map[string]*plan.Plan
@@ -45,12 +47,14 @@ func newWorld(tb testing.TB) *world {
 	w := &world{tb: tb, schema: gql.Schemaless(), plans: map[string]*plan.Plan{}}
 	w.hub = hub.New(hub.Config{
 		Observer: observe.Discard{}, Interest: func(string, bool) {}, Limits: hub.Limits{GroupsPerChannel: 1 << 20, GroupsPerTenant: 1 << 20, Workers: 1, Lane: 1},
-		Timeout: time.Minute, Failed: func(string, error) {},
+		Timeout: time.Minute, Failed: func(string, error) {}, Renew: w.renew,
+		Refused: func(errs []*gql.Error) []byte { return AppendErrors(nil, errs[0].Code, errs[0].Message) },
 	})
 	tb.Cleanup(w.hub.Close)
 	w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { return anybody, nil }
 	w.prepared = func(string) bool { return true }
 	w.before = func(*Request) {}
+	w.begun, w.joined = func(*hub.Subscription) {}, func(*hub.Subscription) {}
 	return w
 }
 
@@ -64,15 +68,22 @@ func (w *world) Refresh(ctx context.Context, _ *Handshake, payload []byte) (*ide
 
 // Readmit refuses subscribers whose identity has no role.
 func (w *world) Readmit(sub *hub.Subscription, who *identity.Identity) {
-	errs := w.hub.Readmit(sub, who, func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error) {
-		if who.Roles == nil {
-			return 0, []*gql.Error{{Code: "FORBIDDEN"}}
-		}
-		return 0, nil
-	})
+	errs := w.hub.Readmit(sub, who, func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error) { return admitAgain(who) })
 	if errs != nil {
-		sub.End(AppendErrors(nil, errs[0].Code, "not any more"))
+		sub.End(AppendErrors(nil, errs[0].Code, errs[0].Message))
 	}
+}
+
+func admitAgain(who *identity.Identity) (policy.Mask, []*gql.Error) {
+	if who.Roles == nil {
+		return 0, []*gql.Error{{Code: "FORBIDDEN", Message: "not any more"}}
+	}
+	return 0, nil
+}
+
+// renew judges as Readmit does.
+func (w *world) renew(j *hub.Join) *hub.Renewal {
+	return &hub.Renewal{Plan: j.Plan, Variables: j.Variables, Tape: j.Tape, Policy: j.Policy, Admit: admitAgain}
 }
 
 func (w *world) Revoked(who *identity.Identity) bool { return who.TokenID == "revoked" }
@@ -99,10 +110,17 @@ func (w *world) Subscribe(_ context.Context, conn *queue.Conn, who *identity.Ide
 	sub, errs := w.hub.Join(&hub.Join{
 		Conn: conn, ID: req.EscapedID, Plan: p, Variables: []byte(`{}`), Tape: &vars, Identity: who,
 		Policy: &queue.Policy{Messages: 1 << 20, Bytes: 1 << 30},
-	}, req.Begin)
+	}, func(sub *hub.Subscription) bool {
+		if !req.Begin(sub) {
+			return false
+		}
+		w.begun(sub)
+		return true
+	})
 	for _, err := range errs {
 		w.tb.Error(err)
 	}
+	w.joined(sub)
 	return Outcome{Subscription: sub}
 }
 

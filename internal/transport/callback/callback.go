@@ -223,10 +223,15 @@ func (h *Handler) forget(s *Stream) {
 	defer h.mu.Unlock()
 	delete(h.streams, s.ask.id)
 	if len(h.streams) == 0 {
-		select {
-		case h.left <- struct{}{}:
-		default:
-		}
+		h.noteGone()
+	}
+}
+
+// noteGone says that there may be no stream any more.
+func (h *Handler) noteGone() {
+	select {
+	case h.left <- struct{}{}:
+	default:
 	}
 }
 
@@ -284,6 +289,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 		case <-h.left:
 		}
 	}
+	h.noteGone() // another may wait, too
 	return nil
 }
 

@@ -15,10 +15,9 @@ import (
 const codeRestart = 1012
 
 // Drain refuses new streams from now on, ends the open ones after what waits for them, in random order spread evenly
-// over window, without `complete`, and waits until all are gone. With ctx over it returns its error.
+// over window, without `complete`, and waits until all are gone. With ctx over it returns its error. Beside another one it ends
+// at once what that has not ended yet.
 func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
-	h.drain.Lock()
-	defer h.drain.Unlock()
 	h.draining.Store(true)
 	for _, s := range h.singles.list() {
 		s.lapse()
@@ -37,7 +36,16 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 		case <-h.left:
 		}
 	}
+	h.noteGone() // another may wait, too
 	return nil
+}
+
+// noteGone says that there may be no stream any more.
+func (h *Handler) noteGone() {
+	select {
+	case h.left <- struct{}{}:
+	default:
+	}
 }
 
 // Dismiss ends at once every stream of an identity that is gone, and every reservation, and returns how many.

@@ -3,7 +3,6 @@ package gqlhttp
 import (
 	"errors"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -101,7 +100,6 @@ type Handler struct {
 	open     atomic.Int64 // streams and reservations
 	draining atomic.Bool
 	left     chan struct{} // 1 slot: open may have become 0
-	drain    sync.Mutex    // one Drain at a time
 	singles  singles
 	names    names
 	flows    flows
@@ -223,10 +221,7 @@ func (h *Handler) leave(address uint32, who *identity.Identity) {
 		h.cfg.Gates.Leave(address)
 	}
 	if h.open.Add(-1) == 0 {
-		select {
-		case h.left <- struct{}{}:
-		default:
-		}
+		h.noteGone()
 	}
 }
 

@@ -28,3 +28,28 @@ func (h *Handler) shuffled() []*conn {
 	rand.Shuffle(len(conns), func(i, j int) { conns[i], conns[j] = conns[j], conns[i] })
 	return conns
 }
+
+// Refuse lets no connection in from now on: requests are answered with 503, and what was admitted before is closed with code
+// and reason.
+func (h *Handler) Refuse(code uint16, reason string) { h.draining.Store(&farewell{code, reason}) }
+
+// gone waits until no connection is open, or ctx ends.
+func (h *Handler) gone(ctx context.Context) error {
+	for h.open.Load() > 0 {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-h.left:
+		}
+	}
+	h.noteGone() // another may wait, too
+	return nil
+}
+
+// noteGone says that there may be no connection any more.
+func (h *Handler) noteGone() {
+	select {
+	case h.left <- struct{}{}:
+	default:
+	}
+}

@@ -133,10 +133,7 @@ func (h *Handler) leave(address uint32) {
 		h.cfg.Gates.Leave(address)
 	}
 	if h.open.Add(-1) == 0 {
-		select {
-		case h.left <- struct{}{}:
-		default:
-		}
+		h.noteGone()
 	}
 }
 

@@ -10,7 +10,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -128,7 +127,6 @@ type Handler struct {
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
 	left     chan struct{} // 1 slot: open may have become 0
-	drain    sync.Mutex    // one Drain at a time
 }
 
 // times are how long a handler waits for its clients, in ticks. They do not change: others take their place.
@@ -203,20 +201,12 @@ func (h *Handler) EachConn(f func(c *queue.Conn, owed int)) {
 
 // Drain refuses new connections from now on, closes the open ones with code and reason after what waits for
 // them, in random order spread evenly over window, and waits until all are gone. With ctx over it returns its
-// error and leaves the rest to Poller.Close. Clients retry 1001, 1012 and 1013 (docs/reference/protocol.md).
+// error and leaves the rest to Poller.Close. Beside another one it closes at once what that has not closed yet. Clients retry
+// 1001, 1012 and 1013 (docs/reference/protocol.md).
 func (h *Handler) Drain(ctx context.Context, window time.Duration, code uint16, reason string) error {
-	h.drain.Lock()
-	defer h.drain.Unlock()
-	h.draining.Store(&farewell{code, reason})
+	h.Refuse(code, reason)
 	if err := h.dismiss(ctx, window, code, reason); err != nil {
 		return err
 	}
-	for h.open.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-h.left:
-		}
-	}
-	return nil
+	return h.gone(ctx)
 }
