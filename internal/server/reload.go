@@ -140,7 +140,7 @@ type renewed struct {
 func (a *Assembly) renewal(cfg *config.Config) (r renewed, err error) {
 	var errTokens, errPublish, errAdmin, errHooks error
 	r.tokens, errTokens = a.nextTokens(cfg)
-	r.publish, errPublish = newPublishers(cfg)
+	r.publish, errPublish = newPublishers(cfg, a.Server.publish.Load())
 	r.admin, errAdmin = newAdmin(cfg)
 	r.hooks, errHooks = makeHooks(&cfg.Hooks)
 	return r, errors.Join(errTokens, errPublish, errAdmin, errHooks)
