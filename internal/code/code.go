@@ -70,7 +70,7 @@ var table = []Entry{
 	{RateLimited, statusTooManyRequests, 0, "`error` at subscribe; HTTP 429",
 		"Too many requests in a short time.", "Wait for `Retry-After` seconds, then send again."},
 	{LimitExceeded, statusRequestEntityTooLarge, 0, "`error` at subscribe; HTTP 413",
-		"A document, an event or a batch is larger than `limits.*` allows, or a channel or a tenant has as many different subscriptions (`limits.groups_per_channel`, `groups_per_tenant`).", "Make it smaller, or raise the limit that the message names."},
+		"A document, an event or a batch is larger than `limits.*` allows, or a channel or a tenant has as many different subscriptions (`limits.groups_per_channel`, `groups_per_tenant`).", "Make it smaller, or raise the limit that the message names; where it names none, the bound is fixed."},
 	{InvalidValue, statusUnprocessableEntity, 0, "HTTP 422 of the publish API; `errors` of an event",
 		"A value of an event is not what its member or the type of its field asks for. In a published event it is refused; in a delivered one the field is null.", "Correct the publisher, or the type in the schema."},
 	{ResolverFailed, statusInternalServerError, 0, "`errors` of an event",

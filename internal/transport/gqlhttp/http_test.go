@@ -62,7 +62,7 @@ var answers = []struct {
 	{"nothing acceptable", post("text/html", query("{x}")), 406, "", "accept one of"},
 	{"PATCH", strings.Replace(post("", query("{x}")), "POST", "PATCH", 1), 405, "Allow: " + methods, ""},
 	{"DELETE without a token", strings.Replace(get("/graphql?operationId=1"), "GET", "DELETE", 1), 404, "", tokenHeader},
-	{"too long", post("", query(strings.Repeat("x", 2000))), 413, "", "longer than allowed"},
+	{"too long", post("", query(strings.Repeat("x", 2000))), 413, "", "bytes (limits.message_bytes)"},
 	{"too long, in chunks", strings.Replace(post("", ""), "Content-Length: 0\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n800\r\n"+strings.Repeat("x", 0x800)+"\r\n0\r\n\r\n", 1), 413, "", ""},
 	{"wrong credentials", post("", query("{x}"), "Authorization: wrong"), 401, "WWW-Authenticate: Bearer", "UNAUTHENTICATED"},
 	{"wrong credentials for a stream", post("text/event-stream", query("x"), "Authorization: wrong"), 401, "", "UNAUTHENTICATED"},
