@@ -336,7 +336,7 @@ func TestRevocationsThatCannotBeRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := joinAfter(t, sessions, "u2/t/j/1m", 3*time.Second).state(); !strings.HasPrefix(got, "close Authentication is not available") || e.Ready() {
+		if got := joinAfter(t, sessions, "u2/t/j/1m", 3*time.Second).state(); !strings.HasPrefix(got, "close The event bus cannot be read") || e.Ready() {
 			t.Errorf("got %s, ready %v", got, e.Ready())
 		}
 		away.away.Store(false)

@@ -34,7 +34,7 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 		return &identity.Identity{PresentedAt: time.Now()}, nil
 	}
 	if !g.engine.control.informed(ctx) {
-		return nil, errUninformed
+		return nil, session.ErrUninformed
 	}
 	at := time.Now()
 	id, err := g.cfg.Authenticator.Authenticate(ctx, c)
@@ -71,9 +71,6 @@ func (g *gate) Left(who *identity.Identity) {
 	g.engine.accounts.disconnected(who)
 	g.disconnectHook(who)
 }
-
-// errUninformed says that credentials cannot be judged while revocations are not known.
-var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
 
 // presented returns the identity of credentials that were presented at a time, as revocations look at it.
 func presented(who *identity.Identity, at time.Time) *identity.Identity {

@@ -200,7 +200,7 @@ func badData(err error) *PublishError {
 		if bad.Kind == jsontape.TooDeep {
 			limit = "event_depth"
 		}
-		return &PublishError{Member: "data", Code: code.LimitExceeded, Message: err.Error(), limit: limit}
+		return &PublishError{Member: "data", Code: code.LimitExceeded, Message: err.Error() + " (limits." + limit + ")", limit: limit}
 	}
 	return &PublishError{Member: "data", Code: code.InvalidValue, Message: err.Error()}
 }

@@ -222,6 +222,22 @@ func (s *keySet) begin() (running <-chan struct{}, err error) {
 	return done, nil
 }
 
+// takeOver goes on from another one of the same URL, which may be in use. A fetch that it has begun does not count: it may
+// be broken off.
+func (s *keySet) takeOver(from *keySet) {
+	s.current.Store(from.current.Load())
+	from.mu.Lock()
+	last, err := from.last, from.err
+	if from.running != nil {
+		last = time.Time{}
+	}
+	from.mu.Unlock()
+	s.mu.Lock()
+	s.last, s.err = last, err
+	s.mu.Unlock()
+	_, _ = s.begin() // what is wrong with it shows when a token needs a key
+}
+
 func (s *keySet) fetch() ([]verifier, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, s.options.Timeout)
 	defer cancel()

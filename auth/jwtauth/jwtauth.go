@@ -189,5 +189,15 @@ func (a *Authenticator) Warm(ctx context.Context) error {
 	return nil
 }
 
+// TakeOver gives a, which is not used yet, the keys that another one has fetched from the same JWKSURL, so that it goes on
+// where that one was: no token waits for a fetch, or is refused because there is none. They are fetched again, unless they
+// were within JWKSOptions.Interval. It does nothing for other keys.
+func (a *Authenticator) TakeOver(from *Authenticator) {
+	s, ok := a.keys.(*keySet)
+	if before, same := from.keys.(*keySet); ok && same && s.url == before.url {
+		s.takeOver(before)
+	}
+}
+
 // Close stops fetching keys and waits for it.
 func (a *Authenticator) Close() { a.keys.close() }

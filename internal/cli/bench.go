@@ -54,7 +54,7 @@ func (*benchCommand) Help() string {
 
 The server that is measured must serve a field with the name of each channel, whose type has room: Int, seq: Int, sent: Int, sum: Int and pad: String. The one that bench starts itself does. With --query, any server of graphql-transport-ws can be measured that takes the events as lines of JSON, by POST or on a TCP connection.
 
-Exit codes: 0 every delivery was right, 1 some were not, 2 wrong usage, 3 the server can't be reached.
+Exit codes: 0 every delivery was right, 1 some were not, or the server refused the events, 2 wrong usage, 3 the server can't be reached.
 
 Examples:
 
@@ -98,6 +98,9 @@ func (c *benchCommand) Run(ctx context.Context, env *Env) error {
 	if err != nil {
 		if ctx.Err() != nil {
 			return &exit{exitFailed, errors.New("interrupted")}
+		}
+		if refused := (*loadgen.RefusedError)(nil); errors.As(err, &refused) && refused.Status < 500 {
+			return err
 		}
 		return &exit{exitUnreachable, err}
 	}
@@ -155,7 +158,7 @@ func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 		cfg.Variables = func(room int) string { return `{"room":` + strconv.Itoa(room) + "}" }
 		cfg.ChannelOf = func(int) string { return c.Channel }
 	}
-	if err := c.tenants(&cfg, env); err != nil {
+	if err := c.tenants(&cfg); err != nil {
 		return cfg, err
 	}
 	if env.StderrTerminal {
@@ -179,14 +182,14 @@ func (c *benchCommand) config(env *Env) (loadgen.Config, error) {
 }
 
 // tenants has each room be a tenant.
-func (c *benchCommand) tenants(cfg *loadgen.Config, env *Env) error {
+func (c *benchCommand) tenants(cfg *loadgen.Config) error {
 	if c.Tenants != (c.TenantKeyFile != "") {
 		return usage("--tenants and --tenant-key-file belong together")
 	}
 	if !c.Tenants {
 		return nil
 	}
-	secret, err := readToken(c.TenantKeyFile, env)
+	secret, err := readSecret(c.TenantKeyFile)
 	if err != nil {
 		return err
 	}

@@ -104,7 +104,7 @@ func (p *publisher) send(ctx context.Context, lines [][]byte) error {
 				}
 				err = &exit{exitUnreachable, out.error(p.accepted)}
 			default:
-				return p.refused(out)
+				return p.refused(out, len(lines))
 			}
 		} else {
 			err = &exit{exitUnreachable, err}
@@ -193,14 +193,18 @@ func reason(err error) error {
 	return err
 }
 
-// refused says what is wrong and what to do about it.
-func (p *publisher) refused(out outcome) error {
+// refused says what is wrong with a request of n events and what to do about it.
+func (p *publisher) refused(out outcome, n int) error {
 	err := out.error(p.accepted)
 	switch {
 	case out.status == http.StatusUnauthorized:
 		return fmt.Errorf("%w\nGive a publish token of the server: --token-file, FRAISEQL_TOKEN_FILE or FRAISEQL_TOKEN", err)
 	case out.status/100 == 3 && out.location != "":
 		return fmt.Errorf("%w\n--url %s redirects to %s: give that as --url", err, p.url, out.location)
+	case out.status == http.StatusUnsupportedMediaType: // POST /events takes what is sent
+		return fmt.Errorf("%w\n--url %s is not the address that takes events: give that of the server, or of its /events", err, p.url)
+	case out.status == http.StatusRequestEntityTooLarge && n > 1 && strings.Contains(err.Error(), "(limits.publish_"):
+		return fmt.Errorf("%w\nSend fewer events in one request: --batch, which is %d", err, p.batch)
 	case out.status == http.StatusNotFound, len(out.problems) == 0: // POST /events says what is wrong
 		return fmt.Errorf("%w\nIs --url %s the address of a FraiseQL server?", err, p.url)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -63,10 +64,12 @@ func (c *subscribeCommand) Run(ctx context.Context, env *Env) error {
 		defer cancel()
 	}
 	results := 0
+	var full error // of standard output
 	err = wsclient.Run(ctx, cfg, func(result json.RawMessage) error {
 		results++
 		if _, err := env.Stdout.Write(append(result, '\n')); err != nil {
-			return fmt.Errorf("write a result: %w", err)
+			full = fmt.Errorf("write a result: %w", err)
+			return full
 		}
 		if results == c.Count {
 			return errEnough
@@ -76,6 +79,8 @@ func (c *subscribeCommand) Run(ctx context.Context, env *Env) error {
 	switch {
 	case errors.Is(err, errEnough), interrupted.Err() != nil:
 		return nil
+	case full != nil:
+		return full
 	case c.Count > 0 && (err == nil || errors.Is(err, errTime)):
 		return &exit{exitUnreachable, fmt.Errorf("%d of %d results came", results, c.Count)}
 	case errors.Is(err, errTime):
@@ -104,13 +109,30 @@ func (c *subscribeCommand) config(env *Env) (wsclient.Config, error) {
 		if !ok || strings.TrimSpace(name) == "" {
 			return cfg, usage("--header %q must be NAME:VALUE", h)
 		}
-		cfg.Header.Add(strings.TrimSpace(name), strings.TrimSpace(value))
+		if name, value = strings.TrimSpace(name), strings.TrimSpace(value); !validHeader(name, value) {
+			return cfg, usage("--header %q can't be sent: a name has no spaces, a value no control characters", h)
+		}
+		if header := http.CanonicalHeaderKey(name); slices.Contains(ownHeaders, header) || strings.HasPrefix(header, "Sec-Websocket-") {
+			return cfg, usage("--header %s can't be set: the handshake has its own", name)
+		}
+		cfg.Header.Add(name, value)
 	}
 	cfg.Final = []int{4403} // the credentials, or the lack of any, will not get better
 	cfg.Retry = func(err error, wait time.Duration) {
 		env.say("%v; connecting again in %v", err, wait.Round(time.Millisecond))
 	}
 	return cfg, nil
+}
+
+// ownHeaders are those of a handshake, beside Sec-WebSocket-*, that belong to it.
+var ownHeaders = []string{"Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Upgrade"}
+
+// validHeader reports whether a header can be sent (RFC 9110, 5.1 and 5.5).
+func validHeader(name, value string) bool {
+	token := func(c rune) bool {
+		return c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || strings.ContainsRune("!#$%&'*+-.^_`|~", c)
+	}
+	return !strings.ContainsFunc(name, func(c rune) bool { return !token(c) }) && !strings.ContainsFunc(value, control)
 }
 
 func (c *subscribeCommand) document(env *Env) (string, error) {

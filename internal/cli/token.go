@@ -17,13 +17,25 @@ type remote struct {
 // token reads the token, "" when there is none.
 func (r *remote) token(env *Env) (string, error) { return readToken(r.TokenFile, env) }
 
-func readToken(file string, env *Env) (string, error) {
+func readToken(file string, env *Env) (token string, err error) {
 	if file == "" {
 		file = env.getenv("FRAISEQL_TOKEN_FILE")
 	}
 	if file == "" {
-		return env.getenv("FRAISEQL_TOKEN"), nil
+		token = env.getenv("FRAISEQL_TOKEN")
+	} else if token, err = readSecret(file); err != nil {
+		return "", err
 	}
+	if strings.ContainsFunc(token, control) {
+		return "", usage("the token can't be sent: there is a line break or another control character in it")
+	}
+	return token, nil
+}
+
+// control reports whether a character can't be in a header.
+func control(c rune) bool { return c < ' ' && c != '\t' || c == 0x7f }
+
+func readSecret(file string) (string, error) {
 	raw, err := os.ReadFile(file)
 	if err != nil {
 		return "", fmt.Errorf("read the token: %w", err)

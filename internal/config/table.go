@@ -79,7 +79,7 @@ var generalKeys = []Key{
 
 var publishKeys = []Key{
 	{Path: "publish.tokens", Type: Tokens, Secret: true, Doc: "Who may publish over `POST /events`; see [publish tokens](#publish-tokens). None: nobody, with `--dev`: everybody.", field: func(c *Config) any { return &c.Publish.Tokens }},
-	{Path: "publish.rate", Type: Count, Default: "0", Doc: "Events per second that each publish token may send; 0: no bound. Lifted with `--dev`.", field: func(c *Config) any { return &c.Publish.Rate }},
+	{Path: "publish.rate", Type: Count, Default: "0", Doc: "Events per second that each publish token may send; at once as many as `limits.publish_events`, or as the rate if that is more; 0: no bound. Lifted with `--dev`.", field: func(c *Config) any { return &c.Publish.Rate }},
 	{Path: "security.row_filter", Type: Choice, When: "`tenant` with a schema, `both` without", Choices: []string{"none", "tenant", "user", "both"}, Doc: "Which members of `data` (`tenant_id`, `user_id`) address an event whose envelope has none.", field: func(c *Config) any { return &c.Security.RowFilter }},
 	{Path: "security.isolation", Type: Choice, When: "`strict`; with `--dev` and no token key: `addressed`", Choices: []string{"strict", "addressed"}, Doc: "`strict`: an event without a tenant reaches nobody, unless it says `broadcast: true`.", field: func(c *Config) any { return &c.Security.Isolation }},
 	{Path: "security.scope.user", Type: List, Default: "[userid]", Doc: "Arguments that must equal the caller's user, compared without `_` and in lower case.", field: func(c *Config) any { return &c.Security.ScopeUser }},

@@ -11,7 +11,7 @@ import (
 )
 
 // Revoke refuses credentials from now on, on every node of the bus. text is a JSON object: token_id, user_id, tenant_id,
-// issued_before, all optional, for which everything that is there must hold; one of the first three must be there, or
+// issued_before, all optional and the first three not null, for which everything that is there must hold; one of the first three must be there, or
 // everybody: true.
 func (e *Engine) Revoke(text []byte) error {
 	var r fraiseql.Revocation
@@ -19,11 +19,11 @@ func (e *Engine) Revoke(text []byte) error {
 	errs := readObject(text, "revocation", func(name string, m member) bool {
 		switch name {
 		case "token_id":
-			m.address(&r.TokenID)
+			m.named(&r.TokenID)
 		case "user_id":
-			m.address(&r.UserID)
+			m.named(&r.UserID)
 		case "tenant_id":
-			m.address(&r.TenantID)
+			m.named(&r.TenantID)
 		case "issued_before":
 			m.instant(&r.IssuedBefore)
 		case "everybody":
@@ -40,4 +40,13 @@ func (e *Engine) Revoke(text []byte) error {
 		return &Fault{Code: code.InvalidValue, Message: "a revocation names a token, a user or a tenant, or everybody"}
 	}
 	return e.facade.Revoke(context.Background(), r)
+}
+
+// named reads what a revocation names: null, which is absent elsewhere, would name more than what was meant.
+func (m member) named(dst *string) {
+	if m.null() {
+		m.fail("must not be null: leave it out")
+		return
+	}
+	m.address(dst)
 }

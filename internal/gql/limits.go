@@ -69,7 +69,7 @@ func (c *limitCheck) operation(set ast.SelectionSet, at *ast.Position) {
 	case fields > c.lim.Fields:
 		c.fail(at, "document_fields", tooManyFields, c.lim.Fields)
 	case c.total+fields > 10*c.lim.Tokens:
-		c.fail(at, "document_fields", "The document's operations and fragments share fragments too often.")
+		c.fail(at, "document_tokens", "The document's operations and fragments share fragments too often: they have more than 10 x %d fields (limits.document_tokens).", c.lim.Tokens)
 	case fields > c.lim.Aliases:
 		c.shared([]ast.SelectionSet{set})
 	}

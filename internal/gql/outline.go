@@ -168,8 +168,8 @@ func (o *outline) end() {
 
 // What is said of a limit, with the limit.
 const (
-	tooManyTokens  = "The document has more than %d tokens."
-	tooManyFields  = "The selection has more than %d fields once its fragments are expanded."
-	tooManyAliases = "More than %d fields share a parent."
-	tooDeep        = "The selection is more than %d levels deep."
+	tooManyTokens  = "The document has more than %d tokens (limits.document_tokens)."
+	tooManyFields  = "The selection has more than %d fields once its fragments are expanded (limits.document_fields)."
+	tooManyAliases = "More than %d fields share a parent (limits.document_aliases)."
+	tooDeep        = "The selection is more than %d levels deep (limits.document_depth)."
 )

@@ -26,7 +26,7 @@ func ofTree(text string, lim Limits) *Error {
 func checkOutline(t *testing.T, text string, lim Limits) {
 	t.Helper()
 	if err := overLimits(text, lim); err != nil {
-		if err.Code != code.LimitExceeded || err.Limit == "" || len(err.Locations) != 1 {
+		if err.Code != code.LimitExceeded || err.Limit == "" || !strings.Contains(err.Message, "(limits."+err.Limit+")") || len(err.Locations) != 1 {
 			t.Fatalf("%+v", err)
 		}
 		if ofTree(text, lim) == nil {

@@ -72,7 +72,7 @@ func parseDocument(text string, lim Limits) (*ast.QueryDocument, *Error) {
 	start := []Location{{1, 1}}
 	if len(text) > lim.Bytes {
 		return nil, &Error{Code: code.LimitExceeded, Limit: "document_bytes", Locations: start,
-			Message: fmt.Sprintf("The document has %d bytes, the limit is %d.", len(text), lim.Bytes)}
+			Message: fmt.Sprintf("The document has %d bytes, the limit is %d (limits.document_bytes).", len(text), lim.Bytes)}
 	}
 	if !utf8.ValidString(text) {
 		return nil, &Error{Code: code.ParseFailed, Locations: start, Message: "Syntax Error: the document is not valid UTF-8."}

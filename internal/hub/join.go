@@ -37,7 +37,10 @@ type Join struct {
 	again bool   // it takes the place of one that was there: bounds of groups do not refuse it
 }
 
-const groupsText = "too many different subscriptions on this channel: use variables rather than literals, and fewer variants"
+const (
+	channelGroupsText = "too many different subscriptions on this channel: use variables rather than literals, and fewer variants (limits.groups_per_channel)"
+	tenantGroupsText  = "too many different subscriptions of this tenant on this channel: use variables rather than literals, and fewer variants (limits.groups_per_tenant)"
+)
 
 // Join adds a subscription to its channel's index: events accepted after it returns are for it. begin, if
 // any, is called without a lock once nothing can refuse the subscription any more and before it can receive;
@@ -201,9 +204,9 @@ func (c *channel) newGroupLocked(key string, b *plan.Bound, j *Join) (*Group, *g
 	switch {
 	case j.again:
 	case c.groups.len() >= l.GroupsPerChannel:
-		return nil, &gql.Error{Code: code.LimitExceeded, Limit: "groups_per_channel", Message: groupsText}
+		return nil, &gql.Error{Code: code.LimitExceeded, Limit: "groups_per_channel", Message: channelGroupsText}
 	case c.tenants[tenant] >= l.GroupsPerTenant:
-		return nil, &gql.Error{Code: code.LimitExceeded, Limit: "groups_per_tenant", Message: groupsText}
+		return nil, &gql.Error{Code: code.LimitExceeded, Limit: "groups_per_tenant", Message: tenantGroupsText}
 	}
 	g := &Group{key: key, projection: b.Projection, filter: b.Filter, keyed: len(b.Plan.Delivery.Key) > 0, cursors: j.Cursors}
 	if j.Resolver != nil || j.Types != nil {

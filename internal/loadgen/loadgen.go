@@ -218,6 +218,8 @@ func (c *Config) validate() (*url.URL, error) {
 		return nil, fmt.Errorf("%d rooms for %d subscriptions: every room needs one", c.Rooms, c.Connections*c.Subscriptions)
 	case c.Spread > 1 && c.Spread < 2*((c.Connections*c.Subscriptions+c.Rooms-1)/c.Rooms):
 		return nil, fmt.Errorf("a spread of %d for %d subscriptions of a room: ranges would overlap", c.Spread, (c.Connections*c.Subscriptions+c.Rooms-1)/c.Rooms)
+	case c.Idle && (c.Storm || c.Pairs > 0) || c.Storm && c.Pairs > 0:
+		return nil, errors.New("idle connections, a storm and pairs are runs of their own: ask for one")
 	case c.TenantSecret != nil && c.Subscriptions > 1:
 		return nil, errors.New("tenants: a connection has one subscription")
 	case c.Publishers > c.Rooms:

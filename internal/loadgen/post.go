@@ -29,6 +29,15 @@ type posting struct {
 	out  bytes.Buffer
 }
 
+// RefusedError is an answer of the server to published events other than 202.
+type RefusedError struct {
+	Status int // of HTTP
+	text   string
+}
+
+// Error returns the status and what the server says.
+func (e *RefusedError) Error() string { return e.text }
+
 // newHTTPPublisher posts to the address; an empty one is /events of the server.
 func newHTTPPublisher(cfg *Config, server *url.URL, address string) (*httpPublisher, error) {
 	h := &httpPublisher{cfg: cfg, url: &url.URL{Scheme: "http", Host: server.Host, Path: "/events"}, idle: make(chan *posting, cfg.Publishers)}
@@ -106,7 +115,7 @@ func (p *posting) post(ctx context.Context, h *httpPublisher, events []Event) (k
 		return false, fmt.Errorf("publish: %w", err)
 	}
 	if response.StatusCode != http.StatusAccepted {
-		return false, fmt.Errorf("publish: HTTP status %s: %s", response.Status, bytes.TrimSpace(text))
+		return false, &RefusedError{response.StatusCode, fmt.Sprintf("publish: HTTP status %s: %s", response.Status, bytes.TrimSpace(text))}
 	}
 	return !response.Close, nil
 }

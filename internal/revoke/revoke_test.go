@@ -1,12 +1,14 @@
 package revoke
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/identity"
+	"github.com/fraiseql/fraiseql-go/internal/code"
 )
 
 var noon = time.Date(2026, 11, 28, 12, 0, 0, 0, time.UTC)
@@ -122,11 +124,6 @@ func TestForm(t *testing.T) {
 	if r, err := Parse([]byte(`{"user_id":"u","later":1}`)); err != nil || r.UserID != "u" {
 		t.Errorf("a later version: %+v, %v", r, err)
 	}
-	for _, bad := range []string{``, `[]`, `{"user_id":1}`, `{"user_id":"u","more":1}`, `{"issued_before":"noon"}`, `{"user_id":"u"}{}`} {
-		if r, err := ParseRequest([]byte(bad)); err == nil {
-			t.Errorf("%s: %+v", bad, r)
-		}
-	}
 	for _, bad := range []Rule{
 		{UserID: "u", IssuedBefore: time.Date(1969, 12, 31, 23, 0, 0, 0, time.UTC)},
 		{TokenID: "j", IssuedBefore: time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -5*3600))},
@@ -134,6 +131,38 @@ func TestForm(t *testing.T) {
 	} {
 		if bad.Validate() == nil {
 			t.Errorf("%+v is valid", bad)
+		}
+	}
+}
+
+// What would name more than it says is refused in a request, with its member.
+func TestRequest(t *testing.T) {
+	for _, tt := range []struct{ text, code, member string }{
+		{`{"user_id":"u","tenant_id":"t","issued_before":"2026-11-28T13:00:00+01:00"}`, "", ""},
+		{``, code.BadUserInput, ""},
+		{`[]`, code.BadUserInput, ""},
+		{`{"user_id":"u"}{}`, code.BadUserInput, ""},
+		{`{"user_id":"u","more":1}`, code.BadUserInput, ""},
+		{`{"USER_ID":"u"}`, code.BadUserInput, ""},
+		{`{"user_id":"","tenant_id":"t"}`, code.InvalidValue, "user_id"},
+		{`{"user_id":null,"tenant_id":"t"}`, code.InvalidValue, "user_id"},
+		{`{"user_id":"u","tenant_id":""}`, code.InvalidValue, "tenant_id"},
+		{`{"user_id":"u","tenant_id":["t"]}`, code.InvalidValue, "tenant_id"},
+		{`{"token_id":"","issued_before":"2026-11-28T12:00:00Z"}`, code.InvalidValue, "token_id"},
+		{`{"user_id":"u","user_id":"v"}`, code.InvalidValue, "user_id"},
+		{`{"user_id":"u","user_\u0069d":"u"}`, code.InvalidValue, "user_id"},
+		{`{"user_id":1}`, code.InvalidValue, "user_id"},
+		{`{"issued_before":"noon"}`, code.InvalidValue, "issued_before"},
+		{`{"user_id":"u","issued_before":null}`, code.InvalidValue, "issued_before"},
+		{`{"token_id":"j","issued_before":"0001-01-01T00:00:00Z"}`, code.InvalidValue, "issued_before"},
+	} {
+		r, err := ParseRequest([]byte(tt.text))
+		wrong := &Error{}
+		if errors.As(err, &wrong); wrong.Code != tt.code || wrong.Member != tt.member {
+			t.Errorf("%s: %+v, %v", tt.text, r, err)
+		}
+		if want := (Rule{UserID: "u", TenantID: "t", IssuedBefore: noon}); err == nil && r != want {
+			t.Errorf("%s: %+v", tt.text, r)
 		}
 	}
 }

@@ -68,19 +68,10 @@ func (r *Rule) Append(dst []byte) []byte {
 	return append(dst, text...)
 }
 
-// Parse reads what Append writes.
-func Parse(text []byte) (Rule, error) { return parse(text, false) }
-
-// ParseRequest reads a rule that somebody asks for: members that are not known are refused.
-func ParseRequest(text []byte) (Rule, error) { return parse(text, true) }
-
-// parse gives times in UTC, so that equal rules are equal by ==.
-func parse(text []byte, strict bool) (r Rule, err error) {
+// Parse reads what Append writes: what other nodes say.
+func Parse(text []byte) (r Rule, err error) {
 	var w wire
 	dec := json.NewDecoder(bytes.NewReader(text))
-	if strict {
-		dec.DisallowUnknownFields()
-	}
 	if err := dec.Decode(&w); err != nil {
 		return r, errors.New("a rule is a JSON object of token_id, user_id, tenant_id (texts) and issued_before (RFC 3339)")
 	}
@@ -89,7 +80,7 @@ func parse(text []byte, strict bool) (r Rule, err error) {
 	}
 	r = Rule{TokenID: w.TokenID, UserID: w.UserID, TenantID: w.TenantID}
 	if w.IssuedBefore != nil {
-		r.IssuedBefore = w.IssuedBefore.UTC()
+		r.IssuedBefore = w.IssuedBefore.UTC() // so that equal rules are equal by ==
 	}
 	return r, nil
 }

@@ -52,7 +52,7 @@ func (s *scratch) lines(text []byte, most int) ([]event.Event, error) {
 			continue
 		}
 		if index == most {
-			return nil, &event.Error{Code: code.LimitExceeded, Limit: "publish_events", Message: "more than " + strconv.Itoa(most) + " events in one batch", Index: index}
+			return nil, &event.Error{Code: code.LimitExceeded, Limit: "publish_events", Message: "more than " + strconv.Itoa(most) + " events in one batch (limits.publish_events)", Index: index}
 		}
 		ev, err := s.decoder.Event(line)
 		var about *event.Error

@@ -120,7 +120,7 @@ func TestEveryLimit(t *testing.T) {
 					t.Errorf("there is no %s in %s: %v", of.test, of.file, err)
 				}
 			}
-			tt.show(t)
+			tt.show(t, name)
 		})
 	}
 	if known != len(limitCases) {
@@ -128,13 +128,18 @@ func TestEveryLimit(t *testing.T) {
 	}
 }
 
-func (c *limitCase) show(t *testing.T) {
+// show makes the limit act. Whoever has sent too much is told which limit it is.
+func (c *limitCase) show(t *testing.T, name string) {
 	router := testkit.NewRouter(t)
 	s := &limitRun{router: router, limits: c.config}
 	s.assembled = assemble(t, config.Source{}, withJWT+"admin.listen: 127.0.0.1:0\ncallback.allowed_urls: ["+router.URL+"*]\ncallback.allowed_networks: [127.0.0.0/8]\n"+c.config+"\n")
 	if c.act != nil {
-		if got := c.act(s); !strings.Contains(got, c.code) {
+		got := c.act(s)
+		if !strings.Contains(got, c.code) {
 			t.Errorf("told %q, want %s", got, c.code)
+		}
+		if c.code == "LIMIT_EXCEEDED" && !strings.Contains(got, "(limits."+name+")") {
+			t.Errorf("told %q, which does not name limits.%s", got, name)
 		}
 	}
 	for deadline := time.After(20 * time.Second); ; {

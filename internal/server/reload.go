@@ -74,6 +74,7 @@ func (a *Assembly) Reload(cfg *config.Config) error {
 // use puts in force what cannot be wrong any more, and returns the keys that need a restart: those of restart and others.
 func (a *Assembly) use(cfg *config.Config, next *renewed, restart []string) []string {
 	if next.tokens != nil {
+		next.tokens.TakeOver(a.tokens.now.Load())
 		a.tokens.now.Swap(next.tokens).Close()
 		a.tokens.anonymous.Store(cfg.Auth.Anonymous)
 	}
@@ -138,11 +139,26 @@ type renewed struct {
 
 func (a *Assembly) renewal(cfg *config.Config) (r renewed, err error) {
 	var errTokens, errPublish, errAdmin, errHooks error
-	r.tokens, errTokens = authenticator(cfg)
-	r.publish, errPublish = newPublishers(cfg)
+	r.tokens, errTokens = a.nextTokens(cfg)
+	r.publish, errPublish = newPublishers(cfg, a.Server.publish.Load())
 	r.admin, errAdmin = newAdmin(cfg)
 	r.hooks, errHooks = makeHooks(&cfg.Hooks)
 	return r, errors.Join(errTokens, errPublish, errAdmin, errHooks)
+}
+
+// nextTokens returns who judges tokens under a configuration. The keys of another URL must be there before it is in force;
+// those of the same one are taken over.
+func (a *Assembly) nextTokens(cfg *config.Config) (*jwtauth.Authenticator, error) {
+	tokens, err := authenticator(cfg)
+	url := cfg.Auth.JWT.JWKSURL
+	if err != nil || url == "" || url == a.inForce().Auth.JWT.JWKSURL {
+		return tokens, err
+	}
+	if err := tokens.Warm(context.Background()); err != nil { // bounded by its own timeout
+		tokens.Close()
+		return nil, fmt.Errorf("auth.jwt.jwks_url: %w", err)
+	}
+	return tokens, nil
 }
 
 // discard lets go of what is not put in force.

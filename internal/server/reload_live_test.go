@@ -171,11 +171,11 @@ func TestReloadCallbackSubscriptions(t *testing.T) {
 	router := testkit.NewRouter(t)
 	s := assemble(t, config.Source{}, withJWT+"callback: {allowed_urls: ["+router.URL+"*], allowed_networks: [127.0.0.0/8], max_subscriptions: 1}\n")
 	begin := func(id string) int { return s.subscribeBy(router.Expect(id, "v", 0), sign(t, nil)).status }
-	if a, b := begin("1"), begin("2"); a != 200 || b != 503 {
+	if a, b := begin("1"), begin("2"); a != 200 || b != 429 {
 		t.Fatalf("before: %d and %d", a, b)
 	}
 	s.reload(func(c *config.Config) { c.Callback.MaxSubscriptions = 2 })
-	if a, b := begin("3"), begin("4"); a != 200 || b != 503 {
+	if a, b := begin("3"), begin("4"); a != 200 || b != 429 {
 		t.Errorf("after: %d and %d", a, b)
 	}
 }

@@ -225,7 +225,7 @@ func (s *limited) subscribe(id, query, code string) {
 func (s *limited) events(body string, status int) {
 	s.t.Helper()
 	if got := send(s.t, "POST", "http://"+s.addr+"/events", body, "Content-Type", js, "Authorization", "Bearer "+anyToken); got.status != status {
-		s.t.Errorf("%s: %d %s, want %d", body, got.status, got.body, status)
+		s.t.Errorf("%.200s: %d %s, want %d", body, got.status, got.body, status)
 	}
 }
 
@@ -273,6 +273,21 @@ func TestReloadConnectRate(t *testing.T) {
 	}
 	s.change(func(c *config.Config) { c.Limits.ConnectRate = 0 })
 	testkit.DialTalk(t, s.url())
+}
+
+// The bucket of a publish token begins full when the rate changes, or what it holds, and only then.
+func TestReloadPublishRate(t *testing.T) {
+	s := limitsOf(t)
+	const n = 1000 // which take a quarter of an hour to come back
+	batch := "[" + strings.Repeat(`{"channel":"orders","type":"t","tenant_id":"t1","data":{}},`, n-1) + `{"channel":"orders","type":"t","tenant_id":"t1","data":{}}]`
+	s.change(func(c *config.Config) { c.Publish.Rate, c.Limits.PublishEvents = 1, n })
+	s.events(batch, 202)
+	s.events(batch, 429)
+	s.change(func(c *config.Config) { c.Log.Level = "debug" })
+	s.events(batch, 429)
+	s.change(func(c *config.Config) { c.Publish.Rate = 2 })
+	s.events(batch, 202)
+	s.events(batch, 429)
 }
 
 // Keys that need a restart are named, and nothing else is.

@@ -93,8 +93,9 @@ func readRevocation(w http.ResponseWriter, r *http.Request) (rule revoke.Rule, s
 	if err != nil {
 		return rule, http.StatusRequestEntityTooLarge, problem{Code: code.LimitExceeded, Message: "the body is larger than 16 KiB, or did not come to its end"}
 	}
-	if rule, err = revoke.ParseRequest(body); err != nil {
-		return rule, http.StatusBadRequest, problem{Code: code.BadUserInput, Message: err.Error()}
+	rule, err = revoke.ParseRequest(body)
+	if wrong := (*revoke.Error)(nil); errors.As(err, &wrong) {
+		return rule, code.Status(wrong.Code), problem{Code: wrong.Code, Message: wrong.Message, Member: wrong.Member}
 	}
 	if rule == (revoke.Rule{}) {
 		return rule, http.StatusUnprocessableEntity, problem{Code: code.InvalidValue, Message: "name a token_id, a user_id or a tenant_id; for everybody, say issued_before"}

@@ -50,6 +50,30 @@ func TestRevocationOverHTTP(t *testing.T) {
 	}
 }
 
+// A request that says something else than it seems to is refused with the member that does, and nobody is closed for it.
+func TestRevocationsThatWouldNameMore(t *testing.T) {
+	s := assemble(t, config.Source{}, withJWT+"admin.listen: 127.0.0.1:0\nadmin.token: operators-token-0001\n")
+	stays := testkit.DialTalk(t, "ws://"+s.addr+"/graphql").Init(sign(t, func(c jwt.MapClaims) { c["jti"], c["iat"] = "a", time.Now().Add(-time.Minute).Unix() }))
+	for _, tt := range []struct {
+		body, member string
+		status       int
+	}{
+		{`{"user_id":"","tenant_id":"t1"}`, "user_id", 422},
+		{`{"user_id":null,"tenant_id":"t1"}`, "user_id", 422},
+		{`{"user_id":"u1","tenant_id":""}`, "tenant_id", 422},
+		{`{"token_id":"","issued_before":"` + time.Now().Format(time.RFC3339) + `"}`, "token_id", 422},
+		{`{"user_id":"u7","user_id":"u1"}`, "user_id", 422},
+		{`{"USER_ID":"u1"}`, "", 400},
+	} {
+		got := send(t, "POST", "http://"+s.AdminAddr()+"/revocations", tt.body, "Content-Type", js, "Authorization", "Bearer operators-token-0001")
+		if got.status != tt.status || !strings.Contains(got.body, `"member":"`+tt.member+`"`) != (tt.member == "") {
+			t.Errorf("%s: %d %s", tt.body, got.status, got.body)
+		}
+	}
+	stays.Send(`{"type":"ping"}`)
+	stays.Expect(`{"type":"pong"}`)
+}
+
 // A single connection ends with the credentials of one of its operations, also while its stream is not open yet.
 func TestRevocationBeforeTheStream(t *testing.T) {
 	s := assemble(t, config.Source{}, withJWT)

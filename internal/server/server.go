@@ -97,7 +97,7 @@ type listening struct {
 
 // New makes a server. It does not listen yet. The error lists what is wrong with publish tokens.
 func New(opts Options) (*Server, error) {
-	publish, err := newPublishers(opts.Config)
+	publish, err := newPublishers(opts.Config, nil)
 	if err != nil {
 		return nil, err
 	}

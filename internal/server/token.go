@@ -22,7 +22,9 @@ type publishers struct {
 	rates map[*publishtoken.Grant]*rate.Limiter // nil: no bound
 }
 
-func newPublishers(c *config.Config) (*publishers, error) {
+// newPublishers reads who may publish. A token that was known before keeps the bucket of a rate that is the same; before is nil
+// at the start.
+func newPublishers(c *config.Config, before *publishers) (*publishers, error) {
 	tokens := make([]publishtoken.Token, len(c.Publish.Tokens))
 	for i, t := range c.Publish.Tokens {
 		tokens[i] = publishtoken.Token{Token: t.Token, Channels: t.Channels, Tenants: t.Tenants, Broadcast: t.Broadcast}
@@ -34,11 +36,24 @@ func newPublishers(c *config.Config) (*publishers, error) {
 	p := &publishers{set: set, none: len(tokens) == 0, open: c.Dev}
 	if c.Publish.Rate > 0 {
 		p.rates = make(map[*publishtoken.Grant]*rate.Limiter, len(tokens))
+		perSecond, burst := rate.Limit(c.Publish.Rate), max(c.Publish.Rate, c.Limits.PublishEvents)
 		for _, t := range tokens {
-			p.rates[set.Find(t.Token)] = rate.NewLimiter(rate.Limit(c.Publish.Rate), max(c.Publish.Rate, c.Limits.PublishEvents))
+			bucket := before.bucket(t.Token)
+			if bucket == nil || bucket.Limit() != perSecond || bucket.Burst() != burst {
+				bucket = rate.NewLimiter(perSecond, burst)
+			}
+			p.rates[set.Find(t.Token)] = bucket
 		}
 	}
 	return p, nil
+}
+
+// bucket is that of a token, nil for none.
+func (p *publishers) bucket(token string) *rate.Limiter {
+	if p == nil {
+		return nil
+	}
+	return p.rates[p.set.Find(token)]
 }
 
 // who is one publisher.

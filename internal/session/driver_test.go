@@ -125,6 +125,7 @@ func TestDriverRefusedAuthentication(t *testing.T) {
 	}{
 		"forbidden":   {fmt.Errorf("expired token of mallory: %w", ErrForbidden), "close 4403 Forbidden"},
 		"unavailable": {errors.New("dial 10.0.0.1: refused"), "close 1013 Authentication is not available, try again later"},
+		"uninformed":  {ErrUninformed, "close 1013 The event bus cannot be read, try again later"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, HostConfig{}, func(t *testing.T, w *world, p *peer) {

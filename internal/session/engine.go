@@ -19,6 +19,9 @@ var ErrTooMany = errors.New("too many connections")
 // ErrUndecided says that a hook could not judge a connection: close 1013.
 var ErrUndecided = errors.New("a hook could not judge")
 
+// ErrUninformed says that credentials cannot be judged while the revocations on the bus cannot be read: close 1013.
+var ErrUninformed = errors.New("revocations are not known yet")
+
 // Engine is what a session asks of the engine. Its methods are safe for concurrent use.
 type Engine interface {
 	// Authenticate answers connection_init. payload is the text of its payload (a JSON object) or nil. It may

@@ -298,6 +298,8 @@ func (m *Machine) Authenticated(dst []Action, who *identity.Identity, ack []byte
 		return m.farewell(dst, CodeTryAgainLater, "Too many connections of this user or tenant, try again later")
 	case errors.Is(err, ErrUndecided):
 		return m.farewell(dst, CodeTryAgainLater, "A hook of the server could not judge the connection, try again later")
+	case errors.Is(err, ErrUninformed):
+		return m.farewell(dst, CodeTryAgainLater, "The event bus cannot be read, try again later")
 	case err != nil || who == nil:
 		return m.farewell(dst, CodeTryAgainLater, "Authentication is not available, try again later")
 	}

@@ -93,5 +93,5 @@ func tooLarge(lim *Limits) *event.Error {
 }
 
 func tooMany(lim *Limits) *event.Error {
-	return &event.Error{Code: code.LimitExceeded, Limit: "publish_events", Message: "more than " + strconv.Itoa(lim.BatchEvents) + " events in one batch", Index: lim.BatchEvents}
+	return &event.Error{Code: code.LimitExceeded, Limit: "publish_events", Message: "more than " + strconv.Itoa(lim.BatchEvents) + " events in one batch (limits.publish_events)", Index: lim.BatchEvents}
 }

@@ -89,7 +89,7 @@ func (r *run) connection(ctx context.Context) error {
 
 func (r *run) dial(ctx context.Context) (*websocket.Conn, error) {
 	conn, response, err := websocket.Dial(ctx, r.url, &websocket.DialOptions{
-		Subprotocols: []string{subprotocol}, HTTPHeader: r.cfg.Header,
+		Subprotocols: []string{subprotocol}, HTTPHeader: r.cfg.Header, Host: r.cfg.Header.Get("Host"),
 	})
 	switch {
 	case err == nil:

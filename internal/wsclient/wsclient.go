@@ -21,7 +21,7 @@ type Config struct {
 	Token string
 	// InitPayload holds further members of connection_init's payload; the token wins over its authorization.
 	InitPayload map[string]any
-	// Header is added to the HTTP request (Origin, for example).
+	// Header is added to the HTTP request (Origin, for example); Host takes the place of the URL's.
 	Header http.Header
 
 	Query         string

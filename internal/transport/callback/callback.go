@@ -182,7 +182,7 @@ func (h *Handler) enter(s *Stream) *Error {
 	case h.streams[s.ask.id] != nil:
 		return refuse(code.BadUserInput, "a subscription with this subscriptionId is active")
 	case len(h.streams) >= h.most():
-		return &Error{http.StatusServiceUnavailable, code.TooManySubscriptions, "there are as many callback subscriptions as there may be", "limit", "callback_subscriptions"}
+		return &Error{http.StatusTooManyRequests, code.TooManySubscriptions, "there are as many callback subscriptions as there may be", "limit", "callback_subscriptions"}
 	case h.full(len(h.streams) + 1):
 		return &Error{http.StatusServiceUnavailable, code.RateLimited, "too many connections", "limit", "connections"}
 	}

@@ -113,6 +113,6 @@ func refusalOf(err error) *refusal {
 	}
 	no := &refusal{}
 	no.status, no.code, no.message = known.HTTP()
-	no.retry = no.status == http.StatusServiceUnavailable
+	no.retry = no.status == http.StatusServiceUnavailable || no.status == http.StatusTooManyRequests
 	return no
 }

@@ -80,8 +80,10 @@ func (x *exchange) identify(judge func(context.Context, *session.Handshake) (*id
 		return &refusal{status: http.StatusUnauthorized, code: code.Unauthenticated, message: "credentials are missing or not valid"}
 	case errors.Is(err, errNoAnswer):
 		return internal()
+	case errors.Is(err, session.ErrUninformed):
+		return &refusal{status: http.StatusServiceUnavailable, code: code.BusUnavailable, message: "the event bus cannot be read, try again later", retry: true}
 	case err != nil || x.who == nil:
-		return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "authentication is not available, try again later", retry: true}
+		return &refusal{status: http.StatusServiceUnavailable, code: code.InternalServerError, message: "authentication is not available, try again later", retry: true}
 	}
 	return nil
 }
@@ -105,7 +107,7 @@ func (x *exchange) enter() *refusal {
 	case errors.Is(err, session.ErrUndecided):
 		return &refusal{status: http.StatusServiceUnavailable, code: code.InternalServerError, message: "a hook of the server could not judge the connection, try again later", retry: true}
 	}
-	return &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the connection could not be judged, try again later", retry: true}
+	return &refusal{status: http.StatusServiceUnavailable, code: code.InternalServerError, message: "the connection could not be judged, try again later", retry: true}
 }
 
 // revoked looks once more at the identity, after a revocation would find it in the stream.

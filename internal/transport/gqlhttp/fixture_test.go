@@ -42,6 +42,8 @@ func (e *engine) Authenticate(_ context.Context, h *session.Handshake, _ []byte)
 	switch h.Authorization {
 	case "wrong":
 		return nil, session.ErrForbidden
+	case "uninformed":
+		return nil, session.ErrUninformed
 	case "unavailable":
 		return nil, fmt.Errorf("keys")
 	case "panic":

@@ -165,7 +165,7 @@ func (x *exchange) inHand() (*http.Request, *refusal) {
 	if x.wantsStream() || x.r.ContentLength == 0 {
 		return x.r, nil
 	}
-	body, no := x.readBody(x.h.cfg.messageBytes())
+	body, no := x.readBody(x.h.cfg.messageBytes(), "message_bytes")
 	if no != nil {
 		return nil, no
 	}

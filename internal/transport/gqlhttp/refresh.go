@@ -96,7 +96,7 @@ func (x *exchange) freshPayload() ([]byte, *refusal) {
 	if no := checkContentType(x.r); no != nil {
 		return nil, no
 	}
-	body, no := x.readBody(refreshBytes)
+	body, no := x.readBody(refreshBytes, "")
 	if no != nil || len(body) == 0 {
 		return nil, no
 	}

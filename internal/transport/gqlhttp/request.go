@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ func (x *exchange) readRequest() (*session.Request, *refusal) {
 	if no := checkContentType(x.r); no != nil {
 		return nil, no
 	}
-	body, no := x.readBody(most)
+	body, no := x.readBody(most, "message_bytes")
 	if no != nil {
 		return nil, no
 	}
@@ -61,10 +62,11 @@ var (
 	errBusy = errors.New("too many bodies at once")
 )
 
-// readBody reads the whole body within its bounds of time, size and of what all bodies hold together.
-func (x *exchange) readBody(limit int) ([]byte, *refusal) {
+// readBody reads the whole body within its bounds of time, of size, which key of limits sets, if any, and of what all bodies hold
+// together.
+func (x *exchange) readBody(limit int, key string) ([]byte, *refusal) {
 	if x.r.ContentLength > int64(limit) {
-		return nil, tooLong()
+		return nil, tooLong(limit, key)
 	}
 	control := http.NewResponseController(x.w)
 	// Whoever is no server (a recorder) has no deadlines.
@@ -79,7 +81,7 @@ func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 		x.read = true
 		return body, nil
 	case errors.Is(err, errLong):
-		return nil, tooLong()
+		return nil, tooLong(limit, key)
 	case errors.Is(err, errBusy):
 		return nil, &refusal{status: http.StatusServiceUnavailable, code: code.RateLimited, message: "the server is busy, try again later", retry: true}
 	case errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout():
@@ -89,8 +91,13 @@ func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 	}
 }
 
-func tooLong() *refusal {
-	return &refusal{status: http.StatusRequestEntityTooLarge, code: code.LimitExceeded, message: "the body is longer than allowed", limit: "message_bytes"}
+// tooLong refuses a body of more than limit bytes, which key of limits sets, if any.
+func tooLong(limit int, key string) *refusal {
+	no := &refusal{status: http.StatusRequestEntityTooLarge, code: code.LimitExceeded, message: "the body is longer than " + strconv.Itoa(limit) + " bytes", limit: key}
+	if key != "" {
+		no.message += " (limits." + key + ")"
+	}
+	return no
 }
 
 // bounded reads at most limit bytes and accounts for them.

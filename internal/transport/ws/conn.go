@@ -25,7 +25,7 @@ type conn struct {
 	out poll.Conn
 	// deflate says that what is sent may be compressed. The writer reads it: beside what else it looks at.
 	deflate bool
-	// established says that the time for connection_init is over, ended that nothing is to be read any more. They and
+	// established says that the client was acknowledged, or that the time for connection_init is over, ended that nothing is to be read any more. They and
 	// marks belong to the poller's callbacks.
 	established, ended bool
 	marks              marks
@@ -72,7 +72,7 @@ func (c *conn) Acknowledged(who *identity.Identity) {
 	}
 	// Whoever had no end may have no next look either: judging the credentials can last longer than connection_init may take,
 	// and silence need not be looked for. Otherwise it is in time for the end that was known.
-	if left, wait := time.Until(who.ExpiresAt), c.handler.times.Load().init; before == 0 || left < wait || at < before {
+	if left, wait := time.Until(who.ExpiresAt), c.handler.times.Load().first; before == 0 || left < wait || at < before {
 		c.out.SetDeadline(max(min(left, wait), 1))
 	}
 }
@@ -128,6 +128,9 @@ func (c *conn) OnBytes(p []byte) {
 		}
 		c.receive(m)
 		p = rest
+	}
+	if !c.established && c.driver.Identity() != nil {
+		c.established, c.since = true, c.out.Tick()
 	}
 	c.account(held)
 }
@@ -209,14 +212,8 @@ func (c *conn) endNow(code uint16, reason string) {
 // OnDeadline implements poll.Owner: time for connection_init, credentials, silence. It may come early.
 func (c *conn) OnDeadline() {
 	defer c.handler.cfg.Host.Guard(c.out.Abort)
-	h, now, opening := c.handler, c.out.Tick(), c.handler.times.Load().opening
-	if !c.established {
-		if now-c.since >= opening {
-			c.established, c.since = true, now
-			c.driver.InitTimeout()
-		}
-	}
-	next := opening
+	h, now := c.handler, c.out.Tick()
+	next := c.checkOpening(now)
 	if c.established {
 		next = c.checkSilence(now)
 		if alive := c.keepAlive(); alive > 0 {
@@ -238,6 +235,25 @@ func (c *conn) OnDeadline() {
 	if c.expires.Load() != at { // Acknowledged may have set one that is gone now
 		c.out.SetDeadline(1)
 	}
+}
+
+// checkOpening ends a client that was to be acknowledged by now and is not, unless that is still judged, and returns the ticks to the
+// next look at one that has time left.
+func (c *conn) checkOpening(now uint32) uint32 {
+	t, waited := c.handler.times.Load(), now-c.since
+	switch {
+	case c.established:
+	case c.driver.Identity() != nil:
+		c.established = true // silent since it has connected, or nearly
+	case waited >= t.opening:
+		c.established, c.since = true, now
+		c.driver.InitTimeout()
+	case t.alive > 0:
+		return min(t.opening-waited, t.alive)
+	default:
+		return t.opening - waited
+	}
+	return 0
 }
 
 // checkSilence pings a silent peer, ends one that stays silent, and returns the ticks to the next look.

@@ -189,7 +189,7 @@ func (h *Handler) register(nc net.Conn, buffered []byte, c *conn, agreed bool) {
 	}
 	h.cfg.Observer.Counted(observe.ConnectionsOpened, "websocket", 1)
 	err := h.cfg.Poller.Register(&c.out, c, poll.Registration{
-		Conn: nc, Buffered: buffered, Limits: h.cfg.Queue, Deadline: h.times.Load().init,
+		Conn: nc, Buffered: buffered, Limits: h.cfg.Queue, Deadline: h.times.Load().first,
 	})
 	if err != nil {
 		h.cfg.Observer.Counted(observe.ConnectionsClosed, "abrupt", 1)

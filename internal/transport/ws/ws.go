@@ -131,11 +131,11 @@ type Handler struct {
 
 // times are how long a handler waits for its clients, in ticks. They do not change: others take their place.
 type times struct {
-	init     time.Duration
-	opening  uint32 // until connection_init
-	silence  uint32 // until a ping, 0: never
-	patience uint32 // until the close after it
-	alive    uint32 // of the legacy protocol: between two messages that say that the server is there, 0: none
+	first    time.Duration // until the first look at the clock
+	opening  uint32        // until connection_init
+	silence  uint32        // until a ping, 0: never
+	patience uint32        // until the close after it
+	alive    uint32        // of the legacy protocol: between two messages that say that the server is there, 0: none
 }
 
 // SetTimes changes Config.InitTimeout, PingInterval and PongTimeout, 0 meaning the default. A connection takes them over when it
@@ -143,9 +143,10 @@ type times struct {
 func (h *Handler) SetTimes(initTimeout, pingInterval, pongTimeout time.Duration) {
 	c := Config{InitTimeout: initTimeout, PingInterval: pingInterval, PongTimeout: pongTimeout}.withDefaults()
 	ticks := h.cfg.Poller.Ticks
-	t := &times{init: c.InitTimeout, opening: ticks(c.InitTimeout), patience: ticks(c.PongTimeout)}
+	t := &times{first: c.InitTimeout, opening: ticks(c.InitTimeout), patience: ticks(c.PongTimeout)}
 	if c.PingInterval > 0 {
-		t.silence, t.alive = ticks(c.PingInterval), ticks(min(c.PingInterval, keepAlive))
+		alive := min(c.PingInterval, keepAlive)
+		t.first, t.silence, t.alive = min(c.InitTimeout, alive), ticks(c.PingInterval), ticks(alive)
 	}
 	h.times.Store(t)
 }

@@ -252,6 +252,22 @@ func TestPing(t *testing.T) {
 	})
 }
 
+// Silence counts from the last that a client has sent, however long it might have taken for connection_init; before that it is not
+// pinged.
+func TestFirstPing(t *testing.T) {
+	adjust := func(c *Config) { c.InitTimeout, c.PingInterval, c.PongTimeout = far, 10*time.Millisecond, far }
+	backends(t, poll.Options{Tick: time.Millisecond}, adjust, func(t *testing.T, f *fixture) {
+		f.engine.hold = make(chan struct{})
+		slow := f.dial(text(`{"type":"connection_init"}`)) // whose credentials are judged for some time
+		close(f.engine.hold)
+		slow.want(`{"type":"connection_ack"}`, "ping")
+		c := f.dial(text(`{"type":"connection_init"}`))
+		c.want(`{"type":"connection_ack"}`, "ping")
+		f.handler.SetTimes(30*time.Millisecond, time.Millisecond, far)
+		f.dial().want("close 4408 Connection initialisation timeout", "end")
+	})
+}
+
 // Credentials that end close the connection with 4403.
 func TestExpiry(t *testing.T) {
 	opts := poll.Options{Tick: time.Millisecond}
