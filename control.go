@@ -61,6 +61,7 @@ type control struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	ended chan struct{} // the goroutine has, or will never begin
+	share share
 }
 
 func (c *control) init() {
@@ -92,6 +93,7 @@ func (e *Engine) startControl() {
 		e.control.inform()
 		return
 	}
+	e.control.share.init()
 	e.bus.Interest(bus.ControlChannel, true)
 	if _, remote := e.bus.(bus.Reporter); !remote { // within the process: at once
 		if err := e.readControl(e.control.ctx); err == nil {
@@ -157,7 +159,7 @@ func (e *Engine) runControl(ctx context.Context) {
 		case <-c.reads:
 			err := e.readControl(ctx)
 			if err == nil {
-				if c.inform() {
+				if c.inform() && !e.forgetful() {
 					e.log.Info("revocations were read")
 				}
 				continue
@@ -193,13 +195,17 @@ func (e *Engine) readControl(ctx context.Context) error {
 			at = page.Messages[i].Position
 		}
 		if len(page.Messages) == 0 || at == page.Head { // a page may be short for what it weighs
-			return nil
+			return e.shareControl(ctx)
 		}
 	}
 }
 
 // heed puts a control event in force. It is called under the bus's turn: connections are looked at later.
 func (e *Engine) heed(m *bus.Message) {
+	if m.Event.Channel == bus.ControlChannel && m.Event.Type == askType {
+		e.asked(m)
+		return
+	}
 	if m.Event.Channel != bus.ControlChannel || m.Event.Type != revocationType {
 		return // of a later version, or for another node
 	}
