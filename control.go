@@ -53,6 +53,7 @@ const (
 // control is what the engine knows by the events of bus.ControlChannel.
 type control struct {
 	rules *revoke.Set
+	share share
 	known atomic.Bool   // the channel was read from its start
 	told  chan struct{} // closed when known is set
 	kick  chan struct{} // 1 slot: connections are to be looked at again
@@ -61,7 +62,6 @@ type control struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 	ended chan struct{} // the goroutine has, or will never begin
-	share share
 }
 
 func (c *control) init() {
