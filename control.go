@@ -54,6 +54,7 @@ const (
 // control is what the engine knows by the events of bus.ControlChannel.
 type control struct {
 	rules *revoke.Set
+	share share
 	known atomic.Bool   // the channel was read from its start
 	told  chan struct{} // closed when known is set
 	kick  chan struct{} // 1 slot: connections are to be looked at again
@@ -133,6 +134,7 @@ func (e *Engine) startControl() {
 		e.control.inform()
 		return
 	}
+	e.control.share.init()
 	e.bus.Interest(bus.ControlChannel, true)
 	if _, remote := e.bus.(bus.Reporter); !remote { // within the process: at once
 		if err := e.readControl(e.control.ctx); err == nil {
@@ -214,7 +216,7 @@ func (e *Engine) runReads(ctx context.Context) {
 		case <-c.reads:
 			err := e.readControl(ctx)
 			if err == nil {
-				if c.inform() {
+				if c.inform() && !e.forgetful() {
 					e.log.Info("revocations were read")
 				}
 				continue
@@ -250,13 +252,17 @@ func (e *Engine) readControl(ctx context.Context) error {
 			at = page.Messages[i].Position
 		}
 		if len(page.Messages) == 0 || at == page.Head { // a page may be short for what it weighs
-			return nil
+			return e.shareControl(ctx)
 		}
 	}
 }
 
 // heed puts a control event in force. It is called under the bus's turn: connections are looked at later.
 func (e *Engine) heed(m *bus.Message) {
+	if m.Event.Channel == bus.ControlChannel && m.Event.Type == askType {
+		e.asked(m)
+		return
+	}
 	if m.Event.Channel != bus.ControlChannel || m.Event.Type != revocationType {
 		return // of a later version, or for another node
 	}

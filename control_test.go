@@ -33,6 +33,8 @@ type node struct {
 	handler atomic.Pointer[bus.Handler]
 	away    atomic.Bool // history cannot be read
 	lost    atomic.Bool // some of it, though it was to outlive the process
+	deaf    atomic.Bool // nothing is delivered
+	forgets bool        // there is no history
 	most    int         // events of a page, 0: as many as are asked for
 }
 
@@ -58,7 +60,7 @@ func (n *network) Deliver(m *bus.Message) (sum int) {
 	nodes := n.nodes
 	n.mu.Unlock()
 	for _, one := range nodes {
-		if h := one.handler.Load(); h != nil {
+		if h := one.handler.Load(); h != nil && !one.deaf.Load() {
 			sum += (*h).Deliver(&bus.Message{Event: m.Event, Position: m.Position})
 		}
 	}
@@ -77,6 +79,9 @@ func (n *node) History(ctx context.Context, channel string, after event.Position
 	if n.most > 0 {
 		limit = min(limit, n.most)
 	}
+	if n.forgets {
+		return bus.Page{}, nil
+	}
 	page, err := n.Bus.History(ctx, channel, after, limit)
 	page.Complete = page.Complete && !n.lost.Load()
 	return page, err
@@ -84,7 +89,7 @@ func (n *node) History(ctx context.Context, channel string, after event.Position
 
 func (n *node) Describe() bus.Description {
 	d := n.Bus.Describe()
-	d.Durable = n.lost.Load()
+	d.Durable, d.Shared = n.lost.Load(), n.forgets
 	return d
 }
 

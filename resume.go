@@ -41,9 +41,11 @@ func (e *Engine) busAccess() hub.BusAccess {
 	return access
 }
 
-// Gap implements bus.GapHandler. Revocations that were lost are still in the control channel: it is read again.
+// Gap implements bus.GapHandler. Revocations that were lost are still in the control channel, or with other nodes: it is read
+// again, and they are asked.
 func (b *inbox) Gap(channel string, head event.Position) {
 	if bus.IsControl(channel) {
+		b.engine.control.share.missed()
 		b.engine.wakeControl(b.engine.control.reads)
 		return
 	}

@@ -277,7 +277,7 @@ func TestStreamsFollowTheURL(t *testing.T) {
 	}
 }
 
-// TestAnEventThatIsTooLarge is refused for good, with those before it stored.
+// TestAnEventThatIsTooLarge is refused for good, and nothing of its batch is published.
 func TestAnEventThatIsTooLarge(t *testing.T) {
 	server := testkit.StartNATS(t)
 	for _, mode := range []string{"jetstream", "core"} {
@@ -287,10 +287,14 @@ func TestAnEventThatIsTooLarge(t *testing.T) {
 		batch[2].Event.Data = []byte(`{"a":"` + strings.Repeat("x", 2<<20) + `"}`)
 		r, err := b.Publish(t.Context(), batch)
 		var bad *event.Error
-		if r.Accepted != 2 || !errors.As(err, &bad) || bad.Index != 2 || bad.Member != "data" || !strings.Contains(bad.Message, "max_payload") {
+		if r.Accepted != 0 || !errors.As(err, &bad) || bad.Index != 2 || bad.Member != "data" || !strings.Contains(bad.Message, "max_payload") {
 			t.Errorf("%s: %+v, %v", mode, r, err)
 		}
-		await(t, "the others have come", func() bool { return len(k.messages()) == 2 })
+		publishAll(t, b, numbered("c", 3, 4))
+		await(t, "the next has come", func() bool { return len(k.messages()) > 0 })
+		if got := k.messages()[0].Event.ID; got != numbered("c", 3, 4)[0].Event.ID {
+			t.Errorf("%s: %s was published", mode, got)
+		}
 	}
 }
 

@@ -61,8 +61,17 @@ var (
 
 // Check reports what Open would refuse.
 func Check(rawURL string) error {
-	_, err := parseURL(rawURL)
+	_, err := configured(rawURL)
 	return err
+}
+
+// configured is parseURL, of files that can be read.
+func configured(rawURL string) (config, error) {
+	c, err := parseURL(rawURL)
+	if err != nil {
+		return c, err
+	}
+	return c, c.readable()
 }
 
 // Open returns the bus of a URL, not connected: Attach begins with that. The package comment lists the parameters.
@@ -71,7 +80,7 @@ func Open(rawURL string, o bus.Options) (*Bus, error) { return OpenInProcess(raw
 // OpenInProcess is Open with a NATS server that runs in this process and is connected to without a network; the hosts
 // of the URL are not used then.
 func OpenInProcess(rawURL string, o bus.Options, server nats.InProcessConnProvider) (*Bus, error) {
-	c, err := parseURL(rawURL)
+	c, err := configured(rawURL)
 	if err != nil {
 		return nil, err
 	}

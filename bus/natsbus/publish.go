@@ -28,16 +28,22 @@ const lastResend = 400 * time.Millisecond
 // Publish sends the events one after another without waiting in between, and returns when each is acknowledged: stored,
 // on a majority of the replicas. When the connection ends or JetStream has no leader meanwhile, what is not acknowledged
 // is sent again, in order and with its id, as long as the publish timeout lasts since the last progress; JetStream drops
-// what it has already. An event that is refused, or fails while a later one is stored, ends the batch: Accepted counts
-// the events before it.
+// what it has already. Nothing is sent of a batch with an event that is larger than the server takes. An event that
+// fails while a later one is stored ends the batch: Accepted counts the events before it.
 func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, error) {
 	r := bus.Receipt{Delivered: -1}
 	deadline := time.Now().Add(b.timeout)
-	for pause := firstPause; r.Accepted < len(batch); {
+	for judged, pause := false, firstPause; r.Accepted < len(batch); {
 		s, err := b.bounded(ctx)
 		if err != nil {
 			return r, fmt.Errorf("publish to nats: %w", err)
 		}
+		if !judged && len(batch) > 1 {
+			if err := s.judge(batch); err != nil {
+				return r, err
+			}
+		}
+		judged = true
 		n, err := s.publish(ctx, batch[r.Accepted:])
 		if n > 0 {
 			deadline = time.Now().Add(b.timeout)
@@ -129,6 +135,27 @@ func (s *session) publishEach(ctx context.Context, batch []bus.Message) (int, er
 		return c.result(s.soon(ctx, c, 1))
 	}
 	return c.result(s.wait(ctx, c, len(batch), timer))
+}
+
+// mostHeaders is more than the headers of an event take besides its texts, of which each byte takes three at most.
+const mostHeaders = 1024
+
+// judge refuses a batch, before anything of it is sent, that has an event which the server would not take.
+func (s *session) judge(batch []bus.Message) error {
+	most, now := s.nc.MaxPayload(), time.Now()
+	for i := range batch {
+		e := &batch[i].Event
+		texts := len(e.Type) + len(e.ID) + len(e.TenantID) + len(e.UserID) + len(e.FederationID) + len(e.ServiceName)
+		if int64(len(e.Data)+3*texts+mostHeaders) <= most {
+			continue
+		}
+		if _, err := s.message(new(encoder), e, now); err != nil {
+			refused := *err.(*event.Error)
+			refused.Index = i
+			return &refused
+		}
+	}
+	return nil
 }
 
 // message is the message of an event, or an error that says why the server would not take it.

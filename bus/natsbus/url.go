@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -200,6 +201,23 @@ func setFile(dst *string, value string) error {
 		return errors.New("must be the path of a file")
 	}
 	*dst = value
+	return nil
+}
+
+// readable refuses files that cannot be read now: no connection would be made with them.
+func (c *config) readable() error {
+	for _, f := range [...]struct{ parameter, path string }{
+		{"creds", c.creds}, {"nkey", c.nkey}, {"tls_ca", c.caFile}, {"tls_cert", c.certFile}, {"tls_key", c.keyFile},
+	} {
+		if f.path == "" {
+			continue
+		}
+		file, err := os.Open(f.path)
+		if err != nil {
+			return fmt.Errorf("parameter %s: the file cannot be read", f.parameter)
+		}
+		_ = file.Close()
+	}
 	return nil
 }
 

@@ -80,6 +80,8 @@ func TestBadURLs(t *testing.T) {
 		"nats://h?mode=queue":                      "parameter mode: must be",
 		"nats://h?mode=core&maxage=1h":             "parameter mode: core keeps nothing",
 		"nats://h?creds=":                          "parameter creds: must be the path",
+		"nats://h?creds=/nowhere/c":                "parameter creds: the file cannot be read",
+		"tls://h?tls_ca=/nowhere/c":                "parameter tls_ca: the file cannot be read",
 		"nats://u:s3cret@h?creds=a":                "more than one of user",
 		"nats://s3cret@h?nkey=a":                   "more than one of user",
 		"tls://h?tls_cert=a":                       "one needs the other",

@@ -291,13 +291,18 @@ func (b *Bus) Status() bus.Status {
 	b.mu.Unlock()
 	lag := b.horizon.lag()
 	if s.Connected && lag > b.maxLag {
-		s.Problem = fmt.Sprintf("a transaction that has been writing for %v or longer holds back all later events (max_lag is %v): `fraiseql pg status` names it",
-			lag.Round(time.Millisecond), b.maxLag)
+		s.Problem = b.heldBack(lag)
 	}
 	s.Gauges = []bus.Gauge{{
 		Name: "fraiseql_pg_horizon_lag_seconds", Help: "For how long the oldest writing transaction has been holding back events.", Value: lag.Seconds(),
 	}}
 	return s
+}
+
+// heldBack says what a lag of more than max_lag means.
+func (b *Bus) heldBack(lag time.Duration) string {
+	return fmt.Sprintf("a transaction that has been writing for %v or longer holds back all later events (max_lag is %v): `fraiseql pg status` names it",
+		lag.Round(time.Millisecond), b.maxLag)
 }
 
 // horizon is the oldest writing transaction of the cluster, as the reader sees it.

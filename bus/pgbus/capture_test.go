@@ -97,6 +97,35 @@ CREATE ROLE writer_`+name+`; GRANT ALL ON orders TO writer_`+name, Capture{
 	}
 }
 
+// TestARowThatChangesHands is not shown as it was before to whom it was not of then, nor by a schema that was installed
+// when it was, once it is installed again.
+func TestARowThatChangesHands(t *testing.T) {
+	url := fresh(t)
+	c := captured(t, url, `CREATE TABLE held (id int, tenant_id text, owner text)`,
+		Capture{Table: "held", Channel: "held", Update: "updated", Tenant: "tenant_id", User: "owner", Before: "_before"})
+	conn := connect(t, url)
+	runSQL(t, conn, url, `CREATE OR REPLACE FUNCTION {schema}.capture() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'`)
+	if _, err := Install(t.Context(), url); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{
+		`INSERT INTO held VALUES (1, 'acme', 'ada')`,
+		`UPDATE held SET id = 2`,
+		`UPDATE held SET tenant_id = 'other'`,
+		`UPDATE held SET owner = 'bob'`,
+		`UPDATE held SET owner = NULL`,
+		`UPDATE held SET owner = ''`,
+	} {
+		runSQL(t, conn, url, statement)
+	}
+	want := []bool{true, false, false, false, true} // NULL and the empty string are nobody alike
+	for i, text := range c.texts(t, len(want)) {
+		if strings.Contains(text, "_before") != want[i] {
+			t.Errorf("update %d: %s", i+1, text)
+		}
+	}
+}
+
 // TestCaptureOfOddNames quotes everything that needs it, and tells channels apart whose names are long.
 func TestCaptureOfOddNames(t *testing.T) {
 	url := fresh(t)

@@ -1,8 +1,11 @@
 package pgbus
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -140,16 +143,42 @@ func TestNetworkFails(t *testing.T) {
 	})
 }
 
-// TestHorizon holds back events by a transaction, which the status and Inspect name.
+// lines are the messages of a log.
+type lines struct {
+	slog.Handler
+	mu   sync.Mutex
+	list []string
+}
+
+func (l *lines) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.list = append(l.list, r.Message)
+	return nil
+}
+
+func (l *lines) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Contains(l.list, text)
+}
+
+// TestHorizon holds back events by a transaction, which the status, the log and Inspect name.
 func TestHorizon(t *testing.T) {
 	url := fresh(t) + "&max_lag=50ms&poll=10ms"
-	b, c := listening(t, url, "c")
+	var log lines
+	b, c := open(t, url), newCollector()
+	b.log = slog.New(&log)
+	listen(t, b, c, "c")
 	conn, other := connect(t, url+"&application_name=sleepy"), connect(t, url)
 	runSQL(t, conn, url, "BEGIN")
 	runSQL(t, conn, url, `SELECT {schema}.publish('c', 't', '{"n":1}')`)
 	pid := conn.PID()
 	runSQL(t, other, url, `SELECT {schema}.publish('c', 't', '{"n":2}')`)
 	until(t, "the status has a problem", func() bool { return b.Status().Problem != "" })
+	until(t, "the log says so", func() bool { return log.has("PostgreSQL holds back events") })
 	s := b.Status()
 	if !s.Connected || !strings.Contains(s.Problem, "`fraiseql pg status`") || len(s.Gauges) != 1 || s.Gauges[0].Name != "fraiseql_pg_horizon_lag_seconds" || s.Gauges[0].Value < 0.05 {
 		t.Errorf("%+v", s)
@@ -172,7 +201,7 @@ func TestHorizon(t *testing.T) {
 			t.Errorf("%s", m.Event.Data)
 		}
 	}
-	until(t, "all is well again", func() bool { return b.Status().Problem == "" })
+	until(t, "all is well again", func() bool { return b.Status().Problem == "" && log.has("PostgreSQL holds back no events any more") })
 }
 
 // otherEpoch ends the connections of a node after something was done, and wants a gap and another epoch.

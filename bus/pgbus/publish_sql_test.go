@@ -81,6 +81,13 @@ func (c *collector) next(t testing.TB) bus.Message {
 func listening(t testing.TB, url string, channels ...string) (*Bus, *collector) {
 	t.Helper()
 	b, c := open(t, url), newCollector()
+	listen(t, b, c, channels...)
+	return b, c
+}
+
+// listen attaches a bus and waits until some channels are read.
+func listen(t testing.TB, b *Bus, c *collector, channels ...string) {
+	t.Helper()
 	if err := b.Attach(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +97,6 @@ func listening(t testing.TB, url string, channels ...string) (*Bus, *collector) 
 			t.Fatal(err)
 		}
 	}
-	return b, c
 }
 
 func TestPublishInATransaction(t *testing.T) {

@@ -60,6 +60,7 @@ type reader struct {
 	limit int64         // rows of the next read: fewer after large ones
 	due   time.Time     // of the next read, at that pace
 	timer *time.Timer   // of rest
+	late  bool          // events are held back for longer than max_lag
 }
 
 // run connects and reads until the bus is closed.
@@ -371,6 +372,7 @@ func (p *page) head(row [][]byte) error {
 	p.held = row[colBroadcast][0] != 0
 	p.end = place{xmin - 1, wholly}
 	r.b.horizon.see(xmin, n[0])
+	r.tellLag()
 	if epoch := n[1]; !r.located || r.epoch != epoch || r.unproven {
 		if p.skip = true; r.located {
 			p.gaps(func(string) bool { return true }, event.Position{Epoch: epoch, Major: p.end.xid, Minor: p.end.id})

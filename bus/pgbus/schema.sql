@@ -210,7 +210,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $function$
 $function$;
 
 -- The trigger function of `fraiseql pg triggers`, once per statement. Arguments: channel, type, column of the tenant, column of the
--- user (each '' for none), member for the image before ('' for none), columns that are left out as an array.
+-- user (each '' for none), member for the image before ('' for none), columns that are left out as an array. An update that gives
+-- the row to another tenant or user has no image before: that is the former one's.
 CREATE OR REPLACE FUNCTION {schema}.capture() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $function$
 DECLARE
@@ -234,7 +235,9 @@ BEGIN
     FETCH images INTO image;
     EXIT WHEN NOT FOUND;
     data := CASE WHEN hidden = '{}' THEN image.n ELSE coalesce({schema}.without(image.n, hidden), '{}') END;
-    IF before_member IS NOT NULL AND image.o IS NOT NULL THEN
+    IF before_member IS NOT NULL AND image.o IS NOT NULL
+       AND nullif(image.o ->> TG_ARGV[2], '') IS NOT DISTINCT FROM nullif(image.n ->> TG_ARGV[2], '')
+       AND nullif(image.o ->> TG_ARGV[3], '') IS NOT DISTINCT FROM nullif(image.n ->> TG_ARGV[3], '') THEN -- who may see both
       data := left(data, -1) || CASE WHEN data = '{}' THEN '' ELSE ',' END || to_json(before_member) || ':'
         || CASE WHEN hidden = '{}' THEN image.o ELSE coalesce({schema}.without(image.o, hidden), '{}') END || '}';
     END IF;

@@ -175,3 +175,15 @@ func interval(d time.Duration) string {
 	}
 	return strconv.FormatInt(d.Microseconds(), 10) + " microseconds"
 }
+
+// tellLag logs when events begin to be held back for too long, which makes the node not ready, and when they no longer are.
+func (r *reader) tellLag() {
+	lag := r.b.horizon.lag()
+	if late := lag > r.b.maxLag; late != r.late {
+		if r.late = late; late {
+			r.b.log.Warn("PostgreSQL holds back events", "schema", r.b.schema, "problem", r.b.heldBack(lag))
+		} else {
+			r.b.log.Info("PostgreSQL holds back no events any more", "schema", r.b.schema)
+		}
+	}
+}

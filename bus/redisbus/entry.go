@@ -211,9 +211,9 @@ func member(ev *event.Event, name []byte) *string {
 func (e *entry) complete(p *partition, stamp, broadcast string, now func() time.Time) error {
 	ev := e.event
 	switch broadcast {
-	case "true", "1":
+	case "true":
 		ev.Broadcast = true
-	case "", "false", "0":
+	case "", "false":
 	default:
 		return errFlag
 	}

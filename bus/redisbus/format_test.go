@@ -73,6 +73,8 @@ func TestInvalidEntriesAreDropped(t *testing.T) {
 		{"type", "t", "data", "{}"},
 		{"something", "else"},
 		append([]string{"broadcast", "maybe"}, ok...),
+		append([]string{"broadcast", "1"}, ok...),
+		append([]string{"broadcast", "0"}, ok...),
 		append([]string{"broadcast", "true", "tenant_id", "a"}, ok...),
 		append([]string{"timestamp", "yesterday"}, ok...),
 		append([]string{"id", "a b"}, ok...),
@@ -115,7 +117,7 @@ func TestAnotherProgramPublishesPlainly(t *testing.T) {
 	c.enter = func(m *bus.Message) { got <- *m }
 	attach(t, b, c)
 	bad := []string{
-		"x", "{}", `{"v":2,"type":"t","data":{}}`, `{"type":"t"}`, `{"type":"t","data":{},"channel":"other"}`, `{"type":7,"data":{}}`,
+		"", "x", "{}", `{"v":2,"type":"t","data":{}}`, `{"type":"t"}`, `{"type":"t","data":{},"channel":"other"}`, `{"type":7,"data":{}}`,
 		`{"type":"t","data":{},"tenant_id":""}`, `{"type":"t","data":{},"user_id":null}`, `{"type":"t","data":{},"tenant_id":"a","user_id":""}`,
 		`{"type":"t","data":{},"federation_id":""}`, `{"type":"t","data":{},"service_name":null}`, `{"type":"t","data":{},"service_name":7}`,
 		`{"type":"t","data":{},"tenant_id":"a","tenant_id":"b"}`, `{"type":"t","data":{},"tenant_id":"a","tenant_id":7}`, `{"type":"t","data":{},"user_id":1,"user_id":2}`,
@@ -137,6 +139,9 @@ func TestAnotherProgramPublishesPlainly(t *testing.T) {
 	}
 	if n := b.reports.invalid.Load(); n != uint64(len(bad)) {
 		t.Errorf("%d messages counted, want %d", n, len(bad))
+	}
+	if n := b.Status().Gaps; n != 0 {
+		t.Errorf("%d gaps", n)
 	}
 }
 

@@ -7,9 +7,11 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -23,8 +25,10 @@ type link struct {
 	poke    chan struct{} // asks for a look at Redis now
 
 	mu         sync.Mutex
-	changed    chan struct{} // closed when up changes
-	up         bool
+	changed    chan struct{} // closed when visited or up changes
+	visited    bool          // the last look at Redis was well, and no connection broke since
+	ears       []*ear
+	up         bool // visited, and everything that is wanted is read
 	was        bool // up at least once
 	since      time.Time
 	problem    string
@@ -52,35 +56,128 @@ func (l *link) trouble() (string, bus.Cause) {
 	return l.problem, l.cause
 }
 
-// set notes the state (err: why Redis cannot be used) and reports whether it is another one now.
-func (l *link) set(err error) (changed bool) {
-	up, problem, cause := err == nil, "", bus.Cause("")
-	if err != nil {
-		problem, cause = describe(err), causeOf(err)
+// ear is one that reads from Redis, as the link knows it.
+type ear struct {
+	hears atomic.Bool   // what is wanted of it is read; set under link.mu
+	retry chan struct{} // 1 slot: Redis is back, a connection may be tried
+}
+
+func newEar() *ear { return &ear{retry: make(chan struct{}, 1)} }
+
+// calm forgets that Redis was back before now.
+func (e *ear) calm() {
+	select {
+	case <-e.retry:
+	default:
 	}
+}
+
+// listen notes those that read. The bus is not up until they do.
+func (l *link) listen(ears ...*ear) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	changed = l.up != up
-	if changed {
-		l.up, l.since = up, time.Now()
-		close(l.changed)
-		l.changed = make(chan struct{})
+	l.ears = append(l.ears, ears...)
+	l.judgeLocked()
+}
+
+// set notes how a look at Redis was (err: why Redis cannot be used) and reports whether the bus is up or down by that.
+func (l *link) set(err error) (changed bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.setLocked(err)
+}
+
+func (l *link) setLocked(err error) (changed bool) {
+	if was := l.visited; was != (err == nil) {
+		l.visited = !was
+		l.changedLocked()
 	}
-	if up && changed && l.was {
+	if err != nil {
+		l.problem, l.cause = describe(err), causeOf(err)
+	}
+	return l.judgeLocked()
+}
+
+// judgeLocked puts the parts together and reports whether the whole has changed.
+func (l *link) judgeLocked() (changed bool) {
+	up := l.visited && !slices.ContainsFunc(l.ears, func(e *ear) bool { return !e.hears.Load() })
+	if up {
+		l.problem, l.cause = "", ""
+	}
+	if up == l.up {
+		return false
+	}
+	l.up, l.since = up, time.Now()
+	l.changedLocked()
+	if up && l.was {
 		l.reconnects++
 	}
 	l.was = l.was || up
-	l.problem, l.cause = problem, cause
-	return changed
+	return true
 }
 
-// awaitUp waits until Redis is there.
+func (l *link) changedLocked() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// fail notes that a connection broke, of e if it is not nil, and reports whether that is news.
+func (l *link) fail(e *ear, err error) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if e != nil {
+		e.hears.Store(false)
+	}
+	visited, problem := l.visited, l.problem
+	return l.setLocked(err) || visited && l.problem != problem
+}
+
+// doubt notes that a look at Redis failed: who reads may be on a connection that is as dead.
+func (l *link) doubt() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.ears {
+		e.hears.Store(false)
+	}
+}
+
+// resume lets those that read try at once to connect.
+func (l *link) resume() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, e := range l.ears {
+		select {
+		case e.retry <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// heard notes that everything that is wanted of e is read.
+func (b *Bus) heard(e *ear) {
+	if e.hears.Load() || b.ctx.Err() != nil {
+		return
+	}
+	b.link.mu.Lock()
+	e.hears.Store(true)
+	changed := b.link.judgeLocked()
+	b.link.mu.Unlock()
+	b.tellUp(changed)
+}
+
+func (b *Bus) tellUp(changed bool) {
+	if changed {
+		b.o.Logger.Info("redis: connected")
+	}
+}
+
+// awaitUp waits until Redis is there, whether or not what is wanted is read.
 func (b *Bus) awaitUp(ctx context.Context) error {
 	for {
 		b.link.mu.Lock()
-		up, changed := b.link.up, b.link.changed
+		visited, changed := b.link.visited, b.link.changed
 		b.link.mu.Unlock()
-		if up {
+		if visited {
 			return nil
 		}
 		select {
@@ -93,12 +190,12 @@ func (b *Bus) awaitUp(ctx context.Context) error {
 	}
 }
 
-// lost is called by whoever finds a connection broken.
-func (b *Bus) lost(err error) {
+// lost is called by whoever finds a connection broken; e, if it is not nil, reads over it.
+func (b *Bus) lost(e *ear, err error) {
 	if b.ctx.Err() != nil || err == nil {
 		return
 	}
-	if b.link.set(err) {
+	if b.link.fail(e, err) {
 		b.o.Logger.Warn("redis: connection lost", "problem", describe(err))
 	}
 	b.poke()
@@ -137,11 +234,13 @@ func (b *Bus) connect() {
 		err := b.visit()
 		switch {
 		case err == nil:
-			wait = backoff{}
-			if b.link.set(nil) {
-				b.o.Logger.Info("redis: connected")
-			}
 			b.deliverAll()
+			b.tellUp(b.link.set(nil))
+			if wait.tries > 0 {
+				b.link.resume()
+				b.wakeAll()
+			}
+			wait = backoff{}
 			b.forgetUnused()
 			b.pause(b.cfg.tendEach*3/4+rand.N(b.cfg.tendEach/2), b.link.poke)
 		case b.ctx.Err() != nil:
@@ -150,6 +249,7 @@ func (b *Bus) connect() {
 			if b.link.set(err) || wait.tries == 0 {
 				b.o.Logger.Warn("redis: not connected", "problem", describe(err))
 			}
+			b.link.doubt()
 			b.pause(wait.next(), nil)
 		}
 	}

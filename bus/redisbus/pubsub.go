@@ -49,8 +49,11 @@ type lane struct {
 	last   atomic.Uint64 // delivered so far
 }
 
-// arrival is a message; without a payload, messages of the channel, or without a name of the whole lane, may be missing.
-type arrival struct{ name, payload string }
+// arrival is a message, or the news that messages of the channel, or without a name of the whole lane, may be missing.
+type arrival struct {
+	name, payload string
+	missing       bool
+}
 
 const (
 	lanes     = defaultPartitions
@@ -68,7 +71,7 @@ func newPubsub(b *Bus) *pubsub {
 		n = lanes
 	}
 	for range n {
-		s.subscribers = append(s.subscribers, &subscriber{pubsub: s, kick: make(chan struct{}, 1), dirty: map[string]struct{}{}})
+		s.subscribers = append(s.subscribers, &subscriber{ear: newEar(), pubsub: s, kick: make(chan struct{}, 1), dirty: map[string]struct{}{}})
 	}
 	return s
 }
@@ -79,6 +82,7 @@ func (s *pubsub) start(h bus.Handler) {
 		s.bus.running.Go(func() { s.run(l, h) })
 	}
 	for _, r := range s.subscribers {
+		s.bus.link.listen(r.ear)
 		s.bus.running.Go(r.run)
 	}
 }
@@ -170,7 +174,7 @@ func (s *pubsub) publish(ctx context.Context, batch []bus.Message) (accepted int
 	}
 	for i, r := range c.DoMulti(ctx, commands...) {
 		if failed := r.Error(); failed != nil && err == nil {
-			s.bus.lost(failed)
+			s.bus.lost(nil, failed)
 			err = failed
 		}
 		if err == nil {

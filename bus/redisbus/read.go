@@ -15,6 +15,7 @@ import (
 // cluster, where a command may only name keys of one slot, one for each partition. What is read goes to the
 // crew; a partition whose queue is full is left out until it is not.
 type reader struct {
+	*ear
 	bus   *Bus
 	crew  *crew
 	parts []*partition
@@ -56,10 +57,11 @@ func (b *Bus) deliverAll() {
 	var list []*reader
 	crew := newCrew(b, *b.handler.Load())
 	add := func(parts ...*partition) {
-		r := &reader{bus: b, crew: crew, parts: parts, kick: make(chan struct{}, 1), ring: make(chan struct{}, 1), count: firstCount}
+		r := &reader{ear: newEar(), bus: b, crew: crew, parts: parts, kick: make(chan struct{}, 1), ring: make(chan struct{}, 1), count: firstCount}
 		for _, p := range parts {
 			p.reader = r
 		}
+		b.link.listen(r.ear)
 		list = append(list, r)
 	}
 	t := b.table.Load()
@@ -88,6 +90,20 @@ func (b *Bus) wake(p *partition, more bool) {
 	}
 }
 
+// wakeAll tells all that read: a connection that lives says so.
+func (b *Bus) wakeAll() {
+	if list := b.readers.Load(); list != nil {
+		for _, r := range *list {
+			r.wake()
+		}
+	}
+	if b.pubsub != nil {
+		for _, r := range b.pubsub.subscribers {
+			r.wake()
+		}
+	}
+}
+
 func (r *reader) wake() {
 	r.stale.Store(true)
 	r.asked.Add(1)
@@ -106,13 +122,15 @@ func (r *reader) run() {
 		began := time.Now()
 		err := r.session()
 		if err != nil {
-			r.bus.lost(err)
+			r.calm()
+			r.bus.lost(r.ear, err)
 			if time.Since(began) > time.Second {
 				wait = backoff{}
 			}
-			r.bus.pause(wait.next(), nil)
+			r.bus.pause(wait.next(), r.retry)
 			continue
 		}
+		r.bus.heard(r.ear)
 		wait = backoff{}
 		select { // nothing to read
 		case <-r.kick:
@@ -150,6 +168,7 @@ func (r *reader) session() error {
 // loop reads until the connection breaks or there is nothing to read.
 func (r *reader) loop(c rueidis.DedicatedClient) error {
 	r.stale.Store(true)
+	first := true
 	for r.bus.ctx.Err() == nil {
 		asked := r.asked.Load()
 		set, err := r.gather(c)
@@ -157,6 +176,10 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 			return err
 		}
 		r.seen.Store(asked)
+		if first {
+			first = false
+			r.bus.heard(r.ear)
+		}
 		if len(set) == 0 {
 			if r.rests() {
 				return nil
@@ -171,6 +194,7 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 		if err := r.read(c, set); err != nil {
 			return err
 		}
+		r.bus.heard(r.ear)
 	}
 	return nil
 }

@@ -12,6 +12,7 @@ import (
 
 // subscriber keeps the subscriptions of one connection as they are wanted.
 type subscriber struct {
+	*ear
 	pubsub *pubsub
 	kick   chan struct{}
 	dirty  map[string]struct{} // channels whose interest has changed, under pubsub.mu
@@ -33,11 +34,12 @@ func (r *subscriber) run() {
 		err := r.session()
 		r.forget()
 		if err != nil {
-			b.lost(err)
+			r.calm()
+			b.lost(r.ear, err)
 			if time.Since(began) > time.Second {
 				wait = backoff{}
 			}
-			b.pause(wait.next(), nil)
+			b.pause(wait.next(), r.retry)
 		}
 	}
 }
@@ -46,6 +48,7 @@ func (r *subscriber) run() {
 func (r *subscriber) session() error {
 	b := r.pubsub.bus
 	for !r.pubsub.pending(r) {
+		b.heard(r.ear)
 		select {
 		case <-r.kick:
 		case <-b.ctx.Done():
@@ -71,7 +74,27 @@ func (r *subscriber) session() error {
 				return err
 			}
 		}
+		r.settled()
 	}
+}
+
+// settled notes it when everything that is wanted is subscribed to.
+func (r *subscriber) settled() {
+	if !r.hears.Load() && r.pubsub.complete(r) {
+		r.pubsub.bus.heard(r.ear)
+	}
+}
+
+// complete reports whether Redis has confirmed everything that is wanted of a subscriber.
+func (s *pubsub) complete(r *subscriber) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for channel, t := range s.topics {
+		if t.wanted && !t.open && s.subscriber(channel) == r {
+			return false
+		}
+	}
+	return true
 }
 
 // do subscribes or unsubscribes; what is wanted meanwhile comes with the next call.
@@ -155,11 +178,12 @@ func (r *subscriber) subscription(m rueidis.PubSubSubscription) {
 	}
 	channel := s.channel(m.Channel)
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if t := s.topics[channel]; t != nil && !t.open {
 		t.open = true
 		close(t.confirmed)
 	}
+	s.mu.Unlock()
+	r.settled()
 }
 
 // channel is the inverse of name.
@@ -190,7 +214,7 @@ func (r *subscriber) forget() {
 	s.mu.Unlock()
 	for _, channel := range channels {
 		l := s.lane(channel)
-		if !l.put(arrival{name: channel}) {
+		if !l.put(arrival{name: channel, missing: true}) {
 			l.lost.Store(true)
 		}
 	}
@@ -201,10 +225,10 @@ func (r *subscriber) message(m rueidis.PubSubMessage) {
 	s := r.pubsub
 	channel := s.channel(m.Channel)
 	l := s.lane(channel)
-	if l.lost.Load() && !l.put(arrival{}) {
+	if l.lost.Load() && !l.put(arrival{missing: true}) {
 		return // the hole has not been noted yet: it grows
 	}
-	if l.lost.Swap(false); !l.put(arrival{channel, m.Message}) {
+	if l.lost.Swap(false); !l.put(arrival{name: channel, payload: m.Message}) {
 		l.lost.Store(true)
 	}
 }
@@ -238,7 +262,7 @@ func (s *pubsub) run(l *lane, h bus.Handler) {
 			return
 		}
 		switch {
-		case a.payload != "":
+		case !a.missing:
 		case a.name != "":
 			s.gap(gaps, l, a.name)
 			continue

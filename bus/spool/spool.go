@@ -67,10 +67,14 @@ func New(inner bus.Bus, limit int64, log *slog.Logger) *Bus {
 }
 
 // Publish hands the batch to the bus inside, or keeps what that does not take because its carrier is away. An error
-// with bus.ErrUnavailable says that there is no room left: nothing from Receipt.Accepted on was kept.
+// with bus.ErrUnavailable says that there is no room left: nothing from Receipt.Accepted on was kept. What nodes tell one
+// another, such as a revocation, is never kept: it is worth nothing until they hear it.
 func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, error) {
 	if err := ctx.Err(); err != nil {
 		return bus.Receipt{}, err
+	}
+	if len(batch) > 0 && bus.IsControl(batch[0].Event.Channel) {
+		return b.inner.Publish(ctx, batch)
 	}
 	if bus.StatusOf(b.inner).Connected && b.empty() {
 		r, err := b.inner.Publish(ctx, batch)

@@ -171,3 +171,23 @@ func TestFullSpoolRefuses(t *testing.T) {
 		t.Errorf("after Close: %v", err)
 	}
 }
+
+// TestControlIsNotKept: who revokes must know whether others have heard of it.
+func TestControlIsNotKept(t *testing.T) {
+	inner := newAway()
+	inner.cut(true)
+	b := New(inner, 1<<20, nil)
+	for _, channel := range []string{bus.ControlChannel, bus.NodeChannel("n")} {
+		m := numbered(1)
+		m.Event.Channel = channel
+		if r, err := b.Publish(t.Context(), []bus.Message{m}); !errors.Is(err, bus.ErrUnavailable) || r.Accepted != 0 {
+			t.Errorf("%s: %+v, %v", channel, r, err)
+		}
+	}
+	if kept := b.Status().Gauges[0].Value; kept != 0 {
+		t.Errorf("%v bytes are kept", kept)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}

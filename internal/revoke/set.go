@@ -88,6 +88,32 @@ func (s *Set) Add(r Rule, presented, now, until time.Time) (fresh, ok bool) {
 	return true, true
 }
 
+// Kept is a rule with the time until which it is in force.
+type Kept struct {
+	Rule  Rule
+	Until time.Time
+}
+
+// List returns the rules that are in force at a time, in no order.
+func (s *Set) List(now time.Time) []Kept {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.expireLocked(now)
+	all := make([]Kept, 0, s.Len())
+	add := func(list []entry) {
+		for i := range list {
+			all = append(all, Kept{list[i].Rule, list[i].until})
+		}
+	}
+	for _, m := range []map[string][]entry{s.byToken, s.byUser, s.byTenant} {
+		for _, list := range m {
+			add(list)
+		}
+	}
+	add(s.others)
+	return all
+}
+
 // Matches reports whether a rule refuses the credentials of an identity.
 func (s *Set) Matches(who *identity.Identity) bool {
 	if s.count.Load() == 0 {

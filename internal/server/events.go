@@ -65,7 +65,7 @@ func (p *publish) run() {
 		return
 	}
 	if p.s.draining.Load() {
-		p.unavailable(0, "")
+		p.unavailable("the server is about to end, and nothing was published; send all again", 0)
 		return
 	}
 	publisher, status, refusal := p.s.publish.Load().identify(p.r.Header)
@@ -126,7 +126,7 @@ func (p *publish) publish(events []event.Event) {
 	}
 	if errors.Is(err, bus.ErrUnavailable) || errors.Is(err, bus.ErrClosed) || errors.Is(err, context.DeadlineExceeded) {
 		p.s.log.Warn("bus unavailable", "accepted", receipt.Accepted, "of", len(events), "error", err)
-		p.unavailable(receipt.Accepted, bus.CauseOf(err))
+		p.unavailable(unacknowledged(receipt.Accepted, bus.CauseOf(err)), receipt.Accepted)
 		return
 	}
 	if errs := eventErrors(err); len(errs) > 0 {
@@ -144,23 +144,28 @@ func (p *publish) publish(events []event.Event) {
 	answer(p.w, p.status, failure{Errors: []problem{{Code: code.InternalServerError, Message: "internal error"}}, Accepted: &receipt.Accepted})
 }
 
-func (p *publish) unavailable(accepted int, cause bus.Cause) {
+func (p *publish) unavailable(text string, accepted int) {
 	p.status = http.StatusServiceUnavailable
 	p.w.Header().Set("Retry-After", "1")
 	p.s.count(observe.PublishRefused, code.BusUnavailable)
-	text := "the event bus does not answer"
-	if cause != "" && cause != bus.Silent {
-		text = "the event bus cannot be used (" + string(cause) + ")"
-	}
-	if accepted == 0 {
-		text += ", and nothing was published; send all again, with the same ids"
-	} else {
-		text += ", and not every event could be published; send those after `accepted` again, with the same ids"
-	}
 	answer(p.w, p.status, failure{
 		Errors:   []problem{{Code: code.BusUnavailable, Message: text}},
 		Accepted: &accepted,
 	})
+}
+
+// unacknowledged says what a publisher knows, and can do, when the bus has acknowledged some leading events only. What it
+// has not acknowledged may be on it all the same, whatever the cause by now: an answer may have been lost.
+func unacknowledged(accepted int, cause bus.Cause) string {
+	text := "the event bus does not answer"
+	if cause != "" && cause != bus.Silent {
+		text = "the event bus cannot be used (" + string(cause) + ")"
+	}
+	const rest = "which may be published all the same; send %s again, with the same ids: one without an id may come twice"
+	if accepted == 0 {
+		return text + ", and has acknowledged none of the events, " + fmt.Sprintf(rest, "all")
+	}
+	return text + ", and has not acknowledged the events after `accepted`, " + fmt.Sprintf(rest, "those")
 }
 
 // decode reads the body completely: all events are valid, or none is published.

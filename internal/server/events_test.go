@@ -286,9 +286,9 @@ func TestPublisherFails(t *testing.T) {
 		retry  string
 	}{
 		{"bus", fmt.Errorf("redis 10.0.0.1: %w", bus.ErrUnavailable), 1, 503,
-			`{"errors":[{"code":"BUS_UNAVAILABLE","message":"the event bus does not answer, and not every event could be published; send those after ` + "`accepted`" + ` again, with the same ids"}],"accepted":1}`, "1"},
+			`{"errors":[{"code":"BUS_UNAVAILABLE","message":"the event bus does not answer, and has not acknowledged the events after ` + "`accepted`" + `, which may be published all the same; send those again, with the same ids: one without an id may come twice"}],"accepted":1}`, "1"},
 		{"closed", bus.ErrClosed, 0, 503,
-			`{"errors":[{"code":"BUS_UNAVAILABLE","message":"the event bus does not answer, and nothing was published; send all again, with the same ids"}],"accepted":0}`, "1"},
+			`{"errors":[{"code":"BUS_UNAVAILABLE","message":"the event bus does not answer, and has acknowledged none of the events, which may be published all the same; send all again, with the same ids: one without an id may come twice"}],"accepted":0}`, "1"},
 		{"isolation", fmt.Errorf("publish: %w", &event.Error{Code: code.InvalidValue, Member: "tenant_id", Message: "is required", Index: 1}), 0, 422,
 			`{"errors":[{"code":"INVALID_VALUE","message":"is required","index":1,"member":"tenant_id"}]}`, ""},
 		{"several", errors.Join(&event.Error{Code: code.InvalidValue, Message: "a"}, &event.Error{Code: code.LimitExceeded, Message: "b", Index: 1}), 0, 413,
