@@ -86,7 +86,7 @@ func (b *inbox) Deliver(m *bus.Message) int {
 }
 
 // paceWait bounds one wait for those who read.
-const paceWait = 5 * time.Millisecond
+const paceWait = 10 * time.Millisecond
 
 // Pace implements bus.Pacer. Writers that a publisher has announced to help are woken: he waits for them.
 func (b *inbox) Pace() {

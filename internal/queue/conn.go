@@ -14,7 +14,8 @@ const (
 	connBlocked                    // the peer does not read: messages are kept as copies outside the slabs
 	connTold                       // the sink was woken for the close
 	connAwaited                    // an Offer found no room: Limits.Room is to be told of some
-	connTells                      // Block says when the peer does not read
+	connTells                      // Block or Writing says when the peer may not read
+	connWriting                    // it writes, and may wait for its peer
 )
 
 // Conn is the outbound side of one connection. It is embedded in the transport's connection; the zero value

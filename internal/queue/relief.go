@@ -1,24 +1,36 @@
 package queue
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 )
 
 const (
-	// patience is how long queues are waited for that nothing is taken from, in all, until they are empty once.
-	patience = 20 * time.Millisecond
+	// patience is how long a queue is waited for whose reader takes nothing, or whose connection is found writing;
+	// mostPatience bounds it for one who takes little. After that it is slow until it is empty once.
+	patience     = 50 * time.Millisecond
+	mostPatience = time.Second
 	// socketPatience is that of connections which tell when their peer does not read: what is not blocked is taken soon.
-	socketPatience = time.Second
+	socketPatience = 10 * time.Second
 )
 
 // Relief lets those who fill queues wait until what fills has been read. It knows the queues more than half of whose
 // bounds is taken, of connections that are not blocked. One serves all connections of an engine; the zero value is
 // ready.
 type Relief struct {
-	mu    sync.Mutex
-	full  map[*Queue]time.Time // until when each is waited for
-	roomy chan struct{}        // closed when full is empty; nil: nobody waits
+	mu     sync.Mutex
+	full   map[*Queue]*waited
+	roomy  chan struct{} // closed when full is empty; nil: nobody waits
+	looked time.Time     // when it was looked who writes
+}
+
+// waited is how a queue is waited for.
+type waited struct {
+	until   time.Time
+	last    time.Time     // until is not after it
+	writing time.Duration // how long its connection was found writing, whenever it was looked
 }
 
 // Wait returns once no queue is waited for any more, after d at the latest. It must not be called with a lock held, nor
@@ -33,7 +45,7 @@ func (r *Relief) Wait(d time.Duration) {
 	select {
 	case <-roomy:
 	case now := <-timer.C:
-		r.giveUp(now)
+		r.giveUp(now, d)
 	}
 }
 
@@ -50,12 +62,25 @@ func (r *Relief) waiting() chan struct{} {
 	return r.roomy
 }
 
-// giveUp forgets the queues that have been waited for long enough.
-func (r *Relief) giveUp(now time.Time) {
+// giveUp forgets the queues that have been waited for long enough: until their time is over, or while their connection
+// was found writing for as long as patience. d is how long the caller has waited.
+func (r *Relief) giveUp(now time.Time, d time.Duration) {
+	r.mu.Lock()
+	list := slices.Collect(maps.Keys(r.full))
+	d = min(d, now.Sub(r.looked))
+	r.looked = now
+	r.mu.Unlock()
+	writing := make(map[*Queue]bool, len(list))
+	for _, q := range list {
+		writing[q] = q.conn.writes()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for q, until := range r.full {
-		if !now.Before(until) {
+	for q, w := range r.full {
+		if w.writing += d; !writing[q] {
+			w.writing = 0
+		}
+		if !now.Before(w.until) || w.writing >= patience {
 			delete(r.full, q)
 		}
 	}
@@ -69,14 +94,26 @@ func (r *Relief) tellLocked() {
 	}
 }
 
-// add has a queue waited for, for at most d in all.
+// add has a queue waited for, for d.
 func (r *Relief) add(q *Queue, d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.full == nil {
-		r.full = make(map[*Queue]time.Time)
+		r.full = make(map[*Queue]*waited)
 	}
-	r.full[q] = time.Now().Add(d)
+	now := time.Now()
+	r.full[q] = &waited{until: now.Add(d), last: now.Add(max(d, mostPatience))}
+}
+
+// extend has a queue waited for anew, because something was taken from it.
+func (r *Relief) extend(q *Queue) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if w := r.full[q]; w != nil {
+		if w.until = time.Now().Add(patience); w.until.After(w.last) {
+			w.until = w.last
+		}
+	}
 }
 
 func (r *Relief) has(q *Queue) bool {
@@ -93,11 +130,26 @@ func (r *Relief) remove(q *Queue) {
 	r.tellLocked()
 }
 
-// TellsBlocked says that Block is called when the peer does not read.
+// TellsBlocked says that Block is called when the peer does not read, or Writing before what may wait for that.
 func (c *Conn) TellsBlocked() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flags |= connTells
+}
+
+// Writing says that the connection writes, and may have to wait for its peer, or does so no more.
+func (c *Conn) Writing(now bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flags &^= connWriting; now {
+		c.flags |= connWriting
+	}
+}
+
+func (c *Conn) writes() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.flags&connWriting != 0
 }
 
 func (c *Conn) patienceLocked() time.Duration {
@@ -144,8 +196,11 @@ func (q *Queue) easeLocked() {
 	case q.first == nil:
 		q.relieveLocked()
 		q.flags &^= flagSlow
-	case q.flags&flagFull != 0 && !q.overLocked(4):
+	case q.flags&flagFull == 0:
+	case !q.overLocked(4):
 		q.relieveLocked()
+	case q.conn.flags&connTells == 0:
+		q.conn.limits.Relief.extend(q)
 	}
 }
 

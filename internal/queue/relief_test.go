@@ -14,8 +14,8 @@ func relieved(r *Relief) *Conn {
 	return c
 }
 
-// waited is how long a wait of at most a second takes.
-func waited(r *Relief) time.Duration {
+// waitFor is how long a wait of at most a second takes.
+func waitFor(r *Relief) time.Duration {
 	start := time.Now()
 	r.Wait(time.Second)
 	return time.Since(start)
@@ -33,12 +33,12 @@ func TestFilledQueuesAreWaitedFor(t *testing.T) {
 				t.Errorf("message %d: %v, want %v", i, got, want)
 			}
 		}
-		if d := waited(&r); d != time.Second {
+		if d := waitFor(&r); d != time.Second {
 			t.Errorf("waited %v while nobody reads", d)
 		}
 		q.Enqueue(text("m"))
 		done := make(chan time.Duration)
-		go func() { done <- waited(&r) }()
+		go func() { done <- waitFor(&r) }()
 		synctest.Wait()
 		for q.Len() > 2 {
 			q.Pop()
@@ -46,7 +46,7 @@ func TestFilledQueuesAreWaitedFor(t *testing.T) {
 		if d := <-done; d != 0 {
 			t.Errorf("waited %v while it was read", d)
 		}
-		if d := waited(&r); d != 0 {
+		if d := waitFor(&r); d != 0 {
 			t.Errorf("waited %v for nothing", d)
 		}
 	})
@@ -101,11 +101,11 @@ func TestSlowQueuesAreNotWaitedFor(t *testing.T) {
 			t.Error("not told")
 		}
 		blocked.Block(true)
-		if len(r.full) != 1 || waited(&r) != time.Second {
+		if len(r.full) != 1 || waitFor(&r) != time.Second {
 			t.Errorf("%d are waited for", len(r.full))
 		}
 		full.Pop()
-		if full.Enqueue(text("m")) != Enqueued || fill(q) || waited(&r) != 0 {
+		if full.Enqueue(text("m")) != Enqueued || fill(q) || waitFor(&r) != 0 {
 			t.Error("one that does not read is waited for again")
 		}
 		for q.Len() > 0 {
@@ -116,7 +116,7 @@ func TestSlowQueuesAreNotWaitedFor(t *testing.T) {
 			t.Error("one that has read everything is not waited for again")
 		}
 		slow.Shut()
-		if waited(&r) != 0 {
+		if waitFor(&r) != 0 {
 			t.Error("what is shut is waited for")
 		}
 	})
