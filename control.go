@@ -127,6 +127,19 @@ func (b *inbox) Deliver(m *bus.Message) int {
 	return b.Hub.Deliver(m)
 }
 
+// paceWait bounds one wait for those who read.
+const paceWait = 10 * time.Millisecond
+
+// Pace implements bus.Pacer. Writers that a publisher has announced to help are woken: he waits for them.
+func (b *inbox) Pace() {
+	if h := b.engine.helped.Load(); h != nil {
+		for _, p := range h.pollers {
+			p.Rouse()
+		}
+	}
+	b.engine.relief.Wait(paceWait)
+}
+
 // startControl begins to read the control events that there are; the bus is attached. A bus that is away is asked again
 // and again: nobody is admitted by credentials until then.
 func (e *Engine) startControl() {

@@ -39,7 +39,8 @@ type Engine struct {
 	seldom      *seldom.Log // of what clients cause
 	resolvers   atomic.Pointer[resolvers]
 	connLimits  queue.Limits
-	policies    sync.Map // deliveryKey → *delivery
+	relief      queue.Relief // of all connections
+	policies    sync.Map     // deliveryKey → *delivery
 	lastPolicy  atomic.Pointer[delivery]
 	// Bounds of users and tenants; nil: none.
 	accounts       accounts
@@ -95,7 +96,7 @@ func New(cfg Config) (*Engine, error) {
 	e.address = cfg.Security.addressing(schema.Schemaless)
 	limits := cfg.Limits.WithDefaults()
 	e.bounds.Store(&limits)
-	e.connLimits = queue.Limits{Changing: &e.connQueue}
+	e.connLimits = queue.Limits{Changing: &e.connQueue, Relief: &e.relief}
 	e.schema.Store(e.newSchema(schema, cfg.Schema, options))
 	e.setResolvers(cfg.Resolvers)
 	e.compiling = shift.NewFew(compilers())

@@ -16,6 +16,8 @@ type Message struct {
 	// Parsed travels with the message inside one process (the engine puts the parsed form of Event.Data
 	// here before it publishes); it is nil on a message that came over a wire.
 	Parsed any
+	// Filled is set by a Handler when the message has filled queues by more than half, though nobody is slow: see Pace.
+	Filled bool
 }
 
 // Handler takes each message that a bus delivers: in bus order per channel, one call at a time per channel,

@@ -64,6 +64,7 @@ func (s *suite) parts() []part {
 		{"one event arrives as it was published", s.arrives},
 		{"events of a channel arrive in order", s.order},
 		{"a batch is one order", s.batch},
+		{"readers get their turn in a backlog", s.backlog},
 		{"one call at a time per channel", s.serial},
 		{"channels run in parallel", s.parallel},
 		{"publishers of one channel agree on an order", s.publishers},

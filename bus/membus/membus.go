@@ -149,6 +149,9 @@ func (b *Bus) Publish(ctx context.Context, batch []bus.Message) (bus.Receipt, er
 		if !ok {
 			return r, bus.ErrClosed
 		}
+		if batch[i].Filled {
+			bus.Pace(*b.handler.Load(), &batch[i])
+		}
 		r.Accepted++
 		r.Delivered += delivered
 	}

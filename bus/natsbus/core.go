@@ -266,8 +266,9 @@ func (c *core) deliver(m *nats.Msg, lane uint32, out *bus.Message) {
 			h.Gap(w.name, c.position(lane, head.Load()))
 		}
 	}
-	out.Position, out.Parsed = c.position(lane, head.Add(1)), nil
+	out.Position, out.Parsed, out.Filled = c.position(lane, head.Add(1)), nil, false
 	c.bus.handler.Deliver(out)
+	bus.Pace(c.bus.handler, out)
 }
 
 func (c *core) laneOf(tok string) uint32 { return partitionOf(tok, uint32(len(c.lanes))) }

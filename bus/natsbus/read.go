@@ -395,7 +395,9 @@ func (l *lane) deliver(m *nats.Msg, d delivery) {
 		l.bus.unread(err)
 		return
 	}
-	l.bus.handler.Deliver(&bus.Message{Event: e, Position: position(l.at.epoch, l.key.partition, d.seq)})
+	out := &bus.Message{Event: e, Position: position(l.at.epoch, l.key.partition, d.seq)}
+	l.bus.handler.Deliver(out)
+	bus.Pace(l.bus.handler, out)
 }
 
 // madeID is the id of an event that its publisher gave none: the same on every node.

@@ -258,6 +258,7 @@ func (b *Bus) deliver(queue <-chan delivery, places <-chan struct{}) {
 					return
 				}
 				b.handler.Deliver(&d.messages[i])
+				bus.Pace(b.handler, &d.messages[i])
 			}
 			if d.page {
 				<-places

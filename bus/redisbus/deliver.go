@@ -64,6 +64,7 @@ func (p *partition) deliver(h bus.Handler, gaps bus.GapHandler, last id, r *reco
 	}
 	m.Position = p.position(at)
 	h.Deliver(m)
+	bus.Pace(h, m)
 	return at
 }
 

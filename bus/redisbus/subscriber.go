@@ -278,7 +278,9 @@ func (s *pubsub) run(l *lane, h bus.Handler) {
 		if !s.wants(a.name) {
 			continue
 		}
-		h.Deliver(&bus.Message{Event: e, Position: event.Position{Epoch: s.epoch, Partition: l.number, Minor: l.last.Add(1)}})
+		m := &bus.Message{Event: e, Position: event.Position{Epoch: s.epoch, Partition: l.number, Minor: l.last.Add(1)}}
+		h.Deliver(m)
+		bus.Pace(h, m)
 		if len(l.queue) == 0 && l.lost.CompareAndSwap(true, false) { // nothing came since that the hole could be told before
 			s.gap(gaps, l, s.wanted(l)...)
 		}

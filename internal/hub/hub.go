@@ -297,6 +297,9 @@ func (h *Hub) deliver(s *shard, c *channel, m *bus.Message, d *dispatch) int {
 	}
 	c.dispatch(d)
 	n := d.out.Enqueued
+	if d.results[queue.Filled] > 0 {
+		m.Filled = true
+	}
 	s.count(d)
 	h.report(d)
 	d.end()

@@ -29,6 +29,15 @@ func (p *Poller) Help() {
 	}
 }
 
+// Rouse wakes the writers who have something to do, also what was left to helpers.
+func (p *Poller) Rouse() {
+	for _, s := range p.shards {
+		if s.dirty.head.Load() != nil {
+			s.dirty.rouse()
+		}
+	}
+}
+
 // help writes to at most budget connections of the dirty list and returns what is left of the budget. If somebody
 // else writes, it is left to him.
 func (s *shard) help(budget int) int {

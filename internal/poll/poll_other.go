@@ -27,3 +27,6 @@ func (p *Poller) Announce() {}
 
 // Help does nothing.
 func (p *Poller) Help() {}
+
+// Rouse does nothing.
+func (p *Poller) Rouse() {}

@@ -56,6 +56,7 @@ func (p *Poller) registerFD(c *Conn, fd int, r Registration) {
 	if c.fd = int32(fd); fd < 0 {
 		c.flags = flagNull
 	}
+	c.TellsBlocked()
 	s.enter(c, r.Deadline)
 	if len(r.Buffered) > 0 {
 		s.stats.bytesIn.Add(int64(len(r.Buffered)))

@@ -30,6 +30,7 @@ type stream struct {
 }
 
 func (p *Poller) registerStream(c *Conn, r Registration) {
+	c.TellsBlocked()
 	st := &stream{c: c, nc: r.Conn, wake: make(chan struct{}, 1), done: make(chan struct{}), quit: make(chan struct{})}
 	c.stream = st
 	p.portableOnce.Do(func() { p.wg.Go(p.sweepLoop) })
@@ -223,7 +224,9 @@ func (st *stream) write(b *batch) (more bool, err error) {
 	if total > 0 {
 		vecs := net.Buffers(b.vectors(0))
 		st.held.Store(int64(total))
+		c.Writing(true)
 		n, err := vecs.WriteTo(st.nc)
+		c.Writing(false)
 		st.held.Store(0)
 		c.shard.stats.writes.Add(1)
 		c.shard.stats.bytesOut.Add(n)

@@ -6,14 +6,16 @@ import (
 )
 
 const (
-	connBusy    uint8 = 1 << iota // woken, and not emptied since
-	connShut                      // discards everything
-	connClosing                   // a close waits or was sent: no results any more
-	connFlush                     // the close waits behind the results
-	connPull                      // no transport: results wait to be popped
-	connBlocked                   // the peer does not read: messages are kept as copies outside the slabs
-	connTold                      // the sink was woken for the close
-	connAwaited                   // an Offer found no room: Limits.Room is to be told of some
+	connBusy    uint16 = 1 << iota // woken, and not emptied since
+	connShut                       // discards everything
+	connClosing                    // a close waits or was sent: no results any more
+	connFlush                      // the close waits behind the results
+	connPull                       // no transport: results wait to be popped
+	connBlocked                    // the peer does not read: messages are kept as copies outside the slabs
+	connTold                       // the sink was woken for the close
+	connAwaited                    // an Offer found no room: Limits.Room is to be told of some
+	connTells                      // Block or Writing says when the peer may not read
+	connWriting                    // it writes, and may wait for its peer
 )
 
 // Conn is the outbound side of one connection. It is embedded in the transport's connection; the zero value
@@ -26,7 +28,7 @@ type Conn struct {
 	control     *control // nil most of the time
 	bytes       int64    // of queued results and replies
 	ends        int32    // of pulled queues that have ended, until TellEnd has told so
-	flags       uint8
+	flags       uint16
 }
 
 // control is what waits in front of the results.
@@ -312,6 +314,7 @@ func (c *Conn) Block(blocked bool) {
 	}
 	c.flags |= connBlocked
 	for q := c.first; q != nil; q = q.next {
+		q.relieveLocked()
 		q.first = q.first.detached()
 		if q.rest != nil {
 			q.rest.replace((*Message).detached)

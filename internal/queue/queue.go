@@ -106,6 +106,8 @@ type Limits struct {
 	// Room is told, once after an Offer that waits, that messages of the connection were taken. It is called under the
 	// connection's lock: it must not block and must not call the connection or its queues. nil: nobody is.
 	Room func(*Conn)
+	// Relief is where those wait who fill queues; nil: nobody does.
+	Relief *Relief
 }
 
 const (
@@ -121,6 +123,8 @@ type Result uint8
 const (
 	// Enqueued: it waits.
 	Enqueued Result = iota
+	// Filled: it waits, and more than half of what the bounds allow does; see Limits.Relief.
+	Filled
 	// Dropped: it waits, and older messages were dropped for it.
 	Dropped
 	// Replaced is Dropped by the policy Latest.
@@ -137,13 +141,16 @@ const (
 func (r Result) Waits() bool { return r <= Replaced }
 
 const (
-	flagReady      uint8 = 1 << iota // in the connection's ready list
-	flagEnded                        // completed: nothing more goes in or out
-	flagEnding                       // its last message waits: nothing more goes in
-	flagOverflowed                   // pulled subscription that did not keep up
-	flagExtensions                   // asked for extensions
-	flagCounted                      // its end is or was one of Conn.ends
-	flagTold                         // TellEnd has told it
+	flagReady      uint16 = 1 << iota // in the connection's ready list
+	flagEnded                         // completed: nothing more goes in or out
+	flagEnding                        // its last message waits: nothing more goes in
+	flagOverflowed                    // pulled subscription that did not keep up
+	flagExtensions                    // asked for extensions
+	flagCounted                       // its end is or was one of Conn.ends
+	flagTold                          // TellEnd has told it
+	flagFull                          // in Limits.Relief, or was given up there
+	flagSlow                          // full, and was waited for in vain; until it is empty
+	flagTight                         // one message may fill more than half of it, see tight
 )
 
 // Queue is one subscription's queue; it is embedded in the subscription and ready after Init.
@@ -155,13 +162,13 @@ type Queue struct {
 	rest       *ring // what waits behind first; nil most of the time
 	bytes      int32
 	drops      uint32
-	flags      uint8
+	flags      uint16
 	idLen      uint8
 	id         [inlineID]byte
 	long       *string // nil: the id is in id
 }
 
-const inlineID = 38
+const inlineID = 37
 
 // Init binds the queue to its connection. id is the operation id, JSON-escaped, without quotes.
 func (q *Queue) Init(c *Conn, p *Policy, id []byte, extensions bool) {
@@ -174,6 +181,9 @@ func (q *Queue) Init(c *Conn, p *Policy, id []byte, extensions bool) {
 	}
 	if extensions {
 		q.flags |= flagExtensions
+	}
+	if p.tight() {
+		q.flags |= flagTight
 	}
 }
 
@@ -216,6 +226,9 @@ func (q *Queue) SetPolicy(p *Policy) {
 	q.conn.mu.Lock()
 	defer q.conn.mu.Unlock()
 	q.policy = p
+	if q.flags &^= flagTight; p.tight() {
+		q.flags |= flagTight
+	}
 }
 
 // Conn returns the connection that the queue belongs to.
@@ -241,6 +254,9 @@ func (q *Queue) EnqueueCounted(m *Message) (r Result, messages int) {
 		q.pushLocked(m)
 	} else {
 		r, messages = q.squeezeLocked(m)
+	}
+	if (q.rest != nil || q.bytes > bigMessage || q.flags&flagTight != 0) && q.fillsLocked() && r == Enqueued {
+		r = Filled
 	}
 	wake := r != Refused && c.rouseLocked()
 	c.mu.Unlock()
@@ -418,10 +434,14 @@ func (q *Queue) popLocked(it *Item) {
 	m := q.popFrontLocked()
 	q.accountLocked(-m.size())
 	it.Queue, it.Message = q, m
+	if q.flags&(flagExtensions|flagFull|flagSlow) == 0 {
+		return
+	}
 	if q.flags&flagExtensions != 0 {
 		it.Extensions, it.Dropped = true, q.drops
 		q.drops = 0
 	}
+	q.easeLocked()
 }
 
 // pushFrontLocked gives an item back.
@@ -449,6 +469,7 @@ func (q *Queue) clearLocked() {
 		m := q.popFrontLocked()
 		q.accountLocked(-m.size())
 	}
+	q.easeLocked()
 }
 
 func (q *Queue) accountLocked(n int) {
