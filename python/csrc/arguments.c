@@ -96,3 +96,12 @@ int identifier_text(PyObject *value, const char *name, fq_text *text, PyObject *
   *held = PyNumber_ToBase(value, 10);
   return *held ? text_of(*held, name, text) : -1;
 }
+
+int flag_of(PyObject *value, const char *name) {
+  if (!value || value == Py_None || value == Py_False) return 0;
+  if (value == Py_True) return 1;
+  PyObject *type = PyObject_GetAttrString((PyObject *)Py_TYPE(value), "__name__");
+  if (type) PyErr_Format(PyExc_TypeError, "%s must be bool, not %U", name, type);
+  Py_XDECREF(type);
+  return -1;
+}

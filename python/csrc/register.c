@@ -146,15 +146,15 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   bool released = is_long && !self->taking;
   if (released) {
     self->subscribing++;
-    Py_BEGIN_ALLOW_THREADS
-    handle = self->fq->subscribe(self->engine, s, &out);
-    Py_END_ALLOW_THREADS
+    handle = self->fq->subscribe_start(self->engine, s, &out);
+    if (handle > 0) handle = operation_wait(self, handle, s, &out);
     self->subscribing--;
   } else {
     handle = self->fq->subscribe(self->engine, s, &out);
   }
   if (handle > 0 && !(released && ended_meanwhile(self, handle))) return keep(self, ids, s, handle, &out);
   if (s->resolver) resolver_release(self, s->resolver);
+  if (handle == INTERRUPTED) return NULL;
   if (handle <= 0) return raise_result(self, handle, &out);
   out_free(&out);
   return Py_NewRef(ids[1]);

@@ -8,6 +8,7 @@ from fraiseql.integrations.asgi import SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from fraiseql.subscriptions.hooks import Hooks
+from fraiseql.subscriptions.settings import flag
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -59,6 +60,7 @@ def add_subscription_routes(
         TypeError: An argument has the wrong type.
     """
     check_path(path)
+    flag("streams", streams)
     mounted = SubscriptionApp(
         manager,
         auth_handler,

@@ -54,7 +54,7 @@ class Connector:
         handler = self.auth if auth_handler is None else auth_handler
         check_handler(handler, anonymous)
         check_hooks(hooks)
-        key = (handler is not None, bool(anonymous), tuple(origins), hooks)
+        key = (handler is not None, anonymous, tuple(origins), hooks)
         made = self._endpoints.get(key)
         if made is None:
             manager = cast("SubscriptionManager", self)
