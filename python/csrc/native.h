@@ -246,6 +246,7 @@ int64_t operation_wait(Executor *self, int64_t operation, fq_subscription *s, fq
 
 PyObject *raise_error(module_state *state, const char *json, int64_t length);
 PyObject *raise_coded(module_state *state, const char *code, const char *format, ...);
+PyObject *raise_slow(module_state *state, PyObject *id); /* of a subscription */
 PyObject *raise_result(Executor *self, int64_t result, fq_out *out); /* any negative constant; frees out */
 PyObject *exception_text(PyObject *exception); /* "Type: message", never fails with an exception set: NULL */
 PyObject *take_exception(void);                /* the current one, normalised, with its traceback; clears it */
@@ -267,6 +268,10 @@ PyObject *identifier(PyObject *value, const char *name);
 int text_of(PyObject *value, const char *name, fq_text *text);
 /* As text_of, an int too; *held keeps what text points to (NULL: value does). */
 int identifier_text(PyObject *value, const char *name, fq_text *text, PyObject **held);
+/* -> -1 with a TypeError: "name must be wanted, not ..." */
+int wrong_type(const char *name, const char *wanted, PyObject *value);
+/* An int; one beyond the range is the end of it. -1 with an exception. */
+int count_of(PyObject *value, const char *name, long long *count);
 /* A bool; None and NULL: false. -1 with an exception. */
 int flag_of(PyObject *value, const char *name);
 

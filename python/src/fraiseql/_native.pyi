@@ -187,6 +187,9 @@ class Executor:
 
         Returns:
             Pairs of subscription id and message; empty when there is none.
+
+        Raises:
+            SlowConsumer: A subscription did not keep up and was ended; after what was queued. `subscription_id` says which.
         """
 
     def complete_subscription(self, subscription_id: str | int, connection_id: str | int | None = None) -> bool:

@@ -59,7 +59,9 @@ def create_subscription_router(
         ValueError: There is no handler and `anonymous` is not True, or the path or a number cannot be right.
         TypeError: An argument has the wrong type.
     """
-    if flag("streams", streams) or path != "":  # without one the route has the prefix of include_router
+    if flag("streams", streams) and path == "":
+        raise ValueError('with streams the path of a router begins with /, such as "/graphql", it is not ""')
+    if path != "":  # without one the route has the prefix of include_router
         check_path(path)
     mounted = SubscriptionApp(
         manager,
