@@ -60,7 +60,7 @@ def create_subscription_router(
         TypeError: An argument has the wrong type.
     """
     if flag("streams", streams) and path == "":
-        raise ValueError('with streams the path of a router begins with /, such as "/graphql", it is not ""')
+        raise ValueError('path begins with / where there are streams, such as "/graphql", it is not empty')
     if path != "":  # without one the route has the prefix of include_router
         check_path(path)
     mounted = SubscriptionApp(
