@@ -41,6 +41,9 @@ type Resolver struct {
 	// that delivers calls it, and publishing there, which waits for the bus, is for another goroutine. No lock is
 	// held; it must not block. A panic fails.
 	Deferred func(r *ResolveRequest)
+	// Queued is for hosts that take the requests for Deferred one after the other: what one may take counts from its
+	// ResolveRequest.Begin. Until then it waits for its turn, twelve times Limits.ResolverTimeout at most.
+	Queued bool
 	// Context asks for the caller's identity; results are then shared by callers that are equal in it only.
 	Context bool
 }
@@ -70,6 +73,10 @@ func (r *ResolveRequest) Context() *ResolverContext { return contextOf(r.request
 
 // Field returns the name of the root field.
 func (r *ResolveRequest) Field() string { return r.request().Field() }
+
+// Begin says that it is the turn of a request of a resolver that has Queued set. False when an answer would not count
+// any more: nothing needs to be called then.
+func (r *ResolveRequest) Begin() bool { return r.request().Begin() }
 
 // Waits reports whether an answer would count now: a host that keeps requests can leave out those that do not wait.
 func (r *ResolveRequest) Waits() bool { return r.request().Waits() }
@@ -232,7 +239,7 @@ func (r *Resolver) own() (*hub.Resolver, error) {
 }
 
 func (r *Resolver) internal() *hub.Resolver {
-	made := &hub.Resolver{Context: r.Context}
+	made := &hub.Resolver{Context: r.Context, Queued: r.Queued}
 	if f := r.Deferred; f != nil {
 		made.Deferred = func(r *hub.Request) { f((*ResolveRequest)(r)) }
 		return made

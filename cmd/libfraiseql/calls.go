@@ -29,6 +29,17 @@ func fq_calls_take(engine, max C.int64_t, out *C.fq_out) (ret C.int64_t) {
 	return C.int64_t(n)
 }
 
+//export fq_call_begin
+func fq_call_begin(engine, id C.int64_t) (ret C.int64_t) {
+	defer guard(nil, &ret)
+	fault("fq_call_begin")
+	e := library.Engine(int64(engine))
+	if e == nil {
+		return C.FQ_UNKNOWN
+	}
+	return C.int64_t(e.BeginCall(int64(id)))
+}
+
 //export fq_call_answer
 func fq_call_answer(engine, id, answer C.int64_t, text *C.fq_text, out *C.fq_out) (ret C.int64_t) {
 	defer guard(out, &ret)

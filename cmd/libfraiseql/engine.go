@@ -5,11 +5,7 @@ package main
 // #include "fraiseql.h"
 import "C"
 
-import (
-	"unsafe"
-
-	"github.com/fraiseql/fraiseql-go/internal/embed"
-)
+import "unsafe"
 
 //export fq_abi
 func fq_abi() (ret C.int64_t) {
@@ -58,16 +54,6 @@ func fq_publish(engine C.int64_t, events *C.fq_event, n C.int64_t, out *C.fq_out
 	if e == nil {
 		return C.FQ_UNKNOWN
 	}
-	sheet := e.Sheet()
-	list := unsafe.Slice(events, int(n))
-	for i := range list {
-		ev := &list[i]
-		sheet.Add(&embed.Event{
-			Channel: bytes(&ev.channel), Type: bytes(&ev._type), Data: bytes(&ev.data), ID: bytes(&ev.id),
-			TenantID: bytes(&ev.tenant_id), UserID: bytes(&ev.user_id), FederationID: bytes(&ev.federation_id),
-			ServiceName: bytes(&ev.service_name), Broadcast: ev.broadcast != 0,
-		})
-	}
-	count, err := sheet.Publish()
+	count, err := sheet(e, events, n).Publish()
 	return handleOf(out, count, err)
 }

@@ -36,6 +36,7 @@
 #define FQ_ENDED (-3)        /* the subscription was completed: nothing more comes */
 #define FQ_SLOW (-4)         /* the subscription did not keep up and was ended, after what was queued */
 #define FQ_UNKNOWN (-5)      /* no such handle (any more) */
+#define FQ_PENDING (-6)      /* the operation has not ended yet */
 
 /* data == NULL: absent. UTF-8. Members of an event that are there and empty are refused. */
 typedef struct {
@@ -157,6 +158,9 @@ typedef struct {
  *   configuration; connection_init payload, request (JSON object). Work: token of the worker; event, data. Hook: token of
  *   the configuration's hooks; question (JSON object), absent.
  *   -> count
+ * int64 fq_call_begin(int64 engine, int64 id)
+ *   Before each but the first of the resolve calls that were taken together: what the function may take counts from now, not
+ *   what it waited for its turn. -> 1, or 0 when an answer would not count any more: nothing needs to be called
  * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
  *   -> 1, or 0 when the call had timed out. After FQ_ERROR (an answer that does not fit the call, or an identity
  *   that is none) it waits on.
@@ -171,6 +175,18 @@ typedef struct {
  *   Refuses credentials from now on, on every node of the bus, and closes connections that were opened with them.
  *   revocation: JSON object with token_id, user_id, tenant_id and issued_before (RFC 3339, or seconds since 1970, not in
  *   the future), for which everything that is there must hold; without the first three, everybody: true. Waits for the bus.
+ *
+ * int64 fq_publish_start(int64 engine, fq_event *events, int64 n, int64 mailbox, int64 token, fq_out *out)
+ * int64 fq_revoke_start(int64 engine, fq_text *revocation, int64 mailbox, int64 token, fq_out *out)
+ *   fq_publish and fq_revoke, which go on while the host does something else. At the end the mailbox is told the token;
+ *   mailbox 0: none is. What they are given is copied. -> operation
+ * int64 fq_subscribe_start(int64 engine, fq_subscription *s, fq_out *out)
+ *   fq_subscribe in the same way. -> operation
+ * int64 fq_finish(int64 operation, int64 wait_ms, fq_subscription *s, fq_out *out)
+ *   Blocks up to wait_ms. What the operation came to, once, as fq_publish, fq_revoke or fq_subscribe answer; s: what the
+ *   latter fills in, else NULL. The engine may have been closed meanwhile. -> as these, or FQ_PENDING
+ * int64 fq_leave(int64 operation)
+ *   Nobody asks what it comes to. It goes on; what a subscription would be is ended. -> 1, or 0 when it was finished
  *
  * int64 fq_schema_set(int64 engine, fq_text *schema, fq_out *out)
  *   Puts another schema in the place of that of an engine. schema: JSON object with the member schema of an engine's

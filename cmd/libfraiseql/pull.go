@@ -5,12 +5,6 @@ package main
 // #include "fraiseql.h"
 import "C"
 
-import (
-	"unsafe"
-
-	"github.com/fraiseql/fraiseql-go/internal/embed"
-)
-
 //export fq_subscribe
 func fq_subscribe(engine C.int64_t, s *C.fq_subscription, out *C.fq_out) (ret C.int64_t) {
 	defer guard(out, &ret)
@@ -19,16 +13,11 @@ func fq_subscribe(engine C.int64_t, s *C.fq_subscription, out *C.fq_out) (ret C.
 	if e == nil {
 		return C.FQ_UNKNOWN
 	}
-	made, err := e.Subscribe(&embed.Subscription{
-		ConnectionID: bytes(&s.connection_id), SubscriptionID: bytes(&s.subscription_id), Query: bytes(&s.query),
-		OperationName: bytes(&s.operation_name), Variables: bytes(&s.variables), Extensions: bytes(&s.extensions),
-		Identity: bytes(&s.identity), Resolver: int64(s.resolver), ResolverContext: s.resolver_context != 0,
-	})
+	made, err := e.Subscribe(subscription(s))
 	if err != nil {
 		return fail(out, err)
 	}
-	s.connection, s.ready = C.int64_t(made.Connection), (*C.fq_ready)(unsafe.Pointer(made.Ready))
-	put(out, append(buffer(out), made.Channel...))
+	subscribed(s, &made, out)
 	return C.int64_t(made.Handle)
 }
 

@@ -37,8 +37,17 @@ func (e *Engine) resolve(token int64, r *fraiseql.ResolveRequest) {
 	}
 }
 
+// BeginCall says that the function of a resolve call is called now: what it may take counts from here. 1, or 0 when its
+// answer would not count any more, and nothing needs to be called.
+func (e *Engine) BeginCall(handle int64) int64 {
+	if c, ok := e.lib.calls.get(handle); ok && c.engine == e && c.kind == CallResolve && c.request.Begin() {
+		return 1
+	}
+	return 0
+}
+
 // AppendCalls appends up to limit calls that wait, in the form that fq_calls_take describes, and returns how many. A
-// negative limit leaves out work, which is not for the thread that publishes.
+// negative limit leaves out work, which is not for the thread that publishes. The first of them has begun, see BeginCall.
 func (e *Engine) AppendCalls(dst []byte, limit int64) (calls []byte, n int64) {
 	works := limit > 0
 	if !works {
@@ -48,6 +57,9 @@ func (e *Engine) AppendCalls(dst []byte, limit int64) (calls []byte, n int64) {
 		c := e.queue.next(works)
 		if c == nil {
 			return dst, n
+		}
+		if n == 0 && c.kind == CallResolve {
+			c.request.Begin()
 		}
 		dst = c.append(dst)
 	}

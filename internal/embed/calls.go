@@ -5,7 +5,6 @@ package embed
 import (
 	"sync"
 	"sync/atomic"
-	"time"
 
 	fraiseql "github.com/fraiseql/fraiseql-go"
 )
@@ -24,7 +23,6 @@ type call struct {
 	handle int64
 	kind   int64
 	token  int64
-	born   time.Duration // since callQueue.origin
 
 	request          *fraiseql.ResolveRequest // resolve
 	payload, session []byte                   // authenticate: JSON objects; nil: absent. hook: its question, nil
@@ -75,28 +73,23 @@ func (l *callList) remove(c *call) {
 // callQueue holds the calls of an engine. Bounded: by the lanes of the resolvers and their timeout, by the
 // sessions that are being opened, by the workers and by what waits for a hook: one call each.
 type callQueue struct {
-	lib     *Library
-	origin  time.Time     // born counts from here
-	timeout time.Duration // after which the engine has answered a resolve call itself
+	lib *Library
 
 	mu       sync.Mutex
-	word     *uint32  // how many calls wait to be taken, for the host; guarded by mu, like the rest
-	waiting  uint32   // the same
-	resolves callList // all live equally long: the first is the first to die
+	word     *uint32 // how many calls wait to be taken, for the host; guarded by mu, like the rest
+	waiting  uint32  // the same
+	resolves callList
 	auths    callList
 	works    callList
 	note     *note // nil: no mailbox is told
 	closed   bool
 }
 
-func (q *callQueue) init(l *Library, timeout time.Duration) {
-	q.lib, q.timeout, q.origin, q.word = l, timeout, time.Now(), l.words.get()
-}
+func (q *callQueue) init(l *Library) { q.lib, q.word = l, l.words.get() }
 
 // add lists a call and gives it its number; false when the engine is closed. told says that a mailbox must hear of it:
 // who publishes takes the resolve calls of its own publishing.
 func (q *callQueue) add(c *call, told bool) bool {
-	c.born = time.Since(q.origin)
 	c.handle = q.lib.calls.put(c)
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -104,7 +97,7 @@ func (q *callQueue) add(c *call, told bool) bool {
 		q.lib.calls.remove(c.handle)
 		return false
 	}
-	q.purgeLocked(c.born)
+	q.purgeLocked()
 	list := &q.resolves
 	switch c.kind {
 	case CallAuthenticate, CallHook:
@@ -125,9 +118,10 @@ func (q *callQueue) countLocked(by int) {
 	atomic.StoreUint32(q.word, q.waiting)
 }
 
-// purgeLocked forgets the resolve calls whose time is over: the engine has answered them itself.
-func (q *callQueue) purgeLocked(now time.Duration) {
-	for c := q.resolves.first; c != nil && now-c.born > q.timeout; c = q.resolves.first {
+// purgeLocked forgets the oldest resolve calls, as far as nobody waits for them: their time was over, and the engine has
+// answered them itself.
+func (q *callQueue) purgeLocked() {
+	for c := q.resolves.first; c != nil && !c.request.Waits(); c = q.resolves.first {
 		q.lib.calls.remove(c.handle)
 		q.dropLocked(c)
 	}
@@ -150,9 +144,14 @@ func (q *callQueue) next(works bool) *call {
 	if q.closed {
 		return nil
 	}
-	q.purgeLocked(time.Since(q.origin))
+	q.purgeLocked()
 	for _, list := range [...]*callList{&q.auths, &q.resolves, &q.works} {
-		if c := list.untaken; c != nil && (works || list != &q.works) {
+		for c := list.untaken; c != nil && (works || list != &q.works); c = list.untaken {
+			if c.kind == CallResolve && !c.request.Waits() {
+				q.lib.calls.remove(c.handle)
+				q.dropLocked(c)
+				continue
+			}
 			list.untaken, c.taken = c.next, true
 			q.countLocked(-1)
 			return c

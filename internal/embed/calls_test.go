@@ -227,7 +227,7 @@ func TestCallsTimeOut(t *testing.T) {
 		s := subscribe(t, e, "s", users)
 		publish(t, e, `{"id":1}`, `{"id":2}`)
 		taken := take(t, e, 1)
-		<-time.After(2 * time.Second)
+		<-time.After(13 * time.Second) // the second waits for its turn twelve times as long
 		synctest.Wait()
 		if got, n := next(e, s.Handle); n != 1 || !strings.Contains(got, "RESOLVER_TIMEOUT") {
 			t.Errorf("next: %d %s", n, got)
@@ -244,6 +244,42 @@ func TestCallsTimeOut(t *testing.T) {
 		publish(t, e, `{"id":3}`)
 		if calls := take(t, e, 10); len(calls) != 1 || answer(t, e, calls[0].id, AnswerSkip, "") != 1 {
 			t.Errorf("calls %+v", calls)
+		}
+	})
+}
+
+// TestCallsWaitForTheirTurn: what a call may take counts from its beginning, which is that of its batch for the first.
+func TestCallsWaitForTheirTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := open(t, `{"limits":{"resolver_timeout":1}}`)
+		resolver(t, e, "users", 1, false)
+		s := subscribe(t, e, "s", users)
+		publish(t, e, `{"id":1}`, `{"id":2}`, `{"id":3}`)
+		<-time.After(3 * time.Second)
+		taken := take(t, e, 10)
+		for _, call := range taken {
+			if call.id != taken[0].id && e.BeginCall(call.id) != 1 {
+				t.Error("it does not begin")
+			}
+			<-time.After(900 * time.Millisecond)
+			if n := answer(t, e, call.id, AnswerValue, `{"id":7}`); n != 1 {
+				t.Errorf("answer: %d", n)
+			}
+		}
+		for range taken {
+			if got, n := next(e, s.Handle); n != 1 || strings.Contains(got, "RESOLVER_TIMEOUT") {
+				t.Errorf("next: %d %s", n, got)
+			}
+		}
+		publish(t, e, `{"id":4}`, `{"id":5}`)
+		taken = take(t, e, 10)
+		<-time.After(1001 * time.Millisecond)
+		synctest.Wait()
+		if answer(t, e, taken[0].id, AnswerSkip, "") != 0 || e.BeginCall(taken[0].id) != 0 || e.BeginCall(1) != 0 || e.BeginCall(taken[1].id) != 1 {
+			t.Error("the first alone took too long")
+		}
+		if answer(t, e, taken[1].id, AnswerSkip, "") != 1 || len(taken) != 2 {
+			t.Error("the second had its time")
 		}
 	})
 }

@@ -23,4 +23,6 @@ const (
 	Slow int64 = -4
 	// Unknown: no such handle.
 	Unknown int64 = -5
+	// Pending: the operation has not ended.
+	Pending int64 = -6
 )

@@ -25,8 +25,10 @@ type Engine struct {
 	queue   callQueue
 	log     *slog.Logger
 	workers workers
-	pushes  bool      // the bus calls resolvers by itself, not while an event is published
-	sheets  sync.Pool // *Sheet
+	// operations are those that have not ended.
+	operations sync.WaitGroup
+	pushes     bool      // the bus calls resolvers by itself, not while an event is published
+	sheets     sync.Pool // *Sheet
 
 	stopped chan struct{} // closed by Close
 
@@ -64,7 +66,7 @@ func (l *Library) Open(config []byte) (handle int64, shared *uint32, err error) 
 	e.clients.init()
 	e.sheets.New = e.newSheet
 	e.pushes = c.bus.kind != "memory"
-	e.queue.init(l, c.Limits.WithDefaults().ResolverTimeout)
+	e.queue.init(l)
 	shared = e.queue.word
 	e.handle = l.engines.put(e)
 	l.newest.Store(e)
@@ -123,6 +125,7 @@ func (l *Library) Close(handle int64) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeWindow)
 	defer cancel()
 	err := errors.Join(e.facade.Close(ctx), e.bus.Close(ctx))
+	e.operations.Wait() // the bus lets nobody wait any more
 	served.wait()
 	for _, b := range mailboxes {
 		l.mailboxes.remove(b.handle)

@@ -18,6 +18,7 @@ type Library struct {
 	connections   table[*connection]
 	mailboxes     table[*mailbox]
 	calls         table[*call]
+	operations    table[*operation]
 	doors
 }
 
@@ -31,6 +32,7 @@ func New(allocate func(bytes int) unsafe.Pointer) *Library {
 	l.connections.kind = kindConnection
 	l.mailboxes.kind = kindMailbox
 	l.calls.kind = kindCall
+	l.operations.kind = kindOperation
 	l.doors.init()
 	return l
 }

@@ -27,7 +27,7 @@ func (e *Engine) SetResolver(name []byte, token int64, context bool) error {
 }
 
 func (e *Engine) resolver(token int64, context bool) fraiseql.Resolver {
-	return fraiseql.Resolver{Context: context, Deferred: func(r *fraiseql.ResolveRequest) { e.resolve(token, r) }}
+	return fraiseql.Resolver{Context: context, Queued: true, Deferred: func(r *fraiseql.ResolveRequest) { e.resolve(token, r) }}
 }
 
 // resolverOf returns the resolver of one subscription alone, nil for none, which resolverDone gives back.

@@ -29,6 +29,7 @@ const (
 	kindSessions
 	kindSession
 	kindServer
+	kindOperation
 )
 
 // table maps handles to what they stand for. The zero value with its kind set is ready. get takes no lock and

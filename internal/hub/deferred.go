@@ -11,19 +11,30 @@ import (
 	"github.com/fraiseql/fraiseql-go/identity"
 )
 
-// deferred are the requests that deferred resolvers have not answered yet, oldest first. All have the same time
-// to live, so that one timer, set for the first, is enough for all.
+// deferred are the requests that deferred resolvers have not answered yet. All of a list have the same time to live,
+// so that its first is the first to die, and one timer, set for the earlier of both, is enough for all.
 type deferred struct {
 	hub    *Hub
 	origin time.Time // deadlines count from here
 
-	mu          sync.Mutex
-	first, last *Request
-	timer       *time.Timer // nil until first used
-	armed       bool
-	closed      bool
-	sweeps      sync.WaitGroup // one for each time that the timer is set
+	mu     sync.Mutex
+	turns  requests // that wait for their turn, see Resolver.Queued
+	begun  requests
+	timer  *time.Timer // nil until first used
+	armed  bool
+	due    time.Duration // what the timer is set for, if it is
+	closed bool
+	sweeps sync.WaitGroup // one for each time that the timer is set
 }
+
+// requests is a list, oldest first.
+type requests struct {
+	first, last *Request
+}
+
+// Turns is how many times Config.Timeout a request may wait for its turn: however many are in front of it, it is
+// answered that late, and once more that after its call has begun.
+const Turns = 12
 
 func (q *deferred) init(h *Hub) { q.hub, q.origin = h, time.Now() }
 
@@ -42,7 +53,7 @@ func (q *deferred) handOver(p *Parsed) {
 	now := time.Since(q.origin)
 	for i, r := range p.due {
 		p.due[i] = nil
-		if q.add(r, now+q.hub.cfg.Timeout) {
+		if q.add(r, now) {
 			r.call()
 		}
 	}
@@ -62,39 +73,72 @@ func (r *Request) call() {
 }
 
 // add lists a request; false when it is not wanted any more.
-func (q *deferred) add(r *Request, deadline time.Duration) bool {
+func (q *deferred) add(r *Request, now time.Duration) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.closed || r.answered.Load() {
 		return false
 	}
-	r.deadline, r.listed = deadline, true
-	r.prev = q.last
-	if q.last != nil {
-		q.last.next = r
+	if r.resolver.Queued {
+		q.listLocked(r, true, now+Turns*q.hub.cfg.Timeout, now)
 	} else {
-		q.first = r
-	}
-	q.last = r
-	if !q.armed {
-		q.armLocked(q.hub.cfg.Timeout)
+		q.listLocked(r, false, now+q.hub.cfg.Timeout, now)
 	}
 	return true
+}
+
+// Begin says that it is the turn of a request: what its resolver may take counts from now. False when an answer would
+// not count any more: then nothing needs to be called.
+func (r *Request) Begin() bool {
+	q := &r.group.channel().hub.deferred
+	now := time.Since(q.origin)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !r.listed || r.answered.Load() {
+		return false
+	}
+	q.removeLocked(r)
+	q.listLocked(r, false, now+q.hub.cfg.Timeout, now)
+	return true
+}
+
+func (q *deferred) list(turn bool) *requests {
+	if turn {
+		return &q.turns
+	}
+	return &q.begun
+}
+
+func (q *deferred) listLocked(r *Request, turn bool, deadline, now time.Duration) {
+	l := q.list(turn)
+	r.deadline, r.listed, r.turn = deadline, true, turn
+	r.prev = l.last
+	if l.last != nil {
+		l.last.next = r
+	} else {
+		l.first = r
+	}
+	l.last = r
+	if !q.armed || deadline < q.due && q.disarmLocked() {
+		q.armLocked(deadline - now)
+		q.due = deadline
+	}
 }
 
 func (q *deferred) removeLocked(r *Request) {
 	if !r.listed {
 		return
 	}
+	l := q.list(r.turn)
 	if r.prev != nil {
 		r.prev.next = r.next
 	} else {
-		q.first = r.next
+		l.first = r.next
 	}
 	if r.next != nil {
 		r.next.prev = r.prev
 	} else {
-		q.last = r.prev
+		l.last = r.prev
 	}
 	r.prev, r.next, r.listed = nil, nil, false
 }
@@ -110,6 +154,16 @@ func (q *deferred) armLocked(d time.Duration) {
 	q.timer.Reset(d)
 }
 
+// disarmLocked stops the timer, which is set; false when it has fired: then the sweep sets it again.
+func (q *deferred) disarmLocked() bool {
+	if !q.timer.Stop() {
+		return false
+	}
+	q.armed = false
+	q.sweeps.Done()
+	return true
+}
+
 // minSweep is the least time between two sweeps: many requests that end one shortly after the other are ended
 // together.
 const minSweep = time.Millisecond
@@ -122,16 +176,20 @@ func (q *deferred) sweep() {
 	tail := &late
 	q.mu.Lock()
 	q.armed = false
-	for r := q.first; r != nil && r.deadline <= now; {
-		next := r.next
-		if r.answered.CompareAndSwap(false, true) { // else it is being answered
-			q.removeLocked(r)
-			*tail, tail = r, &r.next
+	for _, l := range [...]*requests{&q.begun, &q.turns} {
+		for r := l.first; r != nil && r.deadline <= now; {
+			next := r.next
+			if r.answered.CompareAndSwap(false, true) { // else it is being answered
+				q.removeLocked(r)
+				*tail, tail = r, &r.next
+			}
+			r = next
 		}
-		r = next
 	}
-	if q.first != nil && !q.closed {
-		q.armLocked(max(q.first.deadline-now, minSweep))
+	if first := q.earliestLocked(); first != nil && !q.closed {
+		d := max(first.deadline-now, minSweep)
+		q.armLocked(d)
+		q.due = now + d
 	}
 	q.mu.Unlock()
 	for r := late; r != nil; {
@@ -140,6 +198,15 @@ func (q *deferred) sweep() {
 		r.expire()
 		r = next
 	}
+}
+
+// earliestLocked returns the request that dies first, nil if none is listed.
+func (q *deferred) earliestLocked() *Request {
+	a, b := q.begun.first, q.turns.first
+	if a == nil || b != nil && b.deadline < a.deadline {
+		return b
+	}
+	return a
 }
 
 // expire answers that there was no answer. It never panics: the timer runs in every process that has an engine.
@@ -157,15 +224,12 @@ func (r *Request) expire() {
 func (q *deferred) close() {
 	q.mu.Lock()
 	q.closed = true
-	for r := q.first; r != nil; {
-		next := r.next
+	for r := q.earliestLocked(); r != nil; r = q.earliestLocked() {
 		r.answered.Store(true)
 		q.removeLocked(r)
-		r = next
 	}
-	if q.armed && q.timer.Stop() {
-		q.armed = false
-		q.sweeps.Done()
+	if q.armed {
+		q.disarmLocked()
 	}
 	q.mu.Unlock()
 	q.sweeps.Wait()

@@ -62,7 +62,10 @@ func (w *world) joinLate(p *plan.Plan, who *identity.Identity, r *Resolver, type
 func (w *world) listed() (n int) {
 	w.hub.deferred.mu.Lock()
 	defer w.hub.deferred.mu.Unlock()
-	for r := w.hub.deferred.first; r != nil; r = r.next {
+	for r := w.hub.deferred.begun.first; r != nil; r = r.next {
+		n++
+	}
+	for r := w.hub.deferred.turns.first; r != nil; r = r.next {
 		n++
 	}
 	return n

@@ -90,6 +90,7 @@ type Request struct {
 
 	answered   atomic.Bool // or not wanted any more
 	listed     bool        // the rest is guarded by deferred.mu
+	turn       bool        // it is listed as one that waits for its turn
 	prev, next *Request
 	deadline   time.Duration
 }

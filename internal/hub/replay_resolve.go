@@ -79,7 +79,7 @@ func (h *Hub) ask(list []*Request) {
 			h.workers.add(job{request: q})
 			continue
 		}
-		if df := &h.deferred; df.add(q, time.Since(df.origin)+h.cfg.Timeout) {
+		if df := &h.deferred; df.add(q, time.Since(df.origin)) {
 			q.call()
 		}
 	}

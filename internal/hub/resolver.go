@@ -21,6 +21,8 @@ type Resolver struct {
 	// Deferred takes a request to be answered later. It is called without a lock once the turn is over, must not
 	// block and may answer at once.
 	Deferred func(r *Request)
+	// Queued: requests for Deferred wait for their turn, Turns times as long as a call may take, until Begin says that it is there.
+	Queued bool
 	// Same is a pointer: resolvers with the same one are one resolver, and share groups. nil: this one alone.
 	Same any
 }

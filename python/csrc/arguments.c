@@ -45,7 +45,7 @@ int arguments(const module_state *state, const signature *s, PyObject *const *ar
   return missing(state, s, out);
 }
 
-static int not_text(const char *name, const char *wanted, PyObject *value) {
+int wrong_type(const char *name, const char *wanted, PyObject *value) {
   PyObject *type = PyObject_GetAttrString((PyObject *)Py_TYPE(value), "__name__");
   if (type) PyErr_Format(PyExc_TypeError, "%s must be %s, not %U", name, wanted, type);
   Py_XDECREF(type);
@@ -61,7 +61,7 @@ PyObject *identifier(PyObject *value, const char *name) {
   } else if (PyLong_Check(value) && !PyBool_Check(value)) {
     text = PyNumber_ToBase(value, 10);
   } else {
-    not_text(name, "str or int", value);
+    wrong_type(name, "str or int", value);
     return NULL;
   }
   if (text && PyUnicode_GetLength(text) == 0) {
@@ -75,7 +75,7 @@ int text_of(PyObject *value, const char *name, fq_text *text) {
   text->data = NULL;
   text->len = 0;
   if (!value || value == Py_None) return 0;
-  if (!PyUnicode_Check(value)) return not_text(name, "str", value);
+  if (!PyUnicode_Check(value)) return wrong_type(name, "str", value);
   Py_ssize_t length;
   text->data = PyUnicode_AsUTF8AndSize(value, &length);
   if (!text->data) {
@@ -92,7 +92,20 @@ int text_of(PyObject *value, const char *name, fq_text *text) {
 int identifier_text(PyObject *value, const char *name, fq_text *text, PyObject **held) {
   *held = NULL;
   if (!value || value == Py_None || PyUnicode_Check(value)) return text_of(value, name, text);
-  if (!PyLong_Check(value) || PyBool_Check(value)) return not_text(name, "str or int", value);
+  if (!PyLong_Check(value) || PyBool_Check(value)) return wrong_type(name, "str or int", value);
   *held = PyNumber_ToBase(value, 10);
   return *held ? text_of(*held, name, text) : -1;
+}
+
+int flag_of(PyObject *value, const char *name) {
+  if (!value || value == Py_None || value == Py_False) return 0;
+  return value == Py_True ? 1 : wrong_type(name, "bool", value);
+}
+
+int count_of(PyObject *value, const char *name, long long *count) {
+  if (!PyLong_Check(value)) return wrong_type(name, "int", value);
+  int overflow;
+  *count = PyLong_AsLongLongAndOverflow(value, &overflow);
+  if (overflow) *count = overflow > 0 ? INT64_MAX : INT64_MIN;
+  return 0;
 }

@@ -395,9 +395,10 @@ static PyObject *ask(Executor *self, const call *c, PyObject *method) {
 static PyObject *run_taken(Executor *self, const fq_out *out, int64_t count) {
   const char *at = out->data;
   PyObject *first = NULL;
-  for (; count > 0; count--) {
+  for (int64_t i = 0; i < count; i++) {
     call c;
     at = read_call(at, &c);
+    if (i > 0 && c.kind == FQ_CALL_RESOLVE && self->fq->call_begin(self->engine, c.id) != 1) continue;
     PyObject *raised = c.kind == FQ_CALL_AUTHENTICATE ? ask(self, &c, self->state->words[W_authenticate])
                        : c.kind == FQ_CALL_HOOK       ? ask(self, &c, self->state->words[W_hook])
                                                       : resolve(self, &c);

@@ -24,27 +24,52 @@ PyObject *raise_error(module_state *state, const char *json, int64_t length) {
   return NULL;
 }
 
+static int write_pair(writer *w, const char *name, const char *data, size_t length) {
+  if (write_quoted(w, name, strlen(name)) < 0 || write_raw(w, ":", 1) < 0) return -1;
+  return write_quoted(w, data, length);
+}
+
+/* A reason: its code and message, and the subscription that it is about, unless that is NULL. */
+static int write_reason(writer *w, const char *code, PyObject *message, PyObject *id) {
+  int result = -1;
+  PyObject *text = PyUnicode_AsEncodedString(message, "utf-8", "replace");
+  PyObject *name = id ? PyUnicode_AsEncodedString(id, "utf-8", "replace") : NULL;
+  if (text && (name || !id) && write_pair(w, "code", code, strlen(code)) == 0 && write_raw(w, ",", 1) == 0 &&
+      write_pair(w, "message", PyBytes_AsString(text), (size_t)PyBytes_Size(text)) == 0)
+    result = 0;
+  if (result == 0 && name) {
+    result = write_raw(w, ",", 1);
+    if (result == 0) result = write_pair(w, "id", PyBytes_AsString(name), (size_t)PyBytes_Size(name));
+  }
+  Py_XDECREF(text);
+  Py_XDECREF(name);
+  return result;
+}
+
+/* Steals message, which may be NULL with an exception. */
+static PyObject *raise_reason(module_state *state, const char *code, PyObject *message, PyObject *id) {
+  if (!message) return NULL;
+  char buffer[512];
+  writer w;
+  writer_init(&w, state, "message", buffer, sizeof buffer);
+  if (write_raw(&w, "{", 1) == 0 && write_reason(&w, code, message, NULL) == 0 && write_raw(&w, ",\"errors\":[{", 12) == 0 &&
+      write_reason(&w, code, message, id) == 0 && write_raw(&w, "}]}", 3) == 0)
+    raise_error(state, w.data, (int64_t)w.length);
+  writer_free(&w);
+  Py_DECREF(message);
+  return NULL;
+}
+
 PyObject *raise_coded(module_state *state, const char *code, const char *format, ...) {
   va_list list;
   va_start(list, format);
   PyObject *message = PyUnicode_FromFormatV(format, list);
   va_end(list);
-  if (!message) return NULL;
-  char buffer[512];
-  writer w;
-  writer_init(&w, state, "message", buffer, sizeof buffer);
-  Py_ssize_t length = 0;
-  PyObject *bytes = PyUnicode_AsEncodedString(message, "utf-8", "replace");
-  Py_DECREF(message);
-  char *text = bytes ? PyBytes_AsString(bytes) : NULL;
-  if (text) length = PyBytes_Size(bytes);
-  if (text && write_raw(&w, "{\"code\":", 8) == 0 && write_quoted(&w, code, strlen(code)) == 0 &&
-      write_raw(&w, ",\"message\":", 11) == 0 && write_quoted(&w, text, (size_t)length) == 0 &&
-      write_raw(&w, "}", 1) == 0)
-    raise_error(state, w.data, (int64_t)w.length);
-  writer_free(&w);
-  Py_XDECREF(bytes);
-  return NULL;
+  return raise_reason(state, code, message, NULL);
+}
+
+PyObject *raise_slow(module_state *state, PyObject *id) {
+  return raise_reason(state, "SLOW_CONSUMER", PyUnicode_FromFormat("The subscription %R did not keep up and was ended.", id), id);
 }
 
 PyObject *raise_result(Executor *self, int64_t result, fq_out *out) {

@@ -26,10 +26,16 @@ typedef struct {
   int64_t (*watch)(int64_t engine, int64_t subscription, int64_t mailbox, int64_t token);
   int64_t (*resolver_set)(int64_t engine, fq_text *name, int64_t token, int64_t context, fq_out *out);
   int64_t (*calls_take)(int64_t engine, int64_t max, fq_out *out);
+  int64_t (*call_begin)(int64_t engine, int64_t id);
   int64_t (*call_answer)(int64_t engine, int64_t id, int64_t answer, fq_text *text, fq_out *out);
   int64_t (*work)(int64_t engine, fq_text *group, fq_text *channel, int64_t token, fq_out *out);
   int64_t (*work_stop)(int64_t engine, int64_t token);
   int64_t (*revoke)(int64_t engine, fq_text *revocation, fq_out *out);
+  int64_t (*publish_start)(int64_t engine, fq_event *events, int64_t n, int64_t mailbox, int64_t token, fq_out *out);
+  int64_t (*revoke_start)(int64_t engine, fq_text *revocation, int64_t mailbox, int64_t token, fq_out *out);
+  int64_t (*subscribe_start)(int64_t engine, fq_subscription *s, fq_out *out);
+  int64_t (*finish)(int64_t operation, int64_t wait_ms, fq_subscription *s, fq_out *out);
+  int64_t (*leave)(int64_t operation);
   int64_t (*schema_set)(int64_t engine, fq_text *schema, fq_out *out);
   /* From here on NULL in the small build. */
   int64_t (*sessions_new)(int64_t engine, fq_text *config, fq_out *out);

@@ -48,6 +48,8 @@ static const struct {
     SYMBOL(take_connection), SYMBOL(complete),     SYMBOL(complete_connection), SYMBOL(mailbox_new),
     SYMBOL(mailbox_take), SYMBOL(mailbox_calls),   SYMBOL(mailbox_close),       SYMBOL(watch),
     SYMBOL(resolver_set), SYMBOL(calls_take),      SYMBOL(call_answer),         SYMBOL(work),
+    SYMBOL(publish_start), SYMBOL(revoke_start),   SYMBOL(subscribe_start),     SYMBOL(finish),
+    SYMBOL(leave),        SYMBOL(call_begin),
     SYMBOL(work_stop),    SYMBOL(resume),          SYMBOL(revoke),              SYMBOL(schema_set),
     SERVING(sessions_new), SERVING(session_open),  SERVING(session_receive),    SERVING(session_take),
     SERVING(session_shut), SERVING(session_close), SERVING(serve),              SERVING(serve_stop),

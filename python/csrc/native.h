@@ -7,6 +7,7 @@
  * next.c       next_event and its like           mailbox.c   wake-ups of event loops
  * calls.c      resolvers and authentication      session.c   WebSockets of a host, serve
  * write.c      Python -> JSON                    read.c      JSON -> Python
+ * operation.c  what waits for the bus
  * arguments.c  arguments of methods              errors.c    exceptions
  * event.c      the type Event                    describe.c  what resolvers take
  * faults.c     faults in the library
@@ -236,10 +237,16 @@ static inline int executor_ready(Executor *self) {
 extern PyType_Spec executor_spec;
 extern PyType_Spec event_spec;
 
+/* operation.c */
+
+#define INTERRUPTED INT64_MIN /* an exception is set */
+int64_t operation_wait(Executor *self, int64_t operation, fq_subscription *s, fq_out *out);
+
 /* errors.c. All return NULL with an exception. */
 
 PyObject *raise_error(module_state *state, const char *json, int64_t length);
 PyObject *raise_coded(module_state *state, const char *code, const char *format, ...);
+PyObject *raise_slow(module_state *state, PyObject *id); /* of a subscription */
 PyObject *raise_result(Executor *self, int64_t result, fq_out *out); /* any negative constant; frees out */
 PyObject *exception_text(PyObject *exception); /* "Type: message", never fails with an exception set: NULL */
 PyObject *take_exception(void);                /* the current one, normalised, with its traceback; clears it */
@@ -261,6 +268,12 @@ PyObject *identifier(PyObject *value, const char *name);
 int text_of(PyObject *value, const char *name, fq_text *text);
 /* As text_of, an int too; *held keeps what text points to (NULL: value does). */
 int identifier_text(PyObject *value, const char *name, fq_text *text, PyObject **held);
+/* -> -1 with a TypeError: "name must be wanted, not ..." */
+int wrong_type(const char *name, const char *wanted, PyObject *value);
+/* An int; one beyond the range is the end of it. -1 with an exception. */
+int count_of(PyObject *value, const char *name, long long *count);
+/* A bool; None and NULL: false. -1 with an exception. */
+int flag_of(PyObject *value, const char *name);
 
 /* write.c */
 
@@ -331,11 +344,11 @@ static inline void out_free(fq_out *out) {
 
 /* Methods of Executor, by file. */
 typedef PyObject *fast_method(PyObject *self, PyObject *const *args, Py_ssize_t count, PyObject *names);
-fast_method executor_register, executor_publish, executor_next_event, executor_next_events,
+fast_method executor_register, executor_publish, executor_publish_begin, executor_next_event, executor_next_events,
     executor_complete, executor_complete_connection, executor_by_channel;
 typedef PyObject *plain_method(PyObject *self, PyObject *args);
 plain_method executor_find, executor_take, executor_take_one, executor_watch, executor_mailbox, executor_mailbox_take,
-    executor_resume, executor_revoke, executor_set_schema,
+    executor_resume, executor_revoke, executor_revoke_begin, executor_set_schema, executor_finish, executor_leave,
     executor_mailbox_calls, executor_mailbox_close, executor_set_resolver, executor_work, executor_work_stop,
     executor_run_calls, executor_answer, executor_describe_resolver, executor_sessions, executor_session_open, executor_session_receive,
     executor_session_take, executor_session_shut, executor_session_close, executor_serve, executor_serve_stop;

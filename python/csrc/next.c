@@ -61,9 +61,12 @@ static PyObject *next_of(Executor *self, record *it) {
   }
   if (result == 0) return Py_NewRef(Py_None);
   if (result == FQ_ENDED || result == FQ_SLOW || result == FQ_UNKNOWN) {
+    PyObject *id = Py_NewRef(it->id);
     self->fq->complete(self->engine, handle);
     forget_record(self, it);
-    if (result != FQ_SLOW) return Py_NewRef(Py_None);
+    PyObject *answer = result == FQ_SLOW ? raise_slow(self->state, id) : Py_NewRef(Py_None);
+    Py_DECREF(id);
+    return answer;
   }
   return raise_result(self, result, &out);
 }
@@ -189,7 +192,7 @@ PyObject *executor_next_events(PyObject *o, PyObject *const *args, Py_ssize_t co
   PyObject *given[2];
   if (executor_ready(self) < 0 || arguments(self->state, &s, args, count, names, given) < 0) return NULL;
   long long max = 256;
-  if (given[1] && (max = PyLong_AsLongLong(given[1])) == -1 && PyErr_Occurred()) return NULL;
+  if (given[1] && count_of(given[1], "max", &max) < 0) return NULL;
   if (max <= 0) {
     PyErr_SetString(PyExc_ValueError, "max must be positive");
     return NULL;
@@ -318,13 +321,16 @@ PyObject *executor_take(PyObject *o, PyObject *args) {
     return list;
   }
   record *it = records_by_handle(&self->records, handle);
+  PyObject *id = it ? Py_NewRef(it->id) : NULL, *answer;
   if (it && count != FQ_ERROR) {
     self->fq->complete(self->engine, handle);
     forget_record(self, it);
   }
   resolvers_sweep(self);
-  if (count == FQ_ENDED || count == FQ_UNKNOWN) return Py_NewRef(Py_None);
-  return raise_result(self, count, &out);
+  if (count == FQ_ENDED || count == FQ_UNKNOWN) answer = Py_NewRef(Py_None);
+  else answer = count == FQ_SLOW && id ? raise_slow(self->state, id) : raise_result(self, count, &out);
+  Py_XDECREF(id);
+  return answer;
 }
 
 /* The message at the head of a subscription; None: none waits; False: none will come any more. */

@@ -39,7 +39,11 @@ static int write_member_list(writer *w, const char *name, PyObject *value) {
     return -1;
   }
   PyObject *list = PySequence_List(value);
-  if (!list) return -1;
+  if (!list) {
+    if (!PyErr_ExceptionMatches(PyExc_TypeError)) return -1;
+    PyErr_Clear();
+    return wrong_type(name, "a collection of str", value);
+  }
   Py_ssize_t size = PyList_Size(list);
   int result = size ? write_key(w, name) : 0;
   for (Py_ssize_t i = 0; result == 0 && i < size; i++) {
@@ -100,8 +104,7 @@ static int write_resume(writer *w, PyObject *resume, fq_text *text) {
     fq_text cursor;
     if (text_of(resume, "resume", &cursor) < 0 || write_quoted(w, cursor.data, (size_t)cursor.len) < 0) return -1;
   } else {
-    PyErr_Format(PyExc_TypeError, "resume must be a bool or the cursor of a message as str, not %R", Py_TYPE(resume));
-    return -1;
+    return wrong_type("resume", "a bool or the cursor of a message as str", resume);
   }
   if (write_raw(w, "}", 1) < 0) return -1;
   text->data = w->data;
@@ -146,15 +149,15 @@ static PyObject *subscribe(Executor *self, PyObject *const *ids, fq_subscription
   bool released = is_long && !self->taking;
   if (released) {
     self->subscribing++;
-    Py_BEGIN_ALLOW_THREADS
-    handle = self->fq->subscribe(self->engine, s, &out);
-    Py_END_ALLOW_THREADS
+    handle = self->fq->subscribe_start(self->engine, s, &out);
+    if (handle > 0) handle = operation_wait(self, handle, s, &out);
     self->subscribing--;
   } else {
     handle = self->fq->subscribe(self->engine, s, &out);
   }
   if (handle > 0 && !(released && ended_meanwhile(self, handle))) return keep(self, ids, s, handle, &out);
   if (s->resolver) resolver_release(self, s->resolver);
+  if (handle == INTERRUPTED) return NULL;
   if (handle <= 0) return raise_result(self, handle, &out);
   out_free(&out);
   return Py_NewRef(ids[1]);

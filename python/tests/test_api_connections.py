@@ -58,3 +58,15 @@ async def test_an_endpoint_that_asks_nobody(manager: SubscriptionManager) -> Non
     endpoint = Endpoint(manager, anonymous=True)
     with pytest.raises(ValueError, match="handler: the endpoint was made without"):
         endpoint.connect(None, handler=lambda params, request: {})
+
+
+async def test_an_adapter_that_never_waits(manager: SubscriptionManager) -> None:
+    """What is no JSON closes with 4400, also when nothing of the adapter suspends."""
+
+    class Hot(Fake):
+        async def receive_json(self) -> Any:
+            raise ValueError("no JSON")
+
+    fake = Hot()
+    await asyncio.wait_for(manager.handle_connection(fake, anonymous=True), 10)
+    assert not fake.connected

@@ -8,6 +8,7 @@ import functools
 import json
 import logging
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -385,3 +386,20 @@ def test_threads_that_publish_what_resolvers_wait_for(executor: SubscriptionExec
     for n in range(4):
         got = [payload(m)["data"]["orders"]["id"] for m in iter(lambda n=n: executor.next_event(n), None)]  # type: ignore[misc]
         assert got == [str(n)] * 200
+
+
+def test_waiting_for_their_turn_is_not_time_of_theirs() -> None:
+    """A resolver that takes too long fails alone; those that wait behind it, however many, have their own time."""
+    with SubscriptionExecutor(schema=SCHEMA, limits={"resolver_timeout": 0.3}) as executor:
+
+        def slow(event: Event, variables: Any, context: Any) -> dict[str, str]:
+            time.sleep(0.6 if context["user_id"] == "u0" else 0.02)
+            return {"id": context["user_id"]}
+
+        executor.register_resolver("orders", slow)
+        for number in range(50):
+            executor.register_subscription("c", number, ORDERS, user_id=f"u{number}")
+        assert publish(executor) == 50
+        got = {name: payload(message) for name, message in executor.next_events("c")}
+        assert got["0"]["errors"][0]["extensions"]["code"] == "RESOLVER_TIMEOUT"
+        assert [got[str(number)].get("errors") for number in range(1, 50)] == [None] * 49

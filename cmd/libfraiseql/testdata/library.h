@@ -27,10 +27,16 @@
   X(fq_watch, (int64_t, int64_t, int64_t, int64_t), (1, 1, 1, 1))                                                     \
   X(fq_resolver_set, (int64_t, fq_text *, int64_t, int64_t, fq_out *), (1, &none, 1, 0, fresh()))                     \
   X(fq_calls_take, (int64_t, int64_t, fq_out *), (1, 1, fresh()))                                                     \
+  X(fq_call_begin, (int64_t, int64_t), (1, 1))                                                                        \
   X(fq_call_answer, (int64_t, int64_t, int64_t, fq_text *, fq_out *), (1, 1, 0, &none, fresh()))                      \
   X(fq_work, (int64_t, fq_text *, fq_text *, int64_t, fq_out *), (1, &none, &none, 1, fresh()))                       \
   X(fq_work_stop, (int64_t, int64_t), (1, 1))                                                                         \
   X(fq_revoke, (int64_t, fq_text *, fq_out *), (1, &none, fresh()))                                                   \
+  X(fq_publish_start, (int64_t, fq_event *, int64_t, int64_t, int64_t, fq_out *), (1, &nothing, 1, 0, 0, fresh()))     \
+  X(fq_revoke_start, (int64_t, fq_text *, int64_t, int64_t, fq_out *), (1, &none, 0, 0, fresh()))                     \
+  X(fq_subscribe_start, (int64_t, fq_subscription *, fq_out *), (1, &nobody, fresh()))                                \
+  X(fq_finish, (int64_t, int64_t, fq_subscription *, fq_out *), (1, 0, &nobody, fresh()))                             \
+  X(fq_leave, (int64_t), (1))                                                                                         \
   X(fq_schema_set, (int64_t, fq_text *, fq_out *), (1, &none, fresh()))                                               \
   SERVING(X)
 

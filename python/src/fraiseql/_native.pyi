@@ -187,6 +187,9 @@ class Executor:
 
         Returns:
             Pairs of subscription id and message; empty when there is none.
+
+        Raises:
+            SlowConsumer: A subscription did not keep up and was ended; after what was queued. `subscription_id` says which.
         """
 
     def complete_subscription(self, subscription_id: str | int, connection_id: str | int | None = None) -> bool:
@@ -246,6 +249,25 @@ class Executor:
     def _mailbox_calls(self, mailbox: int, /) -> bool: ...
     def _mailbox_close(self, mailbox: int, /) -> bool: ...
     def _revoke(self, revocation: bytes, /) -> None: ...
+    def _revoke_begin(self, mailbox: int, token: int, revocation: bytes, /) -> int: ...
+    def _publish_begin(
+        self,
+        mailbox: int,
+        token: int,
+        /,
+        event_type: str,
+        channel: str,
+        data: Any,
+        *,
+        id: str | int | None = None,
+        tenant_id: str | int | None = None,
+        user_id: str | int | None = None,
+        broadcast: bool | None = False,
+        federation_id: str | None = None,
+        service_name: str | None = None,
+    ) -> int: ...
+    def _finish(self, operation: int, /) -> Literal[False] | None: ...
+    def _leave(self, operation: int, /) -> None: ...
     def _set_schema(self, schema: bytes, /) -> tuple[int, int]: ...
     def _work(self, name: str, group: str, channel: str, fn: Callable[..., Any], /) -> int: ...
     def _work_stop(self, token: int, /) -> bool: ...

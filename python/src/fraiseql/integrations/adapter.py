@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import asyncio
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -101,6 +102,7 @@ class WebSocketAdapter(abc.ABC):
         try:
             message = await self.receive_json()
         except ValueError:
+            await asyncio.sleep(0)  # the engine has its turn to close, whether or not that waited
             return "not JSON"
         return None if message is None else json.dumps(message)
 
@@ -155,6 +157,7 @@ async def handle_connection(endpoint: Endpoint, adapter: WebSocketAdapter, handl
             if not isinstance(message, bytes):
                 return message
             connection.shut(*CLOSE_BINARY)
+            await asyncio.sleep(0)
         return None
 
     try:

@@ -37,6 +37,7 @@ _DENIAL = "websocket.http.response"
 
 _CLOSE, _HEAD = 1, 2
 _COMPLETE = 1000
+_STREAM = b"x-fraiseql-stream"
 _BODY_TIMEOUT = 20.0
 """Seconds that a client may take to send the body of a request."""
 
@@ -205,6 +206,23 @@ class SubscriptionApp:
             for ended in await asyncio.gather(gone, stream, return_exceptions=True):
                 if isinstance(ended, Exception):
                     _log.debug("an HTTP request ended with %s", type(ended).__name__)
+
+    async def refresh(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take fresh credentials of a stream that a request names, and nothing else.
+
+        Args:
+            scope: The request.
+            receive: Gives the server's messages.
+            send: Takes ours.
+        """
+        method = scope["method"]
+        if method not in ("POST", "OPTIONS"):  # pages of other origins ask first
+            text = "this address takes POST only"
+            await _answer(send, 405, "BAD_USER_INPUT", text, "http.response", (b"allow", b"POST"))
+        elif method == "POST" and not any(name.lower() == _STREAM and value for name, value in scope["headers"]):
+            await _answer(send, 400, "BAD_USER_INPUT", "name the stream: X-FraiseQL-Stream", "http.response")
+        else:
+            await self.answer(scope, receive, send, None)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

@@ -10,6 +10,7 @@ from fraiseql.integrations.starlette import check_path, stream_routes, web_socke
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from fraiseql.subscriptions.hooks import Hooks
+from fraiseql.subscriptions.settings import flag
 
 __all__ = ["SubscriptionRouterFactory", "create_subscription_router"]
 
@@ -58,7 +59,9 @@ def create_subscription_router(
         ValueError: There is no handler and `anonymous` is not True, or the path or a number cannot be right.
         TypeError: An argument has the wrong type.
     """
-    if path != "" or streams:  # without one the route has the prefix of include_router
+    if flag("streams", streams) and path == "":
+        raise ValueError('path begins with / where there are streams, such as "/graphql", it is not empty')
+    if path != "":  # without one the route has the prefix of include_router
         check_path(path)
     mounted = SubscriptionApp(
         manager,

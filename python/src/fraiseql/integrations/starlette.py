@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 
-from fraiseql.integrations.asgi import SubscriptionApp
+from fraiseql.integrations.asgi import Receive, Scope, Send, SubscriptionApp
 from fraiseql.subscriptions.authentication import AuthHandler
 from fraiseql.subscriptions.endpoint import Engine
 from fraiseql.subscriptions.hooks import Hooks
+from fraiseql.subscriptions.settings import flag
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute, Route, Router, WebSocketRoute
 from starlette.websockets import WebSocket
@@ -59,6 +60,7 @@ def add_subscription_routes(
         TypeError: An argument has the wrong type.
     """
     check_path(path)
+    flag("streams", streams)
     mounted = SubscriptionApp(
         manager,
         auth_handler,
@@ -124,8 +126,18 @@ def stream_routes(mounted: SubscriptionApp, path: str) -> list[BaseRoute]:
     fresh = path.rstrip("/") + "/refresh"
     return [
         Route(path, mounted, name="subscription_streams", include_in_schema=False),
-        Route(fresh, mounted, name="subscription_refresh", include_in_schema=False),
+        Route(fresh, _Refresh(mounted), name="subscription_refresh", include_in_schema=False),
     ]
+
+
+class _Refresh:
+    """The route of fresh credentials; an object, for Starlette takes functions for views."""
+
+    def __init__(self, mounted: SubscriptionApp) -> None:
+        self._mounted = mounted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._mounted.refresh(scope, receive, send)
 
 
 def create_subscription_app(

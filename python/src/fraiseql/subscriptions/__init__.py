@@ -174,7 +174,14 @@ class SubscriptionExecutor(Methods):
         self._closed = False
         self._remote, self._group = False, None
         self._named = {}
-        if config is None and schema is None and security is None and limits is None and naming == "exact" and not introspection:
+        if (
+            config is None
+            and schema is None
+            and security is None
+            and limits is None
+            and naming == "exact"
+            and introspection is False
+        ):
             super().__init__(_DEFAULT, False)
             return
         from fraiseql.subscriptions import errors

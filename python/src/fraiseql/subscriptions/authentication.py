@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Union
 
 from fraiseql.subscriptions import loops
 from fraiseql.subscriptions.identity import Identity, told
+from fraiseql.subscriptions.settings import flag
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions import SubscriptionExecutor
@@ -39,9 +40,9 @@ def check_handler(handler: AuthHandler | None, anonymous: bool) -> None:
 
     Raises:
         ValueError: There is no handler, and `anonymous` is not True.
-        TypeError: The handler cannot be called.
+        TypeError: The handler cannot be called, or `anonymous` is no bool.
     """
-    if handler is None and not anonymous:
+    if not flag("anonymous", anonymous) and handler is None:
         raise ValueError("auth_handler is None: pass one, or anonymous=True to let everybody in")
     if handler is not None and not callable(handler):
         raise TypeError(f"auth_handler is a function, not {type(handler).__name__}")

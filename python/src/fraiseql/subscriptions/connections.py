@@ -49,12 +49,14 @@ class Connector:
             ValueError: There is no handler and `anonymous` is not True.
             TypeError: An argument has the wrong type.
         """
-        from fraiseql.integrations.adapter import handle_connection
+        from fraiseql.integrations.adapter import WebSocketAdapter, handle_connection
 
+        if not isinstance(adapter, WebSocketAdapter):
+            raise TypeError(f"adapter is a WebSocketAdapter, not {type(adapter).__name__}")
         handler = self.auth if auth_handler is None else auth_handler
         check_handler(handler, anonymous)
         check_hooks(hooks)
-        key = (handler is not None, bool(anonymous), tuple(origins), hooks)
+        key = (handler is not None, anonymous, tuple(origins), hooks)
         made = self._endpoints.get(key)
         if made is None:
             manager = cast("SubscriptionManager", self)

@@ -18,7 +18,7 @@ from fraiseql.subscriptions.authentication import AuthHandler, Door, check_handl
 from fraiseql.subscriptions.errors import AuthorizationFailed, InvalidConfig, InvalidQuery, RateLimited, SubscriptionError
 from fraiseql.subscriptions.hooks import Desk, Hooks, check_hooks, hooks_document
 from fraiseql.subscriptions.pump import CLOSE
-from fraiseql.subscriptions.settings import seconds
+from fraiseql.subscriptions.settings import flag, seconds
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions.mailbox import Mailbox
@@ -105,7 +105,7 @@ def option_document(
         if isinstance(number, bool) or not isinstance(number, int) or number < 0:
             raise ValueError(f"{name} is a whole number that is not negative, not {number!r}")
     return {
-        "anonymous": bool(anonymous) or not authenticate,
+        "anonymous": flag("anonymous", anonymous) or not authenticate,
         "authenticate": authenticate,
         "origins": listed,
         "message_bytes": message_bytes,
@@ -113,7 +113,7 @@ def option_document(
         "ping_interval": 0 if keepalive is None else seconds("keepalive", keepalive),
         "pong_timeout": seconds("pong_timeout", pong_timeout),
         "max_connections": max_connections,
-        "legacy_graphql_ws": bool(legacy_graphql_ws),
+        "legacy_graphql_ws": flag("legacy_graphql_ws", legacy_graphql_ws),
     }
 
 
@@ -164,7 +164,7 @@ class Endpoint:
         check_hooks(hooks)
         self._engine = engine
         self._hooks = hooks
-        self._legacy = bool(legacy_graphql_ws)
+        self._legacy = flag("legacy_graphql_ws", legacy_graphql_ws)
         self._handler = auth_handler
         self._anonymous = anonymous
         self.message_bytes = message_bytes

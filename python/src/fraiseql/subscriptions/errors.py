@@ -93,6 +93,11 @@ class DuplicateSubscription(SubscriptionError):
 class SlowConsumer(SubscriptionError):
     """The subscription did not keep up and was ended; raised after the messages that were queued."""
 
+    @property
+    def subscription_id(self) -> str | None:
+        """The id of the subscription, None when it is not known."""
+        return self.errors[0].get("id")
+
 
 class ForkError(SubscriptionError):
     """The executor belongs to the parent process: create the executor in the worker."""

@@ -20,6 +20,7 @@ from fraiseql.subscriptions.drain import Drainer
 from fraiseql.subscriptions.endpoint import Endpoint, option_document
 from fraiseql.subscriptions.errors import SubscriptionError
 from fraiseql.subscriptions.hooks import Hooks, check_hooks
+from fraiseql.subscriptions.operations import aside, finished
 from fraiseql.subscriptions.resolvers import signature_of
 from fraiseql.subscriptions.revocation import Revoker
 from fraiseql.subscriptions.schema import SchemaSetter
@@ -190,8 +191,8 @@ class SubscriptionManager(Connector, Drainer, Revoker, SchemaSetter):
         user_id: str | int | None = None,
         tenant_id: str | int | None = None,
         *,
-        roles: Iterable[str] = (),
-        scopes: Iterable[str] = (),
+        roles: Iterable[str] | None = (),
+        scopes: Iterable[str] | None = (),
         federation_id: str | None = None,
         service_name: str | None = None,
         resolver: str | Callable[..., Any] | None = None,
@@ -252,9 +253,9 @@ class SubscriptionManager(Connector, Drainer, Revoker, SchemaSetter):
         self,
         event_type: str,
         channel: str,
-        data: Mapping[str, Any] | bytes | str,
+        data: Any,
         *,
-        id: str | None = None,
+        id: str | int | None = None,
         tenant_id: str | int | None = None,
         user_id: str | int | None = None,
         broadcast: bool = False,
@@ -285,21 +286,20 @@ class SubscriptionManager(Connector, Drainer, Revoker, SchemaSetter):
             TypeError: The data has no JSON form; the text names the path.
             ValueError: The same, for a value.
         """
-        publish = functools.partial(
-            self.executor.publish_event,
-            event_type,
-            channel,
-            data,
-            id=id,
-            tenant_id=tenant_id,
-            user_id=user_id,
-            broadcast=broadcast,
-            federation_id=federation_id,
-            service_name=service_name,
-        )
-        if self._remote:  # it waits for an acknowledgement
-            return await asyncio.get_running_loop().run_in_executor(None, publish)
-        return publish()
+        executor = self.executor
+        addressed: dict[str, Any] = {
+            "id": id,
+            "tenant_id": tenant_id,
+            "user_id": user_id,
+            "broadcast": broadcast,
+            "federation_id": federation_id,
+            "service_name": service_name,
+        }
+        if not self._remote:
+            return executor.publish_event(event_type, channel, data, **addressed)
+        # It is written now, as it is, and waits for an acknowledgement.
+        await finished(executor, lambda box, token: executor._publish_begin(box, token, event_type, channel, data, **addressed))
+        return None
 
     async def get_next_event(
         self,
@@ -487,7 +487,7 @@ async def _registered(register: Callable[[], str], complete: Callable[[], object
             complete()
 
     try:
-        return await asyncio.get_running_loop().run_in_executor(None, run)
+        return await aside(run)
     except asyncio.CancelledError:
         registered.add_done_callback(left)  # at once, or when the thread comes to it
         raise

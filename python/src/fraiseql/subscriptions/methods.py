@@ -164,9 +164,11 @@ class Methods(_native.Executor):
             BusUnavailable: The bus did not acknowledge.
             SubscriptionError: There are as many revocations as there may be.
         """
-        from fraiseql.subscriptions.revocation import document
+        from fraiseql.subscriptions.revocation import document, refused
 
-        self._revoke(document(token_id, user_id, tenant_id, issued_before, everybody))
+        text = document(token_id, user_id, tenant_id, issued_before, everybody)
+        with refused():
+            self._revoke(text)
 
     def listen(
         self,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import datetime
-import functools
 import json
+import math
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
+
+from fraiseql.subscriptions.errors import InvalidQuery
+from fraiseql.subscriptions.operations import finished
+from fraiseql.subscriptions.settings import flag
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions import SubscriptionExecutor
 
-__all__ = ["Revoker", "document"]
+__all__ = ["Revoker", "document", "refused"]
 
 
 def document(
@@ -35,7 +40,7 @@ def document(
 
     Raises:
         TypeError: An argument has the wrong type.
-        ValueError: The time has no zone.
+        ValueError: A name is empty, or the time has no zone or is none.
     """
     out: dict[str, object] = {}
     for name, value in (("token_id", token_id), ("user_id", user_id), ("tenant_id", tenant_id)):
@@ -43,6 +48,8 @@ def document(
             continue
         if isinstance(value, bool) or not isinstance(value, (str, int)):
             raise TypeError(f"revoke: {name} is a str, not {type(value).__name__}")
+        if value == "":
+            raise ValueError(f"revoke: {name} is empty; None is nobody")
         out[name] = value
     if isinstance(issued_before, datetime.datetime):
         if issued_before.tzinfo is None:
@@ -51,10 +58,21 @@ def document(
     elif isinstance(issued_before, bool) or not isinstance(issued_before, (int, float, type(None))):
         raise TypeError(f"revoke: issued_before is a datetime or a number, not {type(issued_before).__name__}")
     elif issued_before is not None:
+        if not math.isfinite(issued_before) or issued_before < 0:
+            raise ValueError(f"revoke: issued_before is seconds since 1970, not {issued_before!r}")
         out["issued_before"] = issued_before
-    if everybody:
+    if flag("everybody", everybody):
         out["everybody"] = True
     return json.dumps(out).encode()
+
+
+@contextlib.contextmanager
+def refused() -> Iterator[None]:
+    """Raise what the engine says of a revocation that cannot be right as a ValueError."""
+    try:
+        yield
+    except InvalidQuery as error:
+        raise ValueError(f"revoke: {error.message}") from None
 
 
 class Revoker:
@@ -91,15 +109,10 @@ class Revoker:
             ValueError: Nobody is named, or an argument cannot be right.
             BusUnavailable: The bus did not acknowledge.
         """
-        revoke = functools.partial(
-            self.executor.revoke,
-            token_id=token_id,
-            user_id=user_id,
-            tenant_id=tenant_id,
-            issued_before=issued_before,
-            everybody=everybody,
-        )
-        if self._remote:  # it waits for an acknowledgement
-            await asyncio.get_running_loop().run_in_executor(None, revoke)
-        else:
-            revoke()
+        executor = self.executor
+        text = document(token_id, user_id, tenant_id, issued_before, everybody)
+        with refused():
+            if self._remote:  # it waits for an acknowledgement
+                await finished(executor, lambda box, token: executor._revoke_begin(box, token, text))
+            else:
+                executor._revoke(text)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import TYPE_CHECKING
 
+from fraiseql.subscriptions.operations import aside
 from fraiseql.subscriptions.settings import read_schema
 
 if TYPE_CHECKING:
@@ -58,4 +58,5 @@ class SchemaSetter:
             ValueError: The schema has errors, or the manager was made without one.
         """
         # It compiles every document that is subscribed to.
-        return await asyncio.get_running_loop().run_in_executor(None, self.executor.set_schema, schema)
+        executor = self.executor
+        return await aside(lambda: executor.set_schema(schema))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from fraiseql.subscriptions.authentication import AuthHandler, Door
 from fraiseql.subscriptions.errors import InvalidConfig, InvalidQuery, SubscriptionError
 from fraiseql.subscriptions.hooks import Desk, Hooks, hooks_document
+from fraiseql.subscriptions.operations import aside
 from fraiseql.subscriptions.request import Request
 from fraiseql.subscriptions.settings import window_seconds
 
@@ -86,9 +87,8 @@ class Server:
         window = window_seconds(window)
         handle, self._handle = self._handle, 0
         if handle:
-            loop = asyncio.get_running_loop()
             try:
-                await loop.run_in_executor(None, self._executor._serve_stop, handle, window)
+                await aside(lambda: self._executor._serve_stop(handle, window))
             except SubscriptionError as error:
                 if error.code not in ("CLOSED", "FORK"):  # else the server is gone with the engine
                     raise

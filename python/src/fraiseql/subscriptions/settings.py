@@ -15,6 +15,7 @@ __all__ = [
     "PRODUCTION_LIMITS",
     "SECURITY",
     "engine_document",
+    "flag",
     "read_schema",
     "seconds",
     "table",
@@ -276,6 +277,24 @@ def _source(path: str) -> dict[str, str]:
         raise ValueError(f"schema: {path} is not UTF-8 text") from None
 
 
+def flag(name: str, value: object) -> bool:
+    """Check a bool: what is merely true, such as "false", would open what was to stay shut.
+
+    Args:
+        name: The argument.
+        value: Its value.
+
+    Returns:
+        The value.
+
+    Raises:
+        TypeError: It is no bool.
+    """
+    if not isinstance(value, bool):
+        raise TypeError(f"{name} must be bool, not {type(value).__name__}")
+    return value
+
+
 def engine_document(
     config: EventBusConfig | None,
     schema: str | os.PathLike[str] | None,
@@ -315,6 +334,6 @@ def engine_document(
     }
     if naming == "snake_case":
         document["snake_case"] = True
-    if introspection:
+    if flag("introspection", introspection):
         document["introspection"] = True
     return json.dumps(document).encode()

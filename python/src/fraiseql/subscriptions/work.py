@@ -37,6 +37,9 @@ class Worker:
         """
         if not callable(fn):
             raise TypeError(f"a worker is a function of the event, not {type(fn).__name__}")
+        _check_parameters(fn)
+        if group is not None and not isinstance(group, str):
+            raise TypeError(f"group must be str, not {type(group).__name__}")
         if group is None:
             raise ValueError("work: name the group: work(channel, fn, group=...), or the consumer_group of the bus")
         name = str(getattr(fn, "__qualname__", type(fn).__name__))
@@ -61,6 +64,18 @@ class Worker:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         """Stop."""
         self.close()
+
+
+def _check_parameters(fn: Callable[..., Any]) -> None:
+    """Refuse a function that cannot be called with an event: it would fail for ever."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # some built-in functions have none
+        return
+    try:
+        signature.bind(None)
+    except TypeError as error:
+        raise TypeError(f"a worker is a function of the event alone: {error}") from None
 
 
 def _ignoring(fn: Callable[[Event], Any]) -> Callable[[Event], Any]:
