@@ -68,6 +68,7 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 	header := x.w.Header()
 	if x.r.ProtoMajor == 1 && !x.read && x.r.ContentLength != 0 {
 		header.Set("Connection", "close") // else net/http waits for the rest of the body before it answers
+		x.boundBody()
 	}
 	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))

@@ -66,17 +66,15 @@ func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 	if x.r.ContentLength > int64(limit) {
 		return nil, tooLong()
 	}
-	control := http.NewResponseController(x.w)
-	// Whoever is no server (a recorder) has no deadlines.
-	_ = control.SetReadDeadline(time.Now().Add(x.h.cfg.BodyTimeout))
+	x.boundBody()
 	in := &bounded{from: x.r.Body, limit: limit, h: x.h}
 	body, err := io.ReadAll(in)
 	x.h.partial.Add(-int64(in.read))
-	_ = control.SetReadDeadline(time.Time{})
 	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil:
 		x.read = true
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
 		return body, nil
 	case errors.Is(err, errLong):
 		return nil, tooLong()
@@ -87,6 +85,17 @@ func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 	default:
 		return nil, bad(http.StatusBadRequest, "the body is not complete")
 	}
+}
+
+// boundBody bounds the time of the body, once. Of one that is not read to its end, net/http reads on after the answer: the
+// bound stays for that.
+func (x *exchange) boundBody() {
+	if x.bodyBound {
+		return
+	}
+	x.bodyBound = true
+	// Whoever is no server (a recorder) has no deadlines.
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.h.cfg.BodyTimeout))
 }
 
 func tooLong() *refusal {
