@@ -314,7 +314,7 @@ func TestRevokedExchange(t *testing.T) {
 
 // A query that only the application answers is refused on the stream, as a mutation is.
 func TestExchangeOfOtherQueries(t *testing.T) {
-	const text = "type Query { hello: String } type Mutation { put: Int } type Subscription { orders: Int }"
+	const text = "type Query { hello: String } type Mutation { put: Int } type O { id: ID } type Subscription { orders: O }"
 	_, s := exchangesOf(t, Config{Schema: []SchemaSource{{Name: "s.graphql", Text: text}}}, HandlerConfig{Anonymous: true})
 	for _, query := range []string{"{ hello }", "mutation { put }"} {
 		h := ask(t, s, "text/event-stream", query)
