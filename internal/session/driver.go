@@ -192,7 +192,7 @@ func (d *Driver) authenticate(a *Action, size int) {
 		d.handshake = &Handshake{Value: handshake.Value}
 	}
 	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(func() { d.authenticated(nil, false, errPanic) })
+		defer d.host.Guard(d.unjudged)
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		if err == nil && who != nil {
 			err = d.host.engine.Enter(ctx, who)
@@ -204,6 +204,19 @@ func (d *Driver) authenticate(a *Action, size int) {
 		d.host.limited("preparing")
 		d.Shut(CodeTryAgainLater, "The server is busy, try again later")
 	}
+}
+
+// codeInternal closes a connection after a fault of this side.
+const codeInternal = 1011
+
+// unjudged answers connection_init after a panic. Where it came after the acknowledgement, the host may not watch the
+// connection, which ends.
+func (d *Driver) unjudged() {
+	if d.Identity() != nil {
+		d.Shut(codeInternal, "Internal error")
+		return
+	}
+	d.authenticated(nil, false, errPanic)
 }
 
 // recheck closes a connection whose credentials were revoked while they were judged.
