@@ -191,8 +191,7 @@ func (d *Driver) authenticate(a *Action, size int) {
 	if handshake.Value != nil {
 		d.handshake = &Handshake{Value: handshake.Value}
 	}
-	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(d.unjudged)
+	queued := d.host.do(d, size, d.unjudged, func(ctx context.Context) {
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		if err == nil && who != nil {
 			err = d.host.engine.Enter(ctx, who)
@@ -258,8 +257,7 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		d.inline(req, who)
 		return
 	}
-	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(func() { d.subscribed(req, Outcome{}) })
+	queued := d.host.do(d, size, func() { d.subscribed(req, Outcome{}) }, func(ctx context.Context) {
 		if !d.wanted(req) {
 			d.subscribed(req, Outcome{})
 			return

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -284,6 +286,32 @@ func TestDriverPanics(t *testing.T) {
 		other.expect(t, `close 1013 Authentication is not available, try again later`)
 		if diff := cmp.Diff([]any{"subscribe", "subscribe", "authenticate"}, reported); diff != "" {
 			t.Error(diff)
+		}
+	})
+}
+
+// What ends the goroutine of a worker is answered as a panic is.
+func TestDriverOutlivesGoexit(t *testing.T) {
+	var found atomic.Int64
+	bubble(t, HostConfig{Workers: 1, Panicked: func(any, []byte) { found.Add(1) }}, func(t *testing.T, w *world, p *peer) {
+		judge := w.authenticate
+		w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { runtime.Goexit(); return nil, nil }
+		w.prepared = func(string) bool { return false }
+		p.send(initText)
+		p.expect(t, "close 1013 Authentication is not available, try again later")
+
+		w.authenticate = judge
+		p = connect(p.host)
+		p.send(initText)
+		p.expect(t, ackReply)
+		w.before = func(*Request) { runtime.Goexit() }
+		p.send(subscribeText("1", "subscription { a }"))
+		p.expect(t, `{"id":"1","type":"error","payload":[{"message":"internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`)
+		w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { runtime.Goexit(); return nil, nil }
+		p.send(`{"type":"ping","payload":{"authorization":"x"}}`)
+		p.expect(t, `{"type":"pong","payload":{"refreshed":false,"code":"RATE_LIMITED"}}`)
+		if called := p.host.Call(0, func(context.Context) { runtime.Goexit() }); !called || found.Load() != 4 {
+			t.Errorf("called %v, %d found", called, found.Load())
 		}
 	})
 }
