@@ -139,6 +139,8 @@ func (d *Driver) queueLocked(actions []Action) {
 			d.sendLocked(a.Data)
 		case Pong:
 			d.pongLocked(a.Data)
+		case Retract:
+			d.peer.Outbound().Retract(appendHead(make([]byte, 0, 64), a.Data))
 		case Close:
 			d.peer.Outbound().Control(queue.Control{Kind: queue.Close, Code: a.Code, Data: a.Data})
 		}

@@ -315,3 +315,24 @@ func TestDriverOutlivesGoexit(t *testing.T) {
 		}
 	})
 }
+
+// What waits for the peer when the client completes its operation does not come, whether the id is used again or not.
+func TestDriverForgetsWhatWasCompleted(t *testing.T) {
+	bubble(t, HostConfig{}, func(t *testing.T, w *world, p *peer) {
+		p.send(initText)
+		p.expect(t, ackReply)
+		p.send(subscribeText("1", "{"), subscribeText("12", "{"), subscribeText("q", "{ __typename }"))
+		synctest.Wait()
+		p.send(completeText("1"), completeText("q"), completeText("nobody"), subscribeText("1", "subscription { a { n } }"))
+		w.publish("a", 1)
+		p.expect(t, `{"id":"12","type":"error","payload":[{"message":"syntax error","extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]}`,
+			`{"id":"1","type":"next","payload":{"data":{"a":{"n":1}}}}`)
+		if n := p.out.Bytes(); n != 0 {
+			t.Errorf("%d bytes wait", n)
+		}
+		p.send(subscribeText("2", "{"), completeText("2"))
+		p.expect(t)
+		p.send(`{"type":"ping"}`)
+		p.expect(t, `{"type":"pong"}`)
+	})
+}
