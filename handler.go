@@ -148,7 +148,8 @@ func newPages(origins []string, cookie string) *pages {
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
 // events (graphql-sse, both modes) and as multipart (Apollo); and GraphQL over HTTP. It belongs to the engine: Drain
-// and Close end its connections. Over HTTP/1 it takes connections over from net/http (http.Hijacker).
+// and Close end its connections. Over HTTP/1 it takes connections over from net/http (http.Hijacker), elsewhere it
+// flushes (http.Flusher): what a middleware wraps around the http.ResponseWriter needs a method Unwrap that returns it.
 func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -183,7 +184,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates: (*gates)(e), Names: lateNames{p},
-		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer, TooSlow: e.tooSlow(p.host, "websocket"),
+		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer, TooSlow: e.tooSlow(p.host, "websocket"), Bare: e.bare,
 		Others: func() int { return p.http.Connections() + p.called() },
 	})
 	if err != nil {
@@ -196,7 +197,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytesNow: &p.gate.message, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
-		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer, TooSlow: e.tooSlow(p.host, "stream"),
+		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer, TooSlow: e.tooSlow(p.host, "stream"), Bare: e.bare,
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)
