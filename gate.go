@@ -46,7 +46,7 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 		return nil, g.refuse(err)
 	}
 	if id == nil {
-		return nil, session.ErrForbidden
+		return nil, g.refuse(errNobody)
 	}
 	return g.unlessRevoked(presented(id, at))
 }
@@ -74,6 +74,9 @@ func (g *gate) Left(who *identity.Identity) {
 
 // errUninformed says that credentials cannot be judged while revocations are not known.
 var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
+
+// errNobody says that an Authenticator has answered nothing.
+var errNobody = errors.New("the Authenticator has given neither an identity nor an error")
 
 // presented returns the identity of credentials that were presented at a time, as revocations look at it.
 func presented(who *identity.Identity, at time.Time) *identity.Identity {
@@ -122,7 +125,7 @@ func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, er
 		return nil, g.refuse(err)
 	}
 	if who == nil {
-		return nil, session.ErrForbidden
+		return nil, g.refuse(errNobody)
 	}
 	return g.unlessRevoked(presented(who, at))
 }

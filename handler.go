@@ -53,7 +53,7 @@ type HandlerConfig struct {
 	Origins []string
 	// MessageBytes bounds one message of a client; 1 MiB.
 	MessageBytes int
-	InitTimeout  time.Duration // 3 s until connection_init
+	InitTimeout  time.Duration // 3 s until connection_init; a Handler's clock ticks once a second: a second or two more
 	PingInterval time.Duration // 30 s of silence until a ping; negative: never
 	PongTimeout  time.Duration // 10 s of silence after it until the close
 	// MaxConnections bounds open connections; 0: no bound. Beyond it: HTTP 503.
@@ -90,10 +90,14 @@ func (c *HandlerConfig) validate() error {
 	if c.Authenticator == nil && !c.Anonymous {
 		errs = append(errs, errors.New("HandlerConfig: set Authenticator, or Anonymous to admit everybody"))
 	}
-	_, bad := origin.Parse(c.Origins)
-	for _, o := range bad {
-		errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
+	if c.Workers < 0 {
+		errs = append(errs, errors.New("HandlerConfig.Workers must not be negative"))
 	}
+	serving := Serving{
+		Origins: c.Origins, MaxConnections: c.MaxConnections, InitTimeout: c.InitTimeout, PongTimeout: c.PongTimeout, MessageBytes: c.MessageBytes,
+		Cookie: c.Cookie, MaxCallbacks: c.Callback.MaxSubscriptions, Hooks: &c.Hooks,
+	}
+	errs = append(errs, serving.validate("HandlerConfig", "Callback.MaxSubscriptions"))
 	for _, text := range c.Callback.AllowedURLs {
 		if err := outbound.ParseURL(text); err != nil {
 			errs = append(errs, fmt.Errorf("HandlerConfig.Callback.AllowedURLs: %q %w", text, err))
