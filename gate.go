@@ -75,9 +75,6 @@ func (g *gate) Left(who *identity.Identity) {
 // errUninformed says that credentials cannot be judged while revocations are not known.
 var errUninformed = &identity.Error{Reason: identity.KeysUnavailable, Detail: "revocations are not known yet"}
 
-// errNobody says that an Authenticator has answered nothing.
-var errNobody = errors.New("the Authenticator has given neither an identity nor an error")
-
 // presented returns the identity of credentials that were presented at a time, as revocations look at it.
 func presented(who *identity.Identity, at time.Time) *identity.Identity {
 	if !who.IssuedAt.IsZero() {
@@ -168,3 +165,6 @@ func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Id
 	}
 	return session.Outcome{Subscription: sub, Result: result}
 }
+
+// errNobody says that an Authenticator has answered nothing.
+var errNobody = errors.New("the Authenticator has given neither an identity nor an error")

@@ -87,17 +87,6 @@ func (x *exchange) readBody(limit int) ([]byte, *refusal) {
 	}
 }
 
-// boundBody bounds the time of the body, once. Of one that is not read to its end, net/http reads on after the answer: the
-// bound stays for that.
-func (x *exchange) boundBody() {
-	if x.bodyBound {
-		return
-	}
-	x.bodyBound = true
-	// Whoever is no server (a recorder) has no deadlines.
-	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.h.cfg.BodyTimeout))
-}
-
 func tooLong() *refusal {
 	return &refusal{status: http.StatusRequestEntityTooLarge, code: code.LimitExceeded, message: "the body is longer than allowed", limit: "message_bytes"}
 }
