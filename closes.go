@@ -21,3 +21,8 @@ func (e *Engine) tooSlow(host *session.Host, transport string) func() {
 		}
 	}
 }
+
+// bare says that a middleware is in the way of streams and WebSockets.
+func (e *Engine) bare() {
+	e.seldom.Write(slog.LevelWarn, "response writer", "a middleware's http.ResponseWriter has neither Flush, Hijack nor Unwrap: streams and WebSockets cannot work; give it Unwrap() http.ResponseWriter")
+}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/fraiseql/fraiseql-go/bus"
@@ -261,6 +262,12 @@ func (c *Config) validate() error {
 	}
 	if len(c.Schema) > 0 && c.SchemalessChannels != nil {
 		errs = append(errs, errors.New("SchemalessChannels is set together with Schema: the schema says which channels there are"))
+	}
+	for _, pattern := range c.SchemalessChannels {
+		name := strings.TrimSuffix(pattern, "*")
+		if pattern == "" || strings.Contains(name, "*") || strings.HasPrefix(name, "$") || strings.HasPrefix(name, "__") {
+			errs = append(errs, fmt.Errorf("config: SchemalessChannels: %q is neither the name of a channel nor the beginning of one and *", pattern))
+		}
 	}
 	if c.MaxTokenLife < 0 {
 		errs = append(errs, fmt.Errorf("config: MaxTokenLife is %v: it must not be negative", c.MaxTokenLife))

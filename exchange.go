@@ -53,6 +53,9 @@ const exchangeBytes = 64 << 10
 // needs Method, URL, Host, RemoteAddr, Header and Body; value reaches the Authenticator as Credentials.Request. wake is as
 // in Open. The exchange must be closed.
 func (s *Sessions) OpenHTTP(r *http.Request, value any, wake func()) (*Exchange, error) {
+	if wake == nil {
+		return nil, errNoWake
+	}
 	x := &Exchange{owner: s, wake: wake, header: http.Header{}, room: make(chan struct{}, 1)}
 	ctx, cancel := context.WithCancel(context.WithValue(context.Background(), hostedKey{}, value))
 	x.cancel = cancel

@@ -61,9 +61,8 @@ func (h *host) next() Outgoing {
 }
 
 // body reads pieces until they hold a text.
-func (h *host) body(text string) {
+func (h *host) body(text string) (all string) {
 	h.t.Helper()
-	all := ""
 	for !strings.Contains(all, text) {
 		o := h.next()
 		if o.Kind != OutgoingText {
@@ -71,6 +70,7 @@ func (h *host) body(text string) {
 		}
 		all += string(o.Data)
 	}
+	return all
 }
 
 func (h *host) head(status uint16) {
@@ -110,7 +110,12 @@ func (h *host) rest() (all string) {
 
 func exchanges(t *testing.T, cfg HandlerConfig) (*Engine, *Sessions) {
 	t.Helper()
-	e, err := New(Config{})
+	return exchangesOf(t, Config{}, cfg)
+}
+
+func exchangesOf(t *testing.T, of Config, cfg HandlerConfig) (*Engine, *Sessions) {
+	t.Helper()
+	e, err := New(of)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -305,4 +310,17 @@ func TestRevokedExchange(t *testing.T) {
 	}
 	h.rest()
 	later.rest()
+}
+
+// A query that only the application answers is refused on the stream, as a mutation is.
+func TestExchangeOfOtherQueries(t *testing.T) {
+	const text = "type Query { hello: String } type Mutation { put: Int } type O { id: ID } type Subscription { orders: O }"
+	_, s := exchangesOf(t, Config{Schema: []SchemaSource{{Name: "s.graphql", Text: text}}}, HandlerConfig{Anonymous: true})
+	for _, query := range []string{"{ hello }", "mutation { put }"} {
+		h := ask(t, s, "text/event-stream", query)
+		h.head(200)
+		if all := h.body("event: complete"); !strings.Contains(all, `"code":"GRAPHQL_VALIDATION_FAILED"`) {
+			t.Errorf("%s: %s", query, all)
+		}
+	}
 }

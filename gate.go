@@ -46,7 +46,7 @@ func (g *gate) Authenticate(ctx context.Context, h *session.Handshake, payload [
 		return nil, g.refuse(err)
 	}
 	if id == nil {
-		return nil, session.ErrForbidden
+		return nil, g.refuse(errNobody)
 	}
 	return g.unlessRevoked(presented(id, at))
 }
@@ -119,7 +119,7 @@ func (g *gate) judge(ctx context.Context, c Credentials) (*identity.Identity, er
 		return nil, g.refuse(err)
 	}
 	if who == nil {
-		return nil, session.ErrForbidden
+		return nil, g.refuse(errNobody)
 	}
 	return g.unlessRevoked(presented(who, at))
 }
@@ -162,3 +162,6 @@ func (g *gate) Subscribe(ctx context.Context, conn *queue.Conn, who *identity.Id
 	}
 	return session.Outcome{Subscription: sub, Result: result}
 }
+
+// errNobody says that an Authenticator has answered nothing.
+var errNobody = errors.New("the Authenticator has given neither an identity nor an error")

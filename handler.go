@@ -53,7 +53,7 @@ type HandlerConfig struct {
 	Origins []string
 	// MessageBytes bounds one message of a client; 1 MiB.
 	MessageBytes int
-	InitTimeout  time.Duration // 3 s until connection_init
+	InitTimeout  time.Duration // 3 s until connection_init; a Handler's clock ticks once a second: a second or two more
 	PingInterval time.Duration // 30 s of silence until a ping; negative: never
 	PongTimeout  time.Duration // 10 s of silence after it until the close
 	// MaxConnections bounds open connections; 0: no bound. Beyond it: HTTP 503.
@@ -90,10 +90,14 @@ func (c *HandlerConfig) validate() error {
 	if c.Authenticator == nil && !c.Anonymous {
 		errs = append(errs, errors.New("HandlerConfig: set Authenticator, or Anonymous to admit everybody"))
 	}
-	_, bad := origin.Parse(c.Origins)
-	for _, o := range bad {
-		errs = append(errs, fmt.Errorf("HandlerConfig.Origins: %q is not scheme://host[:port]", o))
+	if c.Workers < 0 {
+		errs = append(errs, errors.New("HandlerConfig.Workers must not be negative"))
 	}
+	serving := Serving{
+		Origins: c.Origins, MaxConnections: c.MaxConnections, InitTimeout: c.InitTimeout, PongTimeout: c.PongTimeout, MessageBytes: c.MessageBytes,
+		Cookie: c.Cookie, MaxCallbacks: c.Callback.MaxSubscriptions, Hooks: &c.Hooks,
+	}
+	errs = append(errs, serving.validate("HandlerConfig", "Callback.MaxSubscriptions"))
 	for _, text := range c.Callback.AllowedURLs {
 		if err := outbound.ParseURL(text); err != nil {
 			errs = append(errs, fmt.Errorf("HandlerConfig.Callback.AllowedURLs: %q %w", text, err))
@@ -148,7 +152,8 @@ func newPages(origins []string, cookie string) *pages {
 
 // Handler serves GraphQL clients at one endpoint: graphql-transport-ws over WebSockets; subscriptions as server-sent
 // events (graphql-sse, both modes) and as multipart (Apollo); and GraphQL over HTTP. It belongs to the engine: Drain
-// and Close end its connections. Over HTTP/1 it takes connections over from net/http (http.Hijacker).
+// and Close end its connections. Over HTTP/1 it takes connections over from net/http (http.Hijacker), elsewhere it
+// flushes (http.Flusher): what a middleware wraps around the http.ResponseWriter needs a method Unwrap that returns it.
 func (e *Engine) Handler(cfg HandlerConfig) (http.Handler, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -183,7 +188,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Queue:        &e.connLimits,
 		MessageBytes: cfg.MessageBytes, InitTimeout: cfg.InitTimeout, PingInterval: cfg.PingInterval,
 		Gates: (*gates)(e), Names: lateNames{p},
-		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer, TooSlow: e.tooSlow(p.host, "websocket"),
+		PongTimeout: cfg.PongTimeout, MaxConnectionsNow: &p.most, Legacy: cfg.LegacyGraphQLWS, Deflate: cfg.Compression, Observer: e.observer, TooSlow: e.tooSlow(p.host, "websocket"), Bare: e.bare,
 		Others: func() int { return p.http.Connections() + p.called() },
 	})
 	if err != nil {
@@ -196,7 +201,7 @@ func (p *endpoint) mount(e *Engine, cfg *HandlerConfig) (err error) {
 		Callbacks: p.callbackHooks(),
 		Poller:    p.poller, Host: p.host, Origin: judge, Credentials: credentials, Queue: &e.connLimits,
 		MessageBytesNow: &p.gate.message, OperationsNow: &e.perConnection, MaxConnectionsNow: &p.most,
-		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer, TooSlow: e.tooSlow(p.host, "stream"),
+		Gates: (*gates)(e), Others: func() int { return p.ws.Connections() + p.called() }, Draft: cfg.Draft, Node: cfg.Node, Observer: e.observer, TooSlow: e.tooSlow(p.host, "stream"), Bare: e.bare,
 	})
 	if err != nil {
 		return fmt.Errorf("HandlerConfig.Node: %w", err)

@@ -1,10 +1,13 @@
 package fraiseql_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -337,4 +340,35 @@ func TestReceiveIsWoken(t *testing.T) {
 		publishBoth(t, e)
 	}
 	work.Wait()
+}
+
+// Who panics when it is told of news costs nobody else theirs, and its own are there.
+func TestPanicsOfWhoIsTold(t *testing.T) {
+	var log bytes.Buffer
+	e := newEngine(t, fraiseql.Config{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	var all []*fraiseql.Subscription
+	for i, arrived := range []func(){func() { panic("the host arrived") }, nil, nil} {
+		s, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: fmt.Sprint(i), SubscriptionID: "s", Query: "subscription { a }", Arrived: arrived})
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s)
+	}
+	all[1].Notify(func() { panic("the host was notified") })
+	for n := range 2 {
+		publish(t, e, "a", fmt.Sprintf(`{"n":%d}`, n))
+	}
+	for i, s := range all {
+		for n := range 2 {
+			if m, ok, err := s.Next(nil); !ok || err != nil || !strings.Contains(string(m), fmt.Sprintf(`{"n":%d}`, n)) {
+				t.Errorf("subscriber %d got %q, %v, %v", i, m, ok, err)
+			}
+		}
+	}
+	if !e.CompleteConnection("0") {
+		t.Error("there was no connection")
+	}
+	if text := log.String(); !strings.Contains(text, "the host arrived") || !strings.Contains(text, "the host was notified") {
+		t.Errorf("logged %q", text)
+	}
 }

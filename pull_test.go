@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go"
+	"github.com/fraiseql/fraiseql-go/internal/code"
 )
 
 // A registration that is refused leaves nothing behind, not even its connection.
@@ -216,5 +217,32 @@ func TestHandlerOfAClosedEngine(t *testing.T) {
 	}
 	if _, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: `subscription { x }`}); err == nil {
 		t.Error("registered")
+	}
+}
+
+// Extensions that are no JSON object are refused, those of other programs are let be, however deep they are.
+func TestExtensionsOfRegistrations(t *testing.T) {
+	e := newEngine(t, fraiseql.Config{})
+	deep := strings.Repeat("[", 70) + strings.Repeat("]", 70)
+	for extensions, want := range map[string]string{
+		`{"resume":true}`: "", `{"resume":true,"client":` + deep + `}`: "", `{"drops":true,"client":` + deep + `}`: "", "null": "", `{}`: "",
+		`{"resume":true`: code.BadUserInput, `[{"resume":true}]`: code.BadUserInput, `"resume"`: code.BadUserInput, " ": code.BadUserInput,
+		`{"resume":true}{"x":1}`: code.BadUserInput, `{"drops":5,"client":` + deep + `}`: code.BadUserInput, `{"resume":5}`: code.BadUserInput,
+	} {
+		s, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: "c", SubscriptionID: "s", Query: "subscription { a }", Extensions: []byte(extensions)})
+		var refused fraiseql.Errors
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%.40s: %v", extensions, err)
+		case want != "" && (!errors.As(err, &refused) || refused[0].Code != want):
+			t.Errorf("%.40s: %v, want %s", extensions, err, want)
+		}
+		if s == nil {
+			continue
+		}
+		if first, ok, _ := s.Next(nil); ok != strings.Contains(extensions, "resume") || ok && !strings.Contains(string(first), "cursor") {
+			t.Errorf("%.40s: the first message is %q", extensions, first)
+		}
+		s.Complete()
 	}
 }

@@ -1,7 +1,9 @@
 package fraiseql
 
 import (
+	"log/slog"
 	"maps"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -41,6 +43,7 @@ func (p *pulls) queuedBytes() (n int64) {
 // pullConn is one connection without a transport.
 type pullConn struct {
 	queue.Conn
+	engine  *Engine
 	id      string
 	arrived func()                   // Registration.Arrived of the registration that made it; may be nil
 	subs    map[string]*Subscription // guarded by pulls.mu; their sub is nil while being prepared
@@ -62,7 +65,7 @@ type watch struct {
 // Wake implements queue.Sink: q has a message, or has ended.
 func (c *pullConn) Wake(q *queue.Queue) {
 	if c.arrived != nil {
-		c.arrived()
+		c.engine.tellHost(c.arrived)
 	}
 	// Whoever waits counts itself before it looks at its queue, and q had its message before this line: one of the
 	// two sees the other.
@@ -92,8 +95,18 @@ func (s *Subscription) tell() {
 	}
 	c.mu.Unlock()
 	if notify != nil {
-		notify()
+		s.engine.tellHost(notify)
 	}
+}
+
+// tellHost calls a function of the host, which may panic: whoever publishes goes on with the other subscribers.
+func (e *Engine) tellHost(f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			e.seldom.Write(slog.LevelError, "told", "panic of a function that is told of news", "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	f()
 }
 
 // news returns a channel that is closed when something arrives for s after this call, or arrived shortly before.
@@ -109,7 +122,7 @@ func (s *Subscription) news() <-chan struct{} {
 }
 
 // Notify calls f once, when a message arrives for the subscription or it ends; f must not block and must not call
-// the engine. It returns false, and does not keep f, if a message waits or the subscription has ended already. A
+// the engine. What has arrived may have been read meanwhile, by who reads at the same time: f is called all the same. It returns false, and does not keep f, if a message waits or the subscription has ended already. A
 // second call replaces f. nil takes f back: true says that it will not be called any more, false that there is none
 // to take back, because it was called or is just being called.
 //
@@ -162,7 +175,7 @@ func (p *pulls) reserve(e *Engine, r *Registration) (*Subscription, error) {
 	c := p.conns[r.ConnectionID]
 	if c == nil {
 		c = &pullConn{
-			id: r.ConnectionID, arrived: r.Arrived,
+			engine: e, id: r.ConnectionID, arrived: r.Arrived,
 			subs: make(map[string]*Subscription), live: make(map[*queue.Queue]*Subscription),
 		}
 		c.InitPull(c, &e.connLimits)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/fraiseql/fraiseql-go/internal/origin"
 )
@@ -14,8 +15,8 @@ import (
 // their origin and the cookie that they came with. WebSockets of handlers take times over at the latest when those before would have been over, but one that was
 // never to be pinged stays so; Sessions keep their times. With an error nothing has changed.
 func (e *Engine) SetServing(s Serving) error {
-	if err := checkOrigins(s.Origins); err != nil {
-		return fmt.Errorf("Serving%w", err)
+	if err := s.validate("Serving", "MaxCallbacks"); err != nil {
+		return err
 	}
 	e.setting.Lock()
 	defer e.setting.Unlock()
@@ -49,11 +50,31 @@ const defaultMessageBytes = 1 << 20
 // messageBytes is HandlerConfig.MessageBytes with its default.
 func messageBytes(n int) int { return cmp.Or(max(n, 0), defaultMessageBytes) }
 
-func checkOrigins(texts []string) error {
-	_, bad := origin.Parse(texts)
+// validate reports every problem; whole and callbacks are how the program calls s and MaxCallbacks.
+func (s *Serving) validate(whole, callbacks string) error {
+	_, bad := origin.Parse(s.Origins)
 	var errs []error
 	for _, o := range bad {
-		errs = append(errs, fmt.Errorf(".Origins: %q is not scheme://host[:port]", o))
+		errs = append(errs, fmt.Errorf("%s.Origins: %q is not scheme://host[:port]", whole, o))
+	}
+	type setting struct {
+		name string
+		n    int64
+	}
+	list := []setting{
+		{"MessageBytes", int64(s.MessageBytes)}, {"MaxConnections", int64(s.MaxConnections)}, {callbacks, int64(s.MaxCallbacks)},
+		{"InitTimeout", int64(s.InitTimeout)}, {"PongTimeout", int64(s.PongTimeout)},
+	}
+	if s.Hooks != nil {
+		list = append(list, setting{"Hooks.RecheckEvery", int64(s.Hooks.RecheckEvery)})
+	}
+	for _, of := range list {
+		if of.n < 0 {
+			errs = append(errs, fmt.Errorf("%s.%s must not be negative", whole, of.name))
+		}
+	}
+	if strings.ContainsAny(s.Cookie, " \t;,=\"") {
+		errs = append(errs, fmt.Errorf("%s.Cookie: %q is not the name of a cookie", whole, s.Cookie))
 	}
 	return errors.Join(errs...)
 }

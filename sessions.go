@@ -33,6 +33,8 @@ var (
 	ErrSubprotocol = &Error{Code: code.BadUserInput, Message: "Subprotocol not acceptable."}
 	// ErrForeignOrigin refuses a session that a page of another origin asks for: HTTP 403.
 	ErrForeignOrigin = &Error{Code: code.Forbidden, Message: "Pages of that origin may not connect."}
+
+	errNoWake = errors.New("open a session: wake is nil, nobody would know that there is something to take")
 )
 
 // Sessions serves graphql-transport-ws, and graphql-ws if wanted, for a host that owns the WebSockets: whole text messages go in, messages and
@@ -118,6 +120,9 @@ func (e *Engine) Sessions(cfg HandlerConfig) (*Sessions, error) {
 // block and must not call the session or the engine. The errors are ErrForeignOrigin, ErrSubprotocol, ErrTooManyConnections
 // and ErrDraining. The session must be closed.
 func (s *Sessions) Open(r SessionRequest, wake func()) (*Session, error) {
+	if wake == nil {
+		return nil, errNoWake
+	}
 	request := r.http()
 	allowed := s.allowed.Load()
 	if allowed.Judge(request) == origin.Foreign {

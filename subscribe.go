@@ -2,6 +2,7 @@ package fraiseql
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"strings"
 
@@ -197,7 +198,7 @@ func (e *Engine) join(ctx context.Context, s *subscribing, req *session.Request)
 	}
 	e.observer.Checked(policy.Role, 1, 0)
 	s.join.Variables, s.join.Tape, s.join.Mask = s.buf, &s.vars, mask
-	resume, errs := s.extensions(req, e.limits())
+	resume, errs := s.extensions(req)
 	if errs != nil {
 		return nil, errs
 	}
@@ -230,11 +231,20 @@ func (e *Engine) readmit(sub *hub.Subscription, who *identity.Identity) {
 
 var dropsName = jsontape.MakeName("drops")
 
+// extensionsLimits bound the extensions of a subscribe as messages are bounded, whose length is that of their transport.
+var extensionsLimits = jsontape.Limits{Depth: 128, Bytes: math.MaxInt}
+
 // extensions reads those of a subscribe that the engine knows: {"drops": true} and resume, which a transport may have
 // read elsewhere. The tape of the raw variables is free by now.
-func (s *subscribing) extensions(req *session.Request, lim *Limits) (*session.Resume, []*gql.Error) {
+func (s *subscribing) extensions(req *session.Request) (*session.Resume, []*gql.Error) {
 	resume := req.Resume
-	if len(req.Extensions) > 0 && s.raw.Parse(req.Extensions, lim.events()) == nil {
+	if len(req.Extensions) > 0 {
+		if err := s.raw.Parse(req.Extensions, extensionsLimits); err != nil {
+			return nil, refused(code.BadUserInput, "The extensions are not valid: "+err.Error()+".")
+		}
+		if kind := s.raw.Kind(jsontape.Root); kind != jsontape.Object && kind != jsontape.Null {
+			return nil, refused(code.BadUserInput, "The extensions must be a JSON object.")
+		}
 		switch s.raw.Kind(s.raw.MemberNamed(jsontape.Root, dropsName)) {
 		case jsontape.True:
 			s.join.Extensions = true

@@ -54,7 +54,7 @@ var table = []Entry{
 	{ParseFailed, statusBadRequest, 0, "`error` at subscribe",
 		"The document is not GraphQL.", "Look at `locations`; check quotes and brackets."},
 	{ValidationFailed, statusUnprocessableEntity, 0, "`error` at subscribe; over HTTP so with `graphql_http: draft`, else 400, or 200 for `application/json`",
-		"The document breaks a rule of the standard or does not fit the schema.", "Compare it with the schema; a subscription has exactly one root field and no `@skip` or `@include` there."},
+		"The document breaks a rule of the standard, does not fit the schema, or asks for what only the API of the application answers.", "Compare it with the schema; a subscription has exactly one root field and no `@skip` or `@include` there. Send mutations, and queries of other fields than `__schema`, `__type` and `__typename`, to the application."},
 	{OperationResolution, statusUnprocessableEntity, 0, "`error` at subscribe; over HTTP so with `graphql_http: draft`, else 400, or 200 for `application/json`",
 		"The document holds no operation of that name, or several and none was named.", "Send `operationName`."},
 	{BadUserInput, statusBadRequest, 0, "`error` at subscribe; HTTP 400, 405 and 415 of the publish API",

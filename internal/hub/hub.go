@@ -335,6 +335,17 @@ func (rs *results) dropped() int {
 	return rs[queue.Dropped] + rs[queue.Replaced] + rs[queue.Refused] + rs[queue.Closed]
 }
 
+// dropped counts what was dropped beside a dispatch, when a result came or a subscription moved, outside every lock.
+func (c *channel) dropped(rs *results) {
+	n := rs.dropped()
+	if n == 0 {
+		return
+	}
+	s, _ := c.hub.shard(c.name)
+	s.dropped.Add(uint64(n))
+	rs.report(c.hub.cfg.Observer)
+}
+
 // report tells the observer of those that were dropped.
 func (rs *results) report(o observe.Observer) {
 	if rs.dropped() == 0 {

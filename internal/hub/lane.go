@@ -270,7 +270,7 @@ func (r *Request) settle(m *queue.Message, p *plan.Projection) bool {
 	var dropped results
 	c := r.group.channel()
 	ok := r.place(c, m, p, &dropped)
-	dropped.report(c.hub.cfg.Observer)
+	c.dropped(&dropped)
 	return ok
 }
 

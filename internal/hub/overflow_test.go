@@ -66,6 +66,10 @@ func TestFullLanes(t *testing.T) {
 			<-news
 		}
 		w.hub.Close()
+		label := map[string]string{"latest": "latest", "oldest": "drop_oldest", "newest": "drop_newest"}[field]
+		if got, want := w.hub.Totals().Dropped, 10-s.Len(); got != uint64(want) || w.counts.counted[fmt.Sprint(observe.Dropped, " ", label)] != want {
+			t.Errorf("%s: %d dropped in all, counted %v, want %d", field, got, w.counts.counted, want)
+		}
 		it, ok, _ := s.Pop()
 		if !ok {
 			t.Fatalf("%s: nothing came", field)

@@ -28,8 +28,8 @@ import (
 // is.
 func (h *Hub) Readmit(s *Subscription, who *identity.Identity, judge func(*plan.Plan, *jsontape.Tape) (policy.Mask, []*gql.Error)) []*gql.Error {
 	var m moving
-	defer m.end(h)     // without a lock
-	h.renewing.RLock() // the group stays what it is meanwhile
+	defer m.end(s.channel) // without a lock
+	h.renewing.RLock()     // the group stays what it is meanwhile
 	defer h.renewing.RUnlock()
 	c := s.channel
 	j, old := c.presentOrAs(s, who)
@@ -67,11 +67,12 @@ type moving struct {
 	asks    []*Request
 }
 
-func (m *moving) end(h *Hub) {
+func (m *moving) end(c *channel) {
+	h := c.hub
 	if m.missed > 0 {
 		h.cfg.Observer.Counted(observe.Dropped, "identity", m.missed)
 	}
-	m.dropped.report(h.cfg.Observer)
+	c.dropped(&m.dropped)
 	h.ask(m.asks)
 }
 

@@ -36,7 +36,7 @@ type ending struct {
 // run moves who may stay and ends the others. Who is told of that is told without a lock.
 func (sp *splice) run() {
 	left := sp.runUnderTurn()
-	sp.dropped.report(sp.channel.hub.cfg.Observer)
+	sp.channel.dropped(&sp.dropped)
 	for _, s := range left {
 		s.tellLeft()
 	}

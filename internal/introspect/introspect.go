@@ -22,14 +22,14 @@ type Options struct {
 
 // Execute runs a valid query operation. vars is the object made by gql.Operation.CoerceVariables, nil if
 // there are no variables. It returns the text of an ExecutionResult, or the request errors: FORBIDDEN for
-// introspection that is off, OPERATION_RESOLUTION_FAILURE for what is no introspection, BAD_USER_INPUT for an
+// introspection that is off, GRAPHQL_VALIDATION_FAILED for what is no introspection, BAD_USER_INPUT for an
 // argument, LIMIT_EXCEEDED for a result that is too large.
 func Execute(op *gql.Operation, vars *jsontape.Tape, opt Options) ([]byte, []*gql.Error) {
 	if opt.Bytes <= 0 {
 		opt.Bytes = 8 << 20
 	}
 	if op.Kind != gql.Query {
-		return nil, []*gql.Error{{Code: code.OperationResolution, Locations: at(op.Position),
+		return nil, []*gql.Error{{Code: code.ValidationFailed, Locations: at(op.Position),
 			Message: "This server runs subscriptions, and queries that introspect the schema."}}
 	}
 	e := &executor{op: op, schema: op.Document.Schema, vars: vars, opt: opt}
@@ -68,7 +68,7 @@ func (e *executor) admit(fields []field) []*gql.Error {
 		case f.first.Name == "__typename":
 			continue
 		case !strings.HasPrefix(f.first.Name, "__"):
-			err.Code = code.OperationResolution
+			err.Code = code.ValidationFailed
 			err.Message = fmt.Sprintf("Query field %q has no value here: this server runs subscriptions and answers __schema, __type and __typename.", f.first.Name)
 		case e.schema.Schemaless:
 			err.Code = code.Forbidden

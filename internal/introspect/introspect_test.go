@@ -105,7 +105,7 @@ type User implements Node { id: ID } type Subscription { node: Node }`)
 	if want := `{"data":{"a":"Query","b":"Query","e":"Query"}}`; got != want || len(errs) > 0 {
 		t.Errorf("got %s %v, want %s", got, errs, want)
 	}
-	if got, errs := ask(t, s, `{ ... on Node { id } }`, `{}`, Options{}); len(errs) != 1 || errs[0].Code != code.OperationResolution {
+	if got, errs := ask(t, s, `{ ... on Node { id } }`, `{}`, Options{}); len(errs) != 1 || errs[0].Code != code.ValidationFailed {
 		t.Errorf("got %s %v", got, errs)
 	}
 }
@@ -178,8 +178,8 @@ func TestRefusals(t *testing.T) {
 	}{
 		{typed, `{__schema { description }}`, Options{}, code.Forbidden},
 		{typed, `{a: __type(name: "T") { name } __typename}`, Options{}, code.Forbidden},
-		{typed, `{now}`, Options{Allowed: true}, code.OperationResolution},
-		{typed, `mutation {a}`, Options{Allowed: true}, code.OperationResolution},
+		{typed, `{now}`, Options{Allowed: true}, code.ValidationFailed},
+		{typed, `mutation {a}`, Options{Allowed: true}, code.ValidationFailed},
 		{typed, `{__schema { types { name } }}`, Options{Allowed: true, Bytes: 100}, code.LimitExceeded},
 		{gql.Schemaless(), `{__schema { types { name } }}`, Options{Allowed: true}, code.Forbidden},
 	} {

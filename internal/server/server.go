@@ -183,12 +183,11 @@ func (s *Server) http(name string, h http.Handler) *http.Server {
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    headerBytes,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		ReadTimeout:       requestTimeout, // net/http waits for a body that no handler has read before it answers
 	}
 	if name == "main" {
 		server.ConnState = s.connState
 		server.ConnContext = withNewcomer
-		// net/http waits for a body that no handler has read before it answers.
-		server.ReadTimeout = requestTimeout
 		if s.certificate != nil {
 			server.TLSConfig = s.certificate.config(s.cfg.TLS.MinVersion)
 			server.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: maxStreams, SendPingTimeout: pingAfter, PingTimeout: pingPatience}

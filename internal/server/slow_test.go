@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/fraiseql/fraiseql-go"
 	"github.com/fraiseql/fraiseql-go/internal/config"
 )
 
@@ -42,11 +43,39 @@ func TestBodiesThatNobodyReadsEnd(t *testing.T) {
 		"POST /events HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000",
 		"POST /events HTTP/1.1\r\nHost: x\r\nOrigin: http://elsewhere\r\nContent-Length: 1000",
 		"POST /events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " + anyToken + "\r\nContent-Type: text/plain\r\nContent-Length: 1000",
+		rawPost + "Transfer-Encoding: chunked\r\n\r\n5\r\n[    ",
+		rawPost + "Transfer-Encoding: chunked\r\n\r\n800\r\n" + strings.Repeat(" ", 0x800) + "\r\n1",
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			took := readToEnd(t, head+"\r\n\r\n")
+			took := readToEnd(t, head+"\r\n\r\n", short)
 			if took > bodyTimeout {
 				t.Errorf("%s: open for %s", strings.SplitN(head, "\r\n", 2)[0], took)
+			}
+		})
+	}
+}
+
+// short makes what may be published less than what some requests send.
+func short(o *Options) { o.Config.Limits.PublishBytes = 1024 }
+
+// TestOperatorsBodiesThatNobodyReadsEnd: so it is on the operators' listener.
+func TestOperatorsBodiesThatNobodyReadsEnd(t *testing.T) {
+	const post = "POST /revocations HTTP/1.1\r\nHost: localhost\r\n"
+	for _, head := range []string{
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000",
+		post + "Content-Length: 1000",
+		post + rawAuth + "Content-Length: 1000",
+		post + strings.Replace(rawAuth, js, "text/plain", 1) + "Content-Length: 1000",
+		post + rawAuth + "Content-Length: 1000\r\n\r\n{",
+		post + rawAuth + "Transfer-Encoding: chunked\r\n\r\n8000\r\n" + strings.Repeat(" ", 0x8000) + "\r\n1",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			took := readToEndOf(t, "admin", head+"\r\n\r\n", func(o *Options) {
+				o.Config.Admin.Token = anyToken
+				o.Revoke = func(context.Context, fraiseql.Revocation) error { t.Error("revoked"); return nil }
+			})
+			if took > bodyTimeout+time.Second { // net/http lets a client read its answer, a moment more
+				t.Errorf("%q: open for %s", head, took)
 			}
 		})
 	}
@@ -72,6 +101,12 @@ func TestRequestsWithoutBodyAreNotCut(t *testing.T) {
 // readToEnd sends a request to a server of its own and returns how long its connection was open.
 func readToEnd(t *testing.T, request string, change ...func(*Options)) time.Duration {
 	t.Helper()
+	return readToEndOf(t, "main", request, change...)
+}
+
+// readToEndOf is readToEnd for a listener of the server.
+func readToEndOf(t *testing.T, name, request string, change ...func(*Options)) time.Duration {
+	t.Helper()
 	cfg := &config.Config{Preset: "production"}
 	cfg.WithDefaults()
 	opts := Options{Config: cfg, GraphQL: page("graphql"), Publisher: &recorder{}}
@@ -81,7 +116,7 @@ func readToEnd(t *testing.T, request string, change ...func(*Options)) time.Dura
 	}
 	s := create(t, opts)
 	listener := &pipes{make(chan net.Conn), make(chan struct{})}
-	h := s.http("main", s.Handler())
+	h := s.http(name, map[string]http.Handler{"main": s.Handler(), "admin": s.AdminHandler()}[name])
 	done := make(chan error)
 	go func() { done <- h.Serve(listener) }()
 	client, conn := net.Pipe()

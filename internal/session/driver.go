@@ -139,6 +139,8 @@ func (d *Driver) queueLocked(actions []Action) {
 			d.sendLocked(a.Data)
 		case Pong:
 			d.pongLocked(a.Data)
+		case Retract:
+			d.peer.Outbound().Retract(appendHead(make([]byte, 0, 64), a.Data))
 		case Close:
 			d.peer.Outbound().Control(queue.Control{Kind: queue.Close, Code: a.Code, Data: a.Data})
 		}
@@ -191,8 +193,7 @@ func (d *Driver) authenticate(a *Action, size int) {
 	if handshake.Value != nil {
 		d.handshake = &Handshake{Value: handshake.Value}
 	}
-	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(func() { d.authenticated(nil, false, errPanic) })
+	queued := d.host.do(d, size, d.unjudged, func(ctx context.Context) {
 		who, err := d.host.engine.Authenticate(ctx, handshake, payload)
 		if err == nil && who != nil {
 			err = d.host.engine.Enter(ctx, who)
@@ -204,6 +205,19 @@ func (d *Driver) authenticate(a *Action, size int) {
 		d.host.limited("preparing")
 		d.Shut(CodeTryAgainLater, "The server is busy, try again later")
 	}
+}
+
+// codeInternal closes a connection after a fault of this side.
+const codeInternal = 1011
+
+// unjudged answers connection_init after a panic. Where it came after the acknowledgement, the host may not watch the
+// connection, which ends.
+func (d *Driver) unjudged() {
+	if d.Identity() != nil {
+		d.Shut(codeInternal, "Internal error")
+		return
+	}
+	d.authenticated(nil, false, errPanic)
 }
 
 // recheck closes a connection whose credentials were revoked while they were judged.
@@ -245,8 +259,7 @@ func (d *Driver) subscribe(req *Request, who *identity.Identity, size int) {
 		d.inline(req, who)
 		return
 	}
-	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(func() { d.subscribed(req, Outcome{}) })
+	queued := d.host.do(d, size, func() { d.subscribed(req, Outcome{}) }, func(ctx context.Context) {
 		if !d.wanted(req) {
 			d.subscribed(req, Outcome{})
 			return

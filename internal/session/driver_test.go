@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -286,5 +288,52 @@ func TestDriverPanics(t *testing.T) {
 		if diff := cmp.Diff([]any{"subscribe", "subscribe", "authenticate"}, reported); diff != "" {
 			t.Error(diff)
 		}
+	})
+}
+
+// What ends the goroutine of a worker is answered as a panic is.
+func TestDriverOutlivesGoexit(t *testing.T) {
+	var found atomic.Int64
+	bubble(t, HostConfig{Workers: 1, Panicked: func(any, []byte) { found.Add(1) }}, func(t *testing.T, w *world, p *peer) {
+		judge := w.authenticate
+		w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { runtime.Goexit(); return nil, nil }
+		w.prepared = func(string) bool { return false }
+		p.send(initText)
+		p.expect(t, "close 1013 Authentication is not available, try again later")
+
+		w.authenticate = judge
+		p = connect(p.host)
+		p.send(initText)
+		p.expect(t, ackReply)
+		w.before = func(*Request) { runtime.Goexit() }
+		p.send(subscribeText("1", "subscription { a }"))
+		p.expect(t, `{"id":"1","type":"error","payload":[{"message":"internal server error","extensions":{"code":"INTERNAL_SERVER_ERROR"}}]}`)
+		w.authenticate = func(context.Context, []byte) (*identity.Identity, error) { runtime.Goexit(); return nil, nil }
+		p.send(`{"type":"ping","payload":{"authorization":"x"}}`)
+		p.expect(t, `{"type":"pong","payload":{"refreshed":false,"code":"RATE_LIMITED"}}`)
+		if called := p.host.Call(0, func(context.Context) { runtime.Goexit() }); !called || found.Load() != 4 {
+			t.Errorf("called %v, %d found", called, found.Load())
+		}
+	})
+}
+
+// What waits for the peer when the client completes its operation does not come, whether the id is used again or not.
+func TestDriverForgetsWhatWasCompleted(t *testing.T) {
+	bubble(t, HostConfig{}, func(t *testing.T, w *world, p *peer) {
+		p.send(initText)
+		p.expect(t, ackReply)
+		p.send(subscribeText("1", "{"), subscribeText("12", "{"), subscribeText("q", "{ __typename }"))
+		synctest.Wait()
+		p.send(completeText("1"), completeText("q"), completeText("nobody"), subscribeText("1", "subscription { a { n } }"))
+		w.publish("a", 1)
+		p.expect(t, `{"id":"12","type":"error","payload":[{"message":"syntax error","extensions":{"code":"GRAPHQL_PARSE_FAILED"}}]}`,
+			`{"id":"1","type":"next","payload":{"data":{"a":{"n":1}}}}`)
+		if n := p.out.Bytes(); n != 0 {
+			t.Errorf("%d bytes wait", n)
+		}
+		p.send(subscribeText("2", "{"), completeText("2"))
+		p.expect(t)
+		p.send(`{"type":"ping"}`)
+		p.expect(t, `{"type":"pong"}`)
 	})
 }

@@ -94,6 +94,11 @@ func AppendExtensions(dst []byte, it *queue.Item) []byte {
 	return append(dst, '}')
 }
 
+// appendHead appends what messages about an operation begin with, and no other does.
+func appendHead(dst, id []byte) []byte {
+	return append(append(append(dst, head...), id...), `","type":`...)
+}
+
 // AppendNext appends a `next` message with a whole ExecutionResult. id is JSON-escaped, without quotes.
 func AppendNext(dst, id, result []byte) []byte {
 	return appendMessage(dst, id, afterNext, result)

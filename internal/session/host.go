@@ -75,13 +75,34 @@ func (h *Host) Call(size int, f func(context.Context)) bool {
 	done := make(chan struct{})
 	queued := h.pool.do(nil, size, func(ctx context.Context) {
 		defer close(done)
-		defer h.Guard(func() {})
-		f(ctx)
+		h.guarded(ctx, func() {}, f)
 	})
 	if queued {
 		<-done
 	}
 	return queued
+}
+
+// do runs f on a worker for a client. After a panic, and when f ends the goroutine, answer runs in its place, as with Guard.
+func (h *Host) do(client *Driver, size int, answer func(), f func(context.Context)) bool {
+	return h.pool.do(client, size, func(ctx context.Context) { h.guarded(ctx, answer, f) })
+}
+
+func (h *Host) guarded(ctx context.Context, answer func(), f func(context.Context)) {
+	returned := false
+	defer func() {
+		if returned || h.panicked == nil {
+			return
+		}
+		v := recover()
+		if v == nil {
+			v = "runtime.Goexit was called"
+		}
+		h.panicked(v, debug.Stack())
+		answer()
+	}()
+	f(ctx)
+	returned = true
 }
 
 // Later runs f on a worker some time. It returns false, and f does not run, when too many calls wait or the host is closed. Close gives

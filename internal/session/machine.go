@@ -109,6 +109,8 @@ const (
 	Readmit
 	// Leave: the connection of Identity, which was acknowledged, has ended.
 	Leave
+	// Retract: what was sent for the escaped id Data, and is not written yet, must not come.
+	Retract
 )
 
 // Action is one consequence of an input.
@@ -263,12 +265,15 @@ func (m *Machine) refuse(dst []Action, id []byte, limit, errorCode, message stri
 	return append(dst, Action{Kind: Send, Limit: limit, Data: m.appendFailure(id, AppendErrors(nil, errorCode, message))})
 }
 
-// complete ends an operation at the client's wish: nothing is answered, except in the legacy protocol, and unknown ids
-// are ignored.
+// complete ends an operation at the client's wish: nothing is answered, except in the legacy protocol. One that is not there
+// may have an answer that waits.
 func (m *Machine) complete(dst []Action, id []byte) []Action {
 	o := m.ops.find(id)
-	if o == nil || o.ended && m.options.legacy { // its end is the answer
+	switch {
+	case m.options.legacy && (o == nil || o.ended): // its end is the answer
 		return dst
+	case o == nil:
+		return append(dst, Action{Kind: Retract, Data: id})
 	}
 	sub := o.sub
 	m.ops.remove(o, id)

@@ -87,18 +87,30 @@ func (p *pool) queue(client *Driver, j job) bool {
 }
 
 func (p *pool) work() {
-	defer p.wg.Done()
+	idle := false
+	defer func() {
+		if idle {
+			p.wg.Done()
+		} else {
+			go p.work() // a job has ended the goroutine: another one goes on
+		}
+	}()
 	var turn shift.Shift
 	for {
 		j, ok := p.take()
 		if !ok {
+			idle = true
 			return
 		}
-		ctx, cancel := context.WithTimeout(j.base, p.timeout)
-		j.run(ctx)
-		cancel()
+		p.run(&j)
 		turn.Pause() // many jobs in a row must not delay who waits for events
 	}
+}
+
+func (p *pool) run(j *job) {
+	ctx, cancel := context.WithTimeout(j.base, p.timeout)
+	defer cancel()
+	j.run(ctx)
 }
 
 // take returns the oldest job of the client whose turn it is; without one the worker ends.

@@ -3,8 +3,10 @@ package session
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -132,5 +134,25 @@ func TestPoolEndsWhatComesLater(t *testing.T) {
 		if p.later(wait(0)) {
 			t.Error("a closed pool takes more")
 		}
+	})
+}
+
+// A job that ends its goroutine takes no worker away: what waits is done, also what comes later.
+func TestPoolOutlivesGoexit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var p pool
+		p.init(&HostConfig{Workers: 2, Waiting: 100, WaitingBytes: 1 << 20, CallTimeout: time.Minute})
+		var done atomic.Int64
+		for range 2 {
+			for range 3 {
+				p.do(&Driver{}, 1, func(context.Context) { runtime.Goexit() })
+				p.do(&Driver{}, 1, func(context.Context) { done.Add(1) })
+			}
+			synctest.Wait()
+		}
+		if n := done.Load(); n != 6 || p.waiting != 0 || p.running != 0 {
+			t.Errorf("%d jobs done, %d wait, %d workers", n, p.waiting, p.running)
+		}
+		p.close()
 	})
 }

@@ -11,9 +11,12 @@ var completeCases = []protocolCase{
 	{rule: "a second complete is ignored", script: live1 + `
 		> {"id":"1","type":"complete"}
 		< complete 1
-		> {"id":"1","type":"complete"}`},
-	{rule: "complete of an unknown id is ignored", script: ready + `> {"id":"nobody","type":"complete"}`},
-	{rule: "complete before init is ignored", script: `> {"id":"1","type":"complete"}`},
+		> {"id":"1","type":"complete"}
+		< retract 1`},
+	{rule: "complete of an unknown id is ignored", script: ready + `> {"id":"nobody","type":"complete"}
+		< retract nobody`},
+	{rule: "complete before init is ignored", script: `> {"id":"1","type":"complete"}
+		< retract 1`},
 	{rule: "complete with a payload", script: live1 + `
 		> {"id":"1","type":"complete","payload":[1]}
 		< complete 1`},
@@ -29,14 +32,16 @@ var completeCases = []protocolCase{
 	{rule: "complete after error is ignored", script: ready + subscribe1 + `
 		errors 1 [{"message":"m"}]
 		< send {"id":"1","type":"error","payload":[{"message":"m"}]}
-		> {"id":"1","type":"complete"}`},
+		> {"id":"1","type":"complete"}
+		< retract 1`},
 	{rule: "the server ends: the id is free", script: live1 + `ended 1` + subscribe1 + `
 		sub 2
 		> {"id":"1","type":"complete"}
 		< complete 2`},
 	{rule: "the server ends while the client completes", script: live1 + `
 		ended 1
-		> {"id":"1","type":"complete"}`},
+		> {"id":"1","type":"complete"}
+		< retract 1`},
 	{rule: "the client completes while the server ends", script: live1 + `
 		> {"id":"1","type":"complete"}
 		< complete 1
@@ -46,7 +51,8 @@ var completeCases = []protocolCase{
 		ended 1
 		sub 1
 		< complete 1
-		> {"id":"1","type":"complete"}`},
+		> {"id":"1","type":"complete"}
+		< retract 1`},
 	{rule: "an ended subscription is not completed by the close", script: live1 + `
 		ended 1
 		closed`},
@@ -194,6 +200,7 @@ var closeCases = []protocolCase{
 	{rule: "an end that is written is none's any more", script: live1 + `
 		ended 1
 		> {"id":"1","type":"complete"}
+		< retract 1
 		> {"id":"1","type":"subscribe","payload":{"query":"subscription {b}"}}
 		< subscribe 1 subscription {b}`},
 	{rule: "a reason is cut to 123 bytes", script: `

@@ -91,8 +91,7 @@ func (d *Driver) refresh(payload []byte, size int) {
 	if d.handshake != nil {
 		handshake.Value = d.handshake.Value
 	}
-	queued := d.host.pool.do(d, size, func(ctx context.Context) {
-		defer d.host.Guard(func() { d.refreshed(nil, errPanic) })
+	queued := d.host.do(d, size, func() { d.refreshed(nil, errPanic) }, func(ctx context.Context) {
 		who, err := d.host.engine.Refresh(ctx, handshake, payload)
 		d.refreshed(who, err)
 		d.recheck(who)

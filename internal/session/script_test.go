@@ -211,6 +211,8 @@ func (p *player) render(actions []Action) []string {
 			line = "readmit " + p.number(a.Subscription)
 		case Refresh:
 			line = "refresh " + string(a.Data)
+		case Retract:
+			line = "retract " + string(a.Data)
 		}
 		lines = append(lines, strings.Join(strings.Fields(line), " "))
 	}

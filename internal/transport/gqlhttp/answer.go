@@ -3,6 +3,7 @@ package gqlhttp
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/fraiseql/fraiseql-go/internal/code"
 	"github.com/fraiseql/fraiseql-go/internal/jsontape"
@@ -68,6 +69,7 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 	header := x.w.Header()
 	if x.r.ProtoMajor == 1 && !x.read && x.r.ContentLength != 0 {
 		header.Set("Connection", "close") // else net/http waits for the rest of the body before it answers
+		x.boundBody()
 	}
 	header.Set("Content-Type", contentType)
 	header.Set("Content-Length", strconv.Itoa(len(body)))
@@ -80,6 +82,17 @@ func (x *exchange) write(status int, contentType string, body []byte) {
 		// A client that is gone does not read its answer.
 		_, _ = x.w.Write(body)
 	}
+}
+
+// boundBody bounds the time of the body, once. Of one that is not read to its end, net/http reads on after the answer: the
+// bound stays for that.
+func (x *exchange) boundBody() {
+	if x.bodyBound {
+		return
+	}
+	x.bodyBound = true
+	// Whoever is no server (a recorder) has no deadlines.
+	_ = http.NewResponseController(x.w).SetReadDeadline(time.Now().Add(x.h.cfg.BodyTimeout))
 }
 
 // result answers with an ExecutionResult that holds data.

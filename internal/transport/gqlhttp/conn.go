@@ -100,6 +100,20 @@ func canHijack(w http.ResponseWriter) bool {
 	}
 }
 
+// canFlush reports whether a response can be flushed, through wrappers.
+func canFlush(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Flusher, interface{ FlushError() error }:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
 // header is that of the stream's answer.
 func (c *conn) header() http.Header {
 	h := http.Header{

@@ -22,6 +22,8 @@ type exchange struct {
 	who    *identity.Identity
 	read   bool   // the body is read, or there is none to read
 	name   string // of the stream, for a client that asks
+
+	bodyBound bool // the time of the body is bounded
 }
 
 // answerTimeout is how long a client may take to read an answer that is no stream.

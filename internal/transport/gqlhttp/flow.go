@@ -168,6 +168,12 @@ func (s *flows) shut() {
 
 // serve writes a stream until it ends. An end that is not in order resets the response.
 func (s *flows) serve(c *conn, x *exchange) {
+	if !canFlush(x.w) {
+		x.h.cfg.Bare()
+		c.abandon()
+		x.refuse(cannotFlush())
+		return
+	}
 	if !s.enter(c) {
 		c.abandon()
 		x.refuse(busy())
@@ -202,6 +208,13 @@ func (s *flows) serve(c *conn, x *exchange) {
 	if code, err = c.write(x.name, x.r.Context().Done(), s.stop); code != codeDone {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// cannotFlush refuses a stream whose response cannot be flushed.
+func cannotFlush() *refusal {
+	no := internal()
+	no.message = "a stream cannot be flushed here: what wraps an http.ResponseWriter needs Unwrap"
+	return no
 }
 
 // errStopped ends the streams of a handler that is closed.

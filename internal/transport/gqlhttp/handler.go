@@ -57,6 +57,8 @@ type Config struct {
 	Observer observe.Observer
 	// TooSlow, if set, is told of each that was closed because its client did not keep up. It must not block.
 	TooSlow func()
+	// Bare, if set, is told of each request that cannot be served because a http.ResponseWriter hides Flush of the one that it wraps.
+	Bare func()
 }
 
 func (c Config) withDefaults() Config {
@@ -87,6 +89,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.TooSlow == nil {
 		c.TooSlow = func() {}
+	}
+	if c.Bare == nil {
+		c.Bare = func() {}
 	}
 	return c
 }

@@ -68,17 +68,15 @@ func (x *exchange) readBody(limit int, key string) ([]byte, *refusal) {
 	if x.r.ContentLength > int64(limit) {
 		return nil, tooLong(limit, key)
 	}
-	control := http.NewResponseController(x.w)
-	// Whoever is no server (a recorder) has no deadlines.
-	_ = control.SetReadDeadline(time.Now().Add(x.h.cfg.BodyTimeout))
+	x.boundBody()
 	in := &bounded{from: x.r.Body, limit: limit, h: x.h}
 	body, err := io.ReadAll(in)
 	x.h.partial.Add(-int64(in.read))
-	_ = control.SetReadDeadline(time.Time{})
 	var timeout interface{ Timeout() bool }
 	switch {
 	case err == nil:
 		x.read = true
+		_ = http.NewResponseController(x.w).SetReadDeadline(time.Time{})
 		return body, nil
 	case errors.Is(err, errLong):
 		return nil, tooLong(limit, key)

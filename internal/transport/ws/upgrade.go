@@ -3,6 +3,7 @@ package ws
 import (
 	"crypto/sha1"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -142,7 +143,10 @@ func (h *Handler) upgrade(w http.ResponseWriter, r *http.Request, address uint32
 	credentials := h.cfg.Credentials(r)
 	nc, rw, err := http.NewResponseController(w).Hijack()
 	if err != nil {
-		return &refusal{http.StatusInternalServerError, "handshake", code.InternalServerError, "this connection cannot be upgraded"}
+		if errors.Is(err, http.ErrNotSupported) {
+			h.cfg.Bare()
+		}
+		return &refusal{http.StatusInternalServerError, "handshake", code.InternalServerError, "this connection cannot be upgraded: what wraps an http.ResponseWriter needs Unwrap"}
 	}
 	var buffered []byte
 	if n := rw.Reader.Buffered(); n > 0 {
