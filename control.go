@@ -130,11 +130,12 @@ func (b *inbox) Deliver(m *bus.Message) int {
 // paceWait bounds one wait for those who read.
 const paceWait = 10 * time.Millisecond
 
-// Pace implements bus.Pacer. Writers that a publisher has announced to help are woken: he waits for them.
+// Pace implements bus.Pacer. Meanwhile nothing is left to publishers who have announced to help: one of them waits here.
 func (b *inbox) Pace() {
 	if h := b.engine.helped.Load(); h != nil {
 		for _, p := range h.pollers {
-			p.Rouse()
+			p.Suspend()
+			defer p.Resume()
 		}
 	}
 	b.engine.relief.Wait(paceWait)

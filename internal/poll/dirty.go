@@ -19,13 +19,13 @@ const (
 // connection is in the list at most once; the writer is woken only if it sleeps.
 type dirtyList struct {
 	head     atomic.Pointer[Conn]
-	helpers  *atomic.Int32 // the poller's: who has announced to look at the list soon
+	helpers  *atomic.Int64 // the poller's: who has announced to look at the list soon
 	waiting  atomic.Int32  // about how many were left to helpers since the list was taken, up to fewConns
 	sleeping atomic.Bool
 	wake     chan struct{} // 1 slot
 }
 
-func (l *dirtyList) init(helpers *atomic.Int32) {
+func (l *dirtyList) init(helpers *atomic.Int64) {
 	l.helpers = helpers
 	l.wake = make(chan struct{}, 1)
 }

@@ -4,7 +4,7 @@ package poll
 
 // Announce says that the caller is about to make connections dirty and will call Help. Until then the writers are
 // not woken for a few of them (fewConns in each shard), which saves the caller a wake-up of another thread for what
-// is often a single write. Not to be called for work that waits for something, or with a lock held that is needed to
+// is often a single write. Work that waits for something does so between Suspend and Resume. Not to be called with a lock held that is needed to
 // write.
 func (p *Poller) Announce() { p.helpers.Add(1) }
 
@@ -29,14 +29,22 @@ func (p *Poller) Help() {
 	}
 }
 
-// Rouse wakes the writers who have something to do, also what was left to helpers.
-func (p *Poller) Rouse() {
+// Suspend is for whoever waits for something before Help, announced or not: until Resume nobody's announcement counts, so that
+// nothing is left to a helper who waits. It wakes the writers for what was left before.
+func (p *Poller) Suspend() {
+	p.helpers.Add(-suspended)
 	for _, s := range p.shards {
 		if s.dirty.head.Load() != nil {
 			s.dirty.rouse()
 		}
 	}
 }
+
+// Resume takes one Suspend back.
+func (p *Poller) Resume() { p.helpers.Add(suspended) }
+
+// suspended is more than there can be announcements.
+const suspended = 1 << 32
 
 // help writes to at most budget connections of the dirty list and returns what is left of the budget. If somebody
 // else writes, it is left to him.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -223,6 +224,32 @@ func connectAs(t *testing.T, p *Poller, f fragile) {
 	}
 }
 
+// While somebody waits before he helps, nothing is left to him.
+func TestNothingIsLeftToWhoWaits(t *testing.T) {
+	p := newPoller(t, 1)
+	c := peers(t, p, 1)[0]
+	want := func(text string) {
+		t.Helper()
+		if got := readLine(t, c.in); got != "q:"+text {
+			t.Fatalf("got %q, want %q", got, text)
+		}
+		await(t, "the writer sleeps", func() bool { return asleep(p) })
+	}
+	p.Announce()
+	c.queue.Enqueue(message("before"))
+	p.Suspend()
+	want("before")
+	c.queue.Enqueue(message("meanwhile"))
+	want("meanwhile")
+	p.Resume()
+	c.queue.Enqueue(message("after"))
+	if !asleep(p) {
+		t.Error("the writer was woken for what a helper writes")
+	}
+	p.Help()
+	want("after")
+}
+
 // TestHelpAllocations: a delivery by a helper allocates nothing.
 func TestHelpAllocations(t *testing.T) {
 	p := newPoller(t, 1)
@@ -281,6 +308,11 @@ func loseNothing(t *testing.T, rounds int, beside func(*testing.T, *Poller) (sto
 					for range 1 + r.IntN([]int{2, 2, 2 * fewConns}[r.IntN(3)]) {
 						i := r.IntN(conns)
 						queues[i][n].Enqueue(message(fmt.Sprintf("%d%s", sent[i][n].Add(1), strings.Repeat(" ", r.IntN(3000)))))
+					}
+					if r.IntN(4) == 0 {
+						p.Suspend()
+						runtime.Gosched()
+						p.Resume()
 					}
 					if helps {
 						p.Help()

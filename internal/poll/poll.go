@@ -101,8 +101,8 @@ type Poller struct {
 	linger uint32        // in ticks
 	shards []*shard      // with epoll; empty where there is none
 	turn   atomic.Uint32 // round robin over shards
-	// helpers counts announcements that are not taken back.
-	helpers atomic.Int32
+	// helpers counts announcements that are not taken back; it is negative while anybody has suspended them.
+	helpers atomic.Int64
 
 	mu     sync.RWMutex
 	closed bool

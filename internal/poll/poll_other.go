@@ -28,5 +28,8 @@ func (p *Poller) Announce() {}
 // Help does nothing.
 func (p *Poller) Help() {}
 
-// Rouse does nothing.
-func (p *Poller) Rouse() {}
+// Suspend does nothing.
+func (p *Poller) Suspend() {}
+
+// Resume does nothing.
+func (p *Poller) Resume() {}

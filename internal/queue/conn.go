@@ -29,6 +29,7 @@ type Conn struct {
 	bytes       int64    // of queued results and replies
 	ends        int32    // of pulled queues that have ended, until TellEnd has told so
 	flags       uint16
+	vain        vain
 }
 
 // control is what waits in front of the results.

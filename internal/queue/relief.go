@@ -1,8 +1,6 @@
 package queue
 
 import (
-	"maps"
-	"slices"
 	"sync"
 	"time"
 )
@@ -22,14 +20,16 @@ const (
 type Relief struct {
 	mu     sync.Mutex
 	full   map[*Queue]*waited
-	roomy  chan struct{} // closed when full is empty; nil: nobody waits
-	looked time.Time     // when it was looked who writes
+	roomy  chan struct{} // closed when full is empty; nil: nobody has waited since it was
+	waits  int           // who waits
+	looked time.Time     // when it was looked who writes, or takes nothing
 }
 
 // waited is how a queue is waited for.
 type waited struct {
 	until   time.Time
 	last    time.Time     // until is not after it
+	since   time.Time     // nothing was taken since
 	writing time.Duration // how long its connection was found writing, whenever it was looked
 }
 
@@ -45,7 +45,7 @@ func (r *Relief) Wait(d time.Duration) {
 	select {
 	case <-roomy:
 	case now := <-timer.C:
-		r.giveUp(now, d)
+		r.giveUp(now, d, roomy)
 	}
 }
 
@@ -59,25 +59,32 @@ func (r *Relief) waiting() chan struct{} {
 	if r.roomy == nil {
 		r.roomy = make(chan struct{})
 	}
+	r.waits++
 	return r.roomy
 }
 
 // giveUp forgets the queues that have been waited for long enough: until their time is over, or while their connection
-// was found writing for as long as patience. d is how long the caller has waited.
-func (r *Relief) giveUp(now time.Time, d time.Duration) {
+// was found writing for as long as patience. d is how long the caller has waited, for roomy.
+func (r *Relief) giveUp(now time.Time, d time.Duration, roomy chan struct{}) {
 	r.mu.Lock()
-	list := slices.Collect(maps.Keys(r.full))
+	if r.roomy == roomy {
+		r.waits--
+	}
 	d = min(d, now.Sub(r.looked))
 	r.looked = now
+	idle := make(map[*Conn]time.Duration) // for how long of that nothing was taken
+	for q, w := range r.full {
+		idle[q.conn] = max(idle[q.conn], min(d, now.Sub(w.since)))
+	}
 	r.mu.Unlock()
-	writing := make(map[*Queue]bool, len(list))
-	for _, q := range list {
-		writing[q] = q.conn.writes()
+	writing := make(map[*Conn]bool, len(idle))
+	for c, idle := range idle {
+		writing[c] = c.awaited(now, idle)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for q, w := range r.full {
-		if w.writing += d; !writing[q] {
+		if w.writing += d; !writing[q.conn] {
 			w.writing = 0
 		}
 		if !now.Before(w.until) || w.writing >= patience {
@@ -90,7 +97,7 @@ func (r *Relief) giveUp(now time.Time, d time.Duration) {
 func (r *Relief) tellLocked() {
 	if len(r.full) == 0 && r.roomy != nil {
 		close(r.roomy)
-		r.roomy = nil
+		r.roomy, r.waits = nil, 0
 	}
 }
 
@@ -102,18 +109,20 @@ func (r *Relief) add(q *Queue, d time.Duration) {
 		r.full = make(map[*Queue]*waited)
 	}
 	now := time.Now()
-	r.full[q] = &waited{until: now.Add(d), last: now.Add(max(d, mostPatience))}
+	r.full[q] = &waited{until: now.Add(d), last: now.Add(max(d, mostPatience)), since: now}
 }
 
-// extend has a queue waited for anew, because something was taken from it.
-func (r *Relief) extend(q *Queue) {
+// extend has a queue waited for anew, because something was taken from it. It reports whether somebody waits.
+func (r *Relief) extend(q *Queue) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if w := r.full[q]; w != nil {
-		if w.until = time.Now().Add(patience); w.until.After(w.last) {
+		w.since = time.Now()
+		if w.until = w.since.Add(patience); w.until.After(w.last) {
 			w.until = w.last
 		}
 	}
+	return r.waits > 0
 }
 
 func (r *Relief) has(q *Queue) bool {
@@ -123,11 +132,14 @@ func (r *Relief) has(q *Queue) bool {
 	return ok
 }
 
-func (r *Relief) remove(q *Queue) {
+// remove has a queue waited for no more. It reports whether somebody did.
+func (r *Relief) remove(q *Queue) (waited bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.full, q)
+	waited = r.waits > 0
 	r.tellLocked()
+	return waited
 }
 
 // TellsBlocked says that Block is called when the peer does not read, or Writing before what may wait for that.
@@ -146,10 +158,39 @@ func (c *Conn) Writing(now bool) {
 	}
 }
 
-func (c *Conn) writes() bool {
+// awaited notes that the connection was waited for d, until now, and nothing was taken. It reports whether it writes.
+func (c *Conn) awaited(now time.Time, d time.Duration) (writes bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.flags&connTells == 0 {
+		c.vain.add(now, d)
+	}
 	return c.flags&connWriting != 0
+}
+
+// vain is for how long a connection was waited for in vain in one second: the lower bits are ms, the others of the second. Who
+// reads in the goroutine that publishes reads again and again, but never while it is waited for: that is to cost no more than
+// patience each second.
+type vain uint16
+
+const (
+	vainBits = 7
+	vainMost = 1<<vainBits - 1
+)
+
+func vainSecond(now time.Time) vain { return vain(now.Unix()) << vainBits }
+
+func (v *vain) add(now time.Time, d time.Duration) {
+	ms := vain(min(d.Milliseconds(), vainMost))
+	if second := vainSecond(now); *v&^vainMost != second {
+		*v = second
+	}
+	*v = *v&^vainMost | min(*v&vainMost+ms, vainMost)
+}
+
+// over reports whether it is as long as patience in the present second.
+func (v vain) over(now time.Time) bool {
+	return v&^vainMost == vainSecond(now) && time.Duration(v&vainMost)*time.Millisecond >= patience
 }
 
 func (c *Conn) patienceLocked() time.Duration {
@@ -178,6 +219,10 @@ func (q *Queue) fillsLocked() bool {
 		return false
 	}
 	if q.flags&flagFull == 0 {
+		if c.vain != 0 && c.vain.over(time.Now()) {
+			q.flags |= flagSlow
+			return false
+		}
 		q.flags |= flagFull
 		c.limits.Relief.add(q, c.patienceLocked())
 		return true
@@ -199,14 +244,16 @@ func (q *Queue) easeLocked() {
 	case q.flags&flagFull == 0:
 	case !q.overLocked(4):
 		q.relieveLocked()
-	case q.conn.flags&connTells == 0:
-		q.conn.limits.Relief.extend(q)
+	case q.conn.flags&connTells == 0 && q.conn.limits.Relief.extend(q):
+		q.conn.vain = 0
 	}
 }
 
 func (q *Queue) relieveLocked() {
 	if q.flags&flagFull != 0 {
 		q.flags &^= flagFull
-		q.conn.limits.Relief.remove(q)
+		if q.conn.limits.Relief.remove(q) {
+			q.conn.vain = 0
+		}
 	}
 }

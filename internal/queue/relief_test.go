@@ -112,12 +112,51 @@ func TestSlowQueuesAreNotWaitedFor(t *testing.T) {
 			q.Pop()
 		}
 		blocked.Shut()
+		<-time.After(time.Second) // it was waited for in vain in this one
 		if !fill(q) || len(r.full) != 1 {
 			t.Error("one that has read everything is not waited for again")
 		}
 		slow.Shut()
 		if waitFor(&r) != 0 {
 			t.Error("what is shut is waited for")
+		}
+	})
+}
+
+// Who reads in the goroutine that publishes, and so never while it is waited for, does not make every event cost a wait.
+func TestReadersThatPublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Relief
+		q := relieved(&r).queue("q", Policy{Overflow: Latest, Messages: 1, Bytes: 1000})
+		const wait = 10 * time.Millisecond
+		publish := func() (filled bool) {
+			if filled = q.Enqueue(text("m")) == Filled; filled {
+				r.Wait(wait)
+			}
+			return filled
+		}
+		vainly := func(times int) (waits int) {
+			for range times {
+				if publish() {
+					waits++
+				}
+				q.Pop()
+			}
+			return waits
+		}
+		if n := vainly(1000); n != int(patience/wait) {
+			t.Errorf("waited %d times", n)
+		}
+		<-time.After(time.Second)
+		if n := vainly(4); n != 4 {
+			t.Errorf("waited %d times in another second", n)
+		}
+		done := make(chan bool)
+		go func() { done <- publish() }()
+		synctest.Wait()
+		q.Pop()
+		if !<-done || vainly(1000) != int(patience/wait) {
+			t.Error("that it was read while it was waited for does not count")
 		}
 	})
 }
