@@ -195,7 +195,7 @@ func (b *Bus) turn(name string) *channel {
 // deliver is the turn of one message.
 func (b *Bus) deliver(c *channel, m *bus.Message) int {
 	defer c.turn.Unlock()
-	m.Position = b.position(b.append(c, &m.Event))
+	m.Position, m.Filled = b.position(b.append(c, &m.Event)), false
 	h := b.handler.Load()
 	if h == nil {
 		return 0

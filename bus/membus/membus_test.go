@@ -301,6 +301,29 @@ func TestAHandlerThatPanicsDoesNotHoldItsChannel(t *testing.T) {
 	}
 }
 
+// paced counts how often it was waited for.
+type paced struct {
+	ignore
+	waits int
+}
+
+// Pace implements bus.Pacer.
+func (p *paced) Pace() { p.waits++ }
+
+// What a message says of the queues of another bus, from which it comes, does not count here.
+func TestFilledElsewhere(t *testing.T) {
+	b, h, m := New(Options{}), &paced{}, msg("c", 1)
+	m.Filled = true
+	publish(t, b, m)
+	if err := b.Attach(t.Context(), h); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, b, m)
+	if h.waits > 0 {
+		t.Errorf("waited %d times", h.waits)
+	}
+}
+
 // TestChurn publishes, reads and forgets from many goroutines: it is for the race detector.
 func TestChurn(t *testing.T) {
 	b := New(Options{Bytes: 128 << 10, Events: 50})
