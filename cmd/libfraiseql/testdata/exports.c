@@ -223,8 +223,10 @@ int main(int argc, char **argv) {
   careless(engine);
   EXPECT(fq_metrics(engine, fresh()) == 0 && out.data[0] == '{');
   EXPECT(fq_engine_close(engine, fresh()) == 0 && fq_engine_close(engine, fresh()) == 0);
+  EXPECT(fq_leave(1) == 0); /* as of one that was finished */
 #define UNKNOWN(name, parameters, arguments)                                                                          \
-  if (strcmp(#name, "fq_abi") && strcmp(#name, "fq_engine_new") && strcmp(#name, "fq_engine_close"))                  \
+  if (strcmp(#name, "fq_abi") && strcmp(#name, "fq_engine_new") && strcmp(#name, "fq_engine_close") &&                    \
+      strcmp(#name, "fq_leave"))                                                                                      \
     EXPECT(name arguments == FQ_UNKNOWN);
   EXPORTS(UNKNOWN)
   return failures != 0;
