@@ -19,6 +19,9 @@ const (
 	// together tell must not be more than the queues of any of them take, or the others would be asked again.
 	sharedAtOnce = 64
 	sharedEach   = 50 * time.Microsecond
+	// asksAtOnce and askEach bound how often a node asks: a queue may overflow again and again.
+	asksAtOnce = 3
+	askEach    = time.Second
 )
 
 // again ends the data of a revocation that is told again.
@@ -29,6 +32,7 @@ var again = []byte(`,"again":true}`)
 type share struct {
 	unsure   atomic.Bool // the others are to be asked
 	question []byte      // the data of this node's questions
+	paced    time.Time   // when the questions so far would have ended, askEach after one another; of the goroutine that asks
 
 	mu    sync.Mutex
 	owing bool                // what is in force here is to be published
@@ -39,6 +43,27 @@ type share struct {
 func (s *share) init() {
 	s.question = append(event.AppendID([]byte(`{"node":"`), event.NewID()), `"}`...)
 	s.unsure.Store(true)
+}
+
+// pace waits until there may be another question.
+func (s *share) pace(ctx context.Context) error {
+	if now := time.Now(); s.paced.Before(now) {
+		s.paced = now
+	}
+	s.paced = s.paced.Add(askEach)
+	return rest(ctx, time.Until(s.paced.Add(-asksAtOnce*askEach)))
+}
+
+// rest waits for some time; the error is that of ctx.
+func rest(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // missed notes that control events may be missing. Another node's question may be one of them.
@@ -121,7 +146,11 @@ func (e *Engine) shareControl(ctx context.Context) error {
 		return nil
 	}
 	s := &e.control.share
-	if s.unsure.Swap(false) {
+	if s.unsure.Load() {
+		if err := s.pace(ctx); err != nil {
+			return err
+		}
+		s.unsure.Store(false)
 		if err := e.ask(ctx); err != nil {
 			s.unsure.Store(true)
 			return err
@@ -167,10 +196,8 @@ func (e *Engine) announce(ctx context.Context) error {
 		if err := e.publishControl(ctx, batch); err != nil {
 			return err
 		}
-		select {
-		case <-time.After(sharedEach * time.Duration(max(len(batch), s.heard()-before))):
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := rest(ctx, sharedEach*time.Duration(max(len(batch), s.heard()-before))); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -104,6 +104,33 @@ func TestRevocationsAreToldOnce(t *testing.T) {
 	})
 }
 
+// A node of which a queue overflows again and again does not ask as often.
+func TestQuestionsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t)
+		var asked atomic.Int64
+		var count bus.Handler = onlooker(func(m *bus.Message) {
+			if m.Event.Type == "ask" {
+				asked.Add(1)
+			}
+		})
+		net.node().handler.Store(&count)
+		_, n, _ := forgetful(t, net)
+		for range 100 {
+			(*n.handler.Load()).(bus.GapHandler).Gap(bus.ControlChannel, event.Position{})
+			<-time.After(100 * time.Millisecond)
+		}
+		if n := asked.Load(); n < 10 || n > 15 {
+			t.Errorf("asked %d times in 10 seconds", n)
+		}
+		before := asked.Load()
+		<-time.After(2 * time.Second)
+		if n := asked.Load() - before; n > 1 {
+			t.Errorf("asked %d times when nothing is missed any more", n)
+		}
+	})
+}
+
 // onlooker is a handler that looks at what is delivered.
 type onlooker func(*bus.Message)
 
