@@ -288,7 +288,9 @@ func (e *Engine) heed(m *bus.Message) {
 		e.log.Error("a revocation on the bus cannot be read: was it published by another version?", "error", err)
 		return
 	}
-	e.enforce(rule, m.Event.Timestamp)
+	if e.enforce(rule, m.Event.Timestamp) {
+		e.control.share.hear(m.Event.Data)
+	}
 }
 
 // enforce refuses what a rule names that was made at a time, from now until all of it has ended; false: there are too many.

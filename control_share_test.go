@@ -1,6 +1,8 @@
 package fraiseql_test
 
 import (
+	"fmt"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -54,4 +56,85 @@ func TestRevocationsAreToldByOtherNodes(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Nodes that are asked share the answer: each publishes what no other one has, though many are asked at once.
+func TestRevocationsAreToldOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const rules, nodes = 300, 5
+		net := newNetwork(t)
+		var told atomic.Int64
+		counter := net.node()
+		var count bus.Handler = onlooker(func(m *bus.Message) {
+			if m.Event.Type == "revocation" {
+				told.Add(1)
+			}
+		})
+		counter.handler.Store(&count)
+		a, _, _ := forgetful(t, net)
+		var members []*node
+		for range nodes {
+			_, n, _ := forgetful(t, net)
+			members = append(members, n)
+		}
+		for i := range rules {
+			if err := a.Revoke(t.Context(), fraiseql.Revocation{TokenID: fmt.Sprint("j", i)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told.Store(0)
+		for _, n := range members {
+			(*n.handler.Load()).(bus.GapHandler).Gap(bus.ControlChannel, event.Position{})
+		}
+		<-time.After(time.Minute)
+		if n := told.Load(); n < rules || n > rules*(nodes+1) {
+			t.Errorf("%d nodes asked at once: %d of %d revocations were told", nodes, n, rules)
+		}
+		told.Store(0)
+		_, _, late := forgetful(t, net)
+		<-time.After(time.Minute)
+		if n := told.Load(); n < rules || n > 2*rules {
+			t.Errorf("one node asked %d: %d of %d revocations were told", nodes+1, n, rules)
+		}
+		for _, id := range []string{"j0", "j299"} {
+			if got := join(t, late, "u1/t1/"+id+"/1m").state(); got != "close Forbidden" {
+				t.Errorf("%s at the node that has asked: %s", id, got)
+			}
+		}
+	})
+}
+
+// A node of which a queue overflows again and again does not ask as often.
+func TestQuestionsAreFew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		net := newNetwork(t)
+		var asked atomic.Int64
+		var count bus.Handler = onlooker(func(m *bus.Message) {
+			if m.Event.Type == "ask" {
+				asked.Add(1)
+			}
+		})
+		net.node().handler.Store(&count)
+		_, n, _ := forgetful(t, net)
+		for range 100 {
+			(*n.handler.Load()).(bus.GapHandler).Gap(bus.ControlChannel, event.Position{})
+			<-time.After(100 * time.Millisecond)
+		}
+		if n := asked.Load(); n < 10 || n > 15 {
+			t.Errorf("asked %d times in 10 seconds", n)
+		}
+		before := asked.Load()
+		<-time.After(2 * time.Second)
+		if n := asked.Load() - before; n > 1 {
+			t.Errorf("asked %d times when nothing is missed any more", n)
+		}
+	})
+}
+
+// onlooker is a handler that looks at what is delivered.
+type onlooker func(*bus.Message)
+
+func (c onlooker) Deliver(m *bus.Message) int {
+	c(m)
+	return 0
 }

@@ -39,6 +39,7 @@ type core struct {
 // coreLane is what waits for one of the goroutines that deliver, and how many events it has delivered.
 type coreLane struct {
 	queue chan *nats.Msg
+	holes chan struct{} // 1 slot: messages of a channel were lost, which is told though none follows
 	head  atomic.Uint64
 }
 
@@ -48,14 +49,15 @@ type coreChannel struct {
 	sub   *nats.Subscription // nil: not subscribed over this connection
 	ready chan struct{}      // closed when the server has the subscription
 	open  bool               // ready is not closed
-	lost  bool               // messages were dropped, or missed while the connection was gone
+	cut   bool               // not subscribed to since the connection was gone
+	lost  bool               // messages were dropped, or missed while the connection was gone, which is not told yet
 }
 
 func newCore(b *Bus) *core {
 	c := &core{bus: b, epoch: newOrigin(), poke: make(chan struct{}, 1), wanted: map[string]*coreChannel{}}
 	c.lanes = make([]coreLane, min(runtime.GOMAXPROCS(0), maxCoreLanes))
 	for i := range c.lanes {
-		c.lanes[i].queue = make(chan *nats.Msg, coreQueue)
+		c.lanes[i].queue, c.lanes[i].holes = make(chan *nats.Msg, coreQueue), make(chan struct{}, 1)
 	}
 	return c
 }
@@ -146,6 +148,7 @@ func (c *core) subscribe(s *session) (map[string]*nats.Subscription, error) {
 	var missing []string
 	for tok, w := range c.wanted {
 		if w.sub == nil {
+			w.lost = w.lost || w.cut
 			missing = append(missing, tok)
 		}
 	}
@@ -183,7 +186,10 @@ func (c *core) take(s *session, subs map[string]*nats.Subscription) error {
 			c.left = append(c.left, sub)
 			continue
 		}
-		w.sub = sub
+		w.sub, w.cut = sub, false
+		if w.lost {
+			c.hole(tok)
+		}
 		if w.open {
 			w.open = false
 			close(w.ready)
@@ -198,7 +204,7 @@ func (c *core) lost() {
 	defer c.mu.Unlock()
 	c.left = nil
 	for _, w := range c.wanted {
-		w.sub, w.lost = nil, true
+		w.sub, w.cut = nil, true
 		if !w.open {
 			w.open, w.ready = true, make(chan struct{})
 		}
@@ -211,6 +217,15 @@ func (c *core) overrun(tok string) {
 	defer c.mu.Unlock()
 	if w := c.wanted[tok]; w != nil {
 		w.lost = true
+		c.hole(tok)
+	}
+}
+
+// hole wakes who delivers a channel, to tell of what was lost.
+func (c *core) hole(tok string) {
+	select {
+	case c.lanes[c.laneOf(tok)].holes <- struct{}{}:
+	default:
 	}
 }
 
@@ -222,6 +237,8 @@ func (c *core) delivering(lane uint32) {
 		select {
 		case m := <-queue:
 			c.deliver(m, lane, &out)
+		case <-c.lanes[lane].holes:
+			c.tellHoles(lane)
 		case <-c.bus.ctx.Done():
 			return
 		}
@@ -241,6 +258,29 @@ func (c *core) deliverWaiting(queue chan *nats.Msg, lane uint32, out *bus.Messag
 	}
 }
 
+// tellHoles tells of the channels of a lane of which messages were lost.
+func (c *core) tellHoles(lane uint32) {
+	c.mu.Lock()
+	var names []string
+	for tok, w := range c.wanted {
+		if w.lost && c.laneOf(tok) == lane {
+			w.lost = false
+			names = append(names, w.name)
+		}
+	}
+	c.mu.Unlock()
+	for _, name := range names {
+		c.gap(lane, name)
+	}
+}
+
+func (c *core) gap(lane uint32, channel string) {
+	c.bus.gaps.Add(1)
+	if h, ok := c.bus.handler.(bus.GapHandler); ok {
+		h.Gap(channel, c.position(lane, c.lanes[lane].head.Load()))
+	}
+}
+
 func (c *core) deliver(m *nats.Msg, lane uint32, out *bus.Message) {
 	c.mu.Lock()
 	w := c.wanted[lastToken(m.Subject)]
@@ -251,6 +291,9 @@ func (c *core) deliver(m *nats.Msg, lane uint32, out *bus.Message) {
 	lost := w.lost
 	w.lost = false
 	c.mu.Unlock()
+	if lost {
+		c.gap(lane, w.name)
+	}
 	e := &out.Event
 	if err := decodeInto(e, m, w.name, time.Time{}, func() string { return event.NewID().String() }); err != nil {
 		c.bus.unread(err)
@@ -259,14 +302,7 @@ func (c *core) deliver(m *nats.Msg, lane uint32, out *bus.Message) {
 	if e.Timestamp.IsZero() {
 		e.Timestamp = time.Now().UTC()
 	}
-	head := &c.lanes[lane].head
-	if lost {
-		c.bus.gaps.Add(1)
-		if h, ok := c.bus.handler.(bus.GapHandler); ok {
-			h.Gap(w.name, c.position(lane, head.Load()))
-		}
-	}
-	out.Position, out.Parsed, out.Filled = c.position(lane, head.Add(1)), nil, false
+	out.Position, out.Parsed, out.Filled = c.position(lane, c.lanes[lane].head.Add(1)), nil, false
 	c.bus.handler.Deliver(out)
 	bus.Pace(c.bus.handler, out)
 }

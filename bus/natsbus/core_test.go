@@ -65,3 +65,28 @@ func TestInterestBeforeTheConnectionCounts(t *testing.T) {
 	b.report(s, "", "")
 	await(t, "it is subscribed to", func() bool { return subscribed(b.core, "c") })
 }
+
+// TestAGapIsToldWithoutAnEvent loses the connection while nothing is published: who has interest is told once it is back.
+func TestAGapIsToldWithoutAnEvent(t *testing.T) {
+	server := testkit.StartNATS(t)
+	proxy := testkit.NewProxy(t, server.Addr)
+	b := open(t, "nats://"+proxy.Addr+"?mode=core", bus.Options{PublishTimeout: patience})
+	k := attach(t, b, "quiet")
+	if err := b.Established(t.Context(), "quiet"); err != nil {
+		t.Fatal(err)
+	}
+	for round := range 3 {
+		proxy.Cut()
+		await(t, "the connection is known to be lost", func() bool { return !subscribed(b.core, "quiet") })
+		proxy.Restore()
+		await(t, "a gap is told", func() bool { return k.gapCount() == round+1 })
+		if !subscribed(b.core, "quiet") {
+			t.Error("a gap is told before what follows it is subscribed to")
+		}
+	}
+	publishAll(t, b, numbered("quiet", 0, 1))
+	await(t, "the event has come", func() bool { return k.count() == 1 })
+	if n := k.gapCount(); n != 3 {
+		t.Errorf("%d gaps", n)
+	}
+}

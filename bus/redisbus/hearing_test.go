@@ -2,6 +2,8 @@ package redisbus
 
 import (
 	"errors"
+	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/fraiseql/fraiseql-go/bus"
@@ -47,5 +49,36 @@ func TestConnectedIsSubscribed(t *testing.T) {
 		if b.pubsub.confirmed("orders") != nil {
 			t.Errorf("round %d: connected, while the channel is not subscribed to", round)
 		}
+	}
+}
+
+// TestConnectedIsReadingWhatIsNew fails a look at Redis while the connection of the reader lives, and wants a channel of another
+// partition meanwhile: the bus is connected again when that is read, too.
+func TestConnectedIsReadingWhatIsNew(t *testing.T) {
+	server := testkit.StartRedis(t, testkit.RedisOptions{})
+	b := open(t, "redis://"+server.Addr)
+	attach(t, b, newCollector("orders"))
+	awaitConnected(t, b)
+	r, home := (*b.readers.Load())[0], b.table.Load().home
+	seen := map[*partition]bool{home("orders"): true, home(bus.ControlChannel): true}
+	deaf := 0
+	for i := 0; len(seen) < 60 && i < 10_000; i++ {
+		channel := "orders" + strconv.Itoa(i)
+		p := home(channel)
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		b.link.doubt()
+		b.Interest(channel, true)
+		for !r.hears.Load() {
+			runtime.Gosched()
+		}
+		if _, captured := p.place(); !captured {
+			deaf++
+		}
+	}
+	if deaf > 6 { // a reader may have looked right before
+		t.Errorf("%d of 58 times connected, while what is wanted since is not read", deaf)
 	}
 }

@@ -168,7 +168,7 @@ func (r *reader) session() error {
 // loop reads until the connection breaks or there is nothing to read.
 func (r *reader) loop(c rueidis.DedicatedClient) error {
 	r.stale.Store(true)
-	first := true
+	proven := true // the connection has answered since the last wait
 	for r.bus.ctx.Err() == nil {
 		asked := r.asked.Load()
 		set, err := r.gather(c)
@@ -176,8 +176,7 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 			return err
 		}
 		r.seen.Store(asked)
-		if first {
-			first = false
+		if proven {
 			r.bus.heard(r.ear)
 		}
 		if len(set) == 0 {
@@ -186,6 +185,7 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 			}
 			select { // every queue is full
 			case <-r.kick:
+				proven = false
 				continue
 			case <-r.bus.ctx.Done():
 				return nil
@@ -194,7 +194,7 @@ func (r *reader) loop(c rueidis.DedicatedClient) error {
 		if err := r.read(c, set); err != nil {
 			return err
 		}
-		r.bus.heard(r.ear)
+		proven = true
 	}
 	return nil
 }
