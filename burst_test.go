@@ -79,8 +79,8 @@ func TestBurstReachesClientsThatRead(t *testing.T) {
 		portable             bool
 	}{
 		{"one client", "ticks { n }", 1, 10_000, 0, false},
-		{"many clients", "ticks { n }", 60, 3000, 0, false},
-		{"many clients with goroutines of their own", "ticks { n }", 60, 3000, 0, true},
+		{"many clients", "ticks { n }", 40, 2000, 0, false},
+		{"many clients with goroutines of their own", "ticks { n }", 40, 2000, 0, true},
 		{"6 MB", "ticks { n pad }", 1, 60, 100_000, false},
 		{"a small bound", "few { n }", 1, 50, 0, false},
 		{"a small bound, drops", "newest { n }", 1, 50, 0, false},
@@ -168,7 +168,7 @@ func TestBurstReachesStreams(t *testing.T) {
 // Who asks for the next message whenever there is one gets all, beside one that never does, who is ended by its bound.
 func TestBurstReachesPullers(t *testing.T) {
 	e := burstEngine(t)
-	const readers, events = 8, 10_000
+	const readers, events = 4, 5000
 	slow, err := e.Register(t.Context(), fraiseql.Registration{ConnectionID: "slow", SubscriptionID: "s", Query: `subscription { ticks { n } }`})
 	if err != nil {
 		t.Fatal(err)
