@@ -159,8 +159,9 @@ typedef struct {
  *   the configuration's hooks; question (JSON object), absent.
  *   -> count
  * int64 fq_call_begin(int64 engine, int64 id)
- *   Before each but the first of the resolve calls that were taken together: what the function may take counts from now, not
- *   what it waited for its turn. -> 1, or 0 when an answer would not count any more: nothing needs to be called
+ *   Before the function of a resolve call is called, unless it is the first of the calls that were taken together: what it may
+ *   take counts from now, not what it waited for its turn. -> 1, or 0 when an answer would not count any more: nothing needs to
+ *   be called
  * int64 fq_call_answer(int64 engine, int64 id, int64 answer, fq_text *text, fq_out *out)
  *   -> 1, or 0 when the call had timed out. After FQ_ERROR (an answer that does not fit the call, or an identity
  *   that is none) it waits on.
@@ -179,7 +180,8 @@ typedef struct {
  * int64 fq_publish_start(int64 engine, fq_event *events, int64 n, int64 mailbox, int64 token, fq_out *out)
  * int64 fq_revoke_start(int64 engine, fq_text *revocation, int64 mailbox, int64 token, fq_out *out)
  *   fq_publish and fq_revoke, which go on while the host does something else. At the end the mailbox is told the token;
- *   mailbox 0: none is. What they are given is copied. -> operation
+ *   mailbox 0: none is. What they are given is copied. Publishes go on their way in the order in which they were started, but
+ *   of two that wait at the same time the bus may accept either first. -> operation
  * int64 fq_subscribe_start(int64 engine, fq_subscription *s, fq_out *out)
  *   fq_subscribe in the same way. -> operation
  * int64 fq_finish(int64 operation, int64 wait_ms, fq_subscription *s, fq_out *out)

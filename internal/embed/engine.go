@@ -27,8 +27,9 @@ type Engine struct {
 	workers workers
 	// operations are those that have not ended.
 	operations sync.WaitGroup
-	pushes     bool      // the bus calls resolvers by itself, not while an event is published
-	sheets     sync.Pool // *Sheet
+	begun      chan struct{} // of the last that publishes; guarded by mu
+	pushes     bool          // the bus calls resolvers by itself, not while an event is published
+	sheets     sync.Pool     // *Sheet
 
 	stopped chan struct{} // closed by Close
 

@@ -13,6 +13,8 @@ import (
 type operation struct {
 	engine *Engine
 	note   *note         // nil: no mailbox is told
+	after  chan struct{} // closed when the publish before it goes on its way; nil: there is none
+	begun  chan struct{} // closed when this one does; nil: it is no publish
 	done   chan struct{} // closed at the end: result, made and err are there then
 	result int64
 	made   Subscribed
@@ -24,8 +26,10 @@ type operation struct {
 }
 
 // StartPublish is Sheet.Publish that does not wait: Finish answers. The mailbox is told the token at the end; 0: none is.
+// Publishes go on their way in the order in which they are started, though none waits for the end of another.
 func (e *Engine) StartPublish(s *Sheet, mailbox, token int64) (int64, error) {
-	handle, err := e.start(mailbox, token, func(o *operation) (err error) {
+	o := &operation{begun: make(chan struct{})}
+	handle, err := e.start(o, mailbox, token, func(o *operation) (err error) {
 		o.result, err = s.Publish()
 		return err
 	})
@@ -38,13 +42,13 @@ func (e *Engine) StartPublish(s *Sheet, mailbox, token int64) (int64, error) {
 // StartRevoke is Revoke that does not wait.
 func (e *Engine) StartRevoke(text []byte, mailbox, token int64) (int64, error) {
 	text = clone(text)
-	return e.start(mailbox, token, func(*operation) error { return e.Revoke(text) })
+	return e.start(new(operation), mailbox, token, func(*operation) error { return e.Revoke(text) })
 }
 
 // StartSubscribe is Subscribe that does not wait. The subscription ends when nobody asks for it.
 func (e *Engine) StartSubscribe(s *Subscription) (int64, error) {
 	kept := s.clone()
-	return e.start(0, 0, func(o *operation) (err error) {
+	return e.start(new(operation), 0, 0, func(o *operation) (err error) {
 		o.made, err = e.Subscribe(kept)
 		o.result = o.made.Handle
 		return err
@@ -59,8 +63,8 @@ func (s *Subscription) clone() *Subscription {
 	return &c
 }
 
-func (e *Engine) start(mailbox, token int64, run func(o *operation) error) (int64, error) {
-	o := &operation{engine: e, done: make(chan struct{})}
+func (e *Engine) start(o *operation, mailbox, token int64, run func(o *operation) error) (int64, error) {
+	o.engine, o.done = e, make(chan struct{})
 	if mailbox != 0 {
 		b := e.mailbox(mailbox)
 		if b == nil {
@@ -74,6 +78,9 @@ func (e *Engine) start(mailbox, token int64, run func(o *operation) error) (int6
 		return 0, errClosed
 	}
 	e.operations.Add(1)
+	if o.begun != nil {
+		o.after, e.begun = e.begun, o.begun
+	}
 	handle := e.lib.operations.put(o)
 	go o.run(run)
 	return handle, nil
@@ -90,6 +97,13 @@ func (o *operation) run(run func(o *operation) error) {
 			o.err = errInside
 		}
 	}()
+	if o.after != nil {
+		<-o.after
+		o.after = nil
+	}
+	if o.begun != nil {
+		close(o.begun)
+	}
 	o.err = run(o)
 }
 

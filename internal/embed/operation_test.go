@@ -97,7 +97,7 @@ func TestLeave(t *testing.T) {
 func TestOperationPanics(t *testing.T) {
 	e := open(t, `{}`)
 	var ran atomic.Bool
-	operation, err := e.start(0, 0, func(*operation) error {
+	operation, err := e.start(new(operation), 0, 0, func(*operation) error {
 		ran.Store(true)
 		panic("inside")
 	})
@@ -113,7 +113,7 @@ func TestOperationPanics(t *testing.T) {
 func TestOperationsAfterClose(t *testing.T) {
 	e := open(t, `{}`)
 	begun, wait := make(chan bool), make(chan bool)
-	operation, err := e.start(0, 0, func(*operation) error {
+	operation, err := e.start(new(operation), 0, 0, func(*operation) error {
 		close(begun)
 		<-wait
 		return errClosed
@@ -134,5 +134,38 @@ func TestOperationsAfterClose(t *testing.T) {
 	}
 	if _, err := e.StartSubscribe(wanted("c")); err != errClosed {
 		t.Errorf("it begins: %v", err)
+	}
+}
+
+// TestPublishesBeginInOrder: one goes on its way when the one before it has, and does not wait for the end of that.
+func TestPublishesBeginInOrder(t *testing.T) {
+	e := open(t, `{}`)
+	subscription, err := e.Subscribe(wanted("c"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate := make(chan struct{})
+	e.begun = gate // of one that has not begun
+	var operations [8]int64
+	for i := range operations {
+		sheet := e.Sheet()
+		sheet.Add(&Event{Channel: []byte("users"), Type: []byte("t"), Data: fmt.Appendf(nil, `{"id":%d}`, i)})
+		if operations[i], err = e.StartPublish(sheet, 0, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, operation := range operations {
+		if _, n, err := e.lib.Finish(operation, time.Microsecond); n != Pending || err != nil {
+			t.Errorf("it did not wait: %d %v", n, err)
+		}
+	}
+	if _, n := next(e, subscription.Handle); n != 0 {
+		t.Error("an event is there")
+	}
+	close(gate)
+	for i := len(operations) - 1; i >= 0; i-- {
+		if _, n, err := finish(t, e, operations[i]); n != 1 || err != nil {
+			t.Errorf("published: %d %v", n, err)
+		}
 	}
 }

@@ -14,7 +14,10 @@ int64_t operation_wait(Executor *self, int64_t operation, fq_subscription *s, fq
     result = fq->finish(operation, LOOK, s, out);
     Py_END_ALLOW_THREADS
     if (result != FQ_PENDING) return result;
-    if (PyErr_CheckSignals() < 0) {
+    int raised = PyErr_CheckSignals();
+    if (self->generation != process_generation) /* a handler forked: the operation is the parent's */
+      return raised < 0 || executor_wait(self) < 0 ? INTERRUPTED : FQ_UNKNOWN;
+    if (raised < 0) {
       fq->leave(operation);
       return INTERRUPTED;
     }

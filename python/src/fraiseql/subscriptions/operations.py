@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 
-from fraiseql.subscriptions.errors import BusUnavailable, SubscriptionError
+from fraiseql.subscriptions.errors import BusUnavailable
 
 if TYPE_CHECKING:
     from fraiseql.subscriptions import SubscriptionExecutor
@@ -67,7 +67,7 @@ async def finished(executor: SubscriptionExecutor, begin: Callable[[int, int], i
             return
         try:
             result = executor._finish(operation)
-        except SubscriptionError as error:
+        except Exception as error:
             ended.set_exception(error)
         else:
             if result is False:  # the mailbox was shut
