@@ -23,6 +23,8 @@ type Relief struct {
 	roomy  chan struct{} // closed when full is empty; nil: nobody has waited since it was
 	waits  int           // who waits
 	looked time.Time     // when it was looked who writes, or takes nothing
+	taken  time.Time     // when something was last taken while somebody waited
+	vain   vain          // for how long it was waited in vain, whoever was waited for
 }
 
 // waited is how a queue is waited for.
@@ -72,6 +74,7 @@ func (r *Relief) giveUp(now time.Time, d time.Duration, roomy chan struct{}) {
 	}
 	d = min(d, now.Sub(r.looked))
 	r.looked = now
+	r.vain.add(now, min(d, now.Sub(r.taken)))
 	idle := make(map[*Conn]time.Duration) // for how long of that nothing was taken
 	for q, w := range r.full {
 		idle[q.conn] = max(idle[q.conn], min(d, now.Sub(w.since)))
@@ -122,7 +125,23 @@ func (r *Relief) extend(q *Queue) bool {
 			w.until = w.last
 		}
 	}
-	return r.waits > 0
+	return r.takenLocked()
+}
+
+// takenLocked is called when something was taken from a queue that is waited for. It reports whether somebody waits.
+func (r *Relief) takenLocked() bool {
+	if r.waits == 0 {
+		return false
+	}
+	r.taken, r.vain = time.Now(), 0
+	return true
+}
+
+// inVain reports whether it was waited in vain for long enough in this second.
+func (r *Relief) inVain(now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.vain.over(now)
 }
 
 func (r *Relief) has(q *Queue) bool {
@@ -137,7 +156,7 @@ func (r *Relief) remove(q *Queue) (waited bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	delete(r.full, q)
-	waited = r.waits > 0
+	waited = r.takenLocked()
 	r.tellLocked()
 	return waited
 }
@@ -168,9 +187,9 @@ func (c *Conn) awaited(now time.Time, d time.Duration) (writes bool) {
 	return c.flags&connWriting != 0
 }
 
-// vain is for how long a connection was waited for in vain in one second: the lower bits are ms, the others of the second. Who
-// reads in the goroutine that publishes reads again and again, but never while it is waited for: that is to cost no more than
-// patience each second.
+// vain is for how long a connection, or all of them, were waited for in vain in one second: the lower bits are ms, the others of the
+// second. Who reads in the goroutine that publishes reads again and again, but never while it is waited for: that is to cost no more
+// than patience each second, of however many connections.
 type vain uint16
 
 const (
@@ -191,6 +210,11 @@ func (v *vain) add(now time.Time, d time.Duration) {
 // over reports whether it is as long as patience in the present second.
 func (v vain) over(now time.Time) bool {
 	return v&^vainMost == vainSecond(now) && time.Duration(v&vainMost)*time.Millisecond >= patience
+}
+
+// vainLocked reports whether waiting for the connection would be in vain, as it was before in this second.
+func (c *Conn) vainLocked(now time.Time) bool {
+	return c.vain != 0 && c.vain.over(now) || c.limits.Relief.inVain(now)
 }
 
 func (c *Conn) patienceLocked() time.Duration {
@@ -219,7 +243,7 @@ func (q *Queue) fillsLocked() bool {
 		return false
 	}
 	if q.flags&flagFull == 0 {
-		if c.vain != 0 && c.vain.over(time.Now()) {
+		if c.flags&connTells == 0 && c.vainLocked(time.Now()) {
 			q.flags |= flagSlow
 			return false
 		}

@@ -160,3 +160,45 @@ func TestReadersThatPublish(t *testing.T) {
 		}
 	})
 }
+
+// Nor does it cost more with many connections, as those of an event loop that publishes.
+func TestManyReadersThatPublish(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var r Relief
+		const wait = 10 * time.Millisecond
+		vainly := func() (waits int) {
+			for range 100 {
+				q := relieved(&r).queue("q", Policy{Messages: 1000})
+				for range 600 {
+					if q.Enqueue(text("m")) == Filled {
+						r.Wait(wait)
+						waits++
+					}
+				}
+				for q.Len() > 0 {
+					q.Pop()
+				}
+			}
+			return waits
+		}
+		if n := vainly(); n != int(patience/wait) {
+			t.Errorf("waited %d times", n)
+		}
+		<-time.After(time.Second)
+		q := relieved(&r).queue("q", Policy{Messages: 1000})
+		go func() {
+			<-time.After(wait / 2)
+			for q.Len() > 0 {
+				q.Pop()
+			}
+		}()
+		for range 501 {
+			if q.Enqueue(text("m")) == Filled {
+				r.Wait(wait)
+			}
+		}
+		if q.Len() != 0 {
+			t.Errorf("%d wait in the next second, when it would not be in vain", q.Len())
+		}
+	})
+}
