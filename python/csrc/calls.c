@@ -398,7 +398,10 @@ static PyObject *run_taken(Executor *self, const fq_out *out, int64_t count) {
   for (int64_t i = 0; i < count; i++) {
     call c;
     at = read_call(at, &c);
-    if (i > 0 && c.kind == FQ_CALL_RESOLVE && self->fq->call_begin(self->engine, c.id) != 1) continue;
+    if (i > 0 && c.kind == FQ_CALL_RESOLVE) {
+      int64_t begun = self->fq->call_begin(self->engine, c.id);
+      if (begun == 0 || begun == FQ_UNKNOWN) continue; /* answered already */
+    }
     PyObject *raised = c.kind == FQ_CALL_AUTHENTICATE ? ask(self, &c, self->state->words[W_authenticate])
                        : c.kind == FQ_CALL_HOOK       ? ask(self, &c, self->state->words[W_hook])
                                                       : resolve(self, &c);
