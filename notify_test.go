@@ -217,11 +217,13 @@ func TestReadyWordAndOverflow(t *testing.T) {
 		s := on(t, e, "c", "s", "r0", func() { word.Store(1) })
 		var over atomic.Bool
 		var work sync.WaitGroup
-		work.Go(func() {
-			for !over.Load() {
-				publishBoth(t, e)
-			}
-		})
+		for range 4 { // one waits for who reads
+			work.Go(func() {
+				for !over.Load() {
+					publishBoth(t, e)
+				}
+			})
+		}
 		n, err := p.until(s, -1)
 		if over.Store(true); !errors.Is(err, fraiseql.ErrSlowConsumer) {
 			t.Fatalf("after %d messages: %v", n, err)
