@@ -32,23 +32,23 @@ def away(timeout: str) -> EventBusConfig:
 
 @pytest.mark.anyio
 async def test_publishes_that_wait_take_no_threads() -> None:
-    async with SubscriptionManager(away("2s")) as manager:
-        took: list[float] = []
-
-        async def publish(number: int) -> None:
-            began = time.monotonic()
-            with pytest.raises(BusUnavailable):
-                await manager.publish_event("t", "ch", {"v": number})
-            took.append(time.monotonic() - began)
-
-        tasks = [asyncio.ensure_future(publish(number)) for number in range(100)]
+    async with SubscriptionManager(away("60s")) as manager:
+        tasks = [asyncio.ensure_future(refused(manager.publish_event("t", "ch", {"v": number}))) for number in range(100)]
         tasks += [asyncio.ensure_future(refused(manager.revoke(user_id=str(number)))) for number in range(20)]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)
         await asyncio.to_thread(time.monotonic)
         await asyncio.get_running_loop().getaddrinfo("localhost", 80)
         assert not any(task.done() for task in tasks), "the application waits for the bus"
+        manager.close()
         await asyncio.gather(*tasks)
-        assert max(took) - min(took) < 1.5, "publishes wait for each other"
+
+
+@pytest.mark.anyio
+async def test_publishes_do_not_wait_for_each_other() -> None:
+    """A few at a time they would take half a minute and more."""
+    async with SubscriptionManager(away("2s")) as manager:
+        tasks = [refused(manager.publish_event("t", "ch", {"v": number})) for number in range(100)]
+        await asyncio.wait_for(asyncio.gather(*tasks), 20)
 
 
 async def refused(work: Any) -> None:
@@ -58,11 +58,11 @@ async def refused(work: Any) -> None:
 
 @pytest.mark.anyio
 async def test_subscriptions_that_wait_leave_the_loops_threads_alone() -> None:
-    async with SubscriptionManager(away("2s")) as manager:
+    async with SubscriptionManager(away("5s")) as manager:
         tasks = [
             asyncio.ensure_future(manager.create_subscription(number, "c", "subscription { ch { v } }")) for number in range(40)
         ]
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0)
         await asyncio.to_thread(time.monotonic)
         assert not any(task.done() for task in tasks)
         for task in tasks:
@@ -75,7 +75,7 @@ async def test_closing_ends_what_waits() -> None:
     manager = await SubscriptionManager(away("60s")).start()
     task = asyncio.ensure_future(manager.publish_event("t", "ch", {"v": 1}))
     left = asyncio.ensure_future(manager.publish_event("t", "ch", {"v": 2}))
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(0)
     left.cancel()
     await asyncio.sleep(0)
     manager.close()
