@@ -35,3 +35,27 @@ func dueBy(elapsed, window time.Duration, n int) int {
 	}
 	return 1 + int(float64(n-1)*float64(elapsed)/float64(window))
 }
+
+// Left tells those who wait for the end of the last connection that one has ended; of 1 slot.
+type Left chan struct{}
+
+// Note says that there may be no connection any more.
+func (l Left) Note() {
+	select {
+	case l <- struct{}{}:
+	default:
+	}
+}
+
+// Await waits until none is there, or ctx ends, whose error it returns.
+func (l Left) Await(ctx context.Context, none func() bool) error {
+	for !none() {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l:
+		}
+	}
+	l.Note() // another may wait, too
+	return nil
+}

@@ -84,7 +84,7 @@ type Handler struct {
 	draining bool
 	closed   bool
 	workers  sync.WaitGroup
-	left     chan struct{} // 1 slot: there may be no stream any more
+	left     poll.Left // 1 slot: there may be no stream any more
 }
 
 // New makes a handler. It must be closed.
@@ -116,7 +116,7 @@ func New(cfg Config) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &Handler{cfg: cfg, client: client, streams: map[string]*Stream{}, left: make(chan struct{}, 1)}
+	h := &Handler{cfg: cfg, client: client, streams: map[string]*Stream{}, left: make(poll.Left, 1)}
 	h.ctx, h.cancel = context.WithCancel(context.Background())
 	return h, nil
 }
@@ -223,15 +223,7 @@ func (h *Handler) forget(s *Stream) {
 	defer h.mu.Unlock()
 	delete(h.streams, s.ask.id)
 	if len(h.streams) == 0 {
-		h.noteGone()
-	}
-}
-
-// noteGone says that there may be no stream any more.
-func (h *Handler) noteGone() {
-	select {
-	case h.left <- struct{}{}:
-	default:
+		h.left.Note()
 	}
 }
 
@@ -282,15 +274,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 	if err := poll.Spread(ctx, window, len(streams), func(i int) { streams[i].out.CloseAfter(codeRestart, "") }); err != nil {
 		return err
 	}
-	for h.Connections() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-h.left:
-		}
-	}
-	h.noteGone() // another may wait, too
-	return nil
+	return h.left.Await(ctx, func() bool { return h.Connections() == 0 })
 }
 
 // Close ends every worker, without a word to the clients, and waits for them.

@@ -29,23 +29,7 @@ func (h *Handler) Drain(ctx context.Context, window time.Duration) error {
 	if err := poll.Spread(ctx, window, len(ends), func(i int) { ends[i](); ends[i] = nil }); err != nil {
 		return err
 	}
-	for h.open.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-h.left:
-		}
-	}
-	h.noteGone() // another may wait, too
-	return nil
-}
-
-// noteGone says that there may be no stream any more.
-func (h *Handler) noteGone() {
-	select {
-	case h.left <- struct{}{}:
-	default:
-	}
+	return h.left.Await(ctx, func() bool { return h.open.Load() == 0 })
 }
 
 // Dismiss ends at once every stream of an identity that is gone, and every reservation, and returns how many.

@@ -104,7 +104,7 @@ type Handler struct {
 
 	open     atomic.Int64 // streams and reservations
 	draining atomic.Bool
-	left     chan struct{} // 1 slot: open may have become 0
+	left     poll.Left // 1 slot: open may have become 0
 	singles  singles
 	names    names
 	flows    flows
@@ -116,7 +116,7 @@ func New(cfg Config) (*Handler, error) {
 	if cfg.Poller == nil || cfg.Host == nil {
 		return nil, errors.New("GraphQL over HTTP: Poller and Host are required")
 	}
-	h := &Handler{cfg: cfg.withDefaults(), left: make(chan struct{}, 1)}
+	h := &Handler{cfg: cfg.withDefaults(), left: make(poll.Left, 1)}
 	var err error
 	if h.node, err = cfg.Node.check(); err != nil {
 		return nil, err
@@ -226,7 +226,7 @@ func (h *Handler) leave(address uint32, who *identity.Identity) {
 		h.cfg.Gates.Leave(address)
 	}
 	if h.open.Add(-1) == 0 {
-		h.noteGone()
+		h.left.Note()
 	}
 }
 

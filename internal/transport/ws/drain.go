@@ -35,21 +35,5 @@ func (h *Handler) Refuse(code uint16, reason string) { h.draining.Store(&farewel
 
 // gone waits until no connection is open, or ctx ends.
 func (h *Handler) gone(ctx context.Context) error {
-	for h.open.Load() > 0 {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-h.left:
-		}
-	}
-	h.noteGone() // another may wait, too
-	return nil
-}
-
-// noteGone says that there may be no connection any more.
-func (h *Handler) noteGone() {
-	select {
-	case h.left <- struct{}{}:
-	default:
-	}
+	return h.left.Await(ctx, func() bool { return h.open.Load() == 0 })
 }

@@ -134,7 +134,7 @@ func (h *Handler) leave(address uint32) {
 		h.cfg.Gates.Leave(address)
 	}
 	if h.open.Add(-1) == 0 {
-		h.noteGone()
+		h.left.Note()
 	}
 }
 

@@ -131,7 +131,7 @@ type Handler struct {
 
 	open     atomic.Int64
 	draining atomic.Pointer[farewell]
-	left     chan struct{} // 1 slot: open may have become 0
+	left     poll.Left // 1 slot: open may have become 0
 }
 
 // times are how long a handler waits for its clients, in ticks. They do not change: others take their place.
@@ -186,7 +186,7 @@ func New(cfg Config) (*Handler, error) {
 		return nil, errors.New("websocket handler: Poller and Host are required")
 	}
 	cfg = cfg.withDefaults()
-	h := &Handler{cfg: cfg, left: make(chan struct{}, 1)}
+	h := &Handler{cfg: cfg, left: make(poll.Left, 1)}
 	h.SetMessageBytes(cfg.MessageBytes)
 	h.SetTimes(cfg.InitTimeout, cfg.PingInterval, cfg.PongTimeout)
 	return h, nil
