@@ -191,3 +191,24 @@ func recording(t *testing.T) map[string]bool {
 	}
 	return keys
 }
+
+// TestRounds: whom an aim names is measured in every round, the others less often, but where all are to be compared.
+func TestRounds(t *testing.T) {
+	for _, name := range unnamed {
+		if !slices.ContainsFunc(peers, func(p peer) bool { return p.name == name }) {
+			t.Errorf("no system %s", name)
+		}
+	}
+	for i := range comparisons {
+		c := &comparisons[i]
+		for _, name := range []string{us, floor, "library", "centrifuge", "gqlgen", "graphql-ws", "fraiseql-serve"} {
+			if got := c.rounds(&peer{name: name}); got < 1000 {
+				t.Errorf("%s, %s: %d rounds", c.letter, name, got)
+			}
+		}
+		whole := strings.HasPrefix(c.letter, "B") || strings.HasPrefix(c.letter, "P")
+		if got := c.rounds(&peer{name: "mercurius"}); (got > 1000) != whole || !whole && got != unnamedRounds {
+			t.Errorf("%s, mercurius: %d rounds", c.letter, got)
+		}
+	}
+}
